@@ -1,0 +1,93 @@
+-- Deploy bagelpay:operators to pg
+--
+-- What people decide: events of their own, folded like the others, so that a decision
+-- survives whatever arrives late and every rebuild.
+
+BEGIN;
+
+SET LOCAL ROLE bagelpay_owner;
+
+-- Stores an operator event and folds its order. Blocks while another transaction holds
+-- the order; the event's time is taken with the lock held, so that of two decisions the
+-- one that waited is the later. Raises invalid_parameter_value for a wrong order or mode.
+CREATE FUNCTION bagelpay.decide (
+    decision text,
+    order_id text,
+    customer_email text,
+    product_id text,
+    until timestamptz,
+    note text,
+    mode text)
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+#variable_conflict use_column
+DECLARE
+    the_mode text := bagelpay.given_mode (decide.mode);
+    the_order text := bagelpay.given_order_id (decide.order_id);
+    the_source text := coalesce(substring(the_order FROM '^(customer|order|payment):'), 'metadata');
+    e bagelpay.events;
+BEGIN
+    INSERT INTO bagelpay.orders (mode, order_id, key_source)
+    VALUES (the_mode, the_order, the_source)
+    ON CONFLICT (mode, order_id) DO NOTHING;
+    PERFORM FROM bagelpay.orders WHERE mode = the_mode AND order_id = the_order FOR UPDATE;
+    INSERT INTO bagelpay.events (event_id, event_type, mode, occurred_at, order_id, key_source, outcome,
+        customer_email, product_id, granted_until, note)
+    VALUES ('operator:' || gen_random_uuid(), 'operator.' || decide.decision, the_mode, clock_timestamp(), the_order,
+        the_source, 'applied',
+        nullif(btrim(lower(decide.customer_email COLLATE "C"), E' \t\n\r\v\f'), ''),
+        nullif(btrim(decide.product_id, E' \t\n\r\v\f'), ''),
+        decide.until, decide.note)
+    RETURNING * INTO e;
+    PERFORM bagelpay.fold (the_mode, the_order, e.occurred_at, e.rank, e.event_id, TRUE);
+    NOTIFY bagelpay_orders;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.decide IS 'Stores an operator event and folds its order';
+
+-- Entitles to an order until a moment, or, with NULL, until it is revoked or cleared.
+-- E-mail and product fill only what no other event says.
+CREATE FUNCTION bagelpay.grant (
+    order_id text,
+    customer_email text DEFAULT NULL,
+    product_id text DEFAULT NULL,
+    until timestamptz DEFAULT NULL,
+    note text DEFAULT NULL,
+    mode text DEFAULT 'live')
+RETURNS void
+LANGUAGE sql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT bagelpay.decide ('grant', $1, $2, $3, $4, $5, $6)
+$$;
+
+COMMENT ON FUNCTION bagelpay.grant IS 'Entitles to an order, whatever its events say';
+
+-- Ends the entitlement to an order, whatever its events say.
+CREATE FUNCTION bagelpay.revoke (order_id text, note text DEFAULT NULL, mode text DEFAULT 'live')
+    RETURNS void
+    LANGUAGE sql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT bagelpay.decide ('revoke', $1, NULL, NULL, NULL, $2, $3)
+$$;
+
+COMMENT ON FUNCTION bagelpay.revoke IS 'Ends the entitlement to an order, whatever its events say';
+
+-- Takes back the last grant or revocation of an order: its events decide again.
+CREATE FUNCTION bagelpay.clear (order_id text, note text DEFAULT NULL, mode text DEFAULT 'live')
+    RETURNS void
+    LANGUAGE sql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT bagelpay.decide ('clear', $1, NULL, NULL, NULL, $2, $3)
+$$;
+
+COMMENT ON FUNCTION bagelpay.clear IS 'Lets the events of an order decide again';
+
+COMMIT;

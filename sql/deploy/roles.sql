@@ -1,0 +1,37 @@
+-- Deploy bagelpay:roles to pg
+--
+-- Roles belong to the whole cluster: where another database of it has bagelpay
+-- too, they are there already and are left as they are.
+
+BEGIN;
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'bagelpay_owner') THEN
+        CREATE ROLE bagelpay_owner NOLOGIN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'bagelpay_ingest') THEN
+        CREATE ROLE bagelpay_ingest NOLOGIN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'bagelpay_reader') THEN
+        CREATE ROLE bagelpay_reader NOLOGIN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'bagelpay_app') THEN
+        CREATE ROLE bagelpay_app NOLOGIN;
+    END IF;
+    -- Whoever deploys makes the objects on the owner's behalf. A superuser needs no
+    -- membership, and PostgreSQL would warn on every further grant of it.
+    IF NOT pg_catalog.pg_has_role(current_user, 'bagelpay_owner', 'MEMBER') THEN
+        GRANT bagelpay_owner TO CURRENT_USER;
+    END IF;
+END
+$$;
+
+GRANT bagelpay_reader TO bagelpay_app;
+
+COMMENT ON ROLE bagelpay_owner IS 'bagelpay: owns the schema, migrates, changes settings';
+COMMENT ON ROLE bagelpay_ingest IS 'bagelpay: responders; may execute the ingest functions and nothing else';
+COMMENT ON ROLE bagelpay_reader IS 'bagelpay: reads views and tables, but no bodies';
+COMMENT ON ROLE bagelpay_app IS 'bagelpay: a reader that may also expect, grant, revoke and clear';
+
+COMMIT;

@@ -1,0 +1,86 @@
+-- Deploy bagelpay:settings to pg
+
+BEGIN;
+
+SET LOCAL ROLE bagelpay_owner;
+
+CREATE TABLE bagelpay.settings (
+    singleton boolean PRIMARY KEY DEFAULT TRUE CHECK (singleton),
+    order_key text[] NOT NULL DEFAULT '{metadata.order_id,metadata.orderId}',
+    provider_timezone text NOT NULL DEFAULT 'UTC',
+    grace interval NOT NULL DEFAULT '1 day',
+    default_period interval NOT NULL DEFAULT '31 days',
+    revoke_on_dispute boolean NOT NULL DEFAULT TRUE,
+    unknown_refund text NOT NULL DEFAULT 'full',
+    on_cancel text NOT NULL DEFAULT 'end_now',
+    require_expected_order boolean NOT NULL DEFAULT FALSE,
+    CONSTRAINT settings_order_key CHECK (
+        array_ndims(order_key) IS NOT DISTINCT FROM 1
+        AND array_position(order_key, NULL) IS NULL
+        AND array_to_string(order_key, E'\n') ~ '^((metadata(\.[^.\n]+)+|request_id)(\n|$))+$'),
+    -- The upper bounds keep every time that follows from an event a valid one.
+    CONSTRAINT settings_grace CHECK (grace >= '0' AND grace <= '100 years'),
+    CONSTRAINT settings_default_period CHECK (default_period > '0' AND default_period <= '100 years'),
+    CONSTRAINT settings_unknown_refund CHECK (unknown_refund IN ('full', 'partial')),
+    CONSTRAINT settings_on_cancel CHECK (on_cancel IN ('end_now', 'keep_paid_time'))
+);
+
+COMMENT ON TABLE bagelpay.settings IS 'One row; changes take effect at once, to stored events through rebuild() or rekey()';
+
+COMMENT ON COLUMN bagelpay.settings.order_key IS 'Paths below the object of a body (metadata.… or request_id) whose first usable value names the order; stored events: rekey()';
+
+COMMENT ON COLUMN bagelpay.settings.provider_timezone IS 'Zone in which times without a zone are read; stored events: rebuild()';
+
+COMMENT ON COLUMN bagelpay.settings.grace IS 'How long access lasts beyond a trial or a paid period';
+
+COMMENT ON COLUMN bagelpay.settings.default_period IS 'What a payment buys when neither its period nor an interval is known';
+
+COMMENT ON COLUMN bagelpay.settings.revoke_on_dispute IS 'Whether a disputed payment stops counting';
+
+COMMENT ON COLUMN bagelpay.settings.unknown_refund IS 'What a refund without label and amounts is taken for: full or partial; stored events: rebuild()';
+
+COMMENT ON COLUMN bagelpay.settings.on_cancel IS 'end_now, or keep_paid_time: whether a cancelled subscription keeps what was paid for';
+
+COMMENT ON COLUMN bagelpay.settings.require_expected_order IS 'Whether only orders announced by expect_order(), and matching it, are entitled';
+
+-- PostgreSQL takes any POSIX zone text ("Mars5"), so a misspelt name would be
+-- accepted as a zone of its own: only names that it lists are.
+CREATE FUNCTION bagelpay.settings_check_zone ()
+    RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_timezone_names WHERE lower(name) = lower(NEW.provider_timezone)) THEN
+        RAISE EXCEPTION 'provider_timezone: there is no time zone "%"', NEW.provider_timezone
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'SELECT name FROM pg_timezone_names ORDER BY name;';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER settings_check_zone
+    BEFORE INSERT OR UPDATE OF provider_timezone ON bagelpay.settings
+    FOR EACH ROW
+    EXECUTE FUNCTION bagelpay.settings_check_zone ();
+
+-- Without its row nothing could be ingested or judged.
+CREATE FUNCTION bagelpay.settings_keep_row ()
+    RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'the row of bagelpay.settings cannot be removed'
+        USING ERRCODE = 'restrict_violation', HINT = 'UPDATE bagelpay.settings SET … = DEFAULT;';
+END
+$$;
+
+CREATE TRIGGER settings_keep_row
+    BEFORE DELETE OR TRUNCATE ON bagelpay.settings
+    FOR EACH STATEMENT
+    EXECUTE FUNCTION bagelpay.settings_keep_row ();
+
+INSERT INTO bagelpay.settings DEFAULT VALUES;
+
+COMMIT;

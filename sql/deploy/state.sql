@@ -1,0 +1,130 @@
+-- Deploy bagelpay:state to pg
+--
+-- What follows from the events: written by the fold alone, and at any time to be had
+-- again from bagelpay.events.
+
+BEGIN;
+
+SET LOCAL ROLE bagelpay_owner;
+
+CREATE TABLE bagelpay.orders (
+    mode text NOT NULL CHECK (mode IN ('test', 'live')),
+    order_id text COLLATE "C" NOT NULL,
+    key_source text NOT NULL CHECK (key_source IN ('metadata', 'customer', 'order', 'payment')),
+    status text NOT NULL DEFAULT 'pending' CHECK (status IN (
+        'pending', 'trialing', 'paid', 'failed', 'canceled', 'disputed', 'partially_refunded', 'refunded')),
+    conflict boolean NOT NULL DEFAULT FALSE,
+    amount numeric,
+    tax_amount numeric,
+    currency text,
+    product_id text COLLATE "C",
+    product_name text,
+    billing_type text,
+    customer_id text COLLATE "C",
+    customer_email text COLLATE "C",
+    provider_order_id text COLLATE "C",
+    payment_id text COLLATE "C",
+    request_id text COLLATE "C",
+    metadata jsonb,
+    last_event_id text COLLATE "C",
+    last_event_at timestamptz,
+    updated_at timestamptz,
+    -- With last_event_at and last_event_id the position that the fold has reached.
+    last_event_rank smallint,
+    -- The latest operator decision: grant, revoke, or NULL.
+    decision text CHECK (decision IN ('grant', 'revoke')),
+    granted_at timestamptz,
+    granted_until timestamptz,
+    -- TRUE while the value is a grant's: the first event that says otherwise wins.
+    email_is_granted boolean NOT NULL DEFAULT FALSE,
+    product_is_granted boolean NOT NULL DEFAULT FALSE,
+    PRIMARY KEY (mode, order_id)
+);
+
+COMMENT ON TABLE bagelpay.orders IS 'One row per purchase, keyed by the merchant''s order_id';
+
+COMMENT ON COLUMN bagelpay.orders.updated_at IS 'occurred_at of the newest event of the order';
+
+COMMENT ON COLUMN bagelpay.orders.conflict IS 'Events of this order name different customers: the key was not unique';
+
+CREATE INDEX orders_by_customer ON bagelpay.orders (customer_id, product_id);
+
+CREATE INDEX orders_by_email ON bagelpay.orders (customer_email, product_id);
+
+CREATE TABLE bagelpay.subscriptions (
+    mode text NOT NULL,
+    order_id text COLLATE "C" NOT NULL,
+    status text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'trialing', 'active', 'past_due', 'canceled')),
+    subscription_id text,
+    processor_subscription_id text,
+    trial_start timestamptz,
+    trial_end timestamptz,
+    billing_period_start timestamptz,
+    billing_period_end timestamptz,
+    cancel_at timestamptz,
+    canceled_at timestamptz,
+    cancel_at_period_end boolean,
+    ends_at timestamptz,
+    recurring_interval text,
+    units integer,
+    payment_method text,
+    last4 text,
+    billing_amount numeric,
+    updated_at timestamptz,
+    -- The order's earliest and latest subscription.trialing event.
+    first_trialing_at timestamptz,
+    last_trialing_at timestamptz,
+    PRIMARY KEY (mode, order_id)
+);
+
+COMMENT ON TABLE bagelpay.subscriptions IS 'One row per order of which any event is billed as a subscription';
+
+CREATE TABLE bagelpay.payments (
+    mode text NOT NULL,
+    order_id text COLLATE "C" NOT NULL,
+    payment_id text COLLATE "C" NOT NULL,
+    provider_order_id text COLLATE "C",
+    status text NOT NULL CHECK (status IN ('failed', 'paid', 'disputed', 'partially_refunded', 'refunded')),
+    amount numeric,
+    tax_amount numeric,
+    currency text,
+    paid_at timestamptz,
+    period_end timestamptz,
+    refunded_amount numeric NOT NULL DEFAULT 0,
+    updated_at timestamptz,
+    -- What refunded_amount is the greater of: the latest running total, the sum of
+    -- single amounts. NULL while none is known.
+    refund_running_total numeric,
+    refund_sum numeric,
+    PRIMARY KEY (mode, order_id, payment_id)
+);
+
+COMMENT ON TABLE bagelpay.payments IS 'One row per payment of an order; paid_at is NULL while it only failed';
+
+CREATE TABLE bagelpay.refunds (
+    mode text NOT NULL,
+    order_id text COLLATE "C" NOT NULL,
+    event_id text COLLATE "C" NOT NULL,
+    payment_id text COLLATE "C",
+    amount numeric,
+    label text CHECK (label IN ('full', 'partial')),
+    occurred_at timestamptz NOT NULL,
+    PRIMARY KEY (mode, order_id, event_id)
+);
+
+COMMENT ON TABLE bagelpay.refunds IS 'One row per refund.created event, with the payment it counted against';
+
+CREATE TABLE bagelpay.expected_orders (
+    mode text NOT NULL CHECK (mode IN ('test', 'live')),
+    order_id text COLLATE "C" NOT NULL,
+    customer_email text COLLATE "C",
+    product_id text COLLATE "C",
+    amount numeric,
+    currency text,
+    expected_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (mode, order_id)
+);
+
+COMMENT ON TABLE bagelpay.expected_orders IS 'What an application said it was about to sell; NULL matches anything';
+
+COMMIT;

@@ -1,0 +1,13 @@
+-- Revert bagelpay:events from pg
+
+BEGIN;
+
+\ir keep_events.psql
+
+DROP TABLE bagelpay.dead_letters;
+
+DROP TABLE bagelpay.event_bodies;
+
+DROP TABLE bagelpay.events;
+
+COMMIT;

@@ -1,0 +1,17 @@
+-- Revert bagelpay:state from pg
+
+BEGIN;
+
+\ir keep_events.psql
+
+DROP TABLE bagelpay.expected_orders;
+
+DROP TABLE bagelpay.refunds;
+
+DROP TABLE bagelpay.payments;
+
+DROP TABLE bagelpay.subscriptions;
+
+DROP TABLE bagelpay.orders;
+
+COMMIT;

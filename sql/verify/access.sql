@@ -1,0 +1,22 @@
+-- Verify bagelpay:access on pg
+
+BEGIN;
+
+SELECT 1 / pg_catalog.has_function_privilege('bagelpay_ingest', 'bagelpay.ingest(json, bytea[])', 'EXECUTE')::integer;
+
+SELECT 1 / pg_catalog.has_table_privilege('bagelpay_reader', 'bagelpay.entitlements', 'SELECT')::integer;
+
+SELECT 1 / (NOT pg_catalog.has_table_privilege('bagelpay_reader', 'bagelpay.event_bodies', 'SELECT'))::integer;
+
+SELECT 1 / (count(*) = 0)::integer
+FROM pg_catalog.pg_proc AS f
+WHERE f.pronamespace = 'bagelpay'::regnamespace
+    AND pg_catalog.has_function_privilege('public', f.oid, 'EXECUTE');
+
+SELECT 1 / (count(*) = 0)::integer
+FROM pg_catalog.pg_class AS c
+WHERE c.relnamespace = 'bagelpay'::regnamespace
+    AND c.relkind IN ('r', 'v')
+    AND pg_catalog.has_table_privilege('public', c.oid, 'SELECT, INSERT, UPDATE, DELETE');
+
+ROLLBACK;

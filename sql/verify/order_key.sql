@@ -1,0 +1,10 @@
+-- Verify bagelpay:order_key on pg
+
+BEGIN;
+
+SELECT 1 / (order_id = '333' AND key_source = 'metadata')::integer
+FROM bagelpay.order_key ('{metadata.orderId}', '{"orderId": 333}', NULL, NULL, NULL, NULL, NULL, FALSE);
+
+SELECT 1 / bagelpay.billed_as_subscription ('checkout.completed', 'subscription', NULL, FALSE)::integer;
+
+ROLLBACK;

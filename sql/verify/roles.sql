@@ -1,0 +1,12 @@
+-- Verify bagelpay:roles on pg
+
+BEGIN;
+
+SELECT 1 / (count(*) = 4)::integer
+FROM pg_catalog.pg_roles
+WHERE rolname IN ('bagelpay_owner', 'bagelpay_ingest', 'bagelpay_reader', 'bagelpay_app')
+    AND NOT rolcanlogin;
+
+SELECT 1 / pg_catalog.pg_has_role('bagelpay_app', 'bagelpay_reader', 'USAGE')::integer;
+
+ROLLBACK;

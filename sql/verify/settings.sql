@@ -1,0 +1,10 @@
+-- Verify bagelpay:settings on pg
+
+BEGIN;
+
+SELECT 1 / (count(*) = 1)::integer
+FROM (
+    SELECT order_key, provider_timezone, grace, default_period, revoke_on_dispute, unknown_refund, on_cancel, require_expected_order
+    FROM bagelpay.settings) AS s;
+
+ROLLBACK;
