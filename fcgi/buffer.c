@@ -1,0 +1,129 @@
+#include "config.h"
+
+#include "buffer.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_SIZE 256
+
+void buffer_init(struct buffer *b)
+{
+	memset(b, 0, sizeof *b);
+}
+
+void buffer_done(struct buffer *b)
+{
+	free(b->data);
+	buffer_init(b);
+}
+
+void buffer_clear(struct buffer *b)
+{
+	b->len = 0;
+	b->failed = false;
+	if (b->data != NULL)
+		b->data[0] = '\0';
+}
+
+bool buffer_failed(const struct buffer *b)
+{
+	return b->failed;
+}
+
+/* Makes room for more bytes and the NUL behind them. */
+static bool reserve(struct buffer *b, size_t more)
+{
+	if (b->failed)
+		return false;
+	if (more >= SIZE_MAX / 2 - b->len) {
+		b->failed = true;
+		return false;
+	}
+	size_t needed = b->len + more + 1;
+	if (needed <= b->size)
+		return true;
+	size_t size = b->size == 0 ? FIRST_SIZE : b->size;
+	while (size < needed)
+		size *= 2;
+	char *data = realloc(b->data, size);
+	if (data == NULL) {
+		b->failed = true;
+		return false;
+	}
+	b->data = data;
+	b->size = size;
+	return true;
+}
+
+void buffer_put(struct buffer *b, const void *bytes, size_t len)
+{
+	if (!reserve(b, len))
+		return;
+	if (len > 0)
+		memcpy(b->data + b->len, bytes, len);
+	b->len += len;
+	b->data[b->len] = '\0';
+}
+
+void buffer_puts(struct buffer *b, const char *text)
+{
+	buffer_put(b, text, strlen(text));
+}
+
+void buffer_printf(struct buffer *b, const char *format, ...)
+{
+	va_list args;
+	char small[256];
+
+	va_start(args, format);
+	int len = vsnprintf(small, sizeof small, format, args);
+	va_end(args);
+	if (len < 0) {
+		b->failed = true;
+		return;
+	}
+	if ((size_t)len < sizeof small) {
+		buffer_put(b, small, (size_t)len);
+		return;
+	}
+	if (!reserve(b, (size_t)len))
+		return;
+	va_start(args, format);
+	vsnprintf(b->data + b->len, (size_t)len + 1, format, args);
+	va_end(args);
+	b->len += (size_t)len;
+}
+
+void buffer_put_json(struct buffer *b, const char *text, size_t len)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t start = 0;
+
+	buffer_put(b, "\"", 1);
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+			continue;
+		buffer_put(b, text + start, i - start);
+		start = i + 1;
+		if (c == '"' || c == '\\') {
+			const char escape[2] = {'\\', (char)c};
+			buffer_put(b, escape, sizeof escape);
+		} else {
+			const char escape[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+			buffer_put(b, escape, sizeof escape);
+		}
+	}
+	buffer_put(b, text + start, len - start);
+	buffer_put(b, "\"", 1);
+}
+
+void buffer_puts_json(struct buffer *b, const char *text)
+{
+	buffer_put_json(b, text, strlen(text));
+}

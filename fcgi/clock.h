@@ -1,0 +1,26 @@
+/* Time as the responder uses it: deadlines on the monotonic clock. */
+#ifndef BAGELHOOK_CLOCK_H
+#define BAGELHOOK_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+/* Milliseconds on the monotonic clock. */
+static inline int64_t clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* A moment on that clock as pthread_cond_timedwait(3) takes it, for a condition variable
+ * that was initialised with CLOCK_MONOTONIC. */
+static inline struct timespec clock_timespec(int64_t ms)
+{
+	struct timespec moment = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+
+	return moment;
+}
+
+#endif

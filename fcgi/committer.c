@@ -1,0 +1,366 @@
+#include "config.h"
+
+#include "committer.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "clock.h"
+#include "log.h"
+
+#define CONNECT_TIMEOUT_MS 5000
+#define BACKOFF_FIRST_MS 100
+#define BACKOFF_MAX_MS 5000
+/* How long a batch waits for a lock before its deliveries go one by one, and how long
+ * each of these does: the others wait meanwhile. */
+#define BATCH_LOCK_MS 100
+#define SINGLE_LOCK_MS 25
+/* How long a delivery whose order is locked is set aside. */
+#define LOCKED_RETRY_MS 100
+#define MAX_TRIES 3
+
+/* A singly linked list that deliveries are added to at its end. */
+struct list {
+	struct delivery *first;
+	struct delivery **end;
+	size_t count;
+};
+
+struct committer {
+	struct committer_limits limits;
+	pthread_t thread;
+
+	/* The thread's alone. */
+	struct store *store;
+	struct delivery **batch;
+	struct list set_aside; /* by a lock that someone else holds, oldest first */
+	int64_t connect_at_ms;
+	int64_t backoff_ms;
+	bool reported; /* that the database is away */
+
+	pthread_mutex_t lock; /* covers the rest, and the deliveries' own such members */
+	pthread_cond_t work;
+	struct list queue;
+	bool stopping;
+};
+
+static void list_init(struct list *list)
+{
+	list->first = NULL;
+	list->end = &list->first;
+	list->count = 0;
+}
+
+static void list_add(struct list *list, struct delivery *delivery)
+{
+	delivery->next = NULL;
+	*list->end = delivery;
+	list->end = &delivery->next;
+	list->count++;
+}
+
+static struct delivery *list_take(struct list *list)
+{
+	struct delivery *delivery = list->first;
+
+	if (delivery == NULL)
+		return NULL;
+	list->first = delivery->next;
+	if (list->first == NULL)
+		list->end = &list->first;
+	list->count--;
+	return delivery;
+}
+
+/* Removes a delivery that is in the list. */
+static void list_remove(struct list *list, struct delivery *delivery)
+{
+	struct delivery **at = &list->first;
+
+	while (*at != delivery)
+		at = &(*at)->next;
+	*at = delivery->next;
+	if (*at == NULL)
+		list->end = at;
+	list->count--;
+}
+
+/* Gives outcomes to those who wait; in one go, so that they wake while the next batch is
+ * under way. */
+static void finish(struct committer *c, struct delivery *const batch[], size_t count)
+{
+	pthread_mutex_lock(&c->lock);
+	for (size_t i = 0; i < count; i++) {
+		batch[i]->done = true;
+		if (batch[i]->abandoned)
+			delivery_free(batch[i]);
+		else
+			pthread_cond_signal(&batch[i]->finished);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void finish_all(struct committer *c, struct delivery *const batch[], size_t count, enum delivery_outcome outcome)
+{
+	for (size_t i = 0; i < count; i++)
+		batch[i]->outcome = outcome;
+	finish(c, batch, count);
+}
+
+/* Connects where that is due. Whether there is a connection afterwards. */
+static bool connect_if_due(struct committer *c)
+{
+	if (store_connected(c->store))
+		return true;
+	int64_t now = clock_ms();
+	if (now < c->connect_at_ms)
+		return false;
+	if (store_connect(c->store, now + CONNECT_TIMEOUT_MS) == STORE_CONNECTED) {
+		log_record(LOG_INFO, "connected to the database", NULL);
+		c->backoff_ms = BACKOFF_FIRST_MS;
+		c->reported = false;
+		return true;
+	}
+	if (!c->reported)
+		log_record(LOG_ERROR, "the database cannot be used, answering 503 and trying again", "reason",
+		    store_error(c->store), NULL);
+	c->reported = true;
+	c->connect_at_ms = clock_ms() + c->backoff_ms;
+	c->backoff_ms = c->backoff_ms * 2 < BACKOFF_MAX_MS ? c->backoff_ms * 2 : BACKOFF_MAX_MS;
+	return false;
+}
+
+static enum store_result try_commit(struct committer *c, struct delivery *const batch[], size_t count, int lock_ms)
+{
+	enum store_result result = STORE_RETRY;
+
+	for (int tries = 0; result == STORE_RETRY && tries < MAX_TRIES; tries++)
+		result = store_commit(c->store, batch, count, lock_ms, clock_ms() + c->limits.timeout_ms);
+	if (result == STORE_UNAVAILABLE || result == STORE_UNKNOWN || result == STORE_RETRY)
+		log_record(LOG_ERROR, result == STORE_UNKNOWN ? "outcome of a commit is unknown" : "a commit failed", "reason",
+		    store_error(c->store), NULL);
+	return result;
+}
+
+static void finish_uncommitted(struct committer *c, struct delivery *const batch[], size_t count,
+    enum store_result result)
+{
+	finish_all(c, batch, count, result == STORE_UNKNOWN ? DELIVERY_UNKNOWN : DELIVERY_UNAVAILABLE);
+}
+
+/* What the database refuses for good is kept as a dead letter, so that nothing authentic
+ * is lost and nothing behind it waits. */
+static void commit_refused(struct committer *c, struct delivery *delivery)
+{
+	delivery->dead_letter = "database";
+	snprintf(delivery->detail, sizeof delivery->detail, "body: refused by the database: %.200s", store_error(c->store));
+	log_record(LOG_ERROR, "the database refuses an event for good, it is a dead letter now", "reason",
+	    store_error(c->store), NULL);
+	enum store_result result = try_commit(c, &delivery, 1, SINGLE_LOCK_MS);
+	if (result == STORE_OK)
+		finish_all(c, &delivery, 1, DELIVERY_REFUSED);
+	else
+		finish_uncommitted(c, &delivery, 1, result);
+}
+
+static void commit_one(struct committer *c, struct delivery *delivery)
+{
+	enum store_result result = try_commit(c, &delivery, 1, SINGLE_LOCK_MS);
+
+	switch (result) {
+	case STORE_OK:
+		finish(c, &delivery, 1);
+		break;
+	case STORE_REFUSED:
+		if (delivery->dead_letter == NULL)
+			commit_refused(c, delivery);
+		else
+			finish_all(c, &delivery, 1, DELIVERY_UNAVAILABLE);
+		break;
+	case STORE_LOCKED:
+		delivery->retry_at_ms = clock_ms() + LOCKED_RETRY_MS;
+		if (delivery->retry_at_ms < delivery->deadline_ms)
+			list_add(&c->set_aside, delivery);
+		else
+			finish_all(c, &delivery, 1, DELIVERY_LOCKED);
+		break;
+	case STORE_RETRY:
+	case STORE_UNAVAILABLE:
+	case STORE_UNKNOWN:
+		finish_uncommitted(c, &delivery, 1, result);
+		break;
+	}
+}
+
+static void commit_batch(struct committer *c, struct delivery *const batch[], size_t count)
+{
+	if (!connect_if_due(c)) {
+		finish_all(c, batch, count, DELIVERY_UNAVAILABLE);
+		return;
+	}
+	if (count == 1) {
+		commit_one(c, batch[0]);
+		return;
+	}
+	enum store_result result = try_commit(c, batch, count, BATCH_LOCK_MS);
+	switch (result) {
+	case STORE_OK:
+		finish(c, batch, count);
+		break;
+	case STORE_REFUSED:
+	case STORE_LOCKED:
+		/* One of them is the reason: alone, each has its own outcome. */
+		for (size_t i = 0; i < count; i++)
+			commit_one(c, batch[i]);
+		break;
+	case STORE_RETRY:
+	case STORE_UNAVAILABLE:
+	case STORE_UNKNOWN:
+		finish_uncommitted(c, batch, count, result);
+		break;
+	}
+}
+
+/* Tries those again whose time has come, each alone. */
+static void commit_set_aside(struct committer *c)
+{
+	for (size_t left = c->set_aside.count; left > 0 && c->set_aside.first->retry_at_ms <= clock_ms(); left--)
+		commit_one(c, list_take(&c->set_aside));
+}
+
+/* When the thread has something to do though nothing is queued; INT64_MAX: never. */
+static int64_t next_wake(const struct committer *c)
+{
+	if (c->set_aside.count > 0)
+		return c->set_aside.first->retry_at_ms;
+	return store_connected(c->store) ? INT64_MAX : c->connect_at_ms;
+}
+
+/* Waits for deliveries and takes up to a batch of them. False when all is done and the
+ * committer is to stop. */
+static bool take_batch(struct committer *c, size_t *count)
+{
+	int64_t wake = next_wake(c);
+	struct timespec until = clock_timespec(wake);
+	int waited = 0;
+
+	*count = 0;
+	pthread_mutex_lock(&c->lock);
+	while (c->queue.count == 0 && !c->stopping && waited == 0)
+		waited = wake == INT64_MAX ? pthread_cond_wait(&c->work, &c->lock)
+		                           : pthread_cond_timedwait(&c->work, &c->lock, &until);
+	while (*count < c->limits.batch && c->queue.count > 0) {
+		c->batch[*count] = list_take(&c->queue);
+		c->batch[(*count)++]->queued = false;
+	}
+	bool more = *count > 0 || !c->stopping || c->set_aside.count > 0;
+	pthread_mutex_unlock(&c->lock);
+	return more;
+}
+
+static void *run(void *argument)
+{
+	struct committer *c = argument;
+	size_t count;
+
+	while (take_batch(c, &count)) {
+		if (count > 0)
+			commit_batch(c, c->batch, count);
+		else
+			connect_if_due(c);
+		commit_set_aside(c);
+	}
+	return NULL;
+}
+
+struct committer *committer_open(struct store *store, const struct committer_limits *limits)
+{
+	pthread_condattr_t attributes;
+	struct committer *c = calloc(1, sizeof *c);
+
+	if (c == NULL)
+		goto err0;
+	c->limits = *limits;
+	c->store = store;
+	c->backoff_ms = BACKOFF_FIRST_MS;
+	list_init(&c->queue);
+	list_init(&c->set_aside);
+	c->batch = calloc(limits->batch, sizeof *c->batch);
+	if (c->batch == NULL)
+		goto err1;
+	if (pthread_mutex_init(&c->lock, NULL) != 0)
+		goto err1;
+	if (pthread_condattr_init(&attributes) != 0)
+		goto err2;
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	int failed = pthread_cond_init(&c->work, &attributes);
+	pthread_condattr_destroy(&attributes);
+	if (failed != 0)
+		goto err2;
+	if (pthread_create(&c->thread, NULL, run, c) != 0)
+		goto err3;
+	return c;
+err3:
+	pthread_cond_destroy(&c->work);
+err2:
+	pthread_mutex_destroy(&c->lock);
+err1:
+	free(c->batch);
+	free(c);
+err0:
+	store_free(store);
+	return NULL;
+}
+
+void committer_close(struct committer *c)
+{
+	if (c == NULL)
+		return;
+	pthread_mutex_lock(&c->lock);
+	c->stopping = true;
+	pthread_cond_signal(&c->work);
+	pthread_mutex_unlock(&c->lock);
+	pthread_join(c->thread, NULL);
+	pthread_cond_destroy(&c->work);
+	pthread_mutex_destroy(&c->lock);
+	free(c->batch);
+	store_free(c->store);
+	free(c);
+}
+
+enum delivery_outcome committer_commit(struct committer *c, struct delivery **submitted)
+{
+	struct delivery *delivery = *submitted;
+	enum delivery_outcome outcome;
+	int waited = 0;
+
+	delivery->deadline_ms = clock_ms() + c->limits.timeout_ms;
+	struct timespec until = clock_timespec(delivery->deadline_ms);
+	pthread_mutex_lock(&c->lock);
+	if (c->queue.count >= c->limits.queue) {
+		pthread_mutex_unlock(&c->lock);
+		return DELIVERY_QUEUE_FULL;
+	}
+	delivery->queued = true;
+	list_add(&c->queue, delivery);
+	if (c->queue.count == 1)
+		pthread_cond_signal(&c->work);
+	while (!delivery->done && waited == 0)
+		waited = pthread_cond_timedwait(&delivery->finished, &c->lock, &until);
+	if (delivery->done) {
+		outcome = delivery->outcome;
+	} else if (delivery->queued) {
+		list_remove(&c->queue, delivery);
+		outcome = DELIVERY_UNAVAILABLE;
+	} else {
+		delivery->abandoned = true;
+		*submitted = NULL;
+		outcome = DELIVERY_UNKNOWN;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return outcome;
+}

@@ -1,0 +1,62 @@
+/* One authentic body on its way to the database, and what became of it. */
+#ifndef BAGELHOOK_DELIVERY_H
+#define BAGELHOOK_DELIVERY_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "event.h"
+#include "signature.h"
+
+/* Bytes of an event id, and NUL: 255 of the provider's, or sha256: and 64 digits. */
+#define DELIVERY_ID_SIZE 256
+
+enum delivery_outcome {
+	DELIVERY_PENDING,
+	/* Committed: */
+	DELIVERY_APPLIED,
+	DELIVERY_DUPLICATE,
+	DELIVERY_IGNORED,     /* an event type that has no part in the state */
+	DELIVERY_UNMATCHED,   /* an event that names no order */
+	DELIVERY_DEAD_LETTER, /* no valid event; detail says why */
+	DELIVERY_REFUSED,     /* a dead letter because the database refuses the event for good */
+	/* Not committed, for all that is known: */
+	DELIVERY_UNAVAILABLE, /* the database cannot take it now */
+	DELIVERY_LOCKED,      /* somebody else held its order until the deadline */
+	DELIVERY_QUEUE_FULL,
+	DELIVERY_STOPPING,
+	DELIVERY_UNKNOWN      /* the connection was lost, or misbehaved, around the COMMIT */
+};
+
+struct delivery {
+	unsigned char *body; /* owned */
+	size_t body_len;
+	int64_t timestamp; /* as signed; -1 where no signature was asked for and none came */
+	char signature[SIGNATURE_LEN + 1];
+	struct event *event;   /* owned; NULL makes it a dead letter */
+	const char *dead_letter; /* reason, a literal, when event is NULL or refused */
+	char detail[EVENT_DETAIL_SIZE];
+
+	enum delivery_outcome outcome;
+	char event_id[DELIVERY_ID_SIZE];
+
+	/* The committer's, under its lock while the delivery is submitted. */
+	struct delivery *next;
+	pthread_cond_t finished;
+	int64_t deadline_ms;
+	int64_t retry_at_ms;
+	bool queued;    /* in the queue, in nobody's hands */
+	bool done;      /* outcome is final */
+	bool abandoned; /* nobody waits any more: the committer frees it */
+};
+
+/* A delivery that owns the malloc()ed body from now on. NULL without memory; the body is
+ * then still the caller's. */
+struct delivery *delivery_new(unsigned char *body, size_t body_len);
+
+/* Frees a delivery with all it owns; NULL is allowed. */
+void delivery_free(struct delivery *);
+
+#endif

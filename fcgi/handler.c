@@ -1,0 +1,153 @@
+#include "config.h"
+
+#include "handler.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "event.h"
+#include "log.h"
+#include "signature.h"
+
+struct handler {
+	struct handler_limits limits;
+	struct committer *committer;
+	pthread_rwlock_t lock; /* covers verifier; never held across I/O */
+	struct signature_verifier *verifier;
+};
+
+struct handler *handler_open(struct committer *committer, const struct secrets *secrets,
+    const struct handler_limits *limits)
+{
+	struct handler *h = calloc(1, sizeof *h);
+
+	if (h == NULL)
+		return NULL;
+	h->limits = *limits;
+	h->committer = committer;
+	h->verifier = signature_open(secrets);
+	if (h->verifier == NULL)
+		goto err;
+	if (pthread_rwlock_init(&h->lock, NULL) != 0)
+		goto err;
+	return h;
+err:
+	signature_close(h->verifier);
+	free(h);
+	return NULL;
+}
+
+void handler_close(struct handler *h)
+{
+	if (h == NULL)
+		return;
+	signature_close(h->verifier);
+	pthread_rwlock_destroy(&h->lock);
+	free(h);
+}
+
+int handler_set_secrets(struct handler *h, const struct secrets *secrets)
+{
+	struct signature_verifier *fresh = signature_open(secrets);
+	struct signature_verifier *old;
+
+	if (fresh == NULL)
+		return -1;
+	pthread_rwlock_wrlock(&h->lock);
+	old = h->verifier;
+	h->verifier = fresh;
+	pthread_rwlock_unlock(&h->lock);
+	signature_close(old);
+	return 0;
+}
+
+bool handler_receive(struct handler *h, FCGX_Request *fcgi, struct request *request, struct answer *answer)
+{
+	memset(answer, 0, sizeof *answer);
+	answer->kind = ANSWER_REQUEST;
+	answer->request = request_read(fcgi->in, fcgi->envp, h->limits.max_body, request);
+	return answer->request == REQUEST_OK;
+}
+
+/* Whether the request is authentic, as far as it has to be; fills in what was signed. */
+static bool authenticate(struct handler *h, const struct request *request, struct delivery *delivery,
+    struct answer *answer)
+{
+	size_t which;
+	int64_t timestamp = -1;
+	enum signature_result result;
+
+	if (h->limits.without_signature)
+		return true;
+	pthread_rwlock_rdlock(&h->lock);
+	result = signature_verify(h->verifier, request->signature, request->timestamp, request->body, request->body_len,
+	    &timestamp, &which);
+	pthread_rwlock_unlock(&h->lock);
+	if (result == SIGNATURE_FAILED) {
+		answer->kind = ANSWER_NO_MEMORY;
+		return false;
+	}
+	answer->kind = ANSWER_UNAUTHENTIC;
+	if (result != SIGNATURE_OK)
+		return false;
+	if (h->limits.max_age > 0 && (int64_t)time(NULL) - timestamp > h->limits.max_age)
+		return false;
+	delivery->timestamp = timestamp;
+	/* Kept in one case, so that it can be compared. */
+	for (size_t i = 0; i < SIGNATURE_LEN; i++) {
+		char c = request->signature[i];
+		delivery->signature[i] = c >= 'A' && c <= 'F' ? (char)(c + ('a' - 'A')) : c;
+	}
+	return true;
+}
+
+/* One record for whatever is not a 200; those are counted in the database. */
+static void log_answer(const struct answer *answer, const struct delivery *delivery)
+{
+	char status[16];
+	const struct event *event = delivery == NULL ? NULL : delivery->event;
+
+	snprintf(status, sizeof status, "%d", response_status(answer));
+	log_record(LOG_WARN, "not accepted", "status", status, "outcome", response_outcome_name(answer->outcome), "detail",
+	    answer->detail[0] == '\0' ? NULL : answer->detail, "event_type", event == NULL ? NULL : event->type, "mode",
+	    event == NULL ? NULL : event->mode, NULL);
+}
+
+void handler_decide(struct handler *h, struct request *request, struct answer *answer)
+{
+	struct delivery *delivery = delivery_new(request->body, request->body_len);
+
+	if (delivery == NULL) {
+		answer->kind = ANSWER_NO_MEMORY;
+		return;
+	}
+	/* The delivery owns the body now; what is checked and what is stored is the same. */
+	struct request checked = *request;
+	request->body = NULL;
+	if (!authenticate(h, &checked, delivery, answer))
+		goto done;
+
+	switch (event_parse(delivery->body, delivery->body_len, &delivery->event, delivery->detail)) {
+	case EVENT_OK:
+		break;
+	case EVENT_INVALID:
+		delivery->dead_letter = "invalid";
+		break;
+	case EVENT_NO_MEMORY:
+		answer->kind = ANSWER_NO_MEMORY;
+		goto done;
+	}
+	answer->kind = ANSWER_DELIVERY;
+	answer->outcome = committer_commit(h->committer, &delivery);
+	if (delivery != NULL) {
+		memcpy(answer->event_id, delivery->event_id, sizeof answer->event_id);
+		memcpy(answer->detail, delivery->detail, sizeof answer->detail);
+	}
+	if (response_status(answer) != 200)
+		log_answer(answer, delivery);
+done:
+	delivery_free(delivery);
+}

@@ -1,0 +1,32 @@
+/* The socket on which the web server's connections come in. */
+#ifndef BAGELHOOK_LISTENER_H
+#define BAGELHOOK_LISTENER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#define LISTENER_ERROR_SIZE 512
+
+struct listener {
+	int fd;
+	/* Set for a Unix socket that we made, and remove again. */
+	char *path;
+	dev_t device;
+	ino_t inode;
+};
+
+/* Opens "unix:/path" (made with the mode; one that nobody listens on is replaced) or
+ * "host:port" ("[::1]:9000"), or, where address is NULL, takes over a listening socket
+ * that was inherited as descriptor 0. The socket does not block. Returns 0, or -1 with
+ * the reason, one line, in error. */
+int listener_open(struct listener *, const char *address, mode_t mode, char error[LISTENER_ERROR_SIZE]);
+
+/* Removes the Unix socket that listener_open() made, unless another took its place. New
+ * connections then fail; those that already wait can still be accepted. */
+void listener_unlink(struct listener *);
+
+/* Closes the socket; an inherited one stays open for whoever gave it. */
+void listener_close(struct listener *);
+
+#endif

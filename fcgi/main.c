@@ -1,0 +1,142 @@
+#include "config.h"
+
+#include <errno.h>
+#include <fcgiapp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "clock.h"
+#include "committer.h"
+#include "handler.h"
+#include "listener.h"
+#include "log.h"
+#include "options.h"
+#include "secrets.h"
+#include "server.h"
+#include "store.h"
+
+#define EXIT_CANNOT_RUN 1
+#define EXIT_USAGE 2
+#define FIRST_CONNECT_MS 5000
+
+struct reloaded {
+	struct handler *handler;
+	const char *secret_file;
+};
+
+static int complain(int status, const char *text)
+{
+	fprintf(stderr, "bagelhook: %s\n", text);
+	return status;
+}
+
+static void reload_secrets(void *context)
+{
+	const struct reloaded *reloaded = context;
+	struct secrets secrets;
+	char error[512];
+
+	if (reloaded->secret_file == NULL)
+		return;
+	if (secrets_read(reloaded->secret_file, &secrets, error, sizeof error) != 0) {
+		log_record(LOG_ERROR, "keeping the secrets as they were", "reason", error, NULL);
+		return;
+	}
+	if (handler_set_secrets(reloaded->handler, &secrets) == 0)
+		log_record(LOG_INFO, "read the secrets again", NULL);
+	secrets_wipe(&secrets);
+}
+
+/* Connects once, so that what only people can mend is said at once and ends the process;
+ * a database that is merely away does not. Returns an exit status, or -1 to go on. */
+static int first_connect(struct store *store, int check)
+{
+	switch (store_connect(store, clock_ms() + FIRST_CONNECT_MS)) {
+	case STORE_CONNECTED:
+		if (!check)
+			return -1;
+		puts("bagelhook: configuration, database and schema are in order");
+		return 0;
+	case STORE_UNREACHABLE:
+		if (check)
+			return complain(EXIT_CANNOT_RUN, store_error(store));
+		log_record(LOG_ERROR, "the database cannot be reached, answering 503 and trying again", "reason",
+		    store_error(store), NULL);
+		return -1;
+	case STORE_UNUSABLE:
+		break;
+	}
+	return complain(EXIT_CANNOT_RUN, store_error(store));
+}
+
+static int serve(const struct options *options, struct secrets *secrets, struct store *store)
+{
+	const struct committer_limits commit_limits = {(size_t)options->queue, (size_t)options->batch,
+	    (int)options->commit_timeout * 1000};
+	const struct handler_limits handler_limits = {(size_t)options->max_body, options->max_age,
+	    options->insecure_no_signature};
+	const struct server_limits server_limits = {(size_t)options->threads, (int)options->read_timeout * 1000};
+	struct committer *committer = NULL;
+	struct handler *handler = NULL;
+	struct listener listener;
+	char error[LISTENER_ERROR_SIZE];
+	int status = EXIT_CANNOT_RUN;
+
+	if (listener_open(&listener, options->listen, (mode_t)options->socket_mode, error) != 0) {
+		store_free(store);
+		return complain(EXIT_CANNOT_RUN, error);
+	}
+	/* libfcgi installs signal handlers of its own; ours come after. */
+	if (FCGX_Init() != 0 || server_catch_signals() != 0) {
+		store_free(store);
+		goto done;
+	}
+	committer = committer_open(store, &commit_limits);
+	if (committer == NULL)
+		goto done;
+	handler = handler_open(committer, secrets, &handler_limits);
+	if (handler == NULL)
+		goto done;
+	secrets_wipe(secrets);
+	struct reloaded reloaded = {handler, options->secret_file};
+	if (server_run(&listener, handler, &server_limits, reload_secrets, &reloaded) == 0)
+		status = 0;
+done:
+	if (status != 0)
+		complain(status, "cannot start: out of memory or threads");
+	handler_close(handler);
+	committer_close(committer);
+	listener_close(&listener);
+	return status;
+}
+
+int main(int argc, char *argv[])
+{
+	struct options options;
+	struct secrets secrets = {0};
+	char error[OPTIONS_ERROR_SIZE];
+
+	if (options_parse(&options, argc, argv, error) != 0)
+		return complain(EXIT_USAGE, error);
+	if (options.help) {
+		options_help(stdout);
+		return 0;
+	}
+	if (options.version) {
+		puts("bagelhook " PACKAGE_VERSION);
+		return 0;
+	}
+	if (options.secret_file != NULL && secrets_read(options.secret_file, &secrets, error, sizeof error) != 0)
+		return complain(EXIT_CANNOT_RUN, error);
+	if (options.insecure_no_signature)
+		log_record(LOG_WARN, "signatures are not checked: anyone can entitle anyone", NULL);
+	struct store *store = store_new(options.database);
+	if (store == NULL)
+		return complain(EXIT_CANNOT_RUN, strerror(ENOMEM));
+	int status = first_connect(store, options.check);
+	if (status >= 0) {
+		store_free(store);
+		return status;
+	}
+	return serve(&options, &secrets, store);
+}

@@ -1,0 +1,38 @@
+/* What the program was told: flags, and for each an environment variable, checked, with
+ * defaults filled in. Flags win. */
+#ifndef BAGELHOOK_OPTIONS_H
+#define BAGELHOOK_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#define OPTIONS_ERROR_SIZE 512
+
+struct options {
+	/* Texts belong to argv or to the environment; NULL where not given. */
+	const char *listen;
+	const char *secret_file;
+	const char *database;
+	long socket_mode;
+	long threads;
+	long queue;
+	long batch;
+	long max_body;       /* bytes */
+	long read_timeout;   /* seconds */
+	long commit_timeout; /* seconds */
+	long max_age;        /* seconds; 0: any age */
+	bool insecure_no_signature;
+	bool check;
+	bool help;
+	bool version;
+};
+
+/* Fills in *options from the arguments and the environment. Returns 0, or -1 with what is
+ * wrong, one line that names the option, in error. */
+int options_parse(struct options *, int argc, char *argv[], char error[OPTIONS_ERROR_SIZE]);
+
+/* Writes the help text. */
+void options_help(FILE *);
+
+#endif

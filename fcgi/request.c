@@ -1,0 +1,76 @@
+#include "config.h"
+
+#include "request.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Decimal digits as a size; false for anything else. What does not fit is SIZE_MAX, which
+ * no limit allows. */
+static bool parse_length(const char *text, size_t *length)
+{
+	*length = 0;
+	for (; *text >= '0' && *text <= '9'; text++) {
+		size_t digit = (size_t)(*text - '0');
+
+		*length = *length > (SIZE_MAX - digit) / 10 ? SIZE_MAX : *length * 10 + digit;
+	}
+	return *text == '\0';
+}
+
+/* Reads until the buffer is full or the stream ends. */
+static size_t read_all(FCGX_Stream *in, unsigned char *buffer, size_t size)
+{
+	size_t len = 0;
+
+	while (len < size) {
+		size_t wanted = size - len < INT_MAX ? size - len : INT_MAX;
+		int got = FCGX_GetStr((char *)buffer + len, (int)wanted, in);
+
+		if (got <= 0)
+			break;
+		len += (size_t)got;
+	}
+	return len;
+}
+
+enum request_result request_read(FCGX_Stream *in, FCGX_ParamArray params, size_t max_body, struct request *request)
+{
+	const char *method = FCGX_GetParam("REQUEST_METHOD", params);
+	const char *length_text = FCGX_GetParam("CONTENT_LENGTH", params);
+	unsigned char beyond;
+	size_t length;
+
+	memset(request, 0, sizeof *request);
+	if (method == NULL || strcmp(method, "POST") != 0)
+		return REQUEST_WRONG_METHOD;
+	if (length_text == NULL || length_text[0] == '\0')
+		return REQUEST_NO_LENGTH;
+	if (!parse_length(length_text, &length))
+		return REQUEST_BAD_LENGTH;
+	if (length > max_body)
+		return REQUEST_TOO_LONG;
+	request->signature = FCGX_GetParam("HTTP_BAGELPAY_SIGNATURE", params);
+	request->timestamp = FCGX_GetParam("HTTP_TIMESTAMP", params);
+	request->body = malloc(length > 0 ? length : 1);
+	if (request->body == NULL)
+		return REQUEST_NO_MEMORY;
+	request->body_len = read_all(in, request->body, length);
+	/* libfcgi takes the end of the stream for the end of the body, whatever was announced. */
+	if (request->body_len < length)
+		return REQUEST_SHORT;
+	/* Reading on to the end also takes what follows the body off the socket: bytes left
+	 * there would make closing it lose the answer. */
+	if (read_all(in, &beyond, 1) > 0)
+		return REQUEST_LONGER;
+	return REQUEST_OK;
+}
+
+void request_done(struct request *request)
+{
+	free(request->body);
+	request->body = NULL;
+}

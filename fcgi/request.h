@@ -1,0 +1,36 @@
+/* One request as FastCGI brings it: the parameters that matter, and a body of exactly the
+ * length that was announced. */
+#ifndef BAGELHOOK_REQUEST_H
+#define BAGELHOOK_REQUEST_H
+
+#include <fcgiapp.h>
+#include <stddef.h>
+
+enum request_result {
+	REQUEST_OK,
+	REQUEST_WRONG_METHOD, /* not POST */
+	REQUEST_NO_LENGTH,    /* CONTENT_LENGTH absent or empty */
+	REQUEST_BAD_LENGTH,   /* CONTENT_LENGTH is not digits */
+	REQUEST_TOO_LONG,     /* more than max_body bytes announced */
+	REQUEST_SHORT,        /* fewer bytes came than were announced */
+	REQUEST_LONGER,       /* more bytes came than were announced */
+	REQUEST_NO_MEMORY
+};
+
+struct request {
+	const char *signature; /* NULL where absent; the FastCGI request owns them */
+	const char *timestamp;
+	unsigned char *body;   /* owned */
+	size_t body_len;
+};
+
+/* Checks method and length, then reads the body, in this order of cost; after the first
+ * that fails nothing more is read. *request is to be freed with request_done() whatever
+ * the result. Blocks until the body has come or the stream ends: the deadline is the
+ * server's. */
+enum request_result request_read(FCGX_Stream *in, FCGX_ParamArray params, size_t max_body, struct request *);
+
+/* Frees the body. */
+void request_done(struct request *);
+
+#endif

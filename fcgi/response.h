@@ -1,0 +1,36 @@
+/* From what became of a request to its HTTP answer: the only place that knows status
+ * codes. */
+#ifndef BAGELHOOK_RESPONSE_H
+#define BAGELHOOK_RESPONSE_H
+
+#include <fcgiapp.h>
+
+#include "buffer.h"
+#include "delivery.h"
+#include "request.h"
+
+enum answer_kind {
+	ANSWER_DELIVERY,    /* authentic; outcome, event_id and detail say the rest */
+	ANSWER_REQUEST,     /* refused before the signature was looked at; request says why */
+	ANSWER_UNAUTHENTIC, /* signature or timestamp missing, malformed, wrong or too old */
+	ANSWER_NO_MEMORY
+};
+
+struct answer {
+	enum answer_kind kind;
+	enum request_result request;
+	enum delivery_outcome outcome;
+	char event_id[DELIVERY_ID_SIZE];
+	char detail[EVENT_DETAIL_SIZE];
+};
+
+/* The HTTP status code of an answer. */
+int response_status(const struct answer *);
+
+/* Appends the CGI response: header fields, an empty line, the body. */
+void response_format(const struct answer *, struct buffer *);
+
+/* The word for an outcome, as the answer and the log say it. */
+const char *response_outcome_name(enum delivery_outcome);
+
+#endif

@@ -1,0 +1,57 @@
+/* The database as the committer sees it: batches of deliveries, one transaction each. One
+ * thread at a time. */
+#ifndef BAGELHOOK_STORE_H
+#define BAGELHOOK_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "delivery.h"
+
+/* Which responders a schema serves is a range of these. Raised with every change to what
+ * ingest() is given or returns. */
+#define STORE_PROTOCOL 1
+
+#define STORE_ERROR_SIZE 512
+
+enum store_result {
+	STORE_OK,          /* committed; each delivery has its outcome and event_id */
+	STORE_REFUSED,     /* SQLSTATE class 22, 23 or 54: as it is, this batch never can be */
+	STORE_LOCKED,      /* a lock did not come free in time; nothing is committed */
+	STORE_RETRY,       /* serialization failure or deadlock: again, at once */
+	STORE_UNAVAILABLE, /* not now; nothing is committed */
+	STORE_UNKNOWN      /* the connection was lost or misbehaved: perhaps it is committed */
+};
+
+enum store_connect_result {
+	STORE_CONNECTED,
+	STORE_UNREACHABLE, /* nobody answers, or not now */
+	STORE_UNUSABLE     /* login refused, no such database, schema missing or not fitting */
+};
+
+struct store;
+
+/* A store that is not connected yet. conninfo as libpq takes it, or NULL; it must outlive
+ * the store. NULL without memory. */
+struct store *store_new(const char *conninfo);
+
+/* Disconnects and frees; NULL is allowed. */
+void store_free(struct store *);
+
+/* Connects, and checks that the schema serves this responder. Blocks, at most until the
+ * deadline. Where it does not succeed, store_error() says why and what to do. */
+enum store_connect_result store_connect(struct store *, int64_t deadline_ms);
+
+/* Whether there is a connection, as far as is known without asking the server. */
+bool store_connected(const struct store *);
+
+/* Commits 1 or more deliveries in one transaction. Waits for locks at most lock_timeout_ms
+ * each, and for all of it until the deadline, then gives the connection up. */
+enum store_result store_commit(struct store *, struct delivery *const batch[], size_t count, int lock_timeout_ms,
+    int64_t deadline_ms);
+
+/* Why the last call did not succeed, one line; valid until the next call. */
+const char *store_error(const struct store *);
+
+#endif
