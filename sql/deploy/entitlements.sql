@@ -98,8 +98,10 @@ CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live
         SELECT
             coalesce(nullif(s.status, 'pending'), o.status) AS status,
             -- least() passes over NULLs.
+            -- A grant begins something only while it holds: a lapsed one must not revive
+            -- what was never paid for.
             coalesce(least(paid.first_paid_at, s.first_trialing_at),
-                CASE WHEN o.decision = 'grant' THEN o.granted_at END) AS valid_from,
+                CASE WHEN o.decision = 'grant' AND (o.granted_until IS NULL OR t < o.granted_until) THEN o.granted_at END) AS valid_from,
             coalesce(s.trial_end, bagelpay.utc_plus (s.last_trialing_at, setting.default_period)) AS trial_end
     ) AS known
     -- The rules from one_time downwards: which fits, and how long it reaches.

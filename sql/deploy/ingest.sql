@@ -80,8 +80,8 @@ CREATE FUNCTION bagelpay.local_time (local_times jsonb, field text, zone text)
     SELECT (local_times ->> field)::timestamp AT TIME ZONE zone
 $$;
 
--- How many half hours a delivery's signed timestamp lies ahead of a created_at that came
--- without zone, where that is a whole number other than zero, of at most 14 hours, to
+-- How many half hours a created_at that came without zone lies ahead of its delivery's
+-- signed timestamp (16: it was in UTC+8 and was read in UTC), where that is a whole number other than zero, of at most 14 hours, to
 -- within a minute: the sign of a wrong provider_timezone. Otherwise NULL.
 CREATE FUNCTION bagelpay.zone_half_hours (signed_timestamp bigint, occurred_at timestamptz, local_times jsonb)
     RETURNS integer
@@ -95,7 +95,7 @@ CREATE FUNCTION bagelpay.zone_half_hours (signed_timestamp bigint, occurred_at t
             AND abs(round(ahead / 1800)) <= 28
         THEN round(ahead / 1800)::integer
     END
-    FROM (SELECT signed_timestamp - extract(epoch FROM occurred_at)) AS difference (ahead)
+    FROM (SELECT extract(epoch FROM occurred_at) - signed_timestamp) AS difference (ahead)
 $$;
 
 -- Adds to the delivery counters of events, and replaces their fold warnings where the
@@ -200,7 +200,7 @@ BEGIN
             CASE WHEN NOT known THEN 'ignored' WHEN order_id IS NULL THEN 'unmatched' ELSE 'applied' END,
             coalesce(warnings, '{}') || coalesce(key_warnings, '{}') || CASE
                 WHEN bagelpay.zone_half_hours (signed_timestamp, moment, local_times) IS NOT NULL
-                THEN ARRAY[format('created_at: %s half hours behind the signed timestamp, provider_timezone may be wrong',
+                THEN ARRAY[format('created_at: %s half hours ahead of the signed timestamp, provider_timezone may be wrong',
                     bagelpay.zone_half_hours (signed_timestamp, moment, local_times))]
                 ELSE '{}'
             END,

@@ -47,7 +47,11 @@ BEGIN
                 WHEN 'number' THEN substring(found_value #>> '{}' FROM '^-?[0-9]+$')
             END;
         END IF;
-        IF candidate IS NULL OR candidate = '' THEN
+        IF candidate IS NULL THEN
+            IF path <> 'request_id' AND jsonb_typeof(found_value) <> 'null' THEN
+                warnings := warnings || format('object.%s: neither text nor an integer, not taken as the order''s key', path);
+            END IF;
+        ELSIF candidate = '' THEN
             CONTINUE;
         ELSIF octet_length(candidate) > 255 THEN
             warnings := warnings || format('object.%s: longer than 255 bytes, not taken as the order''s key', path);

@@ -44,7 +44,8 @@ COMMENT ON COLUMN bagelpay.settings.on_cancel IS 'end_now, or keep_paid_time: wh
 COMMENT ON COLUMN bagelpay.settings.require_expected_order IS 'Whether only orders announced by expect_order(), and matching it, are entitled';
 
 -- PostgreSQL takes any POSIX zone text ("Mars5"), so a misspelt name would be
--- accepted as a zone of its own: only names that it lists are.
+-- accepted as a zone of its own: only names that it lists are. And it reads CET, EET,
+-- MET and WET as abbreviations, that is without the summer time of the zones so named.
 CREATE FUNCTION bagelpay.settings_check_zone ()
     RETURNS trigger
     LANGUAGE plpgsql
@@ -54,6 +55,10 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_timezone_names WHERE lower(name) = lower(NEW.provider_timezone)) THEN
         RAISE EXCEPTION 'provider_timezone: there is no time zone "%"', NEW.provider_timezone
             USING ERRCODE = 'invalid_parameter_value', HINT = 'SELECT name FROM pg_timezone_names ORDER BY name;';
+    END IF;
+    IF upper(NEW.provider_timezone) IN ('CET', 'EET', 'MET', 'WET') THEN
+        RAISE EXCEPTION 'provider_timezone: "%" would be read without summer time', NEW.provider_timezone
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Name a place, such as Europe/Paris.';
     END IF;
     RETURN NEW;
 END
