@@ -104,7 +104,8 @@ static void finish(struct committer *c, struct delivery *const batch[], size_t c
 	pthread_mutex_unlock(&c->lock);
 }
 
-static void finish_all(struct committer *c, struct delivery *const batch[], size_t count, enum delivery_outcome outcome)
+static void finish_all(
+	struct committer *c, struct delivery *const batch[], size_t count, enum delivery_outcome outcome)
 {
 	for (size_t i = 0; i < count; i++)
 		batch[i]->outcome = outcome;
@@ -126,28 +127,30 @@ static bool connect_if_due(struct committer *c)
 		return true;
 	}
 	if (!c->reported)
-		log_record(LOG_ERROR, "the database cannot be used, answering 503 and trying again", "reason",
-		    store_error(c->store), NULL);
+		log_record(LOG_ERROR, "the database cannot be used, answering 503 and trying again",
+			LOG_PAIRS("reason", store_error(c->store)));
 	c->reported = true;
 	c->connect_at_ms = clock_ms() + c->backoff_ms;
 	c->backoff_ms = c->backoff_ms * 2 < BACKOFF_MAX_MS ? c->backoff_ms * 2 : BACKOFF_MAX_MS;
 	return false;
 }
 
-static enum store_result try_commit(struct committer *c, struct delivery *const batch[], size_t count, int lock_ms)
+static enum store_result try_commit(
+	struct committer *c, struct delivery *const batch[], size_t count, int lock_ms)
 {
 	enum store_result result = STORE_RETRY;
 
 	for (int tries = 0; result == STORE_RETRY && tries < MAX_TRIES; tries++)
 		result = store_commit(c->store, batch, count, lock_ms, clock_ms() + c->limits.timeout_ms);
 	if (result == STORE_UNAVAILABLE || result == STORE_UNKNOWN || result == STORE_RETRY)
-		log_record(LOG_ERROR, result == STORE_UNKNOWN ? "outcome of a commit is unknown" : "a commit failed", "reason",
-		    store_error(c->store), NULL);
+		log_record(LOG_ERROR,
+			result == STORE_UNKNOWN ? "outcome of a commit is unknown" : "a commit failed",
+			LOG_PAIRS("reason", store_error(c->store)));
 	return result;
 }
 
-static void finish_uncommitted(struct committer *c, struct delivery *const batch[], size_t count,
-    enum store_result result)
+static void finish_uncommitted(
+	struct committer *c, struct delivery *const batch[], size_t count, enum store_result result)
 {
 	finish_all(c, batch, count, result == STORE_UNKNOWN ? DELIVERY_UNKNOWN : DELIVERY_UNAVAILABLE);
 }
@@ -157,9 +160,10 @@ static void finish_uncommitted(struct committer *c, struct delivery *const batch
 static void commit_refused(struct committer *c, struct delivery *delivery)
 {
 	delivery->dead_letter = "database";
-	snprintf(delivery->detail, sizeof delivery->detail, "body: refused by the database: %.200s", store_error(c->store));
-	log_record(LOG_ERROR, "the database refuses an event for good, it is a dead letter now", "reason",
-	    store_error(c->store), NULL);
+	snprintf(delivery->detail, sizeof delivery->detail, "body: refused by the database: %.200s",
+		store_error(c->store));
+	log_record(LOG_ERROR, "the database refuses an event for good, it is a dead letter now",
+		LOG_PAIRS("reason", store_error(c->store)));
 	enum store_result result = try_commit(c, &delivery, 1, SINGLE_LOCK_MS);
 	if (result == STORE_OK)
 		finish_all(c, &delivery, 1, DELIVERY_REFUSED);
@@ -228,7 +232,8 @@ static void commit_batch(struct committer *c, struct delivery *const batch[], si
 /* Tries those again whose time has come, each alone. */
 static void commit_set_aside(struct committer *c)
 {
-	for (size_t left = c->set_aside.count; left > 0 && c->set_aside.first->retry_at_ms <= clock_ms(); left--)
+	for (size_t left = c->set_aside.count; left > 0 && c->set_aside.first->retry_at_ms <= clock_ms();
+		left--)
 		commit_one(c, list_take(&c->set_aside));
 }
 
@@ -252,7 +257,7 @@ static bool take_batch(struct committer *c, size_t *count)
 	pthread_mutex_lock(&c->lock);
 	while (c->queue.count == 0 && !c->stopping && waited == 0)
 		waited = wake == INT64_MAX ? pthread_cond_wait(&c->work, &c->lock)
-		                           : pthread_cond_timedwait(&c->work, &c->lock, &until);
+					   : pthread_cond_timedwait(&c->work, &c->lock, &until);
 	while (*count < c->limits.batch && c->queue.count > 0) {
 		c->batch[*count] = list_take(&c->queue);
 		c->batch[(*count)++]->queued = false;
@@ -289,7 +294,8 @@ struct committer *committer_open(struct store *store, const struct committer_lim
 	c->backoff_ms = BACKOFF_FIRST_MS;
 	list_init(&c->queue);
 	list_init(&c->set_aside);
-	c->batch = calloc(limits->batch, sizeof *c->batch);
+	c->batch = calloc(limits->batch,
+		sizeof(struct delivery *)); /* NOLINT(bugprone-sizeof-expression): of pointers */
 	if (c->batch == NULL)
 		goto err1;
 	if (pthread_mutex_init(&c->lock, NULL) != 0)

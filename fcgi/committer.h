@@ -10,9 +10,9 @@
 #include "store.h"
 
 struct committer_limits {
-	size_t queue;      /* deliveries waiting; one more is answered at once */
-	size_t batch;      /* deliveries in one transaction */
-	int timeout_ms;    /* from submission to an answer */
+	size_t queue;   /* deliveries waiting; one more is answered at once */
+	size_t batch;   /* deliveries in one transaction */
+	int timeout_ms; /* from submission to an answer */
 };
 
 struct committer;

@@ -14,8 +14,8 @@ void connection_first_line(const char *message, char error[CONNECTION_ERROR_SIZE
 {
 	size_t len = strcspn(message, "\n");
 
-	snprintf(error, CONNECTION_ERROR_SIZE, "%.*s", (int)(len < CONNECTION_ERROR_SIZE ? len : CONNECTION_ERROR_SIZE - 1),
-	    message);
+	snprintf(error, CONNECTION_ERROR_SIZE, "%.*s",
+		(int)(len < CONNECTION_ERROR_SIZE ? len : CONNECTION_ERROR_SIZE - 1), message);
 }
 
 /* Waits for the socket. Returns false when the deadline passed or poll(2) failed. */
@@ -68,14 +68,14 @@ static enum connection_result classify(PGconn *pg, char error[CONNECTION_ERROR_S
 	take_sqlstate(error, sqlstate);
 	/* 28: login refused; 3D: no such database; 42: no right to connect. All else the
 	 * server may get over: starting up, too many connections, shutting down. */
-	if (strncmp(sqlstate, "28", 2) == 0 || strncmp(sqlstate, "3D", 2) == 0 || strncmp(sqlstate, "42", 2) == 0
-	    || PQconnectionNeedsPassword(pg))
+	if (strncmp(sqlstate, "28", 2) == 0 || strncmp(sqlstate, "3D", 2) == 0
+		|| strncmp(sqlstate, "42", 2) == 0 || PQconnectionNeedsPassword(pg))
 		return CONNECTION_REFUSED;
 	return CONNECTION_UNREACHABLE;
 }
 
-enum connection_result connection_open(const char *conninfo, int64_t deadline_ms, PGconn **out,
-    char error[CONNECTION_ERROR_SIZE])
+enum connection_result connection_open(
+	const char *conninfo, int64_t deadline_ms, PGconn **out, char error[CONNECTION_ERROR_SIZE])
 {
 	const char *const keywords[] = {"dbname", "client_encoding", "fallback_application_name", NULL};
 	const char *const values[] = {conninfo, "UTF8", "bagelhook", NULL};

@@ -19,8 +19,8 @@ enum connection_result {
 /* Connects by libpq's conventions; conninfo may be NULL. Blocks, at most until the
  * deadline, but for the resolving of host names. On CONNECTION_OPENED the caller owns *pg
  * (PQfinish()); otherwise error holds the reason, one line. */
-enum connection_result connection_open(const char *conninfo, int64_t deadline_ms, PGconn **pg,
-    char error[CONNECTION_ERROR_SIZE]);
+enum connection_result connection_open(
+	const char *conninfo, int64_t deadline_ms, PGconn **pg, char error[CONNECTION_ERROR_SIZE]);
 
 /* Sends what is queued and waits for the next result, until the deadline. Returns false
  * when it passed or the connection is lost; *result may be NULL, as PQgetResult() says. */

@@ -27,7 +27,7 @@ enum delivery_outcome {
 	DELIVERY_LOCKED,      /* somebody else held its order until the deadline */
 	DELIVERY_QUEUE_FULL,
 	DELIVERY_STOPPING,
-	DELIVERY_UNKNOWN      /* the connection was lost, or misbehaved, around the COMMIT */
+	DELIVERY_UNKNOWN /* the connection was lost, or misbehaved, around the COMMIT */
 };
 
 struct delivery {
@@ -35,7 +35,7 @@ struct delivery {
 	size_t body_len;
 	int64_t timestamp; /* as signed; -1 where no signature was asked for and none came */
 	char signature[SIGNATURE_LEN + 1];
-	struct event *event;   /* owned; NULL makes it a dead letter */
+	struct event *event;     /* owned; NULL makes it a dead letter */
 	const char *dead_letter; /* reason, a literal, when event is NULL or refused */
 	char detail[EVENT_DETAIL_SIZE];
 

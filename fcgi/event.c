@@ -17,10 +17,11 @@
 
 /* Paths from the body's root. */
 static const char *const id_places[] = {"event_id", "id"};
-static const char *const mode_places[] = {"object.mode", "mode", "object.product.mode", "object.order.mode",
-    "object.subscription.mode"};
+static const char *const mode_places[] = {
+	"object.mode", "mode", "object.product.mode", "object.order.mode", "object.subscription.mode"};
 static const char *const time_places[] = {"created_at", "object.order.updated_at", "object.order.created_at",
-    "object.subscription.updated_at", "object.subscription.created_at", "object.canceled_at", "object.created_at"};
+	"object.subscription.updated_at", "object.subscription.created_at", "object.canceled_at",
+	"object.created_at"};
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -41,11 +42,13 @@ static void take_id(const json_t *body, struct normalised *n)
 		if (kind == JSON_TEXT_ABSENT)
 			continue;
 		if (kind != JSON_TEXT_STRING && !(kind == JSON_TEXT_NUMBER && number_is_integer(text, len)))
-			normalised_warning(n, id_places[i], "neither text nor an integer, not taken as the event's id");
+			normalised_warning(
+				n, id_places[i], "neither text nor an integer, not taken as the event's id");
 		else if (len == 0)
 			normalised_warning(n, id_places[i], "empty, not taken as the event's id");
 		else if (len > ID_MAX)
-			normalised_warning(n, id_places[i], "longer than 255 bytes, not taken as the event's id");
+			normalised_warning(
+				n, id_places[i], "longer than 255 bytes, not taken as the event's id");
 		else {
 			normalised_text(&n->members, "event_id", text, len);
 			return;
@@ -53,7 +56,8 @@ static void take_id(const json_t *body, struct normalised *n)
 	}
 }
 
-static bool take_type(const json_t *body, struct event *event, struct normalised *n, char detail[EVENT_DETAIL_SIZE])
+static bool take_type(
+	const json_t *body, struct event *event, struct normalised *n, char detail[EVENT_DETAIL_SIZE])
 {
 	const char *text = NULL;
 	size_t len = 0;
@@ -77,7 +81,8 @@ static bool take_type(const json_t *body, struct event *event, struct normalised
 }
 
 /* A live purchase must not come from a body that says test anywhere. */
-static bool take_mode(const json_t *body, struct event *event, struct normalised *n, char detail[EVENT_DETAIL_SIZE])
+static bool take_mode(
+	const json_t *body, struct event *event, struct normalised *n, char detail[EVENT_DETAIL_SIZE])
 {
 	const char *mode = NULL;
 
@@ -145,7 +150,8 @@ static bool take_occurred_at(const json_t *body, struct normalised *n, char deta
 	return fail(detail, "created_at", "missing");
 }
 
-static bool take_all(const json_t *body, struct event *event, struct normalised *n, char detail[EVENT_DETAIL_SIZE])
+static bool take_all(
+	const json_t *body, struct event *event, struct normalised *n, char detail[EVENT_DETAIL_SIZE])
 {
 	const json_t *object = json_object_get(body, "object");
 
@@ -175,8 +181,8 @@ static bool take_all(const json_t *body, struct event *event, struct normalised 
 	return true;
 }
 
-enum event_result event_parse(const unsigned char *body, size_t len, struct event **out,
-    char detail[EVENT_DETAIL_SIZE])
+enum event_result event_parse(
+	const unsigned char *body, size_t len, struct event **out, char detail[EVENT_DETAIL_SIZE])
 {
 	char reason[EVENT_DETAIL_SIZE - sizeof "body: "];
 	enum event_result result = EVENT_NO_MEMORY;

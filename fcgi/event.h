@@ -12,7 +12,7 @@
 
 enum event_result {
 	EVENT_OK,
-	EVENT_INVALID,  /* not a valid event, for good */
+	EVENT_INVALID, /* not a valid event, for good */
 	EVENT_NO_MEMORY
 };
 
@@ -28,8 +28,8 @@ struct event {
 /* Parses and normalises a body. On EVENT_OK the caller owns *event; on EVENT_INVALID
  * detail holds the path of what is wrong and why, one line that quotes nothing of the
  * body. Does not block; any number of threads at once. */
-enum event_result event_parse(const unsigned char *body, size_t len, struct event **event,
-    char detail[EVENT_DETAIL_SIZE]);
+enum event_result event_parse(
+	const unsigned char *body, size_t len, struct event **event, char detail[EVENT_DETAIL_SIZE]);
 
 /* Frees an event; NULL is allowed. */
 void event_free(struct event *);

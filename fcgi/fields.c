@@ -10,6 +10,7 @@
 #include "json_text.h"
 #include "moment.h"
 #include "number.h"
+#include "text.h"
 
 #define TEXT_MAX 255
 #define EMAIL_MAX 320
@@ -18,7 +19,7 @@
 
 enum field_type {
 	FIELD_TEXT,
-	FIELD_ID,       /* text, or an integer, taken as its digits */
+	FIELD_ID, /* text, or an integer, taken as its digits */
 	FIELD_EMAIL,
 	FIELD_CURRENCY,
 	FIELD_AMOUNT,
@@ -38,36 +39,39 @@ struct field {
 	const char *places[MAX_PLACES];
 };
 
-#define OF_SUBSCRIPTION(field) {"subscription." field, "@" field, NULL}
+#define OF_SUBSCRIPTION(field)                                                                               \
+	{                                                                                                    \
+		"subscription." field, "@" field, NULL                                                       \
+	}
 
 static const struct field fields[] = {
-    {"product_id", FIELD_ID, {"product.product_id", "order.product_id", "subscription.product_id"}},
-    {"product_name", FIELD_TEXT, {"product.name", "subscription.product_name", NULL}},
-    {"billing_type", FIELD_TEXT, {"product.billing_type", NULL, NULL}},
-    {"customer_id", FIELD_ID, {"customer.id", NULL, NULL}},
-    {"customer_email", FIELD_EMAIL, {"customer.email", NULL, NULL}},
-    {"provider_order_id", FIELD_ID, {"order.order_id", NULL, NULL}},
-    {"payment_id", FIELD_ID, {"payment_id", NULL, NULL}},
-    {"request_id", FIELD_ID, {"request_id", NULL, NULL}},
-    {"amount", FIELD_AMOUNT, {"order.amount", NULL, NULL}},
-    {"tax_amount", FIELD_AMOUNT, {"order.tax_amount", NULL, NULL}},
-    {"currency", FIELD_CURRENCY, {"order.currency", "product.currency", NULL}},
-    {"subscription_id", FIELD_ID, {"subscription.id", "subscription.subscription_id", NULL}},
-    {"processor_subscription_id", FIELD_ID, {"@id", "subscription_id", NULL}},
-    {"trial_start", FIELD_TIME, OF_SUBSCRIPTION("trial_start")},
-    {"trial_end", FIELD_TIME, OF_SUBSCRIPTION("trial_end")},
-    {"billing_period_start", FIELD_TIME, OF_SUBSCRIPTION("billing_period_start")},
-    {"billing_period_end", FIELD_TIME, OF_SUBSCRIPTION("billing_period_end")},
-    {"cancel_at", FIELD_TIME, OF_SUBSCRIPTION("cancel_at")},
-    {"canceled_at", FIELD_TIME, OF_SUBSCRIPTION("canceled_at")},
-    {"cancel_at_period_end", FIELD_BOOLEAN, OF_SUBSCRIPTION("cancel_at_period_end")},
-    {"recurring_interval", FIELD_TEXT, OF_SUBSCRIPTION("recurring_interval")},
-    {"units", FIELD_UNITS, OF_SUBSCRIPTION("units")},
-    {"payment_method", FIELD_TEXT, OF_SUBSCRIPTION("payment_method")},
-    {"last4", FIELD_TEXT, OF_SUBSCRIPTION("last4")},
-    {"billing_amount", FIELD_AMOUNT, OF_SUBSCRIPTION("billing_amount")},
-    {"refund_amount", FIELD_AMOUNT, {"refund.amount", "refund_amount", NULL}},
-    {"refund_running_total", FIELD_AMOUNT, {"order.refunded_amount", "refunded_amount", NULL}},
+	{"product_id", FIELD_ID, {"product.product_id", "order.product_id", "subscription.product_id"}},
+	{"product_name", FIELD_TEXT, {"product.name", "subscription.product_name", NULL}},
+	{"billing_type", FIELD_TEXT, {"product.billing_type", NULL, NULL}},
+	{"customer_id", FIELD_ID, {"customer.id", NULL, NULL}},
+	{"customer_email", FIELD_EMAIL, {"customer.email", NULL, NULL}},
+	{"provider_order_id", FIELD_ID, {"order.order_id", NULL, NULL}},
+	{"payment_id", FIELD_ID, {"payment_id", NULL, NULL}},
+	{"request_id", FIELD_ID, {"request_id", NULL, NULL}},
+	{"amount", FIELD_AMOUNT, {"order.amount", NULL, NULL}},
+	{"tax_amount", FIELD_AMOUNT, {"order.tax_amount", NULL, NULL}},
+	{"currency", FIELD_CURRENCY, {"order.currency", "product.currency", NULL}},
+	{"subscription_id", FIELD_ID, {"subscription.id", "subscription.subscription_id", NULL}},
+	{"processor_subscription_id", FIELD_ID, {"@id", "subscription_id", NULL}},
+	{"trial_start", FIELD_TIME, OF_SUBSCRIPTION("trial_start")},
+	{"trial_end", FIELD_TIME, OF_SUBSCRIPTION("trial_end")},
+	{"billing_period_start", FIELD_TIME, OF_SUBSCRIPTION("billing_period_start")},
+	{"billing_period_end", FIELD_TIME, OF_SUBSCRIPTION("billing_period_end")},
+	{"cancel_at", FIELD_TIME, OF_SUBSCRIPTION("cancel_at")},
+	{"canceled_at", FIELD_TIME, OF_SUBSCRIPTION("canceled_at")},
+	{"cancel_at_period_end", FIELD_BOOLEAN, OF_SUBSCRIPTION("cancel_at_period_end")},
+	{"recurring_interval", FIELD_TEXT, OF_SUBSCRIPTION("recurring_interval")},
+	{"units", FIELD_UNITS, OF_SUBSCRIPTION("units")},
+	{"payment_method", FIELD_TEXT, OF_SUBSCRIPTION("payment_method")},
+	{"last4", FIELD_TEXT, OF_SUBSCRIPTION("last4")},
+	{"billing_amount", FIELD_AMOUNT, OF_SUBSCRIPTION("billing_amount")},
+	{"refund_amount", FIELD_AMOUNT, {"refund.amount", "refund_amount", NULL}},
+	{"refund_running_total", FIELD_AMOUNT, {"order.refunded_amount", "refunded_amount", NULL}},
 };
 
 /* Where a refund's label is looked for. */
@@ -159,19 +163,20 @@ static const char *take_email(const struct field *field, const char *text, size_
 	if (len > EMAIL_MAX)
 		return "longer than 320 bytes";
 	for (size_t i = 0; i < len; i++)
-		lower[i] = text[i] >= 'A' && text[i] <= 'Z' ? (char)(text[i] + ('a' - 'A')) : text[i];
+		lower[i] = text_lower(text[i]);
 	normalised_text(&n->members, field->name, lower, len);
 	return NULL;
 }
 
-static const char *take_currency(const struct field *field, const char *text, size_t len, struct normalised *n)
+static const char *take_currency(
+	const struct field *field, const char *text, size_t len, struct normalised *n)
 {
 	char upper[3];
 
 	if (len != sizeof upper)
 		return "not three letters";
 	for (size_t i = 0; i < len; i++) {
-		upper[i] = text[i] >= 'a' && text[i] <= 'z' ? (char)(text[i] - ('a' - 'A')) : text[i];
+		upper[i] = text_upper(text[i]);
 		if (upper[i] < 'A' || upper[i] > 'Z')
 			return "not three letters";
 	}
@@ -265,7 +270,7 @@ static const char *take(const struct field *field, const json_t *value, struct n
 	if (kind == JSON_TEXT_STRING && len == 0)
 		return NULL;
 	if (!(kind == JSON_TEXT_STRING && takes_strings(field->type))
-	    && !(kind == JSON_TEXT_NUMBER && takes_numbers(field->type)))
+		&& !(kind == JSON_TEXT_NUMBER && takes_numbers(field->type)))
 		return "of a wrong type";
 	if (kind == JSON_TEXT_NUMBER && field->type == FIELD_ID && !number_is_integer(text, len))
 		return "neither text nor an integer";
@@ -297,8 +302,8 @@ static const char *take(const struct field *field, const json_t *value, struct n
 	return wrong;
 }
 
-static void normalise_field(const struct field *field, const json_t *object, bool is_subscription,
-    struct normalised *n)
+static void normalise_field(
+	const struct field *field, const json_t *object, bool is_subscription, struct normalised *n)
 {
 	char path[PATH_SIZE];
 

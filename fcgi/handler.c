@@ -11,6 +11,7 @@
 #include "event.h"
 #include "log.h"
 #include "signature.h"
+#include "text.h"
 
 struct handler {
 	struct handler_limits limits;
@@ -19,8 +20,8 @@ struct handler {
 	struct signature_verifier *verifier;
 };
 
-struct handler *handler_open(struct committer *committer, const struct secrets *secrets,
-    const struct handler_limits *limits)
+struct handler *handler_open(
+	struct committer *committer, const struct secrets *secrets, const struct handler_limits *limits)
 {
 	struct handler *h = calloc(1, sizeof *h);
 
@@ -73,8 +74,8 @@ bool handler_receive(struct handler *h, FCGX_Request *fcgi, struct request *requ
 }
 
 /* Whether the request is authentic, as far as it has to be; fills in what was signed. */
-static bool authenticate(struct handler *h, const struct request *request, struct delivery *delivery,
-    struct answer *answer)
+static bool authenticate(
+	struct handler *h, const struct request *request, struct delivery *delivery, struct answer *answer)
 {
 	size_t which;
 	int64_t timestamp = -1;
@@ -83,8 +84,8 @@ static bool authenticate(struct handler *h, const struct request *request, struc
 	if (h->limits.without_signature)
 		return true;
 	pthread_rwlock_rdlock(&h->lock);
-	result = signature_verify(h->verifier, request->signature, request->timestamp, request->body, request->body_len,
-	    &timestamp, &which);
+	result = signature_verify(h->verifier, request->signature, request->timestamp, request->body,
+		request->body_len, &timestamp, &which);
 	pthread_rwlock_unlock(&h->lock);
 	if (result == SIGNATURE_FAILED) {
 		answer->kind = ANSWER_NO_MEMORY;
@@ -97,10 +98,8 @@ static bool authenticate(struct handler *h, const struct request *request, struc
 		return false;
 	delivery->timestamp = timestamp;
 	/* Kept in one case, so that it can be compared. */
-	for (size_t i = 0; i < SIGNATURE_LEN; i++) {
-		char c = request->signature[i];
-		delivery->signature[i] = c >= 'A' && c <= 'F' ? (char)(c + ('a' - 'A')) : c;
-	}
+	for (size_t i = 0; i < SIGNATURE_LEN; i++)
+		delivery->signature[i] = text_lower(request->signature[i]);
 	return true;
 }
 
@@ -111,9 +110,10 @@ static void log_answer(const struct answer *answer, const struct delivery *deliv
 	const struct event *event = delivery == NULL ? NULL : delivery->event;
 
 	snprintf(status, sizeof status, "%d", response_status(answer));
-	log_record(LOG_WARN, "not accepted", "status", status, "outcome", response_outcome_name(answer->outcome), "detail",
-	    answer->detail[0] == '\0' ? NULL : answer->detail, "event_type", event == NULL ? NULL : event->type, "mode",
-	    event == NULL ? NULL : event->mode, NULL);
+	log_record(LOG_WARN, "not accepted",
+		LOG_PAIRS("status", status, "outcome", response_outcome_name(answer->outcome), "detail",
+			answer->detail[0] == '\0' ? NULL : answer->detail, "event_type",
+			event == NULL ? NULL : event->type, "mode", event == NULL ? NULL : event->mode));
 }
 
 void handler_decide(struct handler *h, struct request *request, struct answer *answer)

@@ -12,8 +12,8 @@
 #include "secrets.h"
 
 struct handler_limits {
-	size_t max_body;       /* bytes */
-	int64_t max_age;       /* seconds that a signed timestamp may be old; 0: any */
+	size_t max_body; /* bytes */
+	int64_t max_age; /* seconds that a signed timestamp may be old; 0: any */
 	bool without_signature;
 };
 

@@ -138,8 +138,8 @@ static size_t original_position(const unsigned char *body, size_t len, int posit
 	return s.at;
 }
 
-enum json_text_result json_text_load(const unsigned char *body, size_t len, json_t **tree, char *error,
-    size_t error_size)
+enum json_text_result json_text_load(
+	const unsigned char *body, size_t len, json_t **tree, char *error, size_t error_size)
 {
 	enum json_text_result result = JSON_TEXT_INVALID;
 	json_error_t json_error;
@@ -156,14 +156,14 @@ enum json_text_result json_text_load(const unsigned char *body, size_t len, json
 		result = JSON_TEXT_NO_MEMORY;
 		goto done;
 	}
-	*tree = json_loadb(tagged.data == NULL ? "" : tagged.data, tagged.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
-	    &json_error);
+	*tree = json_loadb(tagged.data == NULL ? "" : tagged.data, tagged.len,
+		JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &json_error);
 	if (*tree == NULL) {
 		if (json_error_code(&json_error) == json_error_out_of_memory)
 			result = JSON_TEXT_NO_MEMORY;
 		else
 			snprintf(error, error_size, "%s at byte %zu", describe(&json_error),
-			    original_position(body, len, json_error.position, &tagged) + 1);
+				original_position(body, len, json_error.position, &tagged) + 1);
 		goto done;
 	}
 	if (!json_is_object(*tree)) {

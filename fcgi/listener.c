@@ -13,6 +13,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "text.h"
+
 /* Where the kernel's queue of connections is full, a web server's connect() on a Unix
  * socket fails at once, which it answers with a 502. The kernel lowers it to its limit. */
 #define BACKLOG 4096
@@ -21,7 +23,8 @@ static bool set_flags(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
 
-	return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
+	return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0
+		&& fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
 }
 
 /* Whether someone answers on the socket at this address. */
@@ -37,24 +40,28 @@ static bool in_use(const struct sockaddr_un *address)
 	return answered;
 }
 
-static int open_unix(struct listener *listener, const char *path, mode_t mode, char error[LISTENER_ERROR_SIZE])
+static int open_unix(
+	struct listener *listener, const char *path, mode_t mode, char error[LISTENER_ERROR_SIZE])
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct stat status;
 
 	if (path[0] != '/' || strlen(path) >= sizeof address.sun_path) {
-		snprintf(error, LISTENER_ERROR_SIZE, "--listen unix:%s: must be an absolute path of at most %zu bytes", path,
-		    sizeof address.sun_path - 1);
+		snprintf(error, LISTENER_ERROR_SIZE,
+			"--listen unix:%s: must be an absolute path of at most %zu bytes", path,
+			sizeof address.sun_path - 1);
 		return -1;
 	}
 	memcpy(address.sun_path, path, strlen(path) + 1);
 	if (lstat(path, &status) == 0) {
 		if (!S_ISSOCK(status.st_mode)) {
-			snprintf(error, LISTENER_ERROR_SIZE, "--listen unix:%s: there is a file that is no socket", path);
+			snprintf(error, LISTENER_ERROR_SIZE,
+				"--listen unix:%s: there is a file that is no socket", path);
 			return -1;
 		}
 		if (in_use(&address)) {
-			snprintf(error, LISTENER_ERROR_SIZE, "--listen unix:%s: another process listens there", path);
+			snprintf(error, LISTENER_ERROR_SIZE,
+				"--listen unix:%s: another process listens there", path);
 			return -1;
 		}
 		unlink(path);
@@ -66,7 +73,8 @@ static int open_unix(struct listener *listener, const char *path, mode_t mode, c
 	mode_t old_mask = umask(0777);
 	int bound = bind(listener->fd, (struct sockaddr *)&address, sizeof address);
 	umask(old_mask);
-	if (bound != 0 || chmod(path, mode) != 0 || stat(path, &status) != 0 || listen(listener->fd, BACKLOG) != 0)
+	if (bound != 0 || chmod(path, mode) != 0 || stat(path, &status) != 0
+		|| listen(listener->fd, BACKLOG) != 0)
 		goto err;
 	listener->path = strdup(path);
 	if (listener->path == NULL)
@@ -75,34 +83,41 @@ static int open_unix(struct listener *listener, const char *path, mode_t mode, c
 	listener->inode = status.st_ino;
 	return 0;
 err:
-	snprintf(error, LISTENER_ERROR_SIZE, "--listen unix:%s: %s", path, strerror(errno));
+	snprintf(error, LISTENER_ERROR_SIZE, "--listen unix:%s: %s", path, text_error(errno));
 	return -1;
 }
 
 static int open_inet(struct listener *listener, const char *address, char error[LISTENER_ERROR_SIZE])
 {
-	const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+	const struct addrinfo hints = {
+		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
 	const char *colon = strrchr(address, ':');
 	struct addrinfo *found = NULL;
 	const char *reason = NULL;
 	char host[256];
 	const int on = 1;
 
-	if (colon == NULL || colon == address || colon[1] == '\0' || (size_t)(colon - address) >= sizeof host) {
-		snprintf(error, LISTENER_ERROR_SIZE, "--listen %.100s: must be unix:/path or host:port", address);
+	if (colon == NULL || colon == address || colon[1] == '\0'
+		|| (size_t)(colon - address) >= sizeof host) {
+		snprintf(error, LISTENER_ERROR_SIZE, "--listen %.100s: must be unix:/path or host:port",
+			address);
 		return -1;
 	}
 	bool bracketed = address[0] == '[' && colon[-1] == ']';
-	snprintf(host, sizeof host, "%.*s", (int)(colon - address) - (bracketed ? 2 : 0), address + (bracketed ? 1 : 0));
+	snprintf(host, sizeof host, "%.*s", (int)(colon - address) - (bracketed ? 2 : 0),
+		address + (bracketed ? 1 : 0));
+	/* Only the main thread runs yet. */
 	int failed = getaddrinfo(host, colon + 1, &hints, &found);
 	if (failed != 0) {
-		snprintf(error, LISTENER_ERROR_SIZE, "--listen %.100s: %s", address, gai_strerror(failed));
+		snprintf(error, LISTENER_ERROR_SIZE, "--listen %.100s: %s", address,
+			gai_strerror(failed)); /* NOLINT(concurrency-mt-unsafe): literals */
 		return -1;
 	}
 	listener->fd = socket(found->ai_family, found->ai_socktype, found->ai_protocol);
 	if (listener->fd < 0 || setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0
-	    || bind(listener->fd, found->ai_addr, found->ai_addrlen) != 0 || listen(listener->fd, BACKLOG) != 0)
-		reason = strerror(errno);
+		|| bind(listener->fd, found->ai_addr, found->ai_addrlen) != 0
+		|| listen(listener->fd, BACKLOG) != 0)
+		reason = text_error(errno);
 	freeaddrinfo(found);
 	if (reason == NULL)
 		return 0;
@@ -117,14 +132,16 @@ static int take_inherited(struct listener *listener, char error[LISTENER_ERROR_S
 
 	if (getsockopt(STDIN_FILENO, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 || !listening) {
 		snprintf(error, LISTENER_ERROR_SIZE,
-		    "nothing to listen on: give --listen unix:/path or --listen host:port, or start it with a listening socket as descriptor 0");
+			"nothing to listen on: give --listen unix:/path or --listen host:port, or start it "
+			"with a listening socket as descriptor 0");
 		return -1;
 	}
 	listener->fd = STDIN_FILENO;
 	return 0;
 }
 
-int listener_open(struct listener *listener, const char *address, mode_t mode, char error[LISTENER_ERROR_SIZE])
+int listener_open(
+	struct listener *listener, const char *address, mode_t mode, char error[LISTENER_ERROR_SIZE])
 {
 	int opened;
 
@@ -137,7 +154,8 @@ int listener_open(struct listener *listener, const char *address, mode_t mode, c
 	else
 		opened = open_inet(listener, address, error);
 	if (opened == 0 && !set_flags(listener->fd)) {
-		snprintf(error, LISTENER_ERROR_SIZE, "cannot prepare the listening socket: %s", strerror(errno));
+		snprintf(error, LISTENER_ERROR_SIZE, "cannot prepare the listening socket: %s",
+			text_error(errno));
 		opened = -1;
 	}
 	if (opened != 0)
@@ -150,7 +168,7 @@ void listener_unlink(struct listener *listener)
 	struct stat status;
 
 	if (listener->path != NULL && lstat(listener->path, &status) == 0 && status.st_dev == listener->device
-	    && status.st_ino == listener->inode)
+		&& status.st_ino == listener->inode)
 		unlink(listener->path);
 	free(listener->path);
 	listener->path = NULL;

@@ -4,7 +4,6 @@
 
 #include "buffer.h"
 
-#include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
 #include <time.h>
@@ -48,13 +47,12 @@ static void put_value(struct buffer *b, const char *value)
 	buffer_put(b, "\"", 1);
 }
 
-void log_record(enum log_level level, const char *message, ...)
+void log_record(enum log_level level, const char *message, const char *const *pairs)
 {
 	struct buffer b;
 	struct timespec now;
 	struct tm utc;
 	char stamp[32];
-	va_list args;
 
 	buffer_init(&b);
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -62,16 +60,12 @@ void log_record(enum log_level level, const char *message, ...)
 	strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
 	buffer_printf(&b, "time=%s.%03ldZ level=%s msg=", stamp, now.tv_nsec / 1000000, level_names[level]);
 	put_value(&b, message);
-	va_start(args, message);
-	for (const char *key = va_arg(args, const char *); key != NULL; key = va_arg(args, const char *)) {
-		const char *value = va_arg(args, const char *);
-
-		if (value == NULL)
+	for (; pairs != NULL && pairs[0] != NULL; pairs += 2) {
+		if (pairs[1] == NULL)
 			continue;
-		buffer_printf(&b, " %s=", key);
-		put_value(&b, value);
+		buffer_printf(&b, " %s=", pairs[0]);
+		put_value(&b, pairs[1]);
 	}
-	va_end(args);
 	buffer_put(&b, "\n", 1);
 	/* Where even the log cannot be written there is nobody left to tell. */
 	if (!buffer_failed(&b) && write(STDERR_FILENO, b.data, b.len) < 0) {

@@ -13,7 +13,9 @@
 #include "options.h"
 #include "secrets.h"
 #include "server.h"
+#include "signals.h"
 #include "store.h"
+#include "text.h"
 
 #define EXIT_CANNOT_RUN 1
 #define EXIT_USAGE 2
@@ -39,7 +41,7 @@ static void reload_secrets(void *context)
 	if (reloaded->secret_file == NULL)
 		return;
 	if (secrets_read(reloaded->secret_file, &secrets, error, sizeof error) != 0) {
-		log_record(LOG_ERROR, "keeping the secrets as they were", "reason", error, NULL);
+		log_record(LOG_ERROR, "keeping the secrets as they were", LOG_PAIRS("reason", error));
 		return;
 	}
 	if (handler_set_secrets(reloaded->handler, &secrets) == 0)
@@ -60,8 +62,8 @@ static int first_connect(struct store *store, int check)
 	case STORE_UNREACHABLE:
 		if (check)
 			return complain(EXIT_CANNOT_RUN, store_error(store));
-		log_record(LOG_ERROR, "the database cannot be reached, answering 503 and trying again", "reason",
-		    store_error(store), NULL);
+		log_record(LOG_ERROR, "the database cannot be reached, answering 503 and trying again",
+			LOG_PAIRS("reason", store_error(store)));
 		return -1;
 	case STORE_UNUSABLE:
 		break;
@@ -71,11 +73,12 @@ static int first_connect(struct store *store, int check)
 
 static int serve(const struct options *options, struct secrets *secrets, struct store *store)
 {
-	const struct committer_limits commit_limits = {(size_t)options->queue, (size_t)options->batch,
-	    (int)options->commit_timeout * 1000};
-	const struct handler_limits handler_limits = {(size_t)options->max_body, options->max_age,
-	    options->insecure_no_signature};
-	const struct server_limits server_limits = {(size_t)options->threads, (int)options->read_timeout * 1000};
+	const struct committer_limits commit_limits = {
+		(size_t)options->queue, (size_t)options->batch, (int)options->commit_timeout * 1000};
+	const struct handler_limits handler_limits = {
+		(size_t)options->max_body, options->max_age, options->insecure_no_signature};
+	const struct server_limits server_limits = {
+		(size_t)options->threads, (int)options->read_timeout * 1000};
 	struct committer *committer = NULL;
 	struct handler *handler = NULL;
 	struct listener listener;
@@ -87,7 +90,7 @@ static int serve(const struct options *options, struct secrets *secrets, struct 
 		return complain(EXIT_CANNOT_RUN, error);
 	}
 	/* libfcgi installs signal handlers of its own; ours come after. */
-	if (FCGX_Init() != 0 || server_catch_signals() != 0) {
+	if (FCGX_Init() != 0 || signals_catch() != 0) {
 		store_free(store);
 		goto done;
 	}
@@ -126,13 +129,14 @@ int main(int argc, char *argv[])
 		puts("bagelhook " PACKAGE_VERSION);
 		return 0;
 	}
-	if (options.secret_file != NULL && secrets_read(options.secret_file, &secrets, error, sizeof error) != 0)
+	if (options.secret_file != NULL
+		&& secrets_read(options.secret_file, &secrets, error, sizeof error) != 0)
 		return complain(EXIT_CANNOT_RUN, error);
 	if (options.insecure_no_signature)
 		log_record(LOG_WARN, "signatures are not checked: anyone can entitle anyone", NULL);
 	struct store *store = store_new(options.database);
 	if (store == NULL)
-		return complain(EXIT_CANNOT_RUN, strerror(ENOMEM));
+		return complain(EXIT_CANNOT_RUN, text_error(ENOMEM));
 	int status = first_connect(store, options.check);
 	if (status >= 0) {
 		store_free(store);

@@ -45,8 +45,8 @@ static void print_utc(int64_t second, int microsecond, char out[MOMENT_SIZE])
 	gmtime_r(&moment, &utc);
 	/* The remainders only tell the compiler how wide each number can be. */
 	snprintf(out, MOMENT_SIZE, "%04d-%02d-%02d %02d:%02d:%02d.%06d+00", (utc.tm_year + 1900) % 10000,
-	    (utc.tm_mon + 1) % 100, utc.tm_mday % 100, utc.tm_hour % 100, utc.tm_min % 100, utc.tm_sec % 100,
-	    microsecond % 1000000);
+		(utc.tm_mon + 1) % 100, utc.tm_mday % 100, utc.tm_hour % 100, utc.tm_min % 100,
+		utc.tm_sec % 100, microsecond % 1000000);
 }
 
 static enum moment_kind parse_epoch(const char *text, size_t len, char out[MOMENT_SIZE])
@@ -100,7 +100,7 @@ enum moment_kind moment_parse(const char *text, size_t len, char out[MOMENT_SIZE
 		return parse_epoch(text, len, out);
 
 	if (len < 19 || text[4] != '-' || text[7] != '-' || (text[10] != 'T' && text[10] != ' ')
-	    || text[13] != ':' || text[16] != ':')
+		|| text[13] != ':' || text[16] != ':')
 		return MOMENT_INVALID;
 	int year = digits(text, len, 0, 4);
 	int month = digits(text, len, 5, 2);
@@ -108,8 +108,9 @@ enum moment_kind moment_parse(const char *text, size_t len, char out[MOMENT_SIZE
 	int hour = digits(text, len, 11, 2);
 	int minute = digits(text, len, 14, 2);
 	int second = digits(text, len, 17, 2);
-	if (year < 2000 || year > 2999 || month < 1 || month > 12 || day < 1 || day > days_in_month(year, month)
-	    || hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59)
+	if (year < 2000 || year > 2999 || month < 1 || month > 12 || day < 1
+		|| day > days_in_month(year, month) || hour < 0 || hour > 23 || minute < 0 || minute > 59
+		|| second < 0 || second > 59)
 		return MOMENT_INVALID;
 
 	int microsecond = 0;
@@ -132,8 +133,12 @@ enum moment_kind moment_parse(const char *text, size_t len, char out[MOMENT_SIZE
 	int east = 0;
 	if (!parse_zone(text, len, at, &east))
 		return MOMENT_INVALID;
-	struct tm civil = {.tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day, .tm_hour = hour,
-	    .tm_min = minute, .tm_sec = second};
+	struct tm civil = {.tm_year = year - 1900,
+		.tm_mon = month - 1,
+		.tm_mday = day,
+		.tm_hour = hour,
+		.tm_min = minute,
+		.tm_sec = second};
 	print_utc((int64_t)timegm(&civil) - east, microsecond, out);
 	return MOMENT_UTC;
 }

@@ -156,14 +156,16 @@ const char *number_amount(const char *text, size_t len, char out[AMOUNT_SIZE])
 		return "more than 6 decimals";
 
 	size_t at = 0;
-	if (point <= 0)
-		out[at++] = '0';
-	for (long i = 0; i < point; i++)
-		out[at++] = i < count ? digits[i] : '0';
-	if (count > point) {
-		out[at++] = '.';
-		for (long i = point; i < count; i++)
-			out[at++] = i < 0 ? '0' : digits[i];
+	/* From the first place that is written to the last; the digits stand at 0 to count. */
+	long first = point < 1 ? point - 1 : 0;
+	long last = count > point ? count : point;
+	for (long i = first; i < last; i++) {
+		if (i == point)
+			out[at++] = '.';
+		if (i < 0 || i >= count)
+			out[at++] = '0';
+		else
+			out[at++] = digits[i];
 	}
 	out[at] = '\0';
 	return NULL;

@@ -14,9 +14,9 @@
 
 enum number_check {
 	NUMBER_OK,
-	NUMBER_MALFORMED,    /* not the number grammar of RFC 8259, section 6 */
-	NUMBER_LONG,         /* more than NUMBER_MAX_DIGITS digits */
-	NUMBER_OUT_OF_RANGE  /* a double would be infinite, or zero though the number is not */
+	NUMBER_MALFORMED,   /* not the number grammar of RFC 8259, section 6 */
+	NUMBER_LONG,        /* more than NUMBER_MAX_DIGITS digits */
+	NUMBER_OUT_OF_RANGE /* a double would be infinite, or zero though the number is not */
 };
 
 /* Checks a text of len bytes. */

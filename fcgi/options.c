@@ -32,38 +32,41 @@ struct option_spec {
 #define AT(member) offsetof(struct options, member)
 
 static const struct option_spec specs[] = {
-    {"listen", "BAGELHOOK_LISTEN", KIND_TEXT, AT(listen), 0, 0, 0, "ADDRESS",
-        "unix:/path or host:port; without it, a listening socket inherited as descriptor 0"},
-    {"socket-mode", "BAGELHOOK_SOCKET_MODE", KIND_MODE, AT(socket_mode), 0, 0777, 0660, "MODE",
-        "permissions of a Unix socket"},
-    {"secret-file", "BAGELHOOK_SECRET_FILE", KIND_TEXT, AT(secret_file), 0, 0, 0, "FILE",
-        "the webhook's signing secrets, one per line"},
-    {"database", "BAGELHOOK_DATABASE", KIND_TEXT, AT(database), 0, 0, 0, "CONNINFO",
-        "a libpq connection string or URI; without it, PGHOST, PGSERVICE and so on"},
-    {"threads", "BAGELHOOK_THREADS", KIND_NUMBER, AT(threads), 1, 512, 64, "N", "requests served at once"},
-    {"queue", "BAGELHOOK_QUEUE", KIND_NUMBER, AT(queue), 1, 100000, 1024, "N",
-        "events that may wait for the database; one more is answered 503"},
-    {"batch", "BAGELHOOK_BATCH", KIND_NUMBER, AT(batch), 1, 1000, 64, "N", "events in one transaction at most"},
-    {"max-body", "BAGELHOOK_MAX_BODY", KIND_NUMBER, AT(max_body), 1, 64L * 1024 * 1024, 1024 * 1024, "BYTES",
-        "longer bodies are answered 413"},
-    {"read-timeout", "BAGELHOOK_READ_TIMEOUT", KIND_NUMBER, AT(read_timeout), 1, 3600, 10, "SECONDS",
-        "for all of the reading of a request"},
-    {"commit-timeout", "BAGELHOOK_COMMIT_TIMEOUT", KIND_NUMBER, AT(commit_timeout), 1, 3600, 15, "SECONDS",
-        "for the database to take an event; then 503"},
-    {"max-age", "BAGELHOOK_MAX_AGE", KIND_NUMBER, AT(max_age), 0, 1000000000, 0, "SECONDS",
-        "older signatures are answered 401; 0 for any age"},
-    {"insecure-no-signature", "BAGELHOOK_INSECURE_NO_SIGNATURE", KIND_SWITCH, AT(insecure_no_signature), 0, 0, 0, NULL,
-        "take every body for authentic: anyone can then entitle anyone"},
-    {"check", NULL, KIND_SWITCH, AT(check), 0, 0, 0, NULL, "check configuration, database and schema, then exit"},
-    {"help", NULL, KIND_SWITCH, AT(help), 0, 0, 0, NULL, "print this, then exit"},
-    {"version", NULL, KIND_SWITCH, AT(version), 0, 0, 0, NULL, "print the version, then exit"},
+	{"listen", "BAGELHOOK_LISTEN", KIND_TEXT, AT(listen), 0, 0, 0, "ADDRESS",
+		"unix:/path or host:port; without it, a listening socket inherited as descriptor 0"},
+	{"socket-mode", "BAGELHOOK_SOCKET_MODE", KIND_MODE, AT(socket_mode), 0, 0777, 0660, "MODE",
+		"permissions of a Unix socket"},
+	{"secret-file", "BAGELHOOK_SECRET_FILE", KIND_TEXT, AT(secret_file), 0, 0, 0, "FILE",
+		"the webhook's signing secrets, one per line"},
+	{"database", "BAGELHOOK_DATABASE", KIND_TEXT, AT(database), 0, 0, 0, "CONNINFO",
+		"a libpq connection string or URI; without it, PGHOST, PGSERVICE and so on"},
+	{"threads", "BAGELHOOK_THREADS", KIND_NUMBER, AT(threads), 1, 512, 64, "N",
+		"requests served at once"},
+	{"queue", "BAGELHOOK_QUEUE", KIND_NUMBER, AT(queue), 1, 100000, 1024, "N",
+		"events that may wait for the database; one more is answered 503"},
+	{"batch", "BAGELHOOK_BATCH", KIND_NUMBER, AT(batch), 1, 1000, 64, "N",
+		"events in one transaction at most"},
+	{"max-body", "BAGELHOOK_MAX_BODY", KIND_NUMBER, AT(max_body), 1, 64L * 1024 * 1024, 1024L * 1024,
+		"BYTES", "longer bodies are answered 413"},
+	{"read-timeout", "BAGELHOOK_READ_TIMEOUT", KIND_NUMBER, AT(read_timeout), 1, 3600, 10, "SECONDS",
+		"for all of the reading of a request"},
+	{"commit-timeout", "BAGELHOOK_COMMIT_TIMEOUT", KIND_NUMBER, AT(commit_timeout), 1, 3600, 15,
+		"SECONDS", "for the database to take an event; then 503"},
+	{"max-age", "BAGELHOOK_MAX_AGE", KIND_NUMBER, AT(max_age), 0, 1000000000, 0, "SECONDS",
+		"older signatures are answered 401; 0 for any age"},
+	{"insecure-no-signature", "BAGELHOOK_INSECURE_NO_SIGNATURE", KIND_SWITCH, AT(insecure_no_signature),
+		0, 0, 0, NULL, "take every body for authentic: anyone can then entitle anyone"},
+	{"check", NULL, KIND_SWITCH, AT(check), 0, 0, 0, NULL,
+		"check configuration, database and schema, then exit"},
+	{"help", NULL, KIND_SWITCH, AT(help), 0, 0, 0, NULL, "print this, then exit"},
+	{"version", NULL, KIND_SWITCH, AT(version), 0, 0, 0, NULL, "print the version, then exit"},
 };
 
 #define SPEC_COUNT (sizeof specs / sizeof specs[0])
 
 /* Sets one option from a text. name is how the user said it. */
 static int set(struct options *options, const struct option_spec *spec, const char *name, const char *text,
-    char error[OPTIONS_ERROR_SIZE])
+	char error[OPTIONS_ERROR_SIZE])
 {
 	char *member = (char *)options + spec->offset;
 	char *end = NULL;
@@ -81,7 +84,8 @@ static int set(struct options *options, const struct option_spec *spec, const ch
 		bool on = strcmp(text, "1") == 0 || strcmp(text, "yes") == 0 || strcmp(text, "true") == 0;
 
 		if (!on && strcmp(text, "0") != 0 && strcmp(text, "no") != 0 && strcmp(text, "false") != 0) {
-			snprintf(error, OPTIONS_ERROR_SIZE, "%s: must be yes or no, not \"%.100s\"", name, text);
+			snprintf(error, OPTIONS_ERROR_SIZE, "%s: must be yes or no, not \"%.100s\"", name,
+				text);
 			return -1;
 		}
 		memcpy(member, &on, sizeof on);
@@ -93,11 +97,12 @@ static int set(struct options *options, const struct option_spec *spec, const ch
 	}
 	errno = 0;
 	value = strtol(text, &end, spec->kind == KIND_MODE ? 8 : 10);
-	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < spec->lowest || value > spec->highest) {
+	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < spec->lowest
+		|| value > spec->highest) {
 		snprintf(error, OPTIONS_ERROR_SIZE,
-		    spec->kind == KIND_MODE ? "%s: must be an octal mode from %lo to %lo, not \"%.100s\""
-		                            : "%s: must be a number from %ld to %ld, not \"%.100s\"",
-		    name, (unsigned long)spec->lowest, (unsigned long)spec->highest, text);
+			spec->kind == KIND_MODE ? "%s: must be an octal mode from %lo to %lo, not \"%.100s\""
+						: "%s: must be a number from %ld to %ld, not \"%.100s\"",
+			name, (unsigned long)spec->lowest, (unsigned long)spec->highest, text);
 		return -1;
 	}
 	memcpy(member, &value, sizeof value);
@@ -109,7 +114,9 @@ static int take_environment(struct options *options, char error[OPTIONS_ERROR_SI
 	for (size_t i = 0; i < SPEC_COUNT; i++) {
 		const struct option_spec *spec = &specs[i];
 		/* Only the main thread runs yet. */
-		const char *text = spec->variable == NULL ? NULL : getenv(spec->variable); /* NOLINT(concurrency-mt-unsafe) */
+		const char *text = spec->variable == NULL
+			? NULL
+			: getenv(spec->variable); /* NOLINT(concurrency-mt-unsafe) */
 
 		if (spec->kind == KIND_NUMBER || spec->kind == KIND_MODE)
 			memcpy((char *)options + spec->offset, &spec->otherwise, sizeof spec->otherwise);
@@ -134,20 +141,26 @@ static int take_arguments(struct options *options, int argc, char *argv[], char 
 	}
 	opterr = 0;
 	optind = 1;
-	while ((got = getopt_long(argc, argv, ":", long_options, &index)) != -1) { /* NOLINT(concurrency-mt-unsafe) */
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe) */
+	while ((got = getopt_long(argc, argv, ":", long_options, &index))
+		!= -1) {
 		if (got != 0) {
 			const char *argument = argv[optind - 1];
 
-			snprintf(error, OPTIONS_ERROR_SIZE, got == ':' ? "%.200s: needs a value" : "%.200s: no such option, or not so used; see bagelhook --help",
-			    argument);
+			snprintf(error, OPTIONS_ERROR_SIZE,
+				got == ':' ? "%.200s: needs a value"
+					   : "%.200s: no such option, or not so used; see bagelhook --help",
+				argument);
 			return -1;
 		}
 		snprintf(name, sizeof name, "--%s", specs[index].flag);
-		if (set(options, &specs[index], name, specs[index].argument == NULL ? "yes" : optarg, error) != 0)
+		if (set(options, &specs[index], name, specs[index].argument == NULL ? "yes" : optarg, error)
+			!= 0)
 			return -1;
 	}
 	if (optind < argc) {
-		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: takes no arguments besides options", argv[optind]);
+		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: takes no arguments besides options",
+			argv[optind]);
 		return -1;
 	}
 	return 0;
@@ -162,7 +175,8 @@ int options_parse(struct options *options, int argc, char *argv[], char error[OP
 		return 0;
 	if (options->secret_file == NULL && !options->insecure_no_signature) {
 		snprintf(error, OPTIONS_ERROR_SIZE,
-		    "no signing secret: give --secret-file FILE with the webhook's signing secret, or, for experiments only, --insecure-no-signature");
+			"no signing secret: give --secret-file FILE with the webhook's signing secret, or, "
+			"for experiments only, --insecure-no-signature");
 		return -1;
 	}
 	return 0;
@@ -173,21 +187,23 @@ void options_help(FILE *out)
 	fputs("Usage: bagelhook [OPTIONS]\n"
 	      "FastCGI responder that commits BagelPay's webhooks to PostgreSQL.\n\n"
 	      "Each option can also be given in the environment; options win.\n\n",
-	    out);
+		out);
 	for (size_t i = 0; i < SPEC_COUNT; i++) {
 		const struct option_spec *spec = &specs[i];
 
 		fprintf(out, "  --%s%s%s\n      %s", spec->flag, spec->argument == NULL ? "" : " ",
-		    spec->argument == NULL ? "" : spec->argument, spec->help);
+			spec->argument == NULL ? "" : spec->argument, spec->help);
 		if (spec->kind == KIND_NUMBER)
-			fprintf(out, " (%ld to %ld; default %ld)", spec->lowest, spec->highest, spec->otherwise);
+			fprintf(out, " (%ld to %ld; default %ld)", spec->lowest, spec->highest,
+				spec->otherwise);
 		if (spec->kind == KIND_MODE)
 			fprintf(out, " (octal; default %lo)", (unsigned long)spec->otherwise);
 		fputs("\n", out);
 		if (spec->variable != NULL)
 			fprintf(out, "      %s\n", spec->variable);
 	}
-	fputs("\nSignals: SIGTERM and SIGINT finish what was accepted and exit; SIGHUP reads the secrets again.\n"
+	fputs("\nSignals: SIGTERM and SIGINT finish what was accepted and exit; SIGHUP reads the secrets "
+	      "again.\n"
 	      "Exit status: 0 stopped as told, 1 could not run, 2 wrong usage.\n",
-	    out);
+		out);
 }

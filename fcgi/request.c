@@ -37,7 +37,8 @@ static size_t read_all(FCGX_Stream *in, unsigned char *buffer, size_t size)
 	return len;
 }
 
-enum request_result request_read(FCGX_Stream *in, FCGX_ParamArray params, size_t max_body, struct request *request)
+enum request_result request_read(
+	FCGX_Stream *in, FCGX_ParamArray params, size_t max_body, struct request *request)
 {
 	const char *method = FCGX_GetParam("REQUEST_METHOD", params);
 	const char *length_text = FCGX_GetParam("CONTENT_LENGTH", params);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "log.h"
+#include "text.h"
 
 void secrets_wipe(struct secrets *secrets)
 {
@@ -42,7 +43,7 @@ int secrets_read(const char *path, struct secrets *secrets, char *error, size_t 
 	memset(secrets, 0, sizeof *secrets);
 	FILE *file = fopen(path, "re");
 	if (file == NULL) {
-		snprintf(error, error_size, "cannot read the secret file %s: %s", path, strerror(errno));
+		snprintf(error, error_size, "cannot read the secret file %s: %s", path, text_error(errno));
 		return -1;
 	}
 	/* The stream's own buffer would keep a copy of the secrets. */
@@ -55,12 +56,16 @@ int secrets_read(const char *path, struct secrets *secrets, char *error, size_t 
 	if (wrong != NULL) {
 		snprintf(error, error_size, "secret file %s, line %lu: %s", path, number, wrong);
 	} else if (ferror(file)) {
-		snprintf(error, error_size, "cannot read the secret file %s: %s", path, strerror(errno));
+		snprintf(error, error_size, "cannot read the secret file %s: %s", path, text_error(errno));
 	} else if (secrets->count == 0) {
-		snprintf(error, error_size, "the secret file %s holds no secret: write the webhook's signing secret into it, one per line", path);
+		snprintf(error, error_size,
+			"the secret file %s holds no secret: write the webhook's signing secret into it, one "
+			"per line",
+			path);
 	} else {
 		if (fstat(fileno(file), &status) == 0 && (status.st_mode & (S_IROTH | S_IWOTH)) != 0)
-			log_record(LOG_WARN, "secret file is open to others, chmod o-rw it", "file", path, NULL);
+			log_record(LOG_WARN, "secret file is open to others, chmod o-rw it",
+				LOG_PAIRS("file", path));
 		fclose(file);
 		return 0;
 	}

@@ -20,10 +20,12 @@
 
 #include "clock.h"
 #include "log.h"
+#include "signals.h"
+#include "text.h"
 
 /* Connections that are open at once; beyond it, the oldest that has sent nothing goes. */
 #define MAX_CONNECTIONS 1024
-#define STACK_BYTES (512 * 1024)
+#define STACK_BYTES ((size_t)512 * 1024)
 #define SEND_TIMEOUT_S 10
 /* How long poll(2) may sleep when nothing is due: a net under missed wake-ups. */
 #define POLL_MAX_MS 1000
@@ -53,57 +55,11 @@ struct server {
 	pthread_mutex_t lock; /* covers the rest; never held across I/O that can block */
 	pthread_cond_t ready;
 	struct peer peers[MAX_CONNECTIONS];
-	size_t open;          /* peers that are not free */
+	size_t open; /* peers that are not free */
 	struct peer *ready_first;
 	struct peer *ready_last;
-	bool stopping;        /* workers end once nothing is ready */
+	bool stopping; /* workers end once nothing is ready */
 };
-
-/* Signals, and workers that finish, wake the watching thread through this pipe. */
-static int wake_pipe[2] = {-1, -1};
-static volatile sig_atomic_t terminate;
-static volatile sig_atomic_t hangup;
-
-static void wake(void)
-{
-	/* A full pipe wakes as well. */
-	if (write(wake_pipe[1], "", 1) < 0) {
-	}
-}
-
-static void on_signal(int number)
-{
-	int saved = errno;
-
-	if (number == SIGHUP)
-		hangup = 1;
-	else
-		terminate = 1;
-	wake();
-	errno = saved;
-}
-
-int server_catch_signals(void)
-{
-	struct sigaction action;
-
-	if (pipe(wake_pipe) != 0)
-		return -1;
-	for (int i = 0; i < 2; i++)
-		if (fcntl(wake_pipe[i], F_SETFL, O_NONBLOCK) != 0 || fcntl(wake_pipe[i], F_SETFD, FD_CLOEXEC) != 0)
-			return -1;
-	memset(&action, 0, sizeof action);
-	sigemptyset(&action.sa_mask);
-	action.sa_flags = SA_RESTART;
-	action.sa_handler = on_signal;
-	if (sigaction(SIGTERM, &action, NULL) != 0 || sigaction(SIGINT, &action, NULL) != 0
-	    || sigaction(SIGHUP, &action, NULL) != 0)
-		return -1;
-	action.sa_handler = SIG_IGN;
-	if (sigaction(SIGPIPE, &action, NULL) != 0 || sigaction(SIGUSR1, &action, NULL) != 0)
-		return -1;
-	return 0;
-}
 
 /* Closes a connection and frees its place. Called with the lock held; close(2) on a
  * socket without linger does not wait. */
@@ -220,7 +176,7 @@ static void *work(void *argument)
 		bool notify = s->stopping || !s->accepting || s->open == MAX_CONNECTIONS - 1;
 		pthread_mutex_unlock(&s->lock);
 		if (notify)
-			wake();
+			signals_wake();
 	}
 	buffer_done(&out);
 	return NULL;
@@ -262,7 +218,8 @@ static void accept_all(struct server *s)
 			if (errno == EINTR || errno == ECONNABORTED)
 				continue;
 			if (errno != EAGAIN && errno != EWOULDBLOCK)
-				log_record(LOG_ERROR, "cannot accept a connection", "reason", strerror(errno), NULL);
+				log_record(LOG_ERROR, "cannot accept a connection",
+					LOG_PAIRS("reason", text_error(errno)));
 			return;
 		}
 		/* On some systems an accepted socket inherits that the listening one does not block. */
@@ -317,14 +274,6 @@ static int64_t watch_list(struct server *s, struct pollfd *polled, struct peer *
 	return next;
 }
 
-static void empty_wake_pipe(void)
-{
-	char bytes[64];
-
-	while (read(wake_pipe[0], bytes, sizeof bytes) > 0)
-		;
-}
-
 /* After SIGTERM: what the kernel has already accepted on our own socket is still taken;
  * an inherited socket lives on, and what waits there is its next reader's. */
 static void stop_accepting(struct server *s)
@@ -348,11 +297,9 @@ static void watch(struct server *s, void (*reload)(void *context), void *context
 	for (;;) {
 		nfds_t count = 2;
 
-		if (hangup) {
-			hangup = 0;
+		if (signals_hangup())
 			reload(context);
-		}
-		if (terminate && s->accepting)
+		if (signals_terminate() && s->accepting)
 			stop_accepting(s);
 		int64_t next = watch_list(s, polled, polled_peers, &count);
 		pthread_mutex_lock(&s->lock);
@@ -360,15 +307,16 @@ static void watch(struct server *s, void (*reload)(void *context), void *context
 		pthread_mutex_unlock(&s->lock);
 		if (!s->accepting && open == 0)
 			return;
-		polled[0] = (struct pollfd){.fd = wake_pipe[0], .events = POLLIN};
+		polled[0] = (struct pollfd){.fd = signals_fd(), .events = POLLIN};
 		/* A negative descriptor is passed over: not while stopping, nor without a place. */
 		bool full = open - (count - 2) >= MAX_CONNECTIONS;
-		polled[1] = (struct pollfd){.fd = s->accepting && !full ? s->listener->fd : -1, .events = POLLIN};
+		polled[1] =
+			(struct pollfd){.fd = s->accepting && !full ? s->listener->fd : -1, .events = POLLIN};
 		int64_t left = next - clock_ms();
 		if (poll(polled, count, left > 0 ? (int)left : 0) < 0 && errno != EINTR)
-			log_record(LOG_ERROR, "poll failed", "reason", strerror(errno), NULL);
+			log_record(LOG_ERROR, "poll failed", LOG_PAIRS("reason", text_error(errno)));
 		if (polled[0].revents != 0)
-			empty_wake_pipe();
+			signals_empty();
 		pthread_mutex_lock(&s->lock);
 		for (nfds_t i = 2; i < count; i++)
 			if (polled[i].revents != 0)
@@ -400,7 +348,7 @@ static size_t start_workers(struct server *s, pthread_t *threads)
 }
 
 int server_run(struct listener *listener, struct handler *handler, const struct server_limits *limits,
-    void (*reload)(void *context), void *context)
+	void (*reload)(void *context), void *context)
 {
 	struct server *s = calloc(1, sizeof *s);
 	pthread_t *threads = calloc(limits->threads, sizeof *threads);

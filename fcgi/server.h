@@ -13,15 +13,10 @@ struct server_limits {
 	int read_timeout_ms; /* from accepting a connection to having all of its request */
 };
 
-/* Makes the signals that server_run() is told by fatal no more and harmless until it runs:
- * SIGTERM and SIGINT end it, SIGHUP reloads. To be called once, after FCGX_Init() and
- * before any thread is started. Returns 0, or -1 with errno. */
-int server_catch_signals(void);
-
-/* Serves until SIGTERM or SIGINT, then finishes what was accepted and returns 0; -1 when
+/* Serves until SIGTERM or SIGINT (see signals.h), then finishes what was accepted and returns 0; -1 when
  * threads or memory could not be had. reload(context) is called on SIGHUP, in this
  * thread. Removes and closes the listener on the way. */
-int server_run(struct listener *, struct handler *, const struct server_limits *, void (*reload)(void *context),
-    void *context);
+int server_run(struct listener *, struct handler *, const struct server_limits *,
+	void (*reload)(void *context), void *context);
 
 #endif

@@ -24,8 +24,8 @@ struct signature_verifier *signature_open(const struct secrets *secrets)
 {
 	char digest[] = "SHA256";
 	const OSSL_PARAM params[] = {
-	    OSSL_PARAM_construct_utf8_string("digest", digest, 0),
-	    OSSL_PARAM_construct_end(),
+		OSSL_PARAM_construct_utf8_string("digest", digest, 0),
+		OSSL_PARAM_construct_end(),
 	};
 	struct signature_verifier *verifier = calloc(1, sizeof *verifier);
 
@@ -104,23 +104,22 @@ static bool decode_timestamp(const char *text, int64_t *timestamp)
 
 /* The signature that the holder of one secret would have made. */
 static bool compute(const EVP_MAC_CTX *keyed, const char *timestamp, const unsigned char *body, size_t len,
-    unsigned char digest[DIGEST_LEN])
+	unsigned char digest[DIGEST_LEN])
 {
 	EVP_MAC_CTX *context = EVP_MAC_CTX_dup(keyed);
 	size_t digest_len = 0;
 	bool done = context != NULL
-	    && EVP_MAC_update(context, (const unsigned char *)timestamp, strlen(timestamp))
-	    && EVP_MAC_update(context, (const unsigned char *)".", 1)
-	    && EVP_MAC_update(context, body, len)
-	    && EVP_MAC_final(context, digest, &digest_len, DIGEST_LEN)
-	    && digest_len == DIGEST_LEN;
+		&& EVP_MAC_update(context, (const unsigned char *)timestamp, strlen(timestamp))
+		&& EVP_MAC_update(context, (const unsigned char *)".", 1)
+		&& EVP_MAC_update(context, body, len)
+		&& EVP_MAC_final(context, digest, &digest_len, DIGEST_LEN) && digest_len == DIGEST_LEN;
 
 	EVP_MAC_CTX_free(context);
 	return done;
 }
 
 enum signature_result signature_verify(const struct signature_verifier *verifier, const char *signature,
-    const char *timestamp_text, const unsigned char *body, size_t len, int64_t *timestamp, size_t *which)
+	const char *timestamp_text, const unsigned char *body, size_t len, int64_t *timestamp, size_t *which)
 {
 	unsigned char claimed[DIGEST_LEN];
 	unsigned char expected[DIGEST_LEN];

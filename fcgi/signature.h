@@ -33,6 +33,6 @@ void signature_close(struct signature_verifier *);
  * SIGNATURE_OK, *timestamp is the signed Unix time in seconds, and *which the position of
  * the secret that matched, from 0. Does not block; any number of threads at once. */
 enum signature_result signature_verify(const struct signature_verifier *, const char *signature,
-    const char *timestamp_text, const unsigned char *body, size_t len, int64_t *timestamp, size_t *which);
+	const char *timestamp_text, const unsigned char *body, size_t len, int64_t *timestamp, size_t *which);
 
 #endif

@@ -78,8 +78,9 @@ static void receive_notice(void *context, const PGresult *notice)
 
 	if (severity == NULL || strcmp(severity, "WARNING") == 0) {
 		store->warned = true;
-		log_record(LOG_WARN, "the database warns", "sqlstate", PQresultErrorField(notice, PG_DIAG_SQLSTATE),
-		    "text", PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY), NULL);
+		log_record(LOG_WARN, "the database warns",
+			LOG_PAIRS("sqlstate", PQresultErrorField(notice, PG_DIAG_SQLSTATE), "text",
+				PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY)));
 	}
 }
 
@@ -90,7 +91,7 @@ static void take_error(struct store *store, const PGresult *result)
 
 	snprintf(store->sqlstate, sizeof store->sqlstate, "%s", sqlstate == NULL ? "" : sqlstate);
 	snprintf(store->error, sizeof store->error, "%s%s%s", store->sqlstate, sqlstate == NULL ? "" : ": ",
-	    message == NULL ? "the connection to the database is lost" : message);
+		message == NULL ? "the connection to the database is lost" : message);
 }
 
 static enum store_connect_result schema_missing(struct store *store, const PGresult *result)
@@ -98,12 +99,13 @@ static enum store_connect_result schema_missing(struct store *store, const PGres
 	take_error(store, result);
 	/* 3F000: no such schema; 42883: no such function; 42501: not allowed. */
 	if (strcmp(store->sqlstate, "3F000") == 0 || strcmp(store->sqlstate, "42883") == 0)
-		snprintf(store->error, sizeof store->error, "database \"%s\" has no schema bagelpay that fits: " MEND_DEPLOY,
-		    PQdb(store->pg));
+		snprintf(store->error, sizeof store->error,
+			"database \"%s\" has no schema bagelpay that fits: " MEND_DEPLOY, PQdb(store->pg));
 	else if (strcmp(store->sqlstate, "42501") == 0)
 		snprintf(store->error, sizeof store->error,
-		    "user \"%s\" may not use the schema bagelpay: run as its owner: GRANT bagelpay_ingest TO \"%s\"",
-		    PQuser(store->pg), PQuser(store->pg));
+			"user \"%s\" may not use the schema bagelpay: run as its owner: GRANT "
+			"bagelpay_ingest TO \"%s\"",
+			PQuser(store->pg), PQuser(store->pg));
 	else
 		return STORE_UNREACHABLE;
 	return STORE_UNUSABLE;
@@ -112,7 +114,8 @@ static enum store_connect_result schema_missing(struct store *store, const PGres
 static enum store_connect_result check_schema(struct store *store, int64_t deadline_ms)
 {
 	enum store_connect_result checked = STORE_UNUSABLE;
-	PGresult *result = connection_query(store->pg, "SELECT oldest, newest FROM bagelpay.served_responders()", deadline_ms);
+	PGresult *result = connection_query(
+		store->pg, "SELECT oldest, newest FROM bagelpay.served_responders()", deadline_ms);
 
 	if (result == NULL) {
 		snprintf(store->error, sizeof store->error, "no answer from the database in time");
@@ -126,12 +129,14 @@ static enum store_connect_result check_schema(struct store *store, int64_t deadl
 
 		if (STORE_PROTOCOL < oldest)
 			snprintf(store->error, sizeof store->error,
-			    "the schema serves responders of protocol %ld to %ld, this one speaks %d: install a newer bagelhook",
-			    oldest, newest, STORE_PROTOCOL);
+				"the schema serves responders of protocol %ld to %ld, this one speaks %d: "
+				"install a newer bagelhook",
+				oldest, newest, STORE_PROTOCOL);
 		else if (STORE_PROTOCOL > newest)
 			snprintf(store->error, sizeof store->error,
-			    "the schema serves responders of protocol %ld to %ld, this one speaks %d: " MEND_DEPLOY, oldest,
-			    newest, STORE_PROTOCOL);
+				"the schema serves responders of protocol %ld to %ld, this one speaks "
+				"%d: " MEND_DEPLOY,
+				oldest, newest, STORE_PROTOCOL);
 		else
 			checked = STORE_CONNECTED;
 	}
@@ -204,14 +209,7 @@ static bool encode(struct store *store, struct delivery *const batch[], size_t c
 }
 
 /* The statements of a batch, in the order in which they are sent. */
-enum step {
-	STEP_BEGIN,
-	STEP_LIMITS,
-	STEP_INGEST,
-	STEP_UNLIMITED,
-	STEP_COMMIT,
-	STEP_COUNT
-};
+enum step { STEP_BEGIN, STEP_LIMITS, STEP_INGEST, STEP_UNLIMITED, STEP_COMMIT, STEP_COUNT };
 
 static bool send_batch(struct store *store, int lock_timeout_ms, int64_t deadline_ms)
 {
@@ -224,17 +222,21 @@ static bool send_batch(struct store *store, int lock_timeout_ms, int64_t deadlin
 
 	/* Settings of the transaction, not of the session: they pass through any pooler. */
 	snprintf(limits, sizeof limits,
-	    "SELECT pg_catalog.set_config('lock_timeout', '%d', true), pg_catalog.set_config('statement_timeout', '%" PRId64 "', true)",
-	    lock_timeout_ms, left > 0 ? left : 1);
+		"SELECT pg_catalog.set_config('lock_timeout', '%d', true), "
+		"pg_catalog.set_config('statement_timeout', '%" PRId64 "', true)",
+		lock_timeout_ms, left > 0 ? left : 1);
 	return PQenterPipelineMode(store->pg)
-	    && PQsendQueryParams(store->pg, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", 0, NULL, NULL, NULL, NULL, 0)
-	    && PQsendQueryParams(store->pg, limits, 0, NULL, NULL, NULL, NULL, 0)
-	    && PQsendQueryParams(store->pg, "SELECT ordinal, event_id, outcome FROM bagelpay.ingest($1, $2)", 2, types, values,
-	        lengths, formats, 0)
-	    /* A COMMIT must not be cancelled: with a synchronous standby it would look done. */
-	    && PQsendQueryParams(store->pg, "SET LOCAL statement_timeout = 0", 0, NULL, NULL, NULL, NULL, 0)
-	    && PQsendQueryParams(store->pg, "COMMIT", 0, NULL, NULL, NULL, NULL, 0)
-	    && PQpipelineSync(store->pg);
+		&& PQsendQueryParams(store->pg, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", 0, NULL,
+			NULL, NULL, NULL, 0)
+		&& PQsendQueryParams(store->pg, limits, 0, NULL, NULL, NULL, NULL, 0)
+		&& PQsendQueryParams(store->pg,
+			"SELECT ordinal, event_id, outcome FROM bagelpay.ingest($1, $2)", 2, types, values,
+			lengths, formats, 0)
+		/* A COMMIT must not be cancelled: with a synchronous standby it would look done. */
+		&& PQsendQueryParams(
+			store->pg, "SET LOCAL statement_timeout = 0", 0, NULL, NULL, NULL, NULL, 0)
+		&& PQsendQueryParams(store->pg, "COMMIT", 0, NULL, NULL, NULL, NULL, 0)
+		&& PQpipelineSync(store->pg);
 }
 
 static enum delivery_outcome parse_outcome(const char *text)
@@ -243,11 +245,11 @@ static enum delivery_outcome parse_outcome(const char *text)
 		const char *text;
 		enum delivery_outcome outcome;
 	} outcomes[] = {
-	    {"applied", DELIVERY_APPLIED},
-	    {"duplicate", DELIVERY_DUPLICATE},
-	    {"ignored", DELIVERY_IGNORED},
-	    {"unmatched", DELIVERY_UNMATCHED},
-	    {"dead_letter", DELIVERY_DEAD_LETTER},
+		{"applied", DELIVERY_APPLIED},
+		{"duplicate", DELIVERY_DUPLICATE},
+		{"ignored", DELIVERY_IGNORED},
+		{"unmatched", DELIVERY_UNMATCHED},
+		{"dead_letter", DELIVERY_DEAD_LETTER},
 	};
 
 	for (size_t i = 0; i < sizeof outcomes / sizeof outcomes[0]; i++)
@@ -277,8 +279,8 @@ static bool take_outcomes(const PGresult *result, struct delivery *const batch[]
 /* Reads the results of all steps up to the sync. False when the connection is lost or the
  * deadline passed; *committed says whether the COMMIT's own tag came, *failed whether the
  * server reported an error, which store->sqlstate then holds. */
-static bool receive_batch(struct store *store, struct delivery *const batch[], size_t count, int64_t deadline_ms,
-    bool *committed, bool *failed)
+static bool receive_batch(struct store *store, struct delivery *const batch[], size_t count,
+	int64_t deadline_ms, bool *committed, bool *failed)
 {
 	PGresult *result = NULL;
 	bool complete = false;
@@ -327,7 +329,8 @@ static enum store_result classify(const struct store *store)
 		return STORE_LOCKED;
 	if (strcmp(sqlstate, "40001") == 0 || strcmp(sqlstate, "40P01") == 0)
 		return STORE_RETRY;
-	if (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0 || strncmp(sqlstate, "54", 2) == 0)
+	if (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0
+		|| strncmp(sqlstate, "54", 2) == 0)
 		return STORE_REFUSED;
 	return STORE_UNAVAILABLE;
 }
@@ -342,8 +345,8 @@ static void roll_back(struct store *store, int64_t deadline_ms)
 	PQclear(result);
 }
 
-enum store_result store_commit(struct store *store, struct delivery *const batch[], size_t count, int lock_timeout_ms,
-    int64_t deadline_ms)
+enum store_result store_commit(struct store *store, struct delivery *const batch[], size_t count,
+	int lock_timeout_ms, int64_t deadline_ms)
 {
 	bool committed;
 	bool failed;
@@ -358,7 +361,7 @@ enum store_result store_commit(struct store *store, struct delivery *const batch
 		return STORE_UNAVAILABLE;
 	}
 	if (!send_batch(store, lock_timeout_ms, deadline_ms)
-	    || !receive_batch(store, batch, count, deadline_ms, &committed, &failed)) {
+		|| !receive_batch(store, batch, count, deadline_ms, &committed, &failed)) {
 		/* An error that came before the loss, or that was the loss, still tells nothing
 		 * of the COMMIT that was under way. */
 		disconnect(store);

@@ -48,8 +48,8 @@ bool store_connected(const struct store *);
 
 /* Commits 1 or more deliveries in one transaction. Waits for locks at most lock_timeout_ms
  * each, and for all of it until the deadline, then gives the connection up. */
-enum store_result store_commit(struct store *, struct delivery *const batch[], size_t count, int lock_timeout_ms,
-    int64_t deadline_ms);
+enum store_result store_commit(struct store *, struct delivery *const batch[], size_t count,
+	int lock_timeout_ms, int64_t deadline_ms);
 
 /* Why the last call did not succeed, one line; valid until the next call. */
 const char *store_error(const struct store *);

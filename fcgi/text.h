@@ -1,0 +1,29 @@
+/* Small things about text. */
+#ifndef BAGELHOOK_TEXT_H
+#define BAGELHOOK_TEXT_H
+
+#include <string.h>
+
+/* Changes of case are ASCII's, whatever the locale. */
+static inline char text_lower(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return (char)((unsigned char)c | 0x20U);
+	return c;
+}
+
+static inline char text_upper(char c)
+{
+	if (c >= 'a' && c <= 'z')
+		return (char)((unsigned char)c & 0xdfU);
+	return c;
+}
+
+/* What an errno means. The C libraries of Linux and the BSDs return literals for all that
+ * they set themselves, so that this is as good as thread-safe. */
+static inline const char *text_error(int error)
+{
+	return strerror(error); /* NOLINT(concurrency-mt-unsafe) */
+}
+
+#endif
