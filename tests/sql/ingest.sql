@@ -1,0 +1,105 @@
+-- What ingest() makes of deliveries: outcomes, keys, duplicates, conflicts, dead letters,
+-- warnings, times without zone.
+\set ON_ERROR_STOP 1
+\pset format unaligned
+\pset tuples_only true
+SET client_min_messages = warning;
+
+BEGIN;
+
+SELECT plan(47);
+
+\ir builder.psql
+
+-- Outcomes.
+SELECT is(pg_temp.take ('a', 'checkout.completed', '2025-01-01 00:00:00'), 'applied', 'a known type with a key');
+SELECT is(pg_temp.take ('a', 'checkout.completed', '2025-01-01 00:00:00'), 'duplicate', 'the same again');
+SELECT is(pg_temp.take ('b', 'invoice.created', '2025-01-01 00:00:00'), 'ignored', 'an unknown type');
+SELECT is(pg_temp.take ('c', 'operator.grant', '2025-01-01 00:00:00'), 'ignored', 'an operator''s word from outside');
+SELECT is(pg_temp.take ('d', 'checkout.failed', '2025-01-01 00:00:00', '{"metadata":null,"customer_id":null}'), 'unmatched', 'nothing that names an order');
+SELECT results_eq(
+    'SELECT event_id, outcome, order_id FROM bagelpay.events ORDER BY event_id',
+    $$VALUES ('a' COLLATE "C", 'applied', 'o1' COLLATE "C"), ('b', 'ignored', NULL), ('c', 'ignored', NULL), ('d', 'unmatched', NULL)$$,
+    'every one of them is kept');
+SELECT results_eq('SELECT order_id, last_event_id FROM bagelpay.orders', $$VALUES ('o1' COLLATE "C", 'a' COLLATE "C")$$, 'only the applied one has a part in the state');
+SELECT is((SELECT count(*) FROM bagelpay.event_bodies), 4::bigint, 'with its body');
+SELECT is((SELECT convert_from(body, 'UTF8') FROM bagelpay.event_bodies WHERE event_id = 'a'), pg_temp.made ('a', 'checkout.completed', '2025-01-01 00:00:00')::text, 'byte by byte');
+
+-- Duplicates and conflicts.
+SELECT is(pg_temp.take ('a', 'checkout.completed', '2025-01-02 00:00:00'), 'duplicate', 'another body under a taken id');
+SELECT is((SELECT occurred_at FROM bagelpay.events WHERE event_id = 'a'), '2025-01-01 00:00:00+00', 'the first stays');
+SELECT results_eq('SELECT reason, detail, deliveries FROM bagelpay.dead_letters', $$VALUES ('conflict', 'event_id: already taken by another body: a', 1)$$, 'the other is a dead letter');
+SELECT is(pg_temp.take ('a', 'checkout.completed', '2025-01-02 00:00:00'), 'duplicate', 'the same conflict again');
+SELECT is((SELECT deliveries FROM bagelpay.dead_letters), 2, 'is counted, not kept twice');
+SELECT is((SELECT deliveries FROM bagelpay.events WHERE event_id = 'a'), 2, 'and is no delivery of the first');
+
+-- One batch with all of it.
+SELECT results_eq(
+    $$SELECT ordinal, event_id, outcome FROM bagelpay.ingest (
+        json_build_array(
+            pg_temp.made ('e', 'subscription.paid', '2025-01-03 00:00:00'),
+            pg_temp.made ('e', 'subscription.paid', '2025-01-03 00:00:00'),
+            pg_temp.made ('e', 'subscription.paid', '2025-01-04 00:00:00'),
+            '{"dead_letter":"invalid","detail":"object.mode: missing","signed_timestamp":7,"signature":"ab"}'::json,
+            pg_temp.made (NULL, 'what', '2025-01-03 00:00:00'),
+            pg_temp.made ('f', 'checkout.failed', '2025-01-03 00:00:00', '{"metadata":{"order_id":"o2"}}')),
+        ARRAY['e', 'e', 'E', 'x', 'y', 'f']::bytea[])$$,
+    $$VALUES (1, 'e', 'applied'), (2, 'e', 'duplicate'), (3, 'e', 'duplicate'), (4, NULL, 'dead_letter'),
+        (5, 'sha256:a1fce4363854ff888cff4b8e7875d600c2682390412a8cf79b37d0b11148b0fa', 'ignored'), (6, 'f', 'applied')$$,
+    'each delivery of a batch has its own outcome');
+SELECT is((SELECT deliveries FROM bagelpay.events WHERE event_id = 'e'), 2, 'a duplicate within the batch is counted');
+SELECT is(
+    (SELECT concat_ws(' | ', detail, signed_timestamp, signature, convert_from(body, 'UTF8'), sha256 = sha256(body)) FROM bagelpay.dead_letters WHERE reason = 'invalid'),
+    'object.mode: missing | 7 | ab | x | t', 'a body that is no event is kept with its reason');
+SELECT is_empty('SELECT outcome FROM bagelpay.ingest (''[]'', ''{}'')', 'an empty batch');
+SELECT throws_ok($$SELECT bagelpay.ingest ('[{}]', '{}')$$, '22023', NULL, 'as many bodies as deliveries');
+SELECT is(current_setting('synchronous_commit'), 'on', 'synchronous_commit');
+SET LOCAL synchronous_commit = off;
+SELECT bagelpay.ingest ('[]', '{}');
+SELECT is(current_setting('synchronous_commit'), 'on', 'is raised for the rest of the transaction');
+SET LOCAL synchronous_commit = remote_apply;
+SELECT bagelpay.ingest ('[]', '{}');
+SELECT is(current_setting('synchronous_commit'), 'remote_apply', 'and never lowered');
+
+-- Keys: (metadata …, billed) → order_id, key_source, warnings.
+CREATE FUNCTION pg_temp.key (metadata jsonb, request_id text, customer_id text, product_id text, provider_order_id text, payment_id text, billed boolean)
+    RETURNS text
+    LANGUAGE sql
+    AS $$
+    SELECT concat_ws(' | ', order_id, key_source, array_to_string(warnings, ', '))
+    FROM bagelpay.order_key ('{metadata.order_id,metadata.orderId,metadata.deep.id,request_id}', $1, $2, $3, $4, $5, $6, $7)
+$$;
+SELECT is(pg_temp.key ('{"order_id":" 7 ","orderId":"8"}', 'r', 'c', 'p', 'o', 'ch', TRUE), '7 | metadata | ', 'the first path, trimmed');
+SELECT is(pg_temp.key ('{"order_id":"","orderId":123456789012345678901234567890}', 'r', 'c', 'p', 'o', 'ch', TRUE), '123456789012345678901234567890 | metadata | ', 'an empty one is passed over, an integer keeps its digits');
+SELECT is(pg_temp.key ('{"order_id":null,"deep":{"id":"x.y"}}', 'r', 'c', 'p', 'o', 'ch', TRUE), 'x.y | metadata | ', 'a path of several steps');
+SELECT is(pg_temp.key ('{"order_id":"customer:1:2","orderId":"order:1"}', 'r', 'c', 'p', 'o', 'ch', TRUE),
+    'r | metadata | object.metadata.order_id: begins with a reserved prefix, not taken as the order''s key, object.metadata.orderId: begins with a reserved prefix, not taken as the order''s key', 'reserved prefixes');
+SELECT is(pg_temp.key (jsonb_build_object('order_id', repeat('é', 128), 'orderId', repeat('é', 127)), 'r', 'c', 'p', 'o', 'ch', TRUE),
+    repeat('é', 127) || ' | metadata | object.metadata.order_id: longer than 255 bytes, not taken as the order''s key', 'bytes, not characters');
+SELECT is(pg_temp.key ('{"order_id":1.5,"orderId":true,"deep":[]}', NULL, 'c', 'p', 'o', 'ch', TRUE),
+    'customer:c:p | customer | object.metadata.order_id: neither text nor an integer, not taken as the order''s key, object.metadata.orderId: neither text nor an integer, not taken as the order''s key', 'what is no text and no integer');
+SELECT is(pg_temp.key (NULL, NULL, 'c', 'p', 'o', 'ch', TRUE), 'customer:c:p | customer | ', 'billed as a subscription: by customer and product');
+SELECT is(pg_temp.key (NULL, NULL, 'c', 'p', 'o', 'ch', FALSE), 'order:o | order | ', 'otherwise: by the provider''s order');
+SELECT is(pg_temp.key (NULL, NULL, 'c', NULL, NULL, 'ch', TRUE), 'payment:ch | payment | ', 'by the payment');
+SELECT is(pg_temp.key (NULL, NULL, 'c', 'p', NULL, NULL, FALSE), 'customer:c:p | customer | ', 'at last, by customer and product');
+SELECT is(pg_temp.key (NULL, NULL, 'c', NULL, NULL, NULL, TRUE), '', 'or by nothing');
+
+-- Times without zone are read in the setting; their text stays.
+UPDATE bagelpay.settings SET provider_timezone = 'Asia/Shanghai';
+SELECT is(pg_temp.take ('z1', 'subscription.paid', '', '{"occurred_at":null,"local_times":{"occurred_at":"2025-09-12 16:41:24.746","trial_end":"2025-09-13T00:00:00"},"signed_timestamp":1757666485}'), 'applied', 'a zone-less event');
+SELECT results_eq($$SELECT occurred_at, trial_end, local_times ->> 'trial_end', warnings FROM bagelpay.events WHERE event_id = 'z1'$$,
+    $$VALUES ('2025-09-12 08:41:24.746+00'::timestamptz, '2025-09-12 16:00:00+00'::timestamptz, '2025-09-13T00:00:00', '{}'::text[])$$, 'read in the provider''s zone');
+UPDATE bagelpay.settings SET provider_timezone = 'UTC';
+SELECT is(pg_temp.take ('z2', 'subscription.paid', '', '{"occurred_at":null,"local_times":{"occurred_at":"2025-09-12 16:41:24.746"},"signed_timestamp":1757666485}'), 'applied', 'the same with a wrong setting');
+SELECT is((SELECT warnings FROM bagelpay.events WHERE event_id = 'z2'), ARRAY['created_at: 16 half hours ahead of the signed timestamp, provider_timezone may be wrong'], 'is noticed');
+SELECT is(bagelpay.zone_half_hours (1757666485, to_timestamp(1757666485 + seconds), '{"occurred_at":""}'), half_hours, format('%s s ahead', seconds))
+FROM (VALUES (0, NULL), (1800, 1), (1861, NULL), (-1800 * 28 - 60, -28), (1800 * 29, NULL)) AS v (seconds, half_hours);
+SELECT is(bagelpay.zone_half_hours (1757666485, to_timestamp(1757666485 + 28800), '{}'), NULL, 'a time with zone is no evidence');
+
+-- In a gap of summer time the offset before it counts, in the hour that comes twice the second.
+SELECT is(bagelpay.local_time (jsonb_build_object('t', t), 't', 'Europe/Berlin'), meant::timestamptz, t || ' in Berlin')
+FROM (VALUES ('2025-03-30 02:30:00', '2025-03-30 01:30:00+00'), ('2025-10-26 02:30:00', '2025-10-26 01:30:00+00'), ('2999-07-01 00:00:00', '2999-06-30 22:00:00+00')) AS v (t, meant);
+
+SELECT * FROM finish();
+
+ROLLBACK;
