@@ -245,16 +245,21 @@ class Cluster:
             self._template = "bagelpay_template"
         return self._template
 
-    def deploy(self, db, *arguments):
-        """Brings a database to the newest schema (or as far as sqitch's arguments say)."""
+    def sqitch(self, command, db, *arguments, **more):
+        """Runs a sqitch command on a database, with more environment; returns the ended process, output as text."""
         environment = clean_environment(
             PGHOST=self.host, PGPORT=self.port, PGUSER="postgres", SQITCH_FULLNAME="bagelhook",
             SQITCH_EMAIL="bagelhook@localhost", SQITCH_USER_CONFIG="/dev/null", SQITCH_SYSTEM_CONFIG="/dev/null",
-            PATH=f"{self.bin}:{os.environ['PATH']}")
-        done = subprocess.run(["sqitch", "--chdir", SOURCE / "sql", "deploy", f"db:pg:{db}", *arguments],
-                              env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+            PATH=f"{self.bin}:{os.environ['PATH']}", **more)
+        return subprocess.run(["sqitch", "--chdir", SOURCE / "sql", command, f"db:pg:{db}", *arguments],
+                              env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, check=False)
+
+    def deploy(self, db, *arguments):
+        """Brings a database to the newest schema (or as far as sqitch's arguments say)."""
+        done = self.sqitch("deploy", db, *arguments)
         if done.returncode != 0:
-            raise HarnessError(f"sqitch deploy failed:\n{done.stdout}{done.stderr}")
+            raise HarnessError(f"sqitch deploy failed:\n{done.stdout}")
 
     def close(self):
         with contextlib.suppress(HarnessError):
