@@ -13,7 +13,7 @@ GRANT EXECUTE ON FUNCTION bagelpay.served_responders (), bagelpay.ingest (json, 
 
 GRANT SELECT ON bagelpay.settings, bagelpay.events, bagelpay.orders, bagelpay.subscriptions, bagelpay.payments,
     bagelpay.refunds, bagelpay.expected_orders, bagelpay.entitlements, bagelpay.entitlements_test,
-    bagelpay.order_checks
+    bagelpay.order_checks, bagelpay.zone_evidence
 TO bagelpay_reader;
 
 -- All of a dead letter but its body; of event_bodies nothing.
@@ -22,7 +22,9 @@ ON bagelpay.dead_letters TO bagelpay_reader;
 
 GRANT EXECUTE ON FUNCTION bagelpay.is_entitled (text, text, text, timestamptz),
     bagelpay.entitlements_at (timestamptz, text), bagelpay.utc_plus (timestamptz, interval),
-    bagelpay.interval_length (text), bagelpay.matches_expectation (text, text)
+    bagelpay.interval_length (text), bagelpay.matches_expectation (text, text),
+    bagelpay.zone_half_hours (bigint, timestamptz, jsonb), bagelpay.explain (text, text),
+    bagelpay.changes_since (text)
 TO bagelpay_reader;
 
 GRANT EXECUTE ON FUNCTION bagelpay.expect_order (text, text, text, numeric, text, text),

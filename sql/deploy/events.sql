@@ -29,14 +29,17 @@ CREATE TABLE bagelpay.events (
     order_id text COLLATE "C",
     key_source text CHECK (key_source IN ('metadata', 'customer', 'order', 'payment')),
     outcome text NOT NULL CHECK (outcome IN ('applied', 'ignored', 'unmatched')),
-    -- What parsing and the key found, and what the fold found; the latter may change
-    -- with every event of the order.
-    intake_warnings text[] NOT NULL DEFAULT '{}',
+    -- What the body gives rise to, what follows from it by the settings (key and zone),
+    -- and what the fold says, which may change with every event of the order.
+    body_warnings text[] NOT NULL DEFAULT '{}',
+    setting_warnings text[] NOT NULL DEFAULT '{}',
     fold_warnings text[] NOT NULL DEFAULT '{}',
-    warnings text[] GENERATED ALWAYS AS (intake_warnings || fold_warnings) STORED,
+    warnings text[] GENERATED ALWAYS AS (body_warnings || setting_warnings || fold_warnings) STORED,
     received_at timestamptz NOT NULL DEFAULT now(),
     deliveries integer NOT NULL DEFAULT 1,
     last_delivered_at timestamptz NOT NULL DEFAULT now(),
+    -- The transaction that stored it, for changes_since().
+    stored_xid bigint NOT NULL DEFAULT pg_current_xact_id()::text::bigint,
     signed_timestamp bigint,
     body_sha256 bytea,
     created_at_raw text,
@@ -85,6 +88,11 @@ COMMENT ON TABLE bagelpay.events IS 'Every authentic event once, as normalised c
 -- The fold of one order is one walk along this index.
 CREATE INDEX events_of_order ON bagelpay.events (mode, order_id, occurred_at, rank, event_id)
 WHERE order_id IS NOT NULL;
+
+-- Rows are appended in about the order of their transactions, so that a summary of
+-- ranges of pages finds the newest, at no cost for each row.
+CREATE INDEX events_by_transaction ON bagelpay.events USING brin (stored_xid)
+WITH (pages_per_range = 16, autosummarize = ON);
 
 CREATE TABLE bagelpay.event_bodies (
     event_id text COLLATE "C" PRIMARY KEY,

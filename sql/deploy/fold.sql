@@ -349,4 +349,29 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.fold IS 'Applies the events of one order that its state does not know yet, or all of them';
 
+-- Adds to the delivery counters of events, and replaces their fold warnings where the
+-- fold has something else to say than before. Rows are locked in the order of their ids.
+CREATE FUNCTION bagelpay.note_events (redelivered text[], steps bagelpay.fold_step[])
+    RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM FROM bagelpay.events AS t
+    WHERE t.event_id = ANY (redelivered)
+        OR t.event_id IN (SELECT n.event_id FROM unnest(steps) AS n)
+    ORDER BY t.event_id
+    FOR UPDATE;
+    UPDATE bagelpay.events AS t
+    SET deliveries = deliveries + n.times, last_delivered_at = now()
+    FROM (SELECT event_id, count(*) AS times FROM unnest(redelivered) AS event_id GROUP BY event_id) AS n
+    WHERE t.event_id = n.event_id;
+    UPDATE bagelpay.events AS t
+    SET fold_warnings = n.warnings
+    FROM unnest(steps) AS n
+    WHERE t.event_id = n.event_id AND t.fold_warnings <> n.warnings;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.note_events IS 'Counts deliveries and notes what the fold says of events';
+
 COMMIT;

@@ -71,56 +71,6 @@ CREATE TYPE bagelpay.intake AS (
     rank smallint
 );
 
--- A zone-less time of a body, read in a zone; NULL where there is none.
-CREATE FUNCTION bagelpay.local_time (local_times jsonb, field text, zone text)
-    RETURNS timestamptz
-    LANGUAGE sql
-    IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT (local_times ->> field)::timestamp AT TIME ZONE zone
-$$;
-
--- How many half hours a created_at that came without zone lies ahead of its delivery's
--- signed timestamp (16: it was in UTC+8 and was read in UTC), where that is a whole number other than zero, of at most 14 hours, to
--- within a minute: the sign of a wrong provider_timezone. Otherwise NULL.
-CREATE FUNCTION bagelpay.zone_half_hours (signed_timestamp bigint, occurred_at timestamptz, local_times jsonb)
-    RETURNS integer
-    LANGUAGE sql
-    IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE
-        WHEN local_times ? 'occurred_at'
-            AND abs(ahead - 1800 * round(ahead / 1800)) <= 60
-            AND round(ahead / 1800) <> 0
-            AND abs(round(ahead / 1800)) <= 28
-        THEN round(ahead / 1800)::integer
-    END
-    FROM (SELECT extract(epoch FROM occurred_at) - signed_timestamp) AS difference (ahead)
-$$;
-
--- Adds to the delivery counters of events, and replaces their fold warnings where the
--- fold has something else to say than before. Rows are locked in the order of their ids.
-CREATE FUNCTION bagelpay.note_events (redelivered text[], steps bagelpay.fold_step[])
-    RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    PERFORM FROM bagelpay.events AS t
-    WHERE t.event_id = ANY (redelivered)
-        OR t.event_id IN (SELECT n.event_id FROM unnest(steps) AS n)
-    ORDER BY t.event_id
-    FOR UPDATE;
-    UPDATE bagelpay.events AS t
-    SET deliveries = deliveries + n.times, last_delivered_at = now()
-    FROM (SELECT event_id, count(*) AS times FROM unnest(redelivered) AS event_id GROUP BY event_id) AS n
-    WHERE t.event_id = n.event_id;
-    UPDATE bagelpay.events AS t
-    SET fold_warnings = n.warnings
-    FROM unnest(steps) AS n
-    WHERE t.event_id = n.event_id AND t.fold_warnings <> n.warnings;
-END
-$$;
-
 -- Takes a batch of deliveries into the caller's transaction.
 --
 -- deliveries   a JSON array of objects with the attributes of bagelpay.delivery
@@ -188,8 +138,8 @@ BEGIN
     ),
     inserted AS (
         INSERT INTO bagelpay.events (
-            event_id, event_type, mode, occurred_at, order_id, key_source, outcome, intake_warnings,
-            signed_timestamp, body_sha256, created_at_raw, local_times, kind, has_subscription, product_id,
+            event_id, event_type, mode, occurred_at, order_id, key_source, outcome, body_warnings,
+            setting_warnings, signed_timestamp, body_sha256, created_at_raw, local_times, kind, has_subscription, product_id,
             product_name, billing_type, customer_id, customer_email, provider_order_id, payment_id, request_id,
             amount, tax_amount, currency, subscription_id, processor_subscription_id,
             trial_start, trial_end, billing_period_start, billing_period_end, cancel_at, canceled_at,
@@ -198,12 +148,8 @@ BEGIN
         SELECT
             id, event_type, mode, moment, order_id, key_source,
             CASE WHEN NOT known THEN 'ignored' WHEN order_id IS NULL THEN 'unmatched' ELSE 'applied' END,
-            coalesce(warnings, '{}') || coalesce(key_warnings, '{}') || CASE
-                WHEN bagelpay.zone_half_hours (signed_timestamp, moment, local_times) IS NOT NULL
-                THEN ARRAY[format('created_at: %s half hours ahead of the signed timestamp, provider_timezone may be wrong',
-                    bagelpay.zone_half_hours (signed_timestamp, moment, local_times))]
-                ELSE '{}'
-            END,
+            coalesce(warnings, '{}'),
+            coalesce(key_warnings, '{}') || bagelpay.zone_warnings (signed_timestamp, moment, local_times),
             signed_timestamp, body_sha256, created_at_raw, local_times, kind, coalesce(has_subscription, FALSE), product_id,
             product_name, billing_type, customer_id, customer_email, provider_order_id, payment_id, request_id,
             amount, tax_amount, currency, subscription_id, processor_subscription_id,

@@ -27,7 +27,13 @@ BEGIN
 END
 $$;
 
-GRANT bagelpay_reader TO bagelpay_app;
+DO $$
+BEGIN
+    IF NOT pg_catalog.pg_has_role('bagelpay_app', 'bagelpay_reader', 'MEMBER') THEN
+        GRANT bagelpay_reader TO bagelpay_app;
+    END IF;
+END
+$$;
 
 COMMENT ON ROLE bagelpay_owner IS 'bagelpay: owns the schema, migrates, changes settings';
 COMMENT ON ROLE bagelpay_ingest IS 'bagelpay: responders; may execute the ingest functions and nothing else';

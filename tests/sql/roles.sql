@@ -8,9 +8,9 @@ BEGIN;
 
 SELECT plan(34);
 
-\set reader_tables 'dead_letters entitlements entitlements_test events expected_orders order_checks orders payments refunds settings subscriptions'
-\set reader_functions 'entitlements_at interval_length is_entitled matches_expectation utc_plus'
-\set app_functions 'clear entitlements_at expect_order grant interval_length is_entitled matches_expectation revoke utc_plus'
+\set reader_tables 'dead_letters entitlements entitlements_test events expected_orders order_checks orders payments refunds settings subscriptions zone_evidence'
+\set reader_functions 'changes_since entitlements_at explain interval_length is_entitled matches_expectation utc_plus zone_half_hours'
+\set app_functions 'changes_since clear entitlements_at expect_order explain grant interval_length is_entitled matches_expectation revoke utc_plus zone_half_hours'
 
 -- The tests run as these roles, too.
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO PUBLIC;

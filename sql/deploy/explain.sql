@@ -1,0 +1,108 @@
+-- Deploy bagelpay:explain to pg
+--
+-- What happened to an order, and what changed at all.
+
+BEGIN;
+
+SET LOCAL ROLE bagelpay_owner;
+
+-- The events of an order in the order of the fold: the statuses after each, in note what
+-- it changed and what the fold has to say, and whether it came late, that is after an
+-- event that sorts behind it. No row where there is no such order. Writes nothing.
+CREATE FUNCTION bagelpay.explain (order_id text, mode text DEFAULT 'live')
+    RETURNS TABLE (
+        "position" bigint,
+        event_id text,
+        event_type text,
+        occurred_at timestamptz,
+        received_at timestamptz,
+        late boolean,
+        order_status text,
+        subscription_status text,
+        note text)
+    LANGUAGE sql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT
+        s.ordinality,
+        e.event_id,
+        e.event_type,
+        e.occurred_at,
+        e.received_at,
+        coalesce(min(e.received_at) OVER behind < e.received_at, FALSE),
+        s.order_status,
+        s.subscription_status,
+        concat_ws('; ',
+            CASE WHEN s.order_status <> lag(s.order_status, 1, 'pending') OVER folded
+                THEN format('order %s → %s', lag(s.order_status, 1, 'pending') OVER folded, s.order_status) END,
+            CASE WHEN s.subscription_status <> coalesce(lag(s.subscription_status) OVER folded, 'pending')
+                THEN format('subscription %s → %s', coalesce(lag(s.subscription_status) OVER folded, 'pending'), s.subscription_status) END,
+            CASE WHEN e.event_type = 'operator.grant'
+                THEN 'granted ' || coalesce('until ' || to_char(e.granted_until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'), 'without end') END,
+            nullif(array_to_string(s.warnings, '; '), ''),
+            e.note)
+    FROM bagelpay.fold (bagelpay.given_mode (explain.mode), bagelpay.given_order_id (explain.order_id), NULL, NULL, NULL, FALSE)
+        WITH ORDINALITY AS s
+    JOIN bagelpay.events AS e ON e.event_id = s.event_id
+    WINDOW folded AS (ORDER BY s.ordinality),
+        behind AS (ORDER BY s.ordinality ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
+    ORDER BY s.ordinality
+$$;
+
+COMMENT ON FUNCTION bagelpay.explain IS 'The events of an order in the order of the fold, and what each changed';
+
+-- The transaction that a cursor stands for, -1 for the beginning. Raises
+-- invalid_parameter_value for what is no cursor.
+CREATE FUNCTION bagelpay.given_cursor (cursor text)
+    RETURNS bigint
+    LANGUAGE plpgsql
+    IMMUTABLE
+    AS $$
+BEGIN
+    IF cursor IS NULL OR cursor !~ '^[0-9]{0,18}$' THEN
+        RAISE EXCEPTION 'cursor: must be the empty text, or a cursor that changes_since() gave'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN coalesce(nullif(cursor, '')::bigint, -1);
+END
+$$;
+
+-- The orders that changed since a cursor ('' begins), each once, with what to pass next
+-- time: the cursor of the last row that was dealt with. Nothing is skipped however
+-- transactions overlap, because changes are shown only once every transaction that began
+-- before them has ended; after an interruption some may come twice. A transaction that
+-- stays open delays it. Raises invalid_parameter_value for what is no cursor.
+CREATE FUNCTION bagelpay.changes_since (cursor text)
+    RETURNS TABLE (cursor text, mode text, order_id text, changed_at timestamptz)
+    LANGUAGE sql
+    STABLE
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+    WITH changes AS (
+        SELECT c.mode, c.order_id, max(c.stored_xid) AS xid, max(c.changed_at) AS changed_at
+        FROM (
+            SELECT e.mode, e.order_id, e.stored_xid, e.received_at AS changed_at
+            FROM bagelpay.events AS e
+            WHERE e.stored_xid > bagelpay.given_cursor ($1)
+                AND e.stored_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+                AND e.order_id IS NOT NULL
+            UNION ALL
+            SELECT m.mode, m.order_id, m.stored_xid, m.changed_at
+            FROM bagelpay.mended_orders AS m
+            WHERE m.stored_xid > bagelpay.given_cursor ($1)
+                AND m.stored_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint) AS c
+        GROUP BY c.mode, c.order_id
+    )
+    -- Within one transaction's changes the cursor stays before it, so that stopping
+    -- there repeats some of them rather than skipping the rest.
+    SELECT (CASE WHEN lead(c.xid) OVER in_order = c.xid THEN c.xid - 1 ELSE c.xid END)::text, c.mode, c.order_id, c.changed_at
+    FROM changes AS c
+    WINDOW in_order AS (ORDER BY c.xid, c.mode, c.order_id)
+    ORDER BY c.xid, c.mode, c.order_id
+$$;
+
+COMMENT ON FUNCTION bagelpay.changes_since IS 'The orders that changed since a cursor, none skipped';
+
+COMMIT;

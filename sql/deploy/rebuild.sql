@@ -1,0 +1,222 @@
+-- Deploy bagelpay:rebuild to pg
+--
+-- State again from the events: after a setting changed that applies to stored events, or
+-- to see that nothing is amiss.
+
+BEGIN;
+
+SET LOCAL ROLE bagelpay_owner;
+
+-- Orders that a rebuild or rekey changed or removed, for changes_since(); what events
+-- change, the events themselves tell.
+CREATE TABLE bagelpay.mended_orders (
+    mode text NOT NULL,
+    order_id text COLLATE "C" NOT NULL,
+    stored_xid bigint NOT NULL DEFAULT pg_current_xact_id()::text::bigint,
+    changed_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (mode, order_id)
+);
+
+COMMENT ON TABLE bagelpay.mended_orders IS 'Orders that rebuild() or rekey() changed or removed, and when last';
+
+-- All state of one order, as one value that differs whenever a row of it does.
+CREATE FUNCTION bagelpay.state_of (of_mode text, of_order_id text)
+    RETURNS text
+    LANGUAGE sql
+    STABLE
+    AS $$
+    SELECT concat_ws(E'\n',
+        (SELECT o::text FROM bagelpay.orders AS o WHERE o.mode = of_mode AND o.order_id = of_order_id),
+        (SELECT s::text FROM bagelpay.subscriptions AS s WHERE s.mode = of_mode AND s.order_id = of_order_id),
+        (SELECT string_agg(p::text, E'\n' ORDER BY p.payment_id)
+         FROM bagelpay.payments AS p WHERE p.mode = of_mode AND p.order_id = of_order_id),
+        (SELECT string_agg(r::text, E'\n' ORDER BY r.event_id)
+         FROM bagelpay.refunds AS r WHERE r.mode = of_mode AND r.order_id = of_order_id))
+$$;
+
+-- Folds one order from nothing. Returns whether any row of its state came out different.
+-- The caller holds the lock of the order's row, or of the table.
+CREATE FUNCTION bagelpay.refold (of_mode text, of_order_id text)
+    RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    before text := bagelpay.state_of (of_mode, of_order_id);
+    steps bagelpay.fold_step[];
+BEGIN
+    SELECT coalesce(array_agg(f), '{}') INTO steps
+    FROM bagelpay.fold (of_mode, of_order_id, NULL, NULL, NULL, TRUE) AS f;
+    PERFORM bagelpay.note_events ('{}', steps);
+    IF before IS NOT DISTINCT FROM bagelpay.state_of (of_mode, of_order_id) THEN
+        RETURN FALSE;
+    END IF;
+    INSERT INTO bagelpay.mended_orders (mode, order_id)
+    VALUES (of_mode, of_order_id)
+    ON CONFLICT (mode, order_id) DO UPDATE SET stored_xid = excluded.stored_xid, changed_at = excluded.changed_at;
+    RETURN TRUE;
+END
+$$;
+
+-- Reads the zone-less times of stored events anew, in the zone that the settings name: of
+-- one order, or, with NULL, of all events.
+CREATE FUNCTION bagelpay.read_local_times_again (of_mode text, of_order_id text)
+    RETURNS void
+    LANGUAGE sql
+    AS $$
+    UPDATE bagelpay.events AS e
+    SET occurred_at = n.occurred_at, trial_start = n.trial_start, trial_end = n.trial_end,
+        billing_period_start = n.billing_period_start, billing_period_end = n.billing_period_end,
+        cancel_at = n.cancel_at, canceled_at = n.canceled_at, setting_warnings = n.setting_warnings
+    FROM (
+        SELECT old.event_id, at.*,
+            array(SELECT w FROM unnest(old.setting_warnings) AS w WHERE w NOT LIKE 'created_at: %')
+                || bagelpay.zone_warnings (old.signed_timestamp, at.occurred_at, old.local_times) AS setting_warnings
+        FROM bagelpay.events AS old
+        CROSS JOIN bagelpay.settings AS setting
+        CROSS JOIN LATERAL (
+            SELECT
+                coalesce(bagelpay.local_time (old.local_times, 'occurred_at', setting.provider_timezone), old.occurred_at) AS occurred_at,
+                coalesce(bagelpay.local_time (old.local_times, 'trial_start', setting.provider_timezone), old.trial_start) AS trial_start,
+                coalesce(bagelpay.local_time (old.local_times, 'trial_end', setting.provider_timezone), old.trial_end) AS trial_end,
+                coalesce(bagelpay.local_time (old.local_times, 'billing_period_start', setting.provider_timezone), old.billing_period_start) AS billing_period_start,
+                coalesce(bagelpay.local_time (old.local_times, 'billing_period_end', setting.provider_timezone), old.billing_period_end) AS billing_period_end,
+                coalesce(bagelpay.local_time (old.local_times, 'cancel_at', setting.provider_timezone), old.cancel_at) AS cancel_at,
+                coalesce(bagelpay.local_time (old.local_times, 'canceled_at', setting.provider_timezone), old.canceled_at) AS canceled_at
+        ) AS at
+        WHERE old.local_times IS NOT NULL
+            AND (of_order_id IS NULL OR (old.mode = of_mode AND old.order_id = of_order_id))
+        -- Changed in the order of their ids, like wherever several events are.
+        ORDER BY old.event_id
+    ) AS n
+    WHERE e.event_id = n.event_id
+        AND (e.occurred_at, e.trial_start, e.trial_end, e.billing_period_start, e.billing_period_end, e.cancel_at,
+            e.canceled_at, e.setting_warnings)
+        IS DISTINCT FROM (n.occurred_at, n.trial_start, n.trial_end, n.billing_period_start, n.billing_period_end,
+            n.cancel_at, n.canceled_at, n.setting_warnings)
+$$;
+
+-- State of one order again from its events alone, with the settings of now. Returns the
+-- number of orders changed, 0 or 1: on a healthy database 0. Blocks while another
+-- transaction holds the order.
+CREATE FUNCTION bagelpay.rebuild (order_id text, mode text DEFAULT 'live')
+    RETURNS bigint
+    LANGUAGE plpgsql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+DECLARE
+    the_mode text := bagelpay.given_mode (rebuild.mode);
+    the_order text := bagelpay.given_order_id (rebuild.order_id);
+BEGIN
+    -- A row that was lost has to be there to be locked; without events it goes again.
+    INSERT INTO bagelpay.orders (mode, order_id, key_source)
+    SELECT e.mode, e.order_id, e.key_source
+    FROM bagelpay.events AS e
+    WHERE e.mode = the_mode AND e.order_id = the_order
+    LIMIT 1
+    ON CONFLICT (mode, order_id) DO NOTHING;
+    PERFORM FROM bagelpay.orders WHERE mode = the_mode AND order_id = the_order FOR UPDATE;
+    PERFORM bagelpay.read_local_times_again (the_mode, the_order);
+    IF NOT bagelpay.refold (the_mode, the_order) THEN
+        RETURN 0;
+    END IF;
+    NOTIFY bagelpay_orders;
+    RETURN 1;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.rebuild (text, text) IS 'State of one order again from its events; the number of orders changed';
+
+-- The same for all orders, in one transaction. Responders wait meanwhile, and answer 503
+-- where it takes longer than they wait.
+CREATE FUNCTION bagelpay.rebuild ()
+    RETURNS bigint
+    LANGUAGE plpgsql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    target record;
+    changed bigint := 0;
+BEGIN
+    -- Order by order it could meet a responder in a circle.
+    LOCK TABLE bagelpay.orders IN EXCLUSIVE MODE;
+    PERFORM bagelpay.read_local_times_again (NULL, NULL);
+    FOR target IN
+        SELECT mode, order_id FROM bagelpay.orders
+        UNION
+        SELECT mode, order_id FROM bagelpay.events WHERE order_id IS NOT NULL
+        ORDER BY mode, order_id
+    LOOP
+        IF bagelpay.refold (target.mode, target.order_id) THEN
+            changed := changed + 1;
+        END IF;
+    END LOOP;
+    IF changed > 0 THEN
+        NOTIFY bagelpay_orders;
+    END IF;
+    RETURN changed;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.rebuild () IS 'State of all orders again from their events; the number of orders changed';
+
+-- Gives stored events the keys that the setting order_key of now makes of them, and folds
+-- the orders that lost or gained events. What operators decided stays with the order that
+-- they named. Returns the number of orders changed, made or removed. Responders wait
+-- meanwhile, as for rebuild().
+CREATE FUNCTION bagelpay.rekey ()
+    RETURNS bigint
+    LANGUAGE plpgsql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    target record;
+    changed bigint := 0;
+BEGIN
+    LOCK TABLE bagelpay.orders IN EXCLUSIVE MODE;
+    FOR target IN
+        WITH keyed AS (
+            SELECT e.event_id, e.mode, e.order_id AS old_order_id, e.key_source AS old_key_source,
+                e.setting_warnings AS old_warnings, k.order_id, k.key_source,
+                k.warnings || bagelpay.zone_warnings (e.signed_timestamp, e.occurred_at, e.local_times) AS setting_warnings
+            FROM bagelpay.events AS e
+            CROSS JOIN bagelpay.settings AS setting
+            CROSS JOIN LATERAL bagelpay.order_key (
+                setting.order_key, e.metadata, e.request_id, e.customer_id, e.product_id, e.provider_order_id, e.payment_id,
+                bagelpay.billed_as_subscription (e.event_type, e.billing_type, e.kind, e.has_subscription)) AS k
+            WHERE e.outcome IN ('applied', 'unmatched') AND e.rank < 8
+            ORDER BY e.event_id
+        ),
+        moved AS (
+            UPDATE bagelpay.events AS e
+            SET order_id = k.order_id, key_source = k.key_source, setting_warnings = k.setting_warnings,
+                outcome = CASE WHEN k.order_id IS NULL THEN 'unmatched' ELSE 'applied' END,
+                -- Of an unmatched event the fold says nothing.
+                fold_warnings = CASE WHEN k.order_id IS NULL THEN '{}' ELSE e.fold_warnings END
+            FROM keyed AS k
+            WHERE e.event_id = k.event_id
+                AND (k.old_order_id, k.old_key_source, k.old_warnings) IS DISTINCT FROM (k.order_id, k.key_source, k.setting_warnings)
+            RETURNING k.mode, k.old_order_id, k.order_id
+        )
+        SELECT mode, old_order_id AS order_id FROM moved WHERE old_order_id IS DISTINCT FROM order_id AND old_order_id IS NOT NULL
+        UNION
+        SELECT mode, order_id FROM moved WHERE old_order_id IS DISTINCT FROM order_id AND order_id IS NOT NULL
+        ORDER BY mode, order_id
+    LOOP
+        IF bagelpay.refold (target.mode, target.order_id) THEN
+            changed := changed + 1;
+        END IF;
+    END LOOP;
+    IF changed > 0 THEN
+        NOTIFY bagelpay_orders;
+    END IF;
+    RETURN changed;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.rekey () IS 'Applies the setting order_key to stored events; the number of orders changed';
+
+COMMIT;

@@ -1,0 +1,59 @@
+-- Deploy bagelpay:zones to pg
+--
+-- Times that the provider sends without a zone: what they mean, and signs that they mean
+-- something else.
+
+BEGIN;
+
+SET LOCAL ROLE bagelpay_owner;
+
+-- A zone-less time of a body, read in a zone; NULL where there is none.
+CREATE FUNCTION bagelpay.local_time (local_times jsonb, field text, zone text)
+    RETURNS timestamptz
+    LANGUAGE sql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT (local_times ->> field)::timestamp AT TIME ZONE zone
+$$;
+
+-- How many half hours a created_at that came without zone lies ahead of its delivery's
+-- signed timestamp (16: it was in UTC+8 and was read in UTC), where that is a whole number other than zero, of at most 14 hours, to
+-- within a minute: the sign of a wrong provider_timezone. Otherwise NULL.
+CREATE FUNCTION bagelpay.zone_half_hours (signed_timestamp bigint, occurred_at timestamptz, local_times jsonb)
+    RETURNS integer
+    LANGUAGE sql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN local_times ? 'occurred_at'
+            AND abs(ahead - 1800 * round(ahead / 1800)) <= 60
+            AND round(ahead / 1800) <> 0
+            AND abs(round(ahead / 1800)) <= 28
+        THEN round(ahead / 1800)::integer
+    END
+    FROM (SELECT extract(epoch FROM occurred_at) - signed_timestamp) AS difference (ahead)
+$$;
+
+-- The same as a warning of the event, or none.
+CREATE FUNCTION bagelpay.zone_warnings (signed_timestamp bigint, occurred_at timestamptz, local_times jsonb)
+    RETURNS text[]
+    LANGUAGE sql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN half_hours IS NULL THEN '{}'
+        ELSE ARRAY[format('created_at: %s half hours ahead of the signed timestamp, provider_timezone may be wrong', half_hours)]
+    END
+    FROM (SELECT bagelpay.zone_half_hours (signed_timestamp, occurred_at, local_times)) AS evidence (half_hours)
+$$;
+
+CREATE VIEW bagelpay.zone_evidence AS
+SELECT e.event_type, (e.occurred_at AT TIME ZONE 'UTC')::date AS day, evidence.half_hours, count(*) AS events
+FROM bagelpay.events AS e
+CROSS JOIN LATERAL (SELECT bagelpay.zone_half_hours (e.signed_timestamp, e.occurred_at, e.local_times)) AS evidence (half_hours)
+WHERE evidence.half_hours IS NOT NULL
+GROUP BY e.event_type, day, evidence.half_hours;
+
+COMMENT ON VIEW bagelpay.zone_evidence IS 'Events whose created_at contradicts provider_timezone, by how many half hours';
+
+COMMIT;

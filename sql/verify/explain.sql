@@ -1,0 +1,10 @@
+-- Verify bagelpay:explain on pg
+
+BEGIN;
+
+SELECT "position", event_id, event_type, occurred_at, received_at, late, order_status, subscription_status, note
+FROM bagelpay.explain ('sqitch verify');
+
+SELECT cursor, mode, order_id, changed_at FROM bagelpay.changes_since ('9');
+
+ROLLBACK;
