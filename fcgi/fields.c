@@ -14,6 +14,7 @@
 
 #define TEXT_MAX 255
 #define EMAIL_MAX 320
+#define TEXT_TOO_LONG "longer than 255 bytes"
 #define UNITS_MAX 2147483647
 #define PATH_SIZE 128
 
@@ -76,6 +77,7 @@ static const struct field fields[] = {
 
 /* Where a refund's label is looked for. */
 static const char *const label_places[] = {"refund.status", "order.status", "status", "object"};
+#define KIND_LABEL_PLACE 3
 
 void normalised_name(struct buffer *members, const char *name)
 {
@@ -151,7 +153,7 @@ static bool is_word(const json_t *value, const char *word)
 static const char *take_text(const struct field *field, const char *text, size_t len, struct normalised *n)
 {
 	if (len > TEXT_MAX)
-		return "longer than 255 bytes";
+		return TEXT_TOO_LONG;
 	normalised_text(&n->members, field->name, text, len);
 	return NULL;
 }
@@ -274,6 +276,8 @@ static const char *take(const struct field *field, const json_t *value, struct n
 		return "of a wrong type";
 	if (kind == JSON_TEXT_NUMBER && field->type == FIELD_ID && !number_is_integer(text, len))
 		return "neither text nor an integer";
+	if (kind == JSON_TEXT_STRING && field->type != FIELD_EMAIL && len > TEXT_MAX)
+		return TEXT_TOO_LONG;
 
 	switch (field->type) {
 	case FIELD_TEXT:
@@ -302,11 +306,18 @@ static const char *take(const struct field *field, const json_t *value, struct n
 	return wrong;
 }
 
-static void normalise_field(
-	const struct field *field, const json_t *object, bool is_subscription, struct normalised *n)
+/* A warning about a place below the body's `object`. */
+static void warn(struct normalised *n, const char *place, const char *what)
 {
 	char path[PATH_SIZE];
 
+	snprintf(path, sizeof path, "object.%s", place);
+	normalised_warning(n, path, what);
+}
+
+static void normalise_field(
+	const struct field *field, const json_t *object, bool is_subscription, struct normalised *n)
+{
 	for (size_t i = 0; i < MAX_PLACES && field->places[i] != NULL; i++) {
 		const char *place = field->places[i];
 		bool used;
@@ -319,17 +330,13 @@ static void normalise_field(
 		const char *wrong = take(field, fields_at(object, place), n, &used);
 		if (used)
 			return;
-		if (wrong != NULL) {
-			snprintf(path, sizeof path, "object.%s", place);
-			normalised_warning(n, path, wrong);
-		}
+		if (wrong != NULL)
+			warn(n, place, wrong);
 	}
 }
 
 static void normalise_refund_label(const json_t *object, struct normalised *n)
 {
-	char path[PATH_SIZE];
-
 	for (size_t i = 0; i < sizeof label_places / sizeof label_places[0]; i++) {
 		const json_t *value = fields_at(object, label_places[i]);
 		const char *text = NULL;
@@ -345,10 +352,14 @@ static void normalise_refund_label(const json_t *object, struct normalised *n)
 		}
 		/* Other words are other statuses, and no fault. */
 		enum json_text_kind kind = json_text_kind(value, &text, &len);
-		if (kind != JSON_TEXT_ABSENT && kind != JSON_TEXT_STRING) {
-			snprintf(path, sizeof path, "object.%s", label_places[i]);
-			normalised_warning(n, path, "of a wrong type");
-		}
+		if (kind == JSON_TEXT_STRING)
+			trim(&text, &len);
+		if (i == KIND_LABEL_PLACE) /* warned about as a field of its own */
+			continue;
+		if (kind != JSON_TEXT_ABSENT && kind != JSON_TEXT_STRING)
+			warn(n, label_places[i], "of a wrong type");
+		else if (len > TEXT_MAX)
+			warn(n, label_places[i], TEXT_TOO_LONG);
 	}
 }
 

@@ -2,6 +2,7 @@
 
 #include "json_text.h"
 
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -138,6 +139,29 @@ static size_t original_position(const unsigned char *body, size_t len, int posit
 	return s.at;
 }
 
+/* Jansson does not tell a failed allocation from a syntax error, and an authentic event
+ * must not become a dead letter for want of memory: its allocations are watched. */
+static _Thread_local bool allocation_failed;
+static json_malloc_t next_malloc;
+static pthread_once_t watch_once = PTHREAD_ONCE_INIT;
+
+static void *watched_malloc(size_t size)
+{
+	void *memory = next_malloc(size);
+
+	if (memory == NULL)
+		allocation_failed = true;
+	return memory;
+}
+
+static void watch_allocations(void)
+{
+	json_free_t next_free;
+
+	json_get_alloc_funcs(&next_malloc, &next_free);
+	json_set_alloc_funcs(watched_malloc, next_free);
+}
+
 enum json_text_result json_text_load(
 	const unsigned char *body, size_t len, json_t **tree, char *error, size_t error_size)
 {
@@ -145,7 +169,14 @@ enum json_text_result json_text_load(
 	json_error_t json_error;
 	struct buffer tagged;
 
+	pthread_once(&watch_once, watch_allocations);
 	buffer_init(&tagged);
+	/* Jansson passes over some NUL bytes between tokens. */
+	const unsigned char *nul = len > 0 ? memchr(body, '\0', len) : NULL;
+	if (nul != NULL) {
+		snprintf(error, error_size, "not JSON at byte %zu", (size_t)(nul - body) + 1);
+		goto done;
+	}
 	struct scan s = {.text = (const char *)body, .len = len, .out = &tagged};
 	scan(&s, SIZE_MAX);
 	if (s.problem != NULL) {
@@ -156,10 +187,11 @@ enum json_text_result json_text_load(
 		result = JSON_TEXT_NO_MEMORY;
 		goto done;
 	}
+	allocation_failed = false;
 	*tree = json_loadb(tagged.data == NULL ? "" : tagged.data, tagged.len,
-		JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &json_error);
+		JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &json_error);
 	if (*tree == NULL) {
-		if (json_error_code(&json_error) == json_error_out_of_memory)
+		if (allocation_failed)
 			result = JSON_TEXT_NO_MEMORY;
 		else
 			snprintf(error, error_size, "%s at byte %zu", describe(&json_error),

@@ -142,8 +142,7 @@ static int take_arguments(struct options *options, int argc, char *argv[], char 
 	opterr = 0;
 	optind = 1;
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe) */
-	while ((got = getopt_long(argc, argv, ":", long_options, &index))
-		!= -1) {
+	while ((got = getopt_long(argc, argv, ":", long_options, &index)) != -1) {
 		if (got != 0) {
 			const char *argument = argv[optind - 1];
 

@@ -213,8 +213,7 @@ static int parse_options(int argc, char **argv, struct options *options)
 	/* getopt's own messages would print the argument unescaped. */
 	opterr = 0;
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe) */
-	while ((option = getopt_long(argc, argv, "", names, NULL))
-		!= -1) {
+	while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
 		switch (option) {
 		case 's':
 			options->secret_file = optarg;

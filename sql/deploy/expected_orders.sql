@@ -82,7 +82,7 @@ SELECT o.mode, o.order_id, x.order_id IS NOT NULL AS expected,
 FROM bagelpay.orders AS o
 LEFT JOIN bagelpay.expected_orders AS x ON x.mode = o.mode AND x.order_id = o.order_id
 LEFT JOIN LATERAL (
-    SELECT p.amount, p.currency
+    SELECT TRUE AS there, p.amount, p.currency
     FROM bagelpay.payments AS p
     WHERE p.mode = o.mode AND p.order_id = o.order_id AND p.paid_at IS NOT NULL
     ORDER BY p.paid_at, p.payment_id
@@ -95,8 +95,8 @@ CROSS JOIN LATERAL (
         ELSE array_remove(ARRAY[
             CASE WHEN x.customer_email IS NOT NULL AND o.customer_email IS DISTINCT FROM x.customer_email THEN 'customer' END,
             CASE WHEN x.product_id IS NOT NULL AND o.product_id IS DISTINCT FROM x.product_id THEN 'product' END,
-            CASE WHEN x.amount IS NOT NULL AND first_payment IS NOT NULL AND first_payment.amount IS DISTINCT FROM x.amount THEN 'amount' END,
-            CASE WHEN x.currency IS NOT NULL AND first_payment IS NOT NULL AND first_payment.currency IS DISTINCT FROM x.currency THEN 'currency' END],
+            CASE WHEN x.amount IS NOT NULL AND first_payment.there AND first_payment.amount IS DISTINCT FROM x.amount THEN 'amount' END,
+            CASE WHEN x.currency IS NOT NULL AND first_payment.there AND first_payment.currency IS DISTINCT FROM x.currency THEN 'currency' END],
             NULL)
     END
 ) AS found (mismatches);

@@ -343,10 +343,7 @@ _FIELDS = (
 
 def _fields(event, root):
     members = root["object"]
-    kind = members.get("object")
-    event.kind = trim(kind) if isinstance(kind, str) else None
     event.has_subscription = isinstance(members.get("subscription"), dict)
-    is_subscription = event.kind == "subscription"
 
     def first(read, places):
         for place in places:
@@ -362,6 +359,8 @@ def _fields(event, root):
                 return found
         return None
 
+    event.kind = first(_read_text, ("object",))
+    is_subscription = event.kind == "subscription"
     for name, read, *places in _FIELDS:
         setattr(event, name, first(read, places))
     event.processor_subscription_id = first(

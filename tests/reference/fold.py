@@ -118,7 +118,6 @@ class _Folder:
         self.subscription.update(mode=name[0], order_id=name[1], status="pending", ends_at=None,
                                  cancel_at_period_end=None)
         self.running_totals = {}
-        self.first_customer = None
         self.grant_email = None
         self.grant_product = None
 
@@ -168,12 +167,9 @@ class _Folder:
         state = self.state
         known = state.order["customer_id"]
         if event.customer_id is not None and known is not None:
-            # Against the first one named, so that each event of another customer is told of.
-            if event.customer_id != self.first_customer:
-                warnings.append("object.customer.id: not the customer the order began with")
+            if event.customer_id != known:
+                warnings.append("object.customer.id: not the customer of the event before")
                 state.conflict = True
-        elif event.customer_id is not None:
-            self.first_customer = event.customer_id
         self.take(state.order, event, ORDER_ATTRIBUTES)
         self.take(self.subscription, event, SUBSCRIPTION_ATTRIBUTES)
         if event.billed_as_subscription:
