@@ -19,8 +19,10 @@
  * each of these does: the others wait meanwhile. */
 #define BATCH_LOCK_MS 100
 #define SINGLE_LOCK_MS 25
-/* How long a delivery whose order is locked is set aside. */
+/* How long a delivery whose order is locked is set aside, and how many can be: each holds
+ * a worker, and one more is answered at once. */
 #define LOCKED_RETRY_MS 100
+#define MAX_SET_ASIDE 16
 #define MAX_TRIES 3
 
 /* A singly linked list that deliveries are added to at its end. */
@@ -187,7 +189,7 @@ static void commit_one(struct committer *c, struct delivery *delivery)
 		break;
 	case STORE_LOCKED:
 		delivery->retry_at_ms = clock_ms() + LOCKED_RETRY_MS;
-		if (delivery->retry_at_ms < delivery->deadline_ms)
+		if (delivery->retry_at_ms < delivery->deadline_ms && c->set_aside.count < MAX_SET_ASIDE)
 			list_add(&c->set_aside, delivery);
 		else
 			finish_all(c, &delivery, 1, DELIVERY_LOCKED);
@@ -229,12 +231,18 @@ static void commit_batch(struct committer *c, struct delivery *const batch[], si
 	}
 }
 
-/* Tries those again whose time has come, each alone. */
+/* Tries those again whose time has come, each alone, up to the first that is still
+ * locked: whatever is queued behind them waits for one such attempt at most. */
 static void commit_set_aside(struct committer *c)
 {
 	for (size_t left = c->set_aside.count; left > 0 && c->set_aside.first->retry_at_ms <= clock_ms();
-		left--)
+		left--) {
+		size_t others = c->set_aside.count - 1;
+
 		commit_one(c, list_take(&c->set_aside));
+		if (c->set_aside.count > others)
+			return;
+	}
 }
 
 /* When the thread has something to do though nothing is queued; INT64_MAX: never. */

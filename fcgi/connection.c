@@ -74,6 +74,17 @@ static enum connection_result classify(PGconn *pg, char error[CONNECTION_ERROR_S
 	return CONNECTION_UNREACHABLE;
 }
 
+/* Whether libpq can make out where to connect to: the connection string is one, and the
+ * service that it names is there. Asked only after connecting failed at once, which a
+ * server that is down on a Unix socket does as well. */
+static bool is_meaningful(const char *conninfo)
+{
+	const char *const keywords[] = {"dbname", "connect_timeout", NULL};
+	const char *const values[] = {conninfo, "2", NULL};
+
+	return PQpingParams(keywords, values, 1) != PQPING_NO_ATTEMPT;
+}
+
 enum connection_result connection_open(
 	const char *conninfo, int64_t deadline_ms, PGconn **out, char error[CONNECTION_ERROR_SIZE])
 {
@@ -88,9 +99,8 @@ enum connection_result connection_open(
 	}
 	PQsetErrorVerbosity(pg, PQERRORS_VERBOSE);
 	if (PQstatus(pg) == CONNECTION_BAD) {
-		/* The conninfo itself, or a service that is not there. */
 		connection_first_line(PQerrorMessage(pg), error);
-		result = CONNECTION_REFUSED;
+		result = is_meaningful(conninfo) ? CONNECTION_UNREACHABLE : CONNECTION_REFUSED;
 		goto fail;
 	}
 	/* As if PQconnectPoll() had asked to write, by its documentation. */

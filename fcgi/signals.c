@@ -5,12 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
 static int wake_pipe[2] = {-1, -1};
-static volatile sig_atomic_t terminate;
-static volatile sig_atomic_t hangup;
+/* Set by a handler in whatever thread the signal finds. */
+static atomic_bool terminate;
+static atomic_bool hangup;
 
 void signals_wake(void)
 {
@@ -24,9 +26,9 @@ static void on_signal(int number)
 	int saved = errno;
 
 	if (number == SIGHUP)
-		hangup = 1;
+		atomic_store(&hangup, true);
 	else
-		terminate = 1;
+		atomic_store(&terminate, true);
 	signals_wake();
 	errno = saved;
 }
@@ -69,13 +71,10 @@ void signals_empty(void)
 
 bool signals_terminate(void)
 {
-	return terminate != 0;
+	return atomic_load(&terminate);
 }
 
 bool signals_hangup(void)
 {
-	bool asked = hangup != 0;
-
-	hangup = 0;
-	return asked;
+	return atomic_exchange(&hangup, false);
 }

@@ -355,10 +355,11 @@ CREATE FUNCTION bagelpay.note_events (redelivered text[], steps bagelpay.fold_st
     RETURNS void
     LANGUAGE plpgsql
     AS $$
+DECLARE
+    concerned text[] := redelivered || array(SELECT n.event_id FROM unnest(steps) AS n);
 BEGIN
     PERFORM FROM bagelpay.events AS t
-    WHERE t.event_id = ANY (redelivered)
-        OR t.event_id IN (SELECT n.event_id FROM unnest(steps) AS n)
+    WHERE t.event_id = ANY (concerned)
     ORDER BY t.event_id
     FOR UPDATE;
     UPDATE bagelpay.events AS t

@@ -88,6 +88,12 @@ CREATE FUNCTION bagelpay.ingest (deliveries json, bodies bytea[])
     LANGUAGE plpgsql
     SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    -- A responder's session lives for weeks, and keeps the plans that it makes while the
+    -- tables are small: they must be those for large ones. (The price put on a scan of the
+    -- one row of settings would call for compilation.) Likewise wherever orders are folded.
+    SET enable_seqscan = off
+    SET jit = off
+    SET plan_cache_mode = force_generic_plan
     AS $$
 #variable_conflict use_column
 DECLARE

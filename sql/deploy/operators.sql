@@ -20,6 +20,9 @@ CREATE FUNCTION bagelpay.decide (
     mode text)
 RETURNS void
 LANGUAGE plpgsql
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -34,32 +34,8 @@ CREATE FUNCTION bagelpay.state_of (of_mode text, of_order_id text)
          FROM bagelpay.refunds AS r WHERE r.mode = of_mode AND r.order_id = of_order_id))
 $$;
 
--- Folds one order from nothing. Returns whether any row of its state came out different.
--- The caller holds the lock of the order's row, or of the table.
-CREATE FUNCTION bagelpay.refold (of_mode text, of_order_id text)
-    RETURNS boolean
-    LANGUAGE plpgsql
-    AS $$
-DECLARE
-    before text := bagelpay.state_of (of_mode, of_order_id);
-    steps bagelpay.fold_step[];
-BEGIN
-    SELECT coalesce(array_agg(f), '{}') INTO steps
-    FROM bagelpay.fold (of_mode, of_order_id, NULL, NULL, NULL, TRUE) AS f;
-    PERFORM bagelpay.note_events ('{}', steps);
-    IF before IS NOT DISTINCT FROM bagelpay.state_of (of_mode, of_order_id) THEN
-        RETURN FALSE;
-    END IF;
-    INSERT INTO bagelpay.mended_orders (mode, order_id)
-    VALUES (of_mode, of_order_id)
-    ON CONFLICT (mode, order_id) DO UPDATE SET stored_xid = excluded.stored_xid, changed_at = excluded.changed_at;
-    RETURN TRUE;
-END
-$$;
-
--- Reads the zone-less times of stored events anew, in the zone that the settings name: of
--- one order, or, with NULL, of all events.
-CREATE FUNCTION bagelpay.read_local_times_again (of_mode text, of_order_id text)
+-- Reads the zone-less times of stored events anew, in the zone that the settings name.
+CREATE FUNCTION bagelpay.read_local_times_again (of_events text[])
     RETURNS void
     LANGUAGE sql
     AS $$
@@ -83,8 +59,7 @@ CREATE FUNCTION bagelpay.read_local_times_again (of_mode text, of_order_id text)
                 coalesce(bagelpay.local_time (old.local_times, 'cancel_at', setting.provider_timezone), old.cancel_at) AS cancel_at,
                 coalesce(bagelpay.local_time (old.local_times, 'canceled_at', setting.provider_timezone), old.canceled_at) AS canceled_at
         ) AS at
-        WHERE old.local_times IS NOT NULL
-            AND (of_order_id IS NULL OR (old.mode = of_mode AND old.order_id = of_order_id))
+        WHERE old.event_id = ANY (of_events) AND old.local_times IS NOT NULL
         -- Changed in the order of their ids, like wherever several events are.
         ORDER BY old.event_id
     ) AS n
@@ -95,6 +70,31 @@ CREATE FUNCTION bagelpay.read_local_times_again (of_mode text, of_order_id text)
             n.cancel_at, n.canceled_at, n.setting_warnings)
 $$;
 
+-- Folds one order from nothing, with the settings of now. Returns whether any row of its state came out different.
+-- The caller holds the lock of the order's row, or of the table.
+CREATE FUNCTION bagelpay.refold (of_mode text, of_order_id text)
+    RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    before text := bagelpay.state_of (of_mode, of_order_id);
+    steps bagelpay.fold_step[];
+BEGIN
+    PERFORM bagelpay.read_local_times_again (array(
+        SELECT event_id FROM bagelpay.events WHERE mode = of_mode AND order_id = of_order_id AND local_times IS NOT NULL));
+    SELECT coalesce(array_agg(f), '{}') INTO steps
+    FROM bagelpay.fold (of_mode, of_order_id, NULL, NULL, NULL, TRUE) AS f;
+    PERFORM bagelpay.note_events ('{}', steps);
+    IF before IS NOT DISTINCT FROM bagelpay.state_of (of_mode, of_order_id) THEN
+        RETURN FALSE;
+    END IF;
+    INSERT INTO bagelpay.mended_orders (mode, order_id)
+    VALUES (of_mode, of_order_id)
+    ON CONFLICT (mode, order_id) DO UPDATE SET stored_xid = excluded.stored_xid, changed_at = excluded.changed_at;
+    RETURN TRUE;
+END
+$$;
+
 -- State of one order again from its events alone, with the settings of now. Returns the
 -- number of orders changed, 0 or 1: on a healthy database 0. Blocks while another
 -- transaction holds the order.
@@ -103,6 +103,9 @@ CREATE FUNCTION bagelpay.rebuild (order_id text, mode text DEFAULT 'live')
     LANGUAGE plpgsql
     SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    SET jit = off
+    SET plan_cache_mode = force_generic_plan
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -117,7 +120,6 @@ BEGIN
     LIMIT 1
     ON CONFLICT (mode, order_id) DO NOTHING;
     PERFORM FROM bagelpay.orders WHERE mode = the_mode AND order_id = the_order FOR UPDATE;
-    PERFORM bagelpay.read_local_times_again (the_mode, the_order);
     IF NOT bagelpay.refold (the_mode, the_order) THEN
         RETURN 0;
     END IF;
@@ -135,6 +137,9 @@ CREATE FUNCTION bagelpay.rebuild ()
     LANGUAGE plpgsql
     SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    SET jit = off
+    SET plan_cache_mode = force_generic_plan
     AS $$
 DECLARE
     target record;
@@ -142,7 +147,9 @@ DECLARE
 BEGIN
     -- Order by order it could meet a responder in a circle.
     LOCK TABLE bagelpay.orders IN EXCLUSIVE MODE;
-    PERFORM bagelpay.read_local_times_again (NULL, NULL);
+    -- Those of no order; the others are read again with their orders.
+    PERFORM bagelpay.read_local_times_again (array(
+        SELECT event_id FROM bagelpay.events WHERE order_id IS NULL AND local_times IS NOT NULL));
     FOR target IN
         SELECT mode, order_id FROM bagelpay.orders
         UNION
@@ -171,6 +178,9 @@ CREATE FUNCTION bagelpay.rekey ()
     LANGUAGE plpgsql
     SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    SET jit = off
+    SET plan_cache_mode = force_generic_plan
     AS $$
 DECLARE
     target record;

@@ -10,7 +10,7 @@ DROP FUNCTION bagelpay.rebuild ();
 
 DROP FUNCTION bagelpay.rebuild (text, text);
 
-DROP FUNCTION bagelpay.read_local_times_again (text, text);
+DROP FUNCTION bagelpay.read_local_times_again (text[]);
 
 DROP FUNCTION bagelpay.refold (text, text);
 

@@ -1,6 +1,9 @@
 """Fixtures of the end-to-end tests: one cluster for all of them, a database and a responder for each."""
 
+import concurrent.futures
+import contextlib
 import pathlib
+import re
 import sys
 
 import pytest
@@ -42,19 +45,68 @@ def make_stack(cluster):
 
     They end with the test. What the responders wrote is printed, which pytest shows if the test failed.
     """
-    made = []
+    with contextlib.ExitStack() as made:
+        def make(*arguments, **options):
+            one = made.enter_context(harness.Stack(options.pop("cluster", cluster), *arguments, **options))
+            made.callback(end, one.responder)
+            return one
 
-    def make(*arguments, **options):
-        made.append(harness.Stack(options.pop("cluster", cluster), *arguments, **options))
-        return made[-1]
+        yield make
 
-    yield make
-    for stack in reversed(made):
-        print(f"--- {stack.responder.log_path}\n{stack.responder.log}")
-        stack.close()
+
+@pytest.fixture(scope="module")
+def shared(cluster):
+    """One stack for those tests of a file that look only at events and orders of their own."""
+    with harness.Stack(cluster) as one:
+        yield one
+        end(one.responder)
+
+
+@pytest.fixture
+def make_responder(cluster):
+    """A factory: make_responder(*arguments, **options) starts a responder alone, on a database of its own."""
+    with contextlib.ExitStack() as made:
+        def make(*arguments, **options):
+            dsn = cluster.dsn("bagelhook", cluster.create_database())
+            one = made.enter_context(harness.Responder(dsn, *arguments, **options))
+            made.callback(end, one)
+            return one
+
+        yield make
+
+
+def end(responder):
+    """Ends a responder that still runs as its users would, and shows what it wrote, for a build with sanitizers too."""
+    status = responder.stop() if responder.running else 0
+    print(f"--- {responder.log_path}\n{responder.log}")
+    assert status == 0
+    assert not re.search("Sanitizer|runtime error:", responder.log)
 
 
 @pytest.fixture
 def stack(make_stack):
     """One stack with the responder's defaults."""
     return make_stack()
+
+
+@pytest.fixture(scope="session")
+def _second_cluster():
+    with harness.Cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def mortal(_second_cluster):
+    """A cluster that the test may stop, kill or start with other settings; the next test finds it running as usual."""
+    _second_cluster.stop("immediate")
+    _second_cluster.start()
+    yield _second_cluster
+    if not _second_cluster.running:
+        _second_cluster.start()
+
+
+@pytest.fixture
+def background():
+    """background(function, *arguments) calls it in a thread of its own and returns the future of its result."""
+    with concurrent.futures.ThreadPoolExecutor(64) as pool:
+        yield pool.submit

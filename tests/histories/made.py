@@ -147,7 +147,7 @@ class _Body:
 
     def junk(self):
         """What no field can use."""
-        return self.chance.choice((True, [], {}, -1, Decimal("1.0000001"), int(self.world.prefix) * 10 ** 7, "x" * 400, f"{self.world.prefix}not it",
+        return self.chance.choice((True, [], {}, -int(self.world.prefix), Decimal("1.0000001"), int(self.world.prefix) * 10 ** 7, "x" * 400, f"{self.world.prefix}not it",
                                    int(self.world.prefix) * 10 ** 24, " ", None))
 
     def bytes(self):

@@ -9,15 +9,13 @@ import pathlib
 import random
 import sys
 
-import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings, strategies
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-import world as worlds  # noqa: E402  (first: it puts the other tests on the path)
+import world as _  # noqa: E402,F401  (first: it puts the other tests on the path)
 import compare  # noqa: E402
 import made  # noqa: E402
-from harness import Cluster  # noqa: E402
 from reference import entitle  # noqa: E402
 
 HISTORIES = int(os.environ.get("BAGELHOOK_HISTORIES", "200"))
@@ -31,14 +29,6 @@ READ_SETTINGS = {
     "require_expected_order": (False, False, True),
 }
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def world():
-    with Cluster(max_connections=50) as cluster:
-        made_world = worlds.World(cluster)
-        yield made_world
-        made_world.close()
 
 
 @settings(max_examples=HISTORIES, deadline=None, database=None, print_blob=True,

@@ -1,0 +1,219 @@
+"""bagelhook-send: a line for each body, and an exit status that says whether all were taken."""
+
+import contextlib
+import http.server
+import json
+import socket
+import subprocess
+import threading
+
+import pytest
+
+import bodies
+import harness
+
+
+@pytest.fixture
+def body_file(tmp_path):
+    """body_file(bytes) writes a body into a file of its own and returns its path."""
+    numbers = iter(range(100))
+
+    def write(content):
+        path = tmp_path / f"body_{next(numbers)}.json"
+        path.write_bytes(content)
+        return str(path)
+
+    return write
+
+
+def send(*arguments, secret=None, stdin=b"", **environment):
+    """Runs bagelhook-send; secret is the path of a secret file. Returns exit status, lines and lines of complaint."""
+    options = [] if secret is None else ["--secret-file", secret]
+    done = subprocess.run([str(word) for word in (harness.BUILD / "bagelhook-send", *options, *arguments)],
+                          input=stdin, capture_output=True, check=False, timeout=harness.PATIENCE_S,
+                          env=harness.clean_environment(**environment))
+    return done.returncode, done.stdout.decode().splitlines(), done.stderr.decode().splitlines()
+
+
+@contextlib.contextmanager
+def web_server(answer, status=200):
+    """A web server that gives one answer to everything; yields its URL."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_outcomes(shared, body_file):
+    """File, status, outcome and event id of each body, in order; 0 where all were taken."""
+    body = bodies.payment()
+    event_id, path = bodies.event_id(body), body_file(body)
+    other = bodies.changed(bodies.payment(), event_type="checkout.other")
+    other_path = body_file(other)
+    assert send(shared.url, path, other_path, path, secret=shared.responder.secret_path) == (0, [
+        f"{path}\t200\tapplied\t{event_id}", f"{other_path}\t200\tignored\t{bodies.event_id(other)}",
+        f"{path}\t200\tduplicate\t{event_id}"], [])
+
+
+def test_documented(stack):
+    """The documented bodies, as anyone would try them."""
+    paths = [str(harness.SAMPLES / f"{name}.json") for name in bodies.NAMES]
+    status, lines, complaints = send(stack.url, *paths, BAGELHOOK_SECRET_FILE=stack.responder.secret_path)
+    assert (status, complaints) == (0, [])
+    assert [line.split("\t")[:3] for line in lines] == [[path, "200", "applied"] for path in paths]
+
+
+def test_exact_bytes(shared, body_file):
+    """What is signed and sent is the file, byte by byte."""
+    body = bodies.payment() + b"\r\n \n"
+    assert send(shared.url, body_file(body), secret=shared.responder.secret_path)[0] == 0
+    stored = shared.query("SELECT body FROM bagelpay.event_bodies WHERE event_id = %s", bodies.event_id(body))
+    assert stored == [(body,)]
+
+
+def test_refusals(shared, body_file, tmp_path):
+    """Error and detail of what was not taken, and 1; the rest is delivered all the same."""
+    invalid = body_file(bodies.changed(bodies.payment(), object={}))
+    good = bodies.payment()
+    path = body_file(good)
+    assert send(shared.url, invalid, path, secret=shared.responder.secret_path) == (1, [
+        f"{invalid}\t400\tInvalid request body: object.mode: missing\t-",
+        f"{path}\t200\tapplied\t{bodies.event_id(good)}"], [])
+    wrong = tmp_path / "wrong"
+    wrong.write_text("wrong\n")
+    assert send(shared.url, path, secret=wrong) == (1, [f"{path}\t401\tInvalid signature\t-"], [])
+
+
+def test_unavailable(mortal, make_stack, body_file):
+    """A 503 says that the event was not kept."""
+    stack = make_stack(cluster=mortal)
+    mortal.stop()
+    stack.deliver(bodies.payment())
+    path = body_file(bodies.payment())
+    assert send(stack.url, path, secret=stack.responder.secret_path) == (
+        1, [f"{path}\t503\tDatabase unavailable, not spooled\t-"], [])
+
+
+def test_unreachable(shared, body_file):
+    """Where nothing listens: one complaint, however many bodies there are."""
+    url = f"http://127.0.0.1:{harness.free_port()}/"
+    path = body_file(bodies.payment())
+    status, lines, complaints = send(url, path, path, path, secret=shared.responder.secret_path)
+    assert (status, lines, len(complaints)) == (1, [], 1)
+    assert complaints[0].startswith(f"bagelhook-send: {url}: ")
+
+
+def test_missing_file(shared, body_file, tmp_path):
+    """A file that cannot be read is complained of; the others are delivered."""
+    missing, path = tmp_path / "missing", body_file(bodies.payment())
+    status, lines, complaints = send(shared.url, missing, path, secret=shared.responder.secret_path)
+    assert (status, complaints) == (1, [f"bagelhook-send: {missing}: No such file or directory"])
+    assert [line.split("\t")[:3] for line in lines] == [[path, "200", "applied"]]
+
+
+def test_stdin(shared):
+    """The body - is standard input."""
+    body = bodies.payment()
+    assert send(shared.url, "-", secret=shared.responder.secret_path, stdin=body) == (
+        0, [f"-\t200\tapplied\t{bodies.event_id(body)}"], [])
+
+
+def test_timestamp(shared, body_file):
+    """--timestamp is what is signed; by default it is now."""
+    body = bodies.payment()
+    assert send("--timestamp", "1757666462", shared.url, body_file(body), secret=shared.responder.secret_path)[0] == 0
+    assert shared.query("SELECT signed_timestamp FROM bagelpay.events WHERE event_id = %s", bodies.event_id(body)) == [
+        (1757666462,)]
+    body = bodies.payment()
+    assert send(shared.url, body_file(body), secret=shared.responder.secret_path)[0] == 0
+    assert shared.query("SELECT abs(extract(epoch FROM now()) - signed_timestamp) < 60 FROM bagelpay.events"
+                        " WHERE event_id = %s", bodies.event_id(body)) == [(True,)]
+
+
+def test_first_line_of_the_secret_file(make_stack, body_file, tmp_path):
+    """Of a file with several secrets the first one signs; the line may end as on Windows."""
+    stack = make_stack(secret=["newest"])
+    for content in (b"newest\nolder\n", b"newest\r\nolder", b"newest"):
+        path = tmp_path / "secrets"
+        path.write_bytes(content)
+        assert send(stack.url, body_file(bodies.payment()), secret=path)[0] == 0
+
+
+def test_timeout(shared, body_file):
+    """A server that never answers costs --timeout, and is named for it."""
+    path = body_file(bodies.payment())
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        status, lines, complaints = send("--timeout", 1, url, path, secret=shared.responder.secret_path)
+    assert (status, complaints) == (1, [])
+    file, code, reason, event_id = lines[0].split("\t")
+    assert (len(lines), file, code, event_id) == (1, path, "-", "-") and reason
+
+
+@pytest.mark.parametrize("answer, shown", [
+    (json.dumps({"outcome": "a\nforged\tline\x1b[31m\x9b\\"}).encode(),
+     "a\\x0aforged\\x09line\\x1b[31m\\xc2\\x9b\\x5c"),
+    (b"<html>", "the answer names no outcome"),
+    (b"", "the answer names no outcome"),
+    (b'{"outcome": 1}', "the answer names no outcome"),
+], ids=["control characters", "no JSON", "empty", "no text"])
+def test_answers_of_others(shared, body_file, answer, shown):
+    """Whatever a server answers, it is one line, and cannot steer a terminal."""
+    path = body_file(bodies.payment())
+    with web_server(answer) as url:
+        assert send(url, path, secret=shared.responder.secret_path) == (0, [f"{path}\t200\t{shown}\t-"], [])
+
+
+@pytest.mark.parametrize("status", [201, 204, 301, 404, 500])
+def test_only_200_is_success(shared, body_file, status):
+    """The provider takes 200 for success and nothing else, and follows no redirection."""
+    path = body_file(bodies.payment())
+    with web_server(b"", status) as url:
+        code, lines, _ = send(url, path, secret=shared.responder.secret_path)
+    assert (code, lines[0].split("\t")[1]) == (1, str(status))
+
+
+@pytest.mark.parametrize("arguments, named", [
+    ([], "usage"), (["http://127.0.0.1/"], "usage"), (["--nonsense", "u", "f"], "--nonsense"),
+    (["--timestamp", "now", "u", "f"], "--timestamp"), (["--timestamp", "1234567890123", "u", "f"], "--timestamp"),
+    (["--timeout", "0", "u", "f"], "--timeout"), (["--timeout", "1s", "u", "f"], "--timeout"),
+    (["u", "-", "-"], "standard input"), (["u", "f"], "--secret-file")])
+def test_usage(arguments, named):
+    """2, what is wrong, and where there is help."""
+    status, lines, complaints = send(*arguments)
+    assert (status, lines, len(complaints)) == (2, [], 2)
+    assert named in complaints[0] and complaints[1] == "Try bagelhook-send --help."
+
+
+@pytest.mark.parametrize("content, complaint", [(None, "No such file or directory"),
+                                                (b"", "no secret"), (b"\nsecond\n", "no secret")])
+def test_unusable_secret(tmp_path, content, complaint):
+    """2 without a secret, before anything is sent."""
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    status, lines, complaints = send("http://127.0.0.1/", "file", secret=path)
+    assert (status, lines, len(complaints)) == (2, [], 1)
+    assert str(path) in complaints[0] and complaint in complaints[0]
+
+
+def test_help_and_version():
+    status, lines, complaints = send("--help")
+    assert (status, complaints) == (0, []) and lines[0].startswith("Usage: bagelhook-send ")
+    status, lines, complaints = send("--version")
+    assert (status, complaints) == (0, []) and len(lines) == 1 and lines[0].startswith("bagelhook-send ")

@@ -1,0 +1,184 @@
+"""Who is believed: signatures, secrets and their rotation, and the age of what was signed."""
+
+import signal
+import time
+
+import pytest
+
+import bodies
+import harness
+
+UNAUTHENTIC = b'{"error":"Invalid signature"}\n'
+
+
+def post(stack, body, signature, timestamp):
+    """Delivers with these headers; what is None is left out."""
+    headers = {"Bagelpay-Signature": signature, "timestamp": timestamp}
+    return harness.post(stack.url, body, {name: str(value) for name, value in headers.items() if value is not None})
+
+
+def signed_now(stack, body, secret=None):
+    """A good signature and its timestamp."""
+    now = int(time.time())
+    return harness.sign(secret or stack.secret, body, now), now
+
+
+def stored(stack):
+    """How many rows any delivery has left."""
+    return stack.query("SELECT (SELECT count(*) FROM bagelpay.events) + (SELECT count(*) FROM bagelpay.event_bodies)"
+                       " + (SELECT count(*) FROM bagelpay.orders) + (SELECT count(*) FROM bagelpay.dead_letters)")[0][0]
+
+
+def assert_unauthentic(answer):
+    assert (answer.status, answer.body) == (401, UNAUTHENTIC)
+    assert answer.headers["Content-Type"] == "application/json"
+
+
+def broken(signature, now):
+    """Headers that must not be believed, by what is wrong with them."""
+    other = "1" if signature[0] != "1" else "2"
+    return {
+        "no signature": (None, now), "no timestamp": (signature, None), "neither": (None, None),
+        "empty signature": ("", now), "empty timestamp": (signature, ""),
+        "other digit": (other + signature[1:], now), "all zeros": ("0" * 64, now),
+        "63 digits": (signature[:-1], now), "65 digits": (signature + "0", now), "no hex": ("g" + signature[1:], now),
+        "twice": (f"{signature}, {signature}", now), "prefixed": (f"sha256={signature}", now),
+        "other second": (signature, now + 1), "leading zero": (signature, f"0{now}"), "sign": (signature, f"+{now}"),
+        "fraction": (signature, f"{now}.0"), "text": (signature, "now"), "13 digits": (signature, f"{now:013}"),
+    }
+
+
+@pytest.mark.parametrize("what", broken("0" * 64, 0))
+def test_unauthentic(shared, what):
+    """A wrong, missing or malformed signature or timestamp: 401, the same body whatever is wrong, nothing stored."""
+    body, before = bodies.payment(), stored(shared)
+    assert_unauthentic(post(shared, body, *broken(*signed_now(shared, body))[what]))
+    assert stored(shared) == before
+
+
+@pytest.mark.parametrize("timestamp", ["", "+1", "-1", "1 2", "1757666462123", "0x10", "1e3"])
+def test_timestamp_must_be_digits(shared, timestamp):
+    """Not even a correct signature over a timestamp that is not 1 to 12 digits counts."""
+    body = bodies.payment()
+    assert_unauthentic(post(shared, body, harness.sign(shared.secret, body, timestamp), timestamp))
+
+
+def test_body_is_signed(shared):
+    """One other byte, or no body at all, is not what was signed."""
+    body = bodies.payment()
+    signature, now = signed_now(shared, body)
+    assert_unauthentic(post(shared, body + b" ", signature, now))
+    assert_unauthentic(post(shared, b"", signature, now))
+    assert_unauthentic(post(shared, b"{", signature, now))
+
+
+def test_unauthentic_body_is_not_looked_at(shared):
+    """Neither what an unauthentic body says nor that it says nothing sensible shows, in the answer or in the log."""
+    before = shared.responder.log
+    for body in (b"{not json", bodies.changed(bodies.payment(), event_type="forged\x1b[31m")):
+        assert_unauthentic(post(shared, body, "0" * 64, int(time.time())))
+    assert "forged" not in shared.responder.log[len(before):]
+
+
+def test_upper_case_signature(shared):
+    """Hex digits of either case are the same signature, and kept in one case."""
+    body = bodies.payment()
+    signature, now = signed_now(shared, body)
+    assert post(shared, body, signature.upper(), now).status == 200
+    assert shared.query("SELECT signature FROM bagelpay.event_bodies WHERE event_id = %s", bodies.event_id(body)) == [
+        (signature,)]
+
+
+@pytest.mark.parametrize("timestamp", [0, 1, 1_234_567_890, 999_999_999_999])
+def test_any_age(shared, timestamp):
+    """By default the age of what was signed rejects nothing."""
+    body = bodies.payment()
+    assert shared.deliver(body, timestamp).status == 200
+    assert shared.query("SELECT signed_timestamp FROM bagelpay.events WHERE event_id = %s", bodies.event_id(body)) == [
+        (timestamp,)]
+
+
+def test_no_database_work(mortal, make_stack):
+    """An unauthentic request is answered 401 while the database is away, an authentic one 503."""
+    stack = make_stack(cluster=mortal)
+    body = bodies.payment()
+    mortal.stop()
+    assert stack.deliver(body).status == 503
+    for signature, timestamp in broken(*signed_now(stack, body)).values():
+        assert_unauthentic(post(stack, body, signature, timestamp))
+
+
+def test_several_secrets(make_stack):
+    """With several secrets each is good, so that they can be rotated; others are not."""
+    secrets = ["first secret", "s\u00e9cond \u2713", "third"]
+    stack = make_stack(secret=secrets)
+    for secret in secrets:
+        assert harness.deliver(stack.url, secret, bodies.payment()).status == 200
+    for secret in ("First secret", "first secret ", "third\n", "first secret\nthird", "fourth"):
+        assert_unauthentic(harness.deliver(stack.url, secret, bodies.payment()))
+
+
+def test_longest_secrets(make_stack):
+    """Sixteen secrets, each longer than a block of the digest."""
+    secrets = [f"{number:0512}" for number in range(16)]
+    stack = make_stack(secret=secrets)
+    for secret in (secrets[0], secrets[15]):
+        assert harness.deliver(stack.url, secret, bodies.payment()).status == 200
+
+
+def logged(stack, text, times=1):
+    harness.wait_until(lambda: stack.responder.log.count(text) >= times, f"log record: {text}")
+
+
+def test_hangup_reads_secrets_again(make_stack):
+    """SIGHUP replaces the secrets, without a restart; secrets that cannot be read leave the old ones in use."""
+    stack = make_stack(secret="old")
+    pid = stack.responder.pid
+    stack.responder.write_secrets("new", "newer")
+    assert harness.deliver(stack.url, "old", bodies.payment()).status == 200
+    stack.responder.send_signal(signal.SIGHUP)
+    logged(stack, "read the secrets again")
+    assert_unauthentic(harness.deliver(stack.url, "old", bodies.payment()))
+    for secret in ("new", "newer"):
+        assert harness.deliver(stack.url, secret, bodies.payment()).status == 200
+
+    stack.responder.secret_path.write_text("\n\n")
+    stack.responder.send_signal(signal.SIGHUP)
+    logged(stack, "keeping the secrets as they were")
+    stack.responder.secret_path.unlink()
+    stack.responder.send_signal(signal.SIGHUP)
+    logged(stack, "keeping the secrets as they were", 2)
+    assert harness.deliver(stack.url, "new", bodies.payment()).status == 200
+    assert_unauthentic(harness.deliver(stack.url, "", bodies.payment()))
+    assert stack.responder.running and stack.responder.pid == pid
+
+
+def test_max_age(make_stack):
+    """--max-age turns what was signed longer ago into a 401, even a duplicate; younger and future ones pass."""
+    stack = make_stack("--max-age", 300)
+    now = int(time.time())
+    body = bodies.payment()
+    assert stack.deliver(body, now - 200).json["outcome"] == "applied"
+    assert stack.deliver(bodies.payment(), now + 200).json["outcome"] == "applied"
+    for timestamp in (now - 301, 0):
+        assert_unauthentic(stack.deliver(body, timestamp))
+    assert stack.query("SELECT deliveries FROM bagelpay.events ORDER BY event_id") == [(1,), (1,)]
+
+
+def test_insecure_no_signature(make_stack):
+    """--insecure-no-signature takes every body for authentic, and says so in the log."""
+    stack = make_stack("--insecure-no-signature")
+    for body, headers in ((bodies.payment(), {}),
+                          (bodies.payment(), {"Bagelpay-Signature": "wrong", "timestamp": "never"})):
+        assert harness.post(stack.url, body, headers).json["outcome"] == "applied"
+    assert stack.query("SELECT signed_timestamp, signature FROM bagelpay.event_bodies") == [(None, None)] * 2
+    assert "signatures are not checked" in stack.responder.log
+
+
+def test_secrets_stay_secret(shared):
+    """Neither a secret nor a signature is ever logged."""
+    body = bodies.payment()
+    signature, now = signed_now(shared, body)
+    shared.deliver(b"{}")
+    post(shared, body, signature, now + 1)
+    assert shared.secret not in shared.responder.log and signature not in shared.responder.log

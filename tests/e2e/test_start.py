@@ -1,0 +1,334 @@
+"""Starting: what is said, in one line, where it cannot; --check; options and their environment variables."""
+
+import contextlib
+import re
+import shutil
+import subprocess
+import time
+
+import pytest
+
+import bodies
+import fastcgi
+import harness
+
+NO_SECRET = "no signing secret: give --secret-file FILE"
+DEPLOY = "run: sqitch deploy"
+
+
+def run(*arguments, stdin=subprocess.DEVNULL, **environment):
+    """Runs bagelhook until it ends; returns exit status, standard output and the lines of standard error."""
+    done = subprocess.run([str(word) for word in (harness.BUILD / "bagelhook", *arguments)], stdin=stdin,
+                          capture_output=True, text=True, check=False, cwd="/", timeout=harness.PATIENCE_S,
+                          env=harness.clean_environment(**environment))
+    return done.returncode, done.stdout, done.stderr.splitlines()
+
+
+@pytest.fixture
+def secret_file(tmp_path):
+    """A good secret file."""
+    path = tmp_path / "secret"
+    path.touch(mode=0o600)
+    path.write_text("secret\n")
+    return path
+
+
+@pytest.fixture(params=[[], ["--check"]], ids=["start", "check"])
+def refuse(request, secret_file, tmp_path):
+    """refuse(status, text, *arguments) starts bagelhook, and again with --check, and sees it refuse in one line.
+
+    The line has to contain the text. Nothing of it must have begun to listen.
+    """
+    listen = tmp_path / "socket"
+
+    def run_and_see(status, text, *arguments, secret=secret_file, **environment):
+        secret = [] if secret is None else ["--secret-file", secret]
+        code, output, complaints = run("--listen", f"unix:{listen}", *secret, *arguments, *request.param, **environment)
+        assert (code, output, len(complaints)) == (status, "", 1), complaints
+        assert complaints[0].startswith("bagelhook: ")
+        assert text in complaints[0]
+        assert not listen.exists()
+        return complaints[0]
+
+    return run_and_see
+
+
+@pytest.mark.parametrize("arguments, text", [
+    (["--nonsense"], "--nonsense: no such option, or not so used; see bagelhook --help"),
+    (["--check=1"], "--check=1: no such option, or not so used; see bagelhook --help"),
+    (["-x"], "see bagelhook --help"),
+    (["serve"], "serve: takes no arguments besides options"),
+    (["--", "--help"], "--help: takes no arguments besides options"),
+    (["--threads"], "--threads: needs a value"),
+    (["--threads", "0"], '--threads: must be a number from 1 to 512, not "0"'),
+    (["--threads", "513"], "--threads: must be a number from 1 to 512"),
+    (["--threads", ""], "--threads: must be a number"),
+    (["--queue", "1e3"], "--queue: must be a number from 1 to 100000"),
+    (["--batch", "+1"], "--batch: must be a number from 1 to 1000"),
+    (["--max-body", "1M"], "--max-body: must be a number from 1 to 67108864"),
+    (["--read-timeout", "0.5"], "--read-timeout: must be a number from 1 to 3600"),
+    (["--commit-timeout", "-1"], "--commit-timeout: must be a number from 1 to 3600"),
+    (["--max-age", "99999999999999999999"], "--max-age: must be a number from 0 to 1000000000"),
+    (["--socket-mode", "888"], "--socket-mode: must be an octal mode from 0 to 777"),
+    (["--socket-mode", "1777"], "--socket-mode: must be an octal mode from 0 to 777"),
+    (["--database", ""], "--database: must not be empty"),
+])
+def test_usage(refuse, arguments, text):
+    """2, and the option that is wrong with what it takes."""
+    if arguments[-1] == "--threads":
+        assert run(*arguments) == (2, "", [f"bagelhook: {text}"])
+    else:
+        refuse(2, text, *arguments)
+
+
+@pytest.mark.parametrize("variable, value, text", [
+    ("BAGELHOOK_THREADS", "many", 'BAGELHOOK_THREADS: must be a number from 1 to 512, not "many"'),
+    ("BAGELHOOK_SOCKET_MODE", "rw", "BAGELHOOK_SOCKET_MODE: must be an octal mode"),
+    ("BAGELHOOK_INSECURE_NO_SIGNATURE", "maybe", 'BAGELHOOK_INSECURE_NO_SIGNATURE: must be yes or no, not "maybe"'),
+])
+def test_usage_in_the_environment(refuse, variable, value, text):
+    """The same for variables, by their names."""
+    refuse(2, text, **{variable: value})
+
+
+@pytest.mark.parametrize("environment", [{}, {"BAGELHOOK_SECRET_FILE": ""}, {"BAGELHOOK_INSECURE_NO_SIGNATURE": "no"}])
+def test_no_secret(refuse, environment):
+    """Without a secret nothing is served, unless it is said in so many words."""
+    line = refuse(2, NO_SECRET, secret=None, **environment)
+    assert "--insecure-no-signature" in line
+
+
+@pytest.mark.parametrize("content, text", [
+    (None, "No such file or directory"),
+    ("directory", "Is a directory"),
+    (b"", "holds no secret: write the webhook's signing secret into it"),
+    (b"\n\r\n\n", "holds no secret: write the webhook's signing secret into it"),
+    (b"good\n" + b"x" * 513 + b"\n", "line 2: longer than 512 bytes"),
+    (b"x" * 600, "line 1: longer than 512 bytes"),
+    (b"secret\n" * 17, "line 17: more than 16 secrets"),
+], ids=["missing", "directory", "empty", "only line ends", "long", "long line", "seventeen"])
+def test_unusable_secret_file(refuse, tmp_path, content, text):
+    """1, with the file's name and what to do about it."""
+    path = tmp_path / "unusable"
+    if content == "directory":
+        path.mkdir()
+    elif content is not None:
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+    assert str(path) in refuse(1, text, secret=path)
+
+
+def test_secret_file_open_to_others(cluster, secret_file):
+    """A secret that everybody may read is used, with a warning."""
+    secret_file.chmod(0o644)
+    status, _, complaints = run("--secret-file", secret_file, "--database",
+                                cluster.dsn("bagelhook", cluster.create_database()), "--check")
+    assert status == 0 and len(complaints) == 1 and "secret file is open to others, chmod o-rw it" in complaints[0]
+
+
+@pytest.fixture(scope="module")
+def databases(cluster):
+    """Databases that cannot be served, by name, as arguments."""
+    with cluster.connect() as connection:
+        for role in ("CREATE ROLE nologin_1 IN ROLE bagelpay_ingest", "CREATE ROLE outsider LOGIN"):
+            connection.execute(role)
+    good, newer, older, closed = (cluster.create_database() for _ in range(4))
+    for name, oldest, newest in ((newer, 2, 3), (older, 0, 0)):
+        with cluster.connect(name) as connection:
+            connection.execute("CREATE OR REPLACE FUNCTION bagelpay.served_responders"
+                               " (OUT oldest integer, OUT newest integer) LANGUAGE sql IMMUTABLE PARALLEL SAFE"
+                               f" AS 'SELECT {oldest}, {newest}'")
+    with cluster.connect() as connection:
+        connection.execute(f'REVOKE CONNECT ON DATABASE "{closed}" FROM PUBLIC')
+    return {name: ["--database", conninfo] for name, conninfo in {
+        "no login": cluster.dsn("nologin_1", good), "no role": cluster.dsn("nobody_here", good),
+        "no grant": cluster.dsn("outsider", good), "no database": cluster.dsn("bagelhook", "nowhere"),
+        "no right to connect": cluster.dsn("bagelhook", closed),
+        "no schema": cluster.dsn("bagelhook", cluster.create_database(migrated=False)),
+        "newer schema": cluster.dsn("bagelhook", newer), "older schema": cluster.dsn("bagelhook", older),
+        "no conninfo": "host=/tmp port", "unknown setting": "hots=/tmp", "unknown service": "service=nowhere",
+    }.items()}
+
+
+@pytest.mark.parametrize("database, text", [
+    ("no login", 'role "nologin_1" is not permitted to log in'),
+    ("no role", 'role "nobody_here" does not exist'),
+    ("no grant",
+     'user "outsider" may not use the schema bagelpay: run as its owner: GRANT bagelpay_ingest TO "outsider"'),
+    ("no database", 'database "nowhere" does not exist'),
+    ("no right to connect", "permission denied for database"),
+    ("no schema", f"has no schema bagelpay that fits: {DEPLOY}"),
+    ("newer schema", "the schema serves responders of protocol 2 to 3, this one speaks 1: install a newer bagelhook"),
+    ("older schema", f"the schema serves responders of protocol 0 to 0, this one speaks 1: {DEPLOY}"),
+    ("no conninfo", 'missing "=" after "port"'),
+    ("unknown setting", 'invalid connection option "hots"'),
+    ("unknown service", '"nowhere"'),
+])
+def test_unusable_database(refuse, databases, database, text):
+    """1 for what only people can mend, and how, where we can know it."""
+    refuse(1, text, *databases[database])
+
+
+def test_refused_by_the_server(refuse, mortal):
+    """The same where the server's own rules keep the login out."""
+    name = mortal.create_database()
+    rules = mortal.directory / "data" / "pg_hba.conf"
+    before = rules.read_text()
+    try:
+        for rule, text in (("reject", "pg_hba.conf rejects connection"), ("scram-sha-256", "password")):
+            rules.write_text(f"local {name} bagelhook {rule}\n{before}")
+            with mortal.connect() as connection:
+                connection.execute("SELECT pg_reload_conf()")
+            harness.wait_until(lambda: _rule_holds(mortal, name), "the rule")
+            refuse(1, text, "--database", mortal.dsn("bagelhook", name))
+    finally:
+        rules.write_text(before)
+
+
+def _rule_holds(cluster, name):
+    """Whether the server keeps the responder's role out by now."""
+    login = [cluster.bin / "psql", "--no-password", "--no-psqlrc", "-c", "", cluster.dsn("bagelhook", name)]
+    return subprocess.run(login, stdin=subprocess.DEVNULL, capture_output=True, check=False,
+                          env=harness.clean_environment()).returncode != 0
+
+
+@pytest.mark.parametrize("address, text", [
+    ("unix:relative.sock", "must be an absolute path of at most 107 bytes"),
+    (f"unix:/tmp/{'x' * 108}", "must be an absolute path of at most 107 bytes"),
+    ("unix:/nonexistent/directory/socket", "No such file or directory"),
+    ("localhost", "must be unix:/path or host:port"),
+    ("localhost:", "must be unix:/path or host:port"),
+    (":9000", "must be unix:/path or host:port"),
+    ("127.0.0.1:no-such-port", "--listen 127.0.0.1:no-such-port: "),
+])
+def test_unusable_address(cluster, secret_file, address, text):
+    """1 where it cannot listen."""
+    status, output, complaints = run("--listen", address, "--secret-file", secret_file, "--database",
+                                     cluster.dsn("bagelhook", cluster.create_database()))
+    assert (status, output, len(complaints)) == (1, "", 1)
+    assert complaints[0].startswith(f"bagelhook: --listen {address}") and text in complaints[0]
+
+
+def test_nothing_to_listen_on(cluster, secret_file):
+    """1 without --listen, where descriptor 0 is no listening socket."""
+    status, output, complaints = run("--secret-file", secret_file, "--database",
+                                     cluster.dsn("bagelhook", cluster.create_database()))
+    assert (status, output, len(complaints)) == (1, "", 1)
+    assert "nothing to listen on: give --listen unix:/path or --listen host:port" in complaints[0]
+
+
+def test_check(cluster, secret_file):
+    """--check says that all is in order, with status 0, and neither listens nor stores anything."""
+    name = cluster.create_database()
+    assert run("--check", "--secret-file", secret_file, "--database", cluster.dsn("bagelhook", name)) == (
+        0, "bagelhook: configuration, database and schema are in order\n", [])
+    # libpq's own variables name the database as well.
+    assert run("--check", "--secret-file", secret_file, PGHOST=cluster.host, PGPORT=cluster.port, PGUSER="bagelhook",
+               PGDATABASE=name)[0] == 0
+
+
+def test_check_without_server(mortal, secret_file):
+    """--check does not wait for a database that is away: 1, in one line."""
+    dsn = mortal.dsn("bagelhook", mortal.create_database())
+    mortal.stop()
+    status, output, complaints = run("--check", "--secret-file", secret_file, "--database", dsn)
+    assert (status, output, len(complaints)) == (1, "", 1)
+    assert complaints[0].startswith("bagelhook: ") and "failed" in complaints[0]
+
+
+def test_database_away_at_start(mortal, make_stack):
+    """A database that is away keeps it from nothing: 503, one record, and 200 by itself once it is there."""
+    stack = make_stack(cluster=mortal)
+    stack.responder.stop()
+    logged = len(stack.responder.log)
+    mortal.stop()
+    stack.responder.start()
+    for _ in range(3):
+        answer = stack.deliver(bodies.payment())
+        assert (answer.status, answer.headers["Retry-After"], answer.json["spooled"]) == (503, "60", False)
+    records = [line for line in stack.responder.log[logged:].splitlines() if "level=error" in line]
+    assert len([line for line in records if "the database cannot be reached" in line]) == 1
+    pid = stack.responder.pid
+    mortal.start()
+    harness.wait_until(lambda: stack.deliver(bodies.payment()).status == 200, "recovery")
+    assert stack.responder.running and stack.responder.pid == pid
+
+
+@pytest.mark.parametrize("where", ["host=/nonexistent", "host=127.0.0.1 port={port}"], ids=["Unix", "TCP"])
+def test_no_server_at_start(where):
+    """The same where nobody listens, by whichever way to the server."""
+    with harness.Responder(where.format(port=harness.free_port())) as responder:
+        body = bodies.payment()
+        params = fastcgi.post_params(len(body), harness.sign(responder.secret, body, 1), 1)
+        assert fastcgi.request(responder.address, params, body).status == 503
+        assert responder.stop() == 0
+
+
+def test_schema_changes_while_it_runs(mortal, make_stack):
+    """A schema that does not fit any more is noticed on the next connection, and so is that it fits again."""
+    stack = make_stack(cluster=mortal)
+    bounds = ("CREATE OR REPLACE FUNCTION bagelpay.served_responders (OUT oldest integer, OUT newest integer)"
+              " LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT {0}, {0}'")
+    stack.query(bounds.format(2))
+    mortal.stop()
+    mortal.start()
+
+    def noticed():
+        stack.deliver(bodies.payment())
+        return "install a newer bagelhook" in stack.responder.log
+
+    harness.wait_until(noticed, "the new bounds to be noticed")
+    assert stack.deliver(bodies.payment()).status == 503
+    stack.query(bounds.format(1))
+    harness.wait_until(lambda: stack.deliver(bodies.payment()).status == 200, "recovery")
+
+
+def test_help():
+    """--help names each option with its variable, on standard output, whatever else is wrong."""
+    status, output, complaints = run("--help", "--threads", "7")
+    assert (status, complaints) == (0, [])
+    assert output.startswith("Usage: bagelhook [OPTIONS]\n")
+    options = re.findall(r"^  --([a-z-]+)", output, re.MULTILINE)
+    assert {"listen", "secret-file", "database", "insecure-no-signature", "max-age", "check", "help", "version"} <= set(
+        options)
+    variables = [f"BAGELHOOK_{option.upper().replace('-', '_')}" for option in options]
+    assert re.findall(r"^      (BAGELHOOK_[A-Z_]+)$", output, re.MULTILINE) == variables[:-3]
+    assert options[-3:] == ["check", "help", "version"]
+
+
+def test_version():
+    status, output, complaints = run("--version")
+    assert (status, complaints) == (0, []) and re.fullmatch(r"bagelhook [0-9]\S*\n", output)
+
+
+def test_environment(cluster, tmp_path, secret_file):
+    """Every option can come from the environment; empty variables are none."""
+    with contextlib.ExitStack() as ending:
+        directory = harness.make_directory("responder")
+        ending.callback(shutil.rmtree, directory)
+        listen, log = directory / "socket", tmp_path / "log"
+        process = harness.Process([harness.BUILD / "bagelhook"], log, cwd="/", env=harness.clean_environment(
+            BAGELHOOK_LISTEN=f"unix:{listen}", BAGELHOOK_SOCKET_MODE="0600", BAGELHOOK_SECRET_FILE=secret_file,
+            BAGELHOOK_DATABASE=cluster.dsn("bagelhook", cluster.create_database()), BAGELHOOK_THREADS=2,
+            BAGELHOOK_QUEUE=5, BAGELHOOK_BATCH=3, BAGELHOOK_MAX_BODY=3000, BAGELHOOK_READ_TIMEOUT=1,
+            BAGELHOOK_COMMIT_TIMEOUT=2, BAGELHOOK_MAX_AGE=300, BAGELHOOK_INSECURE_NO_SIGNATURE=""))
+        ending.callback(process.end)
+        harness.wait_until(lambda: harness.accepts(listen), "bagelhook", process=process, log=log)
+        assert listen.stat().st_mode & 0o777 == 0o600
+        body, now = bodies.payment(), int(time.time())
+        for timestamp, length, status in ((now, len(body), 200), (now - 400, len(body), 401), (now, 3001, 413)):
+            params = fastcgi.post_params(length, harness.sign("secret", body, timestamp), timestamp)
+            assert fastcgi.request(listen, params, body).status == status
+        with fastcgi.Peer(listen) as silent, pytest.raises(fastcgi.Cut):
+            silent.answer()
+
+
+def test_options_win(make_stack):
+    """Where option and variable contradict each other, the option is meant; a wrong variable is wrong all the same."""
+    stack = make_stack("--max-body", 5000, "--max-age", 0, environment={
+        "BAGELHOOK_MAX_BODY": 10, "BAGELHOOK_MAX_AGE": 1, "BAGELHOOK_SECRET_FILE": "/nonexistent",
+        "BAGELHOOK_DATABASE": "host=/nonexistent", "BAGELHOOK_LISTEN": "unix:/nonexistent/socket",
+        "PGHOST": "/nonexistent"})
+    assert stack.deliver(bodies.payment(), 1).status == 200
+    assert stack.deliver(bodies.payment().ljust(5001)).status == 413
+    assert run("--threads", "1", BAGELHOOK_THREADS="0")[0] == 2

@@ -1,0 +1,165 @@
+"""Several sessions on one database: no deadlock, no lost row, no change unseen."""
+
+import random
+import threading
+
+import direct
+
+TYPES = ("subscription.paid", "checkout.completed", "refund.created", "checkout.failed", "subscription.canceled")
+
+
+def many(count, orders, prefix):
+    """Events of a few orders, so that sessions meet; several of one moment."""
+    chance = random.Random(f"{count} {prefix}")
+    return [direct.event(f"{prefix}e{i:05}", chance.choice(TYPES), f"2025-01-{chance.randint(1, 28):02} 00:00:00+00",
+                         f"{prefix}o{chance.randrange(orders)}", payment_id=f"{prefix}ch{chance.randrange(orders * 3)}", amount="10")
+            for i in range(count)]
+
+
+def in_threads(*tasks):
+    """Runs the tasks at once; raises what the first of them raised."""
+    errors = []
+
+    def run(task):
+        try:
+            task()
+        except Exception as error:  # pylint: disable=broad-except
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(task,)) for task in tasks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def deadlocks(world):
+    with world.cluster.connect(world.database) as connection:
+        connection.execute("SELECT pg_stat_force_next_flush()")
+        return connection.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").fetchone()[0]
+
+
+def test_opposite_orders(world):
+    """Two sessions with the same 10,000 events in opposite orders, and some of it decided on meanwhile."""
+    world.forget()
+    world.set()
+    before = deadlocks(world)
+    events = many(10000, 40, "opp")
+
+    def ingest(some):
+        with world.cluster.connect(world.database) as connection:
+            for at in range(0, len(some), 50):
+                outcomes = direct.ingest(connection, some[at:at + 50])
+                assert set(outcomes) <= {"applied", "duplicate"}
+
+    def decide():
+        with world.cluster.connect(world.database) as connection:
+            for i in range(200):
+                connection.execute("SELECT bagelpay.grant(%s)", (f"oppo{i % 40}",))
+                connection.execute("SELECT bagelpay.rebuild(%s)", (f"oppo{(i * 7) % 40}",))
+
+    in_threads(lambda: ingest(events), lambda: ingest(events[::-1]), decide)
+    with world.cluster.connect(world.database) as connection:
+        assert connection.execute("SELECT count(*), sum(deliveries) FROM bagelpay.events WHERE rank < 8").fetchone() == (10000, 20000)
+        assert connection.execute("SELECT count(*) FROM bagelpay.event_bodies").fetchone() == (10000,)
+        assert connection.execute("SELECT count(*) FROM bagelpay.events WHERE rank = 8").fetchone() == (200,)
+        assert connection.execute("SELECT bagelpay.rebuild()").fetchone() == (0,)
+    assert deadlocks(world) == before
+
+
+def test_every_change_is_seen(world):
+    """Eight writers whose transactions overlap, and a reader that follows with changes_since."""
+    world.forget()
+    world.set()
+    writers, rounds = 8, 60
+    finished = threading.Event()
+    # The last change of an order that the reader was shown.
+    seen = {}
+
+    def write(number):
+        chance = random.Random(number)
+        with world.cluster.connect(world.database, autocommit=False) as connection:
+            for i in range(rounds):
+                for k in range(chance.randint(1, 3)):
+                    direct.ingest(connection, [direct.event(f"w{number}r{i}k{k}", "subscription.paid", "2025-01-01 00:00:00+00",
+                                                            f"w{number}o{chance.randrange(5)}", payment_id=f"p{i}")])
+                # Some hold their transaction open while others begin and end theirs.
+                connection.execute("SELECT pg_sleep(%s)", (chance.choice((0, 0, 0.02)),))
+                if chance.random() < 0.1:
+                    connection.rollback()
+                else:
+                    connection.commit()
+
+    def follow():
+        cursor = ""
+        with world.cluster.connect(world.database) as connection:
+            while True:
+                last = finished.is_set()
+                rows = connection.execute("SELECT * FROM bagelpay.changes_since(%s)", (cursor,)).fetchall()
+                # Now and then the reader dies in the middle, and goes on from what it has stored.
+                for row in rows[:len(rows) // 2 or 1] if len(rows) > 3 and not last else rows:
+                    cursor = row[0]
+                    count = connection.execute("SELECT count(*) FROM bagelpay.events WHERE order_id = %s", (row[2],)).fetchone()[0]
+                    seen[row[2]] = count
+                if last and not rows:
+                    return
+
+    reader = threading.Thread(target=follow)
+    reader.start()
+    try:
+        in_threads(*(lambda number=number: write(number) for number in range(writers)))
+    finally:
+        finished.set()
+        reader.join()
+    with world.cluster.connect(world.database) as connection:
+        there = dict(connection.execute("SELECT order_id, count(*) FROM bagelpay.events GROUP BY order_id").fetchall())
+    # A change that was skipped would have left the reader with an older count.
+    assert seen == there
+
+
+def test_rebuild_beside_responders(world):
+    """rebuild() of everything, again and again, beside two sessions that ingest what is partly there already."""
+    world.forget()
+    before = deadlocks(world)
+    events = many(3000, 30, "reb")
+    done = threading.Event()
+
+    def ingest(some):
+        with world.cluster.connect(world.database) as connection:
+            for at in range(0, len(some), 20):
+                direct.ingest(connection, some[at:at + 20])
+
+    def both():
+        try:
+            in_threads(lambda: ingest(events), lambda: ingest(events[::-1]))
+        finally:
+            done.set()
+
+    def rebuild():
+        with world.cluster.connect(world.database) as connection:
+            while not done.is_set():
+                assert connection.execute("SELECT bagelpay.rebuild()").fetchone() == (0,)
+
+    in_threads(both, rebuild)
+    assert deadlocks(world) == before
+
+
+def test_one_notification_a_transaction(world):
+    """NOTIFY says that it is time to look: once a transaction, without payload, and not for what changes nothing."""
+    world.forget()
+    with world.cluster.connect(world.database) as listener, world.cluster.connect(world.database) as connection:
+        listener.execute("LISTEN bagelpay_orders")
+        direct.ingest(connection, many(50, 5, "not"))
+        direct.ingest(connection, many(50, 5, "not"))
+        direct.ingest(connection, [direct.event("notx", "unheard.of", "2025-01-01 00:00:00+00", "noto1")])
+        connection.execute("SELECT bagelpay.revoke('noto1')")
+        # A change of its own ends the wait.
+        connection.execute("NOTIFY bagelpay_orders, 'end'")
+        heard = []
+        for notification in listener.notifies():
+            heard.append(notification.payload)
+            if notification.payload == "end":
+                break
+    assert heard == ["", "", "end"]
