@@ -39,7 +39,8 @@ COMMENT ON FUNCTION bagelpay.interval_length IS 'daily, weekly, monthly, 3months
 -- The orders of one mode and who is entitled by each at the moment t: by all that is
 -- known now, t moves only the clock. entitled is never NULL.
 --
--- A plain query, so that conditions on its rows reach the indexes of bagelpay.orders.
+-- A plain query, so that conditions on its rows reach the indexes of bagelpay.orders
+-- (those with COLLATE "C": of the views, all do).
 CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live')
     RETURNS TABLE (
         order_id text,
@@ -167,13 +168,21 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.entitlements_at IS 'Who is entitled to what at a moment, by all that is known now';
 
+-- A function's columns lose the collation of the tables', and a condition on them the
+-- tables' indexes; here they get it back.
 CREATE VIEW bagelpay.entitlements AS
-SELECT * FROM bagelpay.entitlements_at (now(), 'live');
+SELECT e.order_id COLLATE "C" AS order_id, e.customer_id COLLATE "C" AS customer_id,
+    e.customer_email COLLATE "C" AS customer_email, e.product_id COLLATE "C" AS product_id, e.product_name, e.kind, e.status,
+    e.entitled, e.reason, e.valid_from, e.valid_until, e.units
+FROM bagelpay.entitlements_at (now(), 'live') AS e;
 
 COMMENT ON VIEW bagelpay.entitlements IS 'Who is entitled to what now, by live purchases';
 
 CREATE VIEW bagelpay.entitlements_test AS
-SELECT * FROM bagelpay.entitlements_at (now(), 'test');
+SELECT e.order_id COLLATE "C" AS order_id, e.customer_id COLLATE "C" AS customer_id,
+    e.customer_email COLLATE "C" AS customer_email, e.product_id COLLATE "C" AS product_id, e.product_name, e.kind, e.status,
+    e.entitled, e.reason, e.valid_from, e.valid_until, e.units
+FROM bagelpay.entitlements_at (now(), 'test') AS e;
 
 COMMENT ON VIEW bagelpay.entitlements_test IS 'Who would be entitled to what now, by test purchases';
 
@@ -191,11 +200,11 @@ AS $$
     SELECT EXISTS (
         SELECT
         FROM bagelpay.entitlements_at (is_entitled.at, is_entitled.mode) AS e
-        WHERE e.customer_id = customer AND e.product_id = product AND e.entitled)
+        WHERE e.customer_id = customer COLLATE "C" AND e.product_id = product COLLATE "C" AND e.entitled)
     OR EXISTS (
         SELECT
         FROM bagelpay.entitlements_at (is_entitled.at, is_entitled.mode) AS e
-        WHERE e.customer_email = lower(customer COLLATE "C") AND e.product_id = product AND e.entitled)
+        WHERE e.customer_email = lower(customer COLLATE "C") AND e.product_id = product COLLATE "C" AND e.entitled)
 $$;
 
 COMMENT ON FUNCTION bagelpay.is_entitled IS 'Whether a customer, by id or e-mail, is entitled to a product';

@@ -15,7 +15,7 @@ CREATE FUNCTION bagelpay.given_order_id (order_id text)
     IMMUTABLE
     AS $$
 DECLARE
-    trimmed text := btrim(order_id, E' \t\n\r\v\f');
+    trimmed text := bagelpay.trimmed (order_id);
 BEGIN
     IF coalesce(trimmed, '') = '' THEN
         RAISE EXCEPTION 'order_id: missing' USING ERRCODE = 'invalid_parameter_value';
@@ -63,10 +63,10 @@ BEGIN
     VALUES (
         bagelpay.given_mode (expect_order.mode),
         bagelpay.given_order_id (expect_order.order_id),
-        nullif(btrim(lower(expect_order.customer_email COLLATE "C"), E' \t\n\r\v\f'), ''),
-        nullif(btrim(expect_order.product_id, E' \t\n\r\v\f'), ''),
+        nullif(bagelpay.trimmed (lower(expect_order.customer_email COLLATE "C")), ''),
+        nullif(bagelpay.trimmed (expect_order.product_id), ''),
         expect_order.amount,
-        nullif(btrim(upper(expect_order.currency COLLATE "C"), E' \t\n\r\v\f'), ''))
+        nullif(bagelpay.trimmed (upper(expect_order.currency COLLATE "C")), ''))
     ON CONFLICT (mode, order_id) DO UPDATE SET
         customer_email = excluded.customer_email, product_id = excluded.product_id,
         amount = excluded.amount, currency = excluded.currency, expected_at = excluded.expected_at;

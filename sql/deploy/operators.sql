@@ -39,8 +39,8 @@ BEGIN
         customer_email, product_id, granted_until, note)
     VALUES ('operator:' || gen_random_uuid(), 'operator.' || decide.decision, the_mode, clock_timestamp(), the_order,
         the_source, 'applied',
-        nullif(btrim(lower(decide.customer_email COLLATE "C"), E' \t\n\r\v\f'), ''),
-        nullif(btrim(decide.product_id, E' \t\n\r\v\f'), ''),
+        nullif(bagelpay.trimmed (lower(decide.customer_email COLLATE "C")), ''),
+        nullif(bagelpay.trimmed (decide.product_id), ''),
         decide.until, decide.note)
     RETURNING * INTO e;
     PERFORM bagelpay.fold (the_mode, the_order, e.occurred_at, e.rank, e.event_id, TRUE);

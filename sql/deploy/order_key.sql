@@ -43,7 +43,7 @@ BEGIN
             -- 'metadata.a.b' is the path {a,b} below the metadata.
             found_value := metadata #> (string_to_array(path, '.'))[2:];
             candidate := CASE jsonb_typeof(found_value)
-                WHEN 'string' THEN btrim(found_value #>> '{}', E' \t\n\r\v\f')
+                WHEN 'string' THEN bagelpay.trimmed (found_value #>> '{}')
                 WHEN 'number' THEN substring(found_value #>> '{}' FROM '^-?[0-9]+$')
             END;
         END IF;

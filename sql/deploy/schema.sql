@@ -38,4 +38,15 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.served_responders () IS 'The inclusive range of responder protocol numbers that this schema serves';
 
+-- A text without ASCII white space at its ends: space, and 9 to 13.
+CREATE FUNCTION bagelpay.trimmed (value text)
+    RETURNS text
+    LANGUAGE sql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT btrim(value, E' \t\n\x0B\f\r')
+$$;
+
+COMMENT ON FUNCTION bagelpay.trimmed (text) IS 'A text without ASCII white space at its ends';
+
 COMMIT;

@@ -4,6 +4,8 @@ BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
+DROP FUNCTION bagelpay.trimmed (text);
+
 DROP FUNCTION bagelpay.served_responders ();
 
 ALTER DEFAULT PRIVILEGES FOR ROLE bagelpay_owner GRANT EXECUTE ON FUNCTIONS TO PUBLIC;

@@ -7,7 +7,7 @@ SET client_min_messages = warning;
 
 BEGIN;
 
-SELECT plan(47);
+SELECT plan(48);
 
 \ir builder.psql
 
@@ -70,6 +70,7 @@ CREATE FUNCTION pg_temp.key (metadata jsonb, request_id text, customer_id text, 
     FROM bagelpay.order_key ('{metadata.order_id,metadata.orderId,metadata.deep.id,request_id}', $1, $2, $3, $4, $5, $6, $7)
 $$;
 SELECT is(pg_temp.key ('{"order_id":" 7 ","orderId":"8"}', 'r', 'c', 'p', 'o', 'ch', TRUE), '7 | metadata | ', 'the first path, trimmed');
+SELECT is(pg_temp.key ('{"order_id":"\t\u000b v7v\f\r\n"}', NULL, NULL, NULL, NULL, NULL, FALSE), 'v7v | metadata | ', 'of white space, and of nothing else');
 SELECT is(pg_temp.key ('{"order_id":"","orderId":123456789012345678901234567890}', 'r', 'c', 'p', 'o', 'ch', TRUE), '123456789012345678901234567890 | metadata | ', 'an empty one is passed over, an integer keeps its digits');
 SELECT is(pg_temp.key ('{"order_id":null,"deep":{"id":"x.y"}}', 'r', 'c', 'p', 'o', 'ch', TRUE), 'x.y | metadata | ', 'a path of several steps');
 SELECT is(pg_temp.key ('{"order_id":"customer:1:2","orderId":"order:1"}', 'r', 'c', 'p', 'o', 'ch', TRUE),
