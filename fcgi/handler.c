@@ -3,21 +3,27 @@
 #include "handler.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "clock.h"
 #include "event.h"
 #include "log.h"
 #include "signature.h"
 #include "text.h"
+
+/* How often refusals are logged at most. */
+#define REFUSAL_LOG_MS 1000
 
 struct handler {
 	struct handler_limits limits;
 	struct committer *committer;
 	pthread_rwlock_t lock; /* covers verifier; never held across I/O */
 	struct signature_verifier *verifier;
+	_Atomic int64_t refusal_logged_ms;
 };
 
 struct handler *handler_open(
@@ -29,6 +35,7 @@ struct handler *handler_open(
 		return NULL;
 	h->limits = *limits;
 	h->committer = committer;
+	atomic_init(&h->refusal_logged_ms, clock_ms() - REFUSAL_LOG_MS);
 	h->verifier = signature_open(secrets);
 	if (h->verifier == NULL)
 		goto err;
@@ -73,6 +80,34 @@ bool handler_receive(struct handler *h, FCGX_Request *fcgi, struct request *requ
 	return answer->request == REQUEST_OK;
 }
 
+static const char *signature_problem(enum signature_result result)
+{
+	switch (result) {
+	case SIGNATURE_MISSING:
+		return "signature or timestamp header missing";
+	case SIGNATURE_MALFORMED:
+		return "signature or timestamp header malformed";
+	case SIGNATURE_WRONG:
+		return "the signature matches no secret";
+	case SIGNATURE_OK:
+	case SIGNATURE_FAILED:
+		break;
+	}
+	return "not checked";
+}
+
+/* Helps whoever connects the two sides. Strangers can cause it, so once a second is
+ * enough, and nothing of what they sent is in it. */
+static void log_refusal(struct handler *h, const char *reason)
+{
+	int64_t now = clock_ms();
+	int64_t last = atomic_load(&h->refusal_logged_ms);
+
+	if (now - last >= REFUSAL_LOG_MS && atomic_compare_exchange_strong(&h->refusal_logged_ms, &last, now))
+		log_record(
+			LOG_WARN, "refused as not authentic", LOG_PAIRS("status", "401", "reason", reason));
+}
+
 /* Whether the request is authentic, as far as it has to be; fills in what was signed. */
 static bool authenticate(
 	struct handler *h, const struct request *request, struct delivery *delivery, struct answer *answer)
@@ -92,10 +127,14 @@ static bool authenticate(
 		return false;
 	}
 	answer->kind = ANSWER_UNAUTHENTIC;
-	if (result != SIGNATURE_OK)
+	if (result != SIGNATURE_OK) {
+		log_refusal(h, signature_problem(result));
 		return false;
-	if (h->limits.max_age > 0 && (int64_t)time(NULL) - timestamp > h->limits.max_age)
+	}
+	if (h->limits.max_age > 0 && (int64_t)time(NULL) - timestamp > h->limits.max_age) {
+		log_refusal(h, "the signed timestamp is older than --max-age");
 		return false;
+	}
 	delivery->timestamp = timestamp;
 	/* Kept in one case, so that it can be compared. */
 	for (size_t i = 0; i < SIGNATURE_LEN; i++)
