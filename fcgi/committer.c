@@ -24,6 +24,9 @@
 #define LOCKED_RETRY_MS 100
 #define MAX_SET_ASIDE 16
 #define MAX_TRIES 3
+/* A batch that has reached this gets no further delivery. PostgreSQL takes messages of up
+ * to 1 GiB, and --max-body allows 64 MiB. */
+#define MAX_BATCH_BYTES ((size_t)16 * 1024 * 1024)
 
 /* A singly linked list that deliveries are added to at its end. */
 struct list {
@@ -141,9 +144,10 @@ static enum store_result try_commit(
 	struct committer *c, struct delivery *const batch[], size_t count, int lock_ms)
 {
 	enum store_result result = STORE_RETRY;
+	int64_t deadline_ms = clock_ms() + c->limits.timeout_ms;
 
 	for (int tries = 0; result == STORE_RETRY && tries < MAX_TRIES; tries++)
-		result = store_commit(c->store, batch, count, lock_ms, clock_ms() + c->limits.timeout_ms);
+		result = store_commit(c->store, batch, count, lock_ms, deadline_ms);
 	if (result == STORE_UNAVAILABLE || result == STORE_UNKNOWN || result == STORE_RETRY)
 		log_record(LOG_ERROR,
 			result == STORE_UNKNOWN ? "outcome of a commit is unknown" : "a commit failed",
@@ -158,14 +162,18 @@ static void finish_uncommitted(
 }
 
 /* What the database refuses for good is kept as a dead letter, so that nothing authentic
- * is lost and nothing behind it waits. */
+ * is lost and nothing behind it waits. Of the reason only the SQLSTATE is passed on: the
+ * server's words may quote the event. */
 static void commit_refused(struct committer *c, struct delivery *delivery)
 {
+	char sqlstate[8];
+
+	snprintf(sqlstate, sizeof sqlstate, "%s", store_sqlstate(c->store));
 	delivery->dead_letter = "database";
-	snprintf(delivery->detail, sizeof delivery->detail, "body: refused by the database: %.200s",
-		store_error(c->store));
+	snprintf(delivery->detail, sizeof delivery->detail, "body: refused by the database with SQLSTATE %s",
+		sqlstate);
 	log_record(LOG_ERROR, "the database refuses an event for good, it is a dead letter now",
-		LOG_PAIRS("reason", store_error(c->store)));
+		LOG_PAIRS("sqlstate", sqlstate));
 	enum store_result result = try_commit(c, &delivery, 1, SINGLE_LOCK_MS);
 	if (result == STORE_OK)
 		finish_all(c, &delivery, 1, DELIVERY_REFUSED);
@@ -194,11 +202,24 @@ static void commit_one(struct committer *c, struct delivery *delivery)
 		else
 			finish_all(c, &delivery, 1, DELIVERY_LOCKED);
 		break;
+	case STORE_FAILED:
 	case STORE_RETRY:
 	case STORE_UNAVAILABLE:
 	case STORE_UNKNOWN:
 		finish_uncommitted(c, &delivery, 1, result);
 		break;
+	}
+}
+
+/* One of a batch is the reason that it failed: alone, each has its own outcome. */
+static void commit_singly(struct committer *c, struct delivery *const batch[], size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!store_connected(c->store)) {
+			finish_all(c, batch + i, count - i, DELIVERY_UNAVAILABLE);
+			return;
+		}
+		commit_one(c, batch[i]);
 	}
 }
 
@@ -218,10 +239,9 @@ static void commit_batch(struct committer *c, struct delivery *const batch[], si
 		finish(c, batch, count);
 		break;
 	case STORE_REFUSED:
+	case STORE_FAILED:
 	case STORE_LOCKED:
-		/* One of them is the reason: alone, each has its own outcome. */
-		for (size_t i = 0; i < count; i++)
-			commit_one(c, batch[i]);
+		commit_singly(c, batch, count);
 		break;
 	case STORE_RETRY:
 	case STORE_UNAVAILABLE:
@@ -246,7 +266,7 @@ static void commit_set_aside(struct committer *c)
 }
 
 /* When the thread has something to do though nothing is queued; INT64_MAX: never. */
-static int64_t next_wake(const struct committer *c)
+static int64_t next_wake(struct committer *c)
 {
 	if (c->set_aside.count > 0)
 		return c->set_aside.first->retry_at_ms;
@@ -259,16 +279,20 @@ static bool take_batch(struct committer *c, size_t *count)
 {
 	int64_t wake = next_wake(c);
 	struct timespec until = clock_timespec(wake);
+	size_t bytes = 0;
 	int waited = 0;
 
 	*count = 0;
 	pthread_mutex_lock(&c->lock);
-	while (c->queue.count == 0 && !c->stopping && waited == 0)
+	while (c->queue.count == 0 && waited == 0 && (!c->stopping || c->set_aside.count > 0))
 		waited = wake == INT64_MAX ? pthread_cond_wait(&c->work, &c->lock)
 					   : pthread_cond_timedwait(&c->work, &c->lock, &until);
-	while (*count < c->limits.batch && c->queue.count > 0) {
-		c->batch[*count] = list_take(&c->queue);
-		c->batch[(*count)++]->queued = false;
+	while (*count < c->limits.batch && c->queue.count > 0 && bytes < MAX_BATCH_BYTES) {
+		struct delivery *delivery = list_take(&c->queue);
+
+		delivery->queued = false;
+		bytes += delivery->body_len;
+		c->batch[(*count)++] = delivery;
 	}
 	bool more = *count > 0 || !c->stopping || c->set_aside.count > 0;
 	pthread_mutex_unlock(&c->lock);

@@ -60,18 +60,34 @@ static void take_sqlstate(char line[CONNECTION_ERROR_SIZE], char sqlstate[6])
 	}
 }
 
+/* Appends what people can do about it. */
+static void add_mend(char error[CONNECTION_ERROR_SIZE], const char *mend)
+{
+	size_t len = strlen(error);
+
+	snprintf(error + len, CONNECTION_ERROR_SIZE - len, ": %s", mend);
+}
+
 static enum connection_result classify(PGconn *pg, char error[CONNECTION_ERROR_SIZE])
 {
 	char sqlstate[6];
 
 	connection_first_line(PQerrorMessage(pg), error);
 	take_sqlstate(error, sqlstate);
-	/* 28: login refused; 3D: no such database; 42: no right to connect. All else the
-	 * server may get over: starting up, too many connections, shutting down. */
-	if (strncmp(sqlstate, "28", 2) == 0 || strncmp(sqlstate, "3D", 2) == 0
-		|| strncmp(sqlstate, "42", 2) == 0 || PQconnectionNeedsPassword(pg))
-		return CONNECTION_REFUSED;
-	return CONNECTION_UNREACHABLE;
+	/* All else the server may get over: starting up, too many connections, shutting down. */
+	if (strncmp(sqlstate, "28", 2) == 0 || PQconnectionNeedsPassword(pg))
+		add_mend(error,
+			"check the user in --database, the password in PGPASSFILE, and the server's "
+			"pg_hba.conf");
+	else if (strncmp(sqlstate, "3D", 2) == 0)
+		add_mend(error,
+			"create it with createdb, then run sqitch deploy (in the directory sql of "
+			"bagelhook)");
+	else if (strncmp(sqlstate, "42", 2) == 0)
+		add_mend(error, "grant the user CONNECT on it");
+	else
+		return CONNECTION_UNREACHABLE;
+	return CONNECTION_REFUSED;
 }
 
 /* Whether libpq can make out where to connect to: the connection string is one, and the

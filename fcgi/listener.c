@@ -27,17 +27,18 @@ static bool set_flags(int fd)
 		&& fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
 }
 
-/* Whether someone answers on the socket at this address. */
-static bool in_use(const struct sockaddr_un *address)
+/* Whether nobody listens any more on the socket at this address: only then may it go. */
+static bool is_stale(const struct sockaddr_un *address)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	bool answered;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	bool refused;
 
 	if (fd < 0)
 		return false;
-	answered = connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 || errno == EAGAIN;
+	refused =
+		connect(fd, (const struct sockaddr *)address, sizeof *address) != 0 && errno == ECONNREFUSED;
 	close(fd);
-	return answered;
+	return refused;
 }
 
 static int open_unix(
@@ -59,7 +60,7 @@ static int open_unix(
 				"--listen unix:%s: there is a file that is no socket", path);
 			return -1;
 		}
-		if (in_use(&address)) {
+		if (!is_stale(&address)) {
 			snprintf(error, LISTENER_ERROR_SIZE,
 				"--listen unix:%s: another process listens there", path);
 			return -1;
@@ -87,6 +88,23 @@ err:
 	return -1;
 }
 
+/* A listening socket on one address, or -1 with errno. */
+static int bind_inet(const struct addrinfo *address)
+{
+	const int on = 1;
+	int fd = socket(address->ai_family, address->ai_socktype, address->ai_protocol);
+
+	if (fd < 0)
+		return -1;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0
+		&& bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+		return fd;
+	int reason = errno;
+	close(fd);
+	errno = reason;
+	return -1;
+}
+
 static int open_inet(struct listener *listener, const char *address, char error[LISTENER_ERROR_SIZE])
 {
 	const struct addrinfo hints = {
@@ -95,7 +113,6 @@ static int open_inet(struct listener *listener, const char *address, char error[
 	struct addrinfo *found = NULL;
 	const char *reason = NULL;
 	char host[256];
-	const int on = 1;
 
 	if (colon == NULL || colon == address || colon[1] == '\0'
 		|| (size_t)(colon - address) >= sizeof host) {
@@ -113,13 +130,13 @@ static int open_inet(struct listener *listener, const char *address, char error[
 			gai_strerror(failed)); /* NOLINT(concurrency-mt-unsafe): literals */
 		return -1;
 	}
-	listener->fd = socket(found->ai_family, found->ai_socktype, found->ai_protocol);
-	if (listener->fd < 0 || setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0
-		|| bind(listener->fd, found->ai_addr, found->ai_addrlen) != 0
-		|| listen(listener->fd, BACKLOG) != 0)
-		reason = text_error(errno);
+	for (const struct addrinfo *one = found; one != NULL && listener->fd < 0; one = one->ai_next) {
+		listener->fd = bind_inet(one);
+		if (listener->fd < 0)
+			reason = text_error(errno);
+	}
 	freeaddrinfo(found);
-	if (reason == NULL)
+	if (listener->fd >= 0)
 		return 0;
 	snprintf(error, LISTENER_ERROR_SIZE, "--listen %.100s: %s", address, reason);
 	return -1;

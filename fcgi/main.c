@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcgiapp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -60,11 +61,8 @@ static int first_connect(struct store *store, int check)
 		puts("bagelhook: configuration, database and schema are in order");
 		return 0;
 	case STORE_UNREACHABLE:
-		if (check)
-			return complain(EXIT_CANNOT_RUN, store_error(store));
-		log_record(LOG_ERROR, "the database cannot be reached, answering 503 and trying again",
-			LOG_PAIRS("reason", store_error(store)));
-		return -1;
+		/* The committer tries again, and says so. */
+		return check ? complain(EXIT_CANNOT_RUN, store_error(store)) : -1;
 	case STORE_UNUSABLE:
 		break;
 	}
@@ -89,6 +87,9 @@ static int serve(const struct options *options, struct secrets *secrets, struct 
 		store_free(store);
 		return complain(EXIT_CANNOT_RUN, error);
 	}
+	log_record(LOG_INFO, "listening",
+		LOG_PAIRS("address", options->listen == NULL ? "descriptor 0" : options->listen, "version",
+			PACKAGE_VERSION));
 	/* libfcgi installs signal handlers of its own; ours come after. */
 	if (FCGX_Init() != 0 || signals_catch() != 0) {
 		store_free(store);
@@ -106,7 +107,7 @@ static int serve(const struct options *options, struct secrets *secrets, struct 
 		status = 0;
 done:
 	if (status != 0)
-		complain(status, "cannot start: out of memory or threads");
+		complain(status, "cannot start: out of memory, threads (see --threads) or descriptors");
 	handler_close(handler);
 	committer_close(committer);
 	listener_close(&listener);
@@ -119,6 +120,8 @@ int main(int argc, char *argv[])
 	struct secrets secrets = {0};
 	char error[OPTIONS_ERROR_SIZE];
 
+	/* Until it can be heeded: a reload must not end a process that is about to serve. */
+	signal(SIGHUP, SIG_IGN);
 	if (options_parse(&options, argc, argv, error) != 0)
 		return complain(EXIT_USAGE, error);
 	if (options.help) {

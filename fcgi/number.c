@@ -44,7 +44,7 @@ static bool out_of_range(const char *text, size_t len)
 
 	if (number_is_zero(text, len))
 		return false;
-	if (len >= sizeof copy) /* an exponent with hundreds of digits */
+	if (len >= sizeof copy) /* cannot be: NUMBER_MAX_DIGITS, sign, point, e and sign fit */
 		return true;
 	memcpy(copy, text, len);
 	copy[len] = '\0';

@@ -99,6 +99,8 @@ static struct line answer_line(const struct answer *answer)
 		return request_line(answer->request);
 	case ANSWER_UNAUTHENTIC:
 		return (struct line){401, "Unauthorized", "Invalid signature"};
+	case ANSWER_BUSY:
+		return delivery_line(DELIVERY_QUEUE_FULL);
 	case ANSWER_NO_MEMORY:
 		break;
 	}

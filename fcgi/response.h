@@ -13,6 +13,7 @@ enum answer_kind {
 	ANSWER_DELIVERY,    /* authentic; outcome, event_id and detail say the rest */
 	ANSWER_REQUEST,     /* refused before the signature was looked at; request says why */
 	ANSWER_UNAUTHENTIC, /* signature or timestamp missing, malformed, wrong or too old */
+	ANSWER_BUSY,        /* waited too long for a worker */
 	ANSWER_NO_MEMORY
 };
 

@@ -14,100 +14,36 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "log.h"
+#include "peers.h"
 #include "signals.h"
 #include "text.h"
 
-/* Connections that are open at once; beyond it, the oldest that has sent nothing goes. */
-#define MAX_CONNECTIONS 1024
 #define STACK_BYTES ((size_t)512 * 1024)
 #define SEND_TIMEOUT_S 10
-/* How long poll(2) may sleep when nothing is due: a net under missed wake-ups. */
-#define POLL_MAX_MS 1000
-
-enum peer_state {
-	PEER_FREE,
-	PEER_SILENT,  /* accepted, watched for its first byte */
-	PEER_READY,   /* waits for a worker */
-	PEER_READING, /* in a worker's hands, the request is being read */
-	PEER_SERVED   /* in a worker's hands, past reading */
-};
-
-struct peer {
-	int fd;
-	enum peer_state state;
-	bool cut; /* the reading side has been shut down */
-	int64_t deadline_ms;
-	struct peer *next; /* among the ready */
-};
+/* Descriptors for all but connections: the log, the database, resolving names, files. */
+#define SPARE_DESCRIPTORS 32
+/* How long accepting rests when there are no descriptors, and how often that is logged. */
+#define ACCEPT_REST_MS 100
+#define ERROR_LOG_MS 1000
 
 struct server {
 	struct handler *handler;
 	const struct server_limits *limits;
 	struct listener *listener;
+	struct peers *peers;
+
+	/* The watching thread's alone. */
 	bool accepting;
-
-	pthread_mutex_t lock; /* covers the rest; never held across I/O that can block */
-	pthread_cond_t ready;
-	struct peer peers[MAX_CONNECTIONS];
-	size_t open; /* peers that are not free */
-	struct peer *ready_first;
-	struct peer *ready_last;
-	bool stopping; /* workers end once nothing is ready */
+	int64_t rest_until_ms;   /* no accepting until then */
+	int64_t accept_error_ms; /* when the last error of accept(2) was logged */
 };
-
-/* Closes a connection and frees its place. Called with the lock held; close(2) on a
- * socket without linger does not wait. */
-static void drop(struct server *s, struct peer *peer)
-{
-	close(peer->fd);
-	peer->fd = -1;
-	peer->state = PEER_FREE;
-	s->open--;
-}
-
-static void push_ready(struct server *s, struct peer *peer)
-{
-	peer->state = PEER_READY;
-	peer->next = NULL;
-	if (s->ready_last == NULL)
-		s->ready_first = peer;
-	else
-		s->ready_last->next = peer;
-	s->ready_last = peer;
-	pthread_cond_signal(&s->ready);
-}
-
-/* The next connection for a worker, or NULL when it is to end. */
-static struct peer *pop_ready(struct server *s)
-{
-	struct peer *peer;
-
-	pthread_mutex_lock(&s->lock);
-	while (s->ready_first == NULL && !s->stopping)
-		pthread_cond_wait(&s->ready, &s->lock);
-	peer = s->ready_first;
-	if (peer != NULL) {
-		s->ready_first = peer->next;
-		if (s->ready_first == NULL)
-			s->ready_last = NULL;
-		peer->state = PEER_READING;
-	}
-	pthread_mutex_unlock(&s->lock);
-	return peer;
-}
-
-static void set_state(struct server *s, struct peer *peer, enum peer_state state)
-{
-	pthread_mutex_lock(&s->lock);
-	peer->state = state;
-	pthread_mutex_unlock(&s->lock);
-}
 
 /* Reads and drops what a peer still sends after its answer: closing with bytes unread
  * would make the kernel throw the answer away. Ends with the connection's deadline. */
@@ -121,39 +57,53 @@ static void linger(int fd)
 		;
 }
 
-/* Serves the one request of a connection. fcgi gets a descriptor of its own, because on
- * some errors libfcgi closes what it was given, and a closed number may be someone else's
- * by the time the watching thread acts on it. */
-static void serve(struct server *s, struct peer *peer, FCGX_Request *fcgi, struct buffer *out)
+/* Reads and answers the request that libfcgi has begun to read. Returns whether all of it
+ * was read. */
+static bool answer_request(struct server *s, struct peer *peer, FCGX_Request *fcgi, struct buffer *out)
 {
 	struct request request;
 	struct answer answer;
-	int fd = fcntl(peer->fd, F_DUPFD_CLOEXEC, 0);
-
-	if (fd < 0)
-		return;
-	/* With keepConnection unset, FCGX_Accept_r() would first close the descriptor. */
-	fcgi->ipcFd = fd;
-	fcgi->keepConnection = 1;
-	if (FCGX_Accept_r(fcgi) != 0)
-		goto done;
-
 	bool complete = handler_receive(s->handler, fcgi, &request, &answer);
-	set_state(s, peer, PEER_SERVED);
-	if (complete)
+
+	peers_set_reading(s->peers, peer, false);
+	/* What has waited so long for a worker would wait for the database, too, and its web
+	 * server would give up first. */
+	if (complete && peer->taken_ms - peer->accepted_ms > s->limits->read_timeout_ms)
+		answer.kind = ANSWER_BUSY;
+	else if (complete)
 		handler_decide(s->handler, &request, &answer);
 	request_done(&request);
 	buffer_clear(out);
 	response_format(&answer, out);
 	if (!buffer_failed(out))
 		FCGX_PutStr(out->data, (int)out->len, fcgi->out);
-	fcgi->keepConnection = 1;
-	FCGX_Finish_r(fcgi);
-	if (!complete) {
-		set_state(s, peer, PEER_READING);
-		linger(peer->fd);
+	return complete;
+}
+
+/* Serves the one request of a connection. fcgi gets a descriptor of its own, because on
+ * some errors libfcgi closes what it was given, and a closed number may be someone else's
+ * by the time the watching thread acts on it. */
+static void serve(struct server *s, struct peer *peer, FCGX_Request *fcgi, struct buffer *out)
+{
+	int fd = fcntl(peer->fd, F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0) {
+		log_record(LOG_ERROR, "cannot serve a connection", LOG_PAIRS("reason", text_error(errno)));
+		return;
 	}
-done:
+	/* With keepConnection unset, FCGX_Accept_r() would first close the descriptor. */
+	fcgi->ipcFd = fd;
+	fcgi->keepConnection = 1;
+	if (FCGX_Accept_r(fcgi) == 0) {
+		bool complete = answer_request(s, peer, fcgi, out);
+
+		fcgi->keepConnection = 1;
+		FCGX_Finish_r(fcgi);
+		if (!complete) {
+			peers_set_reading(s->peers, peer, true);
+			linger(peer->fd);
+		}
+	}
 	if (fcgi->ipcFd >= 0)
 		close(fcgi->ipcFd);
 	fcgi->ipcFd = -1;
@@ -169,36 +119,32 @@ static void *work(void *argument)
 	buffer_init(&out);
 	/* Without a listening socket it cannot accept behind our back. */
 	FCGX_InitRequest(&fcgi, -1, 0);
-	while ((peer = pop_ready(s)) != NULL) {
+	while ((peer = peers_take(s->peers)) != NULL) {
 		serve(s, peer, &fcgi, &out);
-		pthread_mutex_lock(&s->lock);
-		drop(s, peer);
-		bool notify = s->stopping || !s->accepting || s->open == MAX_CONNECTIONS - 1;
-		pthread_mutex_unlock(&s->lock);
-		if (notify)
+		if (peers_drop(s->peers, peer))
 			signals_wake();
 	}
 	buffer_done(&out);
 	return NULL;
 }
 
-/* Makes a place by dropping the connection that has been silent longest; NULL where all
- * are in use. Called with the lock held. */
-static struct peer *free_place(struct server *s)
+/* Whether to accept again at once after accept(2) has failed. Without descriptors,
+ * accepting rests for a moment: the socket stays readable, and this thread would do
+ * nothing else. */
+static bool accept_again(struct server *s, int error)
 {
-	struct peer *oldest = NULL;
+	int64_t now = clock_ms();
 
-	for (size_t i = 0; i < MAX_CONNECTIONS; i++) {
-		struct peer *peer = &s->peers[i];
-
-		if (peer->state == PEER_FREE)
-			return peer;
-		if (peer->state == PEER_SILENT && (oldest == NULL || peer->deadline_ms < oldest->deadline_ms))
-			oldest = peer;
+	if (error == EINTR || error == ECONNABORTED)
+		return true;
+	if (error == EAGAIN || error == EWOULDBLOCK)
+		return false;
+	if (now - s->accept_error_ms >= ERROR_LOG_MS) {
+		s->accept_error_ms = now;
+		log_record(LOG_ERROR, "cannot accept a connection", LOG_PAIRS("reason", text_error(error)));
 	}
-	if (oldest != NULL)
-		drop(s, oldest);
-	return oldest;
+	s->rest_until_ms = now + ACCEPT_REST_MS;
+	return false;
 }
 
 /* Accepts until the queue of the socket is empty or no place is left. */
@@ -207,71 +153,19 @@ static void accept_all(struct server *s)
 	const struct timeval send_timeout = {.tv_sec = SEND_TIMEOUT_S};
 
 	for (;;) {
-		pthread_mutex_lock(&s->lock);
-		struct peer *peer = free_place(s);
-		pthread_mutex_unlock(&s->lock);
-		if (peer == NULL)
-			return;
-		/* Only this thread takes places, so that this one stays free. */
 		int fd = accept(s->listener->fd, NULL, NULL);
 		if (fd < 0) {
-			if (errno == EINTR || errno == ECONNABORTED)
+			if (accept_again(s, errno))
 				continue;
-			if (errno != EAGAIN && errno != EWOULDBLOCK)
-				log_record(LOG_ERROR, "cannot accept a connection",
-					LOG_PAIRS("reason", text_error(errno)));
 			return;
 		}
 		/* On some systems an accepted socket inherits that the listening one does not block. */
 		fcntl(fd, F_SETFL, 0);
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
 		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &send_timeout, sizeof send_timeout);
-		pthread_mutex_lock(&s->lock);
-		peer->fd = fd;
-		peer->cut = false;
-		peer->deadline_ms = clock_ms() + s->limits->read_timeout_ms;
-		s->open++;
-		/* Web servers send with the connect; where this one has not, it is watched. */
-		char first;
-		if (recv(fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) < 0)
-			peer->state = PEER_SILENT;
-		else
-			push_ready(s, peer);
-		pthread_mutex_unlock(&s->lock);
+		if (!peers_add(s->peers, fd))
+			return;
 	}
-}
-
-/* Ends what is past its deadline, and lists the silent connections for poll(2). Returns
- * when the next deadline is. */
-static int64_t watch_list(struct server *s, struct pollfd *polled, struct peer **polled_peers, nfds_t *count)
-{
-	int64_t now = clock_ms();
-	int64_t next = now + POLL_MAX_MS;
-
-	pthread_mutex_lock(&s->lock);
-	for (size_t i = 0; i < MAX_CONNECTIONS; i++) {
-		struct peer *peer = &s->peers[i];
-
-		if ((peer->state != PEER_SILENT && peer->state != PEER_READING) || peer->cut)
-			continue;
-		if (peer->deadline_ms <= now) {
-			if (peer->state == PEER_SILENT) {
-				drop(s, peer);
-			} else {
-				shutdown(peer->fd, SHUT_RD);
-				peer->cut = true;
-			}
-			continue;
-		}
-		if (peer->deadline_ms < next)
-			next = peer->deadline_ms;
-		if (peer->state == PEER_SILENT) {
-			polled[*count] = (struct pollfd){.fd = peer->fd, .events = POLLIN};
-			polled_peers[(*count)++] = peer;
-		}
-	}
-	pthread_mutex_unlock(&s->lock);
-	return next;
 }
 
 /* After SIGTERM: what the kernel has already accepted on our own socket is still taken;
@@ -283,16 +177,30 @@ static void stop_accepting(struct server *s)
 	if (s->listener->fd > STDIN_FILENO)
 		accept_all(s);
 	listener_close(s->listener);
-	pthread_mutex_lock(&s->lock);
 	s->accepting = false;
-	pthread_mutex_unlock(&s->lock);
+}
+
+/* What poll(2) is to watch the listening socket with: nothing, as a negative descriptor
+ * says, while stopping, without a place, or while accepting rests. */
+static struct pollfd watch_listener(const struct server *s, bool full, int64_t *next_ms)
+{
+	struct pollfd watched = {.fd = -1, .events = POLLIN};
+
+	if (!s->accepting || full)
+		return watched;
+	if (clock_ms() >= s->rest_until_ms)
+		watched.fd = s->listener->fd;
+	else if (s->rest_until_ms < *next_ms)
+		*next_ms = s->rest_until_ms;
+	return watched;
 }
 
 /* The watching thread: until SIGTERM, and then until no connection is open. */
 static void watch(struct server *s, void (*reload)(void *context), void *context)
 {
-	static struct pollfd polled[MAX_CONNECTIONS + 2];
-	static struct peer *polled_peers[MAX_CONNECTIONS + 2];
+	static struct pollfd polled[PEERS_MAX + 2];
+	static struct peer *polled_peers[PEERS_MAX + 2];
+	bool full;
 
 	for (;;) {
 		nfds_t count = 2;
@@ -301,30 +209,44 @@ static void watch(struct server *s, void (*reload)(void *context), void *context
 			reload(context);
 		if (signals_terminate() && s->accepting)
 			stop_accepting(s);
-		int64_t next = watch_list(s, polled, polled_peers, &count);
-		pthread_mutex_lock(&s->lock);
-		size_t open = s->open;
-		pthread_mutex_unlock(&s->lock);
-		if (!s->accepting && open == 0)
+		int64_t next_ms = peers_watch(s->peers, polled, polled_peers, &count);
+		if (peers_count(s->peers, &full) == 0 && !s->accepting)
 			return;
 		polled[0] = (struct pollfd){.fd = signals_fd(), .events = POLLIN};
-		/* A negative descriptor is passed over: not while stopping, nor without a place. */
-		bool full = open - (count - 2) >= MAX_CONNECTIONS;
-		polled[1] =
-			(struct pollfd){.fd = s->accepting && !full ? s->listener->fd : -1, .events = POLLIN};
-		int64_t left = next - clock_ms();
-		if (poll(polled, count, left > 0 ? (int)left : 0) < 0 && errno != EINTR)
-			log_record(LOG_ERROR, "poll failed", LOG_PAIRS("reason", text_error(errno)));
+		polled[1] = watch_listener(s, full, &next_ms);
+		int64_t left_ms = next_ms - clock_ms();
+		if (poll(polled, count, left_ms > 0 ? (int)left_ms : 0) < 0) {
+			if (errno != EINTR)
+				log_record(LOG_ERROR, "poll failed", LOG_PAIRS("reason", text_error(errno)));
+			continue;
+		}
 		if (polled[0].revents != 0)
 			signals_empty();
-		pthread_mutex_lock(&s->lock);
-		for (nfds_t i = 2; i < count; i++)
-			if (polled[i].revents != 0)
-				push_ready(s, polled_peers[i]);
-		pthread_mutex_unlock(&s->lock);
+		peers_heard(s->peers, polled + 2, polled_peers + 2, count - 2);
 		if (polled[1].revents != 0)
 			accept_all(s);
 	}
+}
+
+/* How many connections can be open: each can take two descriptors while a worker has it,
+ * and the system may not allow as many as usual. */
+static size_t count_places(size_t threads)
+{
+	const rlim_t usual = PEERS_MAX + (rlim_t)threads + SPARE_DESCRIPTORS;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return PEERS_MAX;
+	if (limit.rlim_cur < usual && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max < usual ? limit.rlim_max : usual;
+		if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+			getrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (limit.rlim_cur >= usual)
+		return PEERS_MAX;
+	if (limit.rlim_cur < 2 * (rlim_t)threads + SPARE_DESCRIPTORS)
+		return threads;
+	return (size_t)limit.rlim_cur - threads - SPARE_DESCRIPTORS;
 }
 
 static size_t start_workers(struct server *s, pthread_t *threads)
@@ -337,7 +259,7 @@ static size_t start_workers(struct server *s, pthread_t *threads)
 	if (pthread_attr_init(&attributes) != 0)
 		return 0;
 	pthread_attr_setstacksize(&attributes, STACK_BYTES);
-	/* Signals are the watching thread's. */
+	/* Signals are to wake the watching thread, not workers. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	while (started < s->limits->threads && pthread_create(&threads[started], &attributes, work, s) == 0)
@@ -350,39 +272,25 @@ static size_t start_workers(struct server *s, pthread_t *threads)
 int server_run(struct listener *listener, struct handler *handler, const struct server_limits *limits,
 	void (*reload)(void *context), void *context)
 {
-	struct server *s = calloc(1, sizeof *s);
+	struct server s = {.handler = handler, .limits = limits, .listener = listener, .accepting = true};
 	pthread_t *threads = calloc(limits->threads, sizeof *threads);
-	size_t started = 0;
 	int status = -1;
 
-	if (s == NULL || threads == NULL)
+	s.accept_error_ms = clock_ms() - ERROR_LOG_MS;
+	s.peers = peers_new(count_places(limits->threads), limits->read_timeout_ms);
+	if (threads == NULL || s.peers == NULL)
 		goto done;
-	s->handler = handler;
-	s->limits = limits;
-	s->listener = listener;
-	s->accepting = true;
-	if (pthread_mutex_init(&s->lock, NULL) != 0)
-		goto done;
-	if (pthread_cond_init(&s->ready, NULL) != 0) {
-		pthread_mutex_destroy(&s->lock);
-		goto done;
-	}
-	started = start_workers(s, threads);
+	size_t started = start_workers(&s, threads);
 	if (started == limits->threads) {
-		watch(s, reload, context);
+		watch(&s, reload, context);
 		status = 0;
 	}
-	pthread_mutex_lock(&s->lock);
-	s->stopping = true;
-	pthread_cond_broadcast(&s->ready);
-	pthread_mutex_unlock(&s->lock);
+	peers_end(s.peers);
 	for (size_t i = 0; i < started; i++)
 		pthread_join(threads[i], NULL);
-	pthread_cond_destroy(&s->ready);
-	pthread_mutex_destroy(&s->lock);
 done:
 	listener_close(listener);
+	peers_free(s.peers);
 	free(threads);
-	free(s);
 	return status;
 }

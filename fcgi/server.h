@@ -9,8 +9,10 @@
 #include "listener.h"
 
 struct server_limits {
-	size_t threads;      /* requests served at once */
-	int read_timeout_ms; /* from accepting a connection to having all of its request */
+	size_t threads; /* requests served at once */
+	/* From accepting a connection to its first byte, and from then, in a worker's hands,
+	 * to having all of its request. */
+	int read_timeout_ms;
 };
 
 /* Serves until SIGTERM or SIGINT (see signals.h), then finishes what was accepted and returns 0; -1 when

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,20 +15,25 @@
 #include "clock.h"
 #include "connection.h"
 #include "log.h"
+#include "schema.h"
 
 /* From PostgreSQL's pg_type.dat. */
 #define JSON_OID 114
 #define BYTEA_OID 17
 #define BYTEA_ARRAY_OID 1001
 
-#define MEND_DEPLOY "run: sqitch deploy (in the directory sql of bagelhook)"
+/* A COMMIT must not be cancelled: with a synchronous standby it would look done. And the
+ * one lock that it waits for is NOTIFY's, which all commits take in turn. */
+#define UNLIMITED                                                                                            \
+	"SELECT pg_catalog.set_config('lock_timeout', '0', true), "                                          \
+	"pg_catalog.set_config('statement_timeout', '0', true)"
 
 struct store {
 	const char *conninfo;
 	PGconn *pg;
 	struct buffer deliveries; /* JSON array; kept for its memory */
 	struct buffer bodies;     /* binary bytea[] */
-	bool warned;              /* a WARNING came since the batch began */
+	bool warned;              /* a WARNING came with the COMMIT */
 	char sqlstate[6];
 	char error[STORE_ERROR_SIZE];
 };
@@ -60,9 +66,26 @@ void store_free(struct store *store)
 	free(store);
 }
 
-bool store_connected(const struct store *store)
+bool store_connected(struct store *store)
 {
-	return store->pg != NULL;
+	if (store->pg == NULL)
+		return false;
+	/* What an idle server sends of itself is its last words, or the end of the stream
+	 * behind them. */
+	struct pollfd socket = {.fd = PQsocket(store->pg), .events = POLLIN};
+	for (int i = 0; i < 2 && poll(&socket, 1, 0) > 0; i++) {
+		if (!PQconsumeInput(store->pg) || PQstatus(store->pg) != CONNECTION_OK) {
+			disconnect(store);
+			return false;
+		}
+		PQisBusy(store->pg);
+	}
+	return true;
+}
+
+const char *store_sqlstate(const struct store *store)
+{
+	return store->sqlstate;
 }
 
 const char *store_error(const struct store *store)
@@ -94,56 +117,6 @@ static void take_error(struct store *store, const PGresult *result)
 		message == NULL ? "the connection to the database is lost" : message);
 }
 
-static enum store_connect_result schema_missing(struct store *store, const PGresult *result)
-{
-	take_error(store, result);
-	/* 3F000: no such schema; 42883: no such function; 42501: not allowed. */
-	if (strcmp(store->sqlstate, "3F000") == 0 || strcmp(store->sqlstate, "42883") == 0)
-		snprintf(store->error, sizeof store->error,
-			"database \"%s\" has no schema bagelpay that fits: " MEND_DEPLOY, PQdb(store->pg));
-	else if (strcmp(store->sqlstate, "42501") == 0)
-		snprintf(store->error, sizeof store->error,
-			"user \"%s\" may not use the schema bagelpay: run as its owner: GRANT "
-			"bagelpay_ingest TO \"%s\"",
-			PQuser(store->pg), PQuser(store->pg));
-	else
-		return STORE_UNREACHABLE;
-	return STORE_UNUSABLE;
-}
-
-static enum store_connect_result check_schema(struct store *store, int64_t deadline_ms)
-{
-	enum store_connect_result checked = STORE_UNUSABLE;
-	PGresult *result = connection_query(
-		store->pg, "SELECT oldest, newest FROM bagelpay.served_responders()", deadline_ms);
-
-	if (result == NULL) {
-		snprintf(store->error, sizeof store->error, "no answer from the database in time");
-		return STORE_UNREACHABLE;
-	}
-	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1) {
-		checked = schema_missing(store, result);
-	} else {
-		long oldest = strtol(PQgetvalue(result, 0, 0), NULL, 10);
-		long newest = strtol(PQgetvalue(result, 0, 1), NULL, 10);
-
-		if (STORE_PROTOCOL < oldest)
-			snprintf(store->error, sizeof store->error,
-				"the schema serves responders of protocol %ld to %ld, this one speaks %d: "
-				"install a newer bagelhook",
-				oldest, newest, STORE_PROTOCOL);
-		else if (STORE_PROTOCOL > newest)
-			snprintf(store->error, sizeof store->error,
-				"the schema serves responders of protocol %ld to %ld, this one speaks "
-				"%d: " MEND_DEPLOY,
-				oldest, newest, STORE_PROTOCOL);
-		else
-			checked = STORE_CONNECTED;
-	}
-	PQclear(result);
-	return checked;
-}
-
 enum store_connect_result store_connect(struct store *store, int64_t deadline_ms)
 {
 	enum store_connect_result connected = STORE_UNREACHABLE;
@@ -158,9 +131,17 @@ enum store_connect_result store_connect(struct store *store, int64_t deadline_ms
 		return STORE_UNUSABLE;
 	}
 	PQsetNoticeReceiver(store->pg, receive_notice, store);
-	connected = check_schema(store, deadline_ms);
-	if (connected != STORE_CONNECTED)
-		disconnect(store);
+	switch (schema_check(store->pg, deadline_ms, store->error)) {
+	case SCHEMA_FITS:
+		return STORE_CONNECTED;
+	case SCHEMA_NOT_NOW:
+		connected = STORE_UNREACHABLE;
+		break;
+	case SCHEMA_UNFIT:
+		connected = STORE_UNUSABLE;
+		break;
+	}
+	disconnect(store);
 	return connected;
 }
 
@@ -232,9 +213,7 @@ static bool send_batch(struct store *store, int lock_timeout_ms, int64_t deadlin
 		&& PQsendQueryParams(store->pg,
 			"SELECT ordinal, event_id, outcome FROM bagelpay.ingest($1, $2)", 2, types, values,
 			lengths, formats, 0)
-		/* A COMMIT must not be cancelled: with a synchronous standby it would look done. */
-		&& PQsendQueryParams(
-			store->pg, "SET LOCAL statement_timeout = 0", 0, NULL, NULL, NULL, NULL, 0)
+		&& PQsendQueryParams(store->pg, UNLIMITED, 0, NULL, NULL, NULL, NULL, 0)
 		&& PQsendQueryParams(store->pg, "COMMIT", 0, NULL, NULL, NULL, NULL, 0)
 		&& PQpipelineSync(store->pg);
 }
@@ -288,6 +267,8 @@ static bool receive_batch(struct store *store, struct delivery *const batch[], s
 	*committed = false;
 	*failed = false;
 	for (int step = 0; step < STEP_COUNT; step++) {
+		if (step == STEP_COMMIT)
+			store->warned = false;
 		if (!connection_next_result(store->pg, deadline_ms, &result) || result == NULL)
 			return false;
 		switch (PQresultStatus(result)) {
@@ -332,12 +313,28 @@ static enum store_result classify(const struct store *store)
 	if (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0
 		|| strncmp(sqlstate, "54", 2) == 0)
 		return STORE_REFUSED;
-	return STORE_UNAVAILABLE;
+	/* 08, 53, 57: the connection, its resources, the server going away or out of time;
+	 * 25, 0A: a server that takes no writing transaction. None is one delivery's fault. */
+	static const char *const of_all[] = {"08", "0A", "25", "53", "57"};
+	for (size_t i = 0; i < sizeof of_all / sizeof of_all[0]; i++)
+		if (strncmp(sqlstate, of_all[i], 2) == 0)
+			return STORE_UNAVAILABLE;
+	return STORE_FAILED;
+}
+
+/* Whether another connection may find a better server than this one, after a failover. */
+static bool is_wrong_server(const struct store *store)
+{
+	return strncmp(store->sqlstate, "25", 2) == 0 || strncmp(store->sqlstate, "0A", 2) == 0
+		|| strncmp(store->sqlstate, "57P", 3) == 0;
 }
 
 /* Ends the failed transaction, or, where that fails too, the connection. */
 static void roll_back(struct store *store, int64_t deadline_ms)
 {
+	/* A COMMIT that failed has ended it. */
+	if (PQtransactionStatus(store->pg) == PQTRANS_IDLE)
+		return;
 	PGresult *result = connection_query(store->pg, "ROLLBACK", deadline_ms);
 
 	if (result == NULL || PQtransactionStatus(store->pg) != PQTRANS_IDLE)
@@ -369,6 +366,8 @@ enum store_result store_commit(struct store *store, struct delivery *const batch
 	}
 	if (failed) {
 		roll_back(store, deadline_ms);
+		if (is_wrong_server(store))
+			disconnect(store);
 		return classify(store);
 	}
 	if (!committed || store->warned || PQtransactionStatus(store->pg) != PQTRANS_IDLE) {

@@ -9,15 +9,12 @@
 
 #include "delivery.h"
 
-/* Which responders a schema serves is a range of these. Raised with every change to what
- * ingest() is given or returns. */
-#define STORE_PROTOCOL 1
-
 #define STORE_ERROR_SIZE 512
 
 enum store_result {
 	STORE_OK,          /* committed; each delivery has its outcome and event_id */
 	STORE_REFUSED,     /* SQLSTATE class 22, 23 or 54: as it is, this batch never can be */
+	STORE_FAILED,      /* the server reports an error that may be one delivery's; nothing is committed */
 	STORE_LOCKED,      /* a lock did not come free in time; nothing is committed */
 	STORE_RETRY,       /* serialization failure or deadlock: again, at once */
 	STORE_UNAVAILABLE, /* not now; nothing is committed */
@@ -43,15 +40,20 @@ void store_free(struct store *);
  * deadline. Where it does not succeed, store_error() says why and what to do. */
 enum store_connect_result store_connect(struct store *, int64_t deadline_ms);
 
-/* Whether there is a connection, as far as is known without asking the server. */
-bool store_connected(const struct store *);
+/* Whether there is a connection, as far as is known without asking the server: one that
+ * the server has ended is noticed, and given up. */
+bool store_connected(struct store *);
 
 /* Commits 1 or more deliveries in one transaction. Waits for locks at most lock_timeout_ms
  * each, and for all of it until the deadline, then gives the connection up. */
 enum store_result store_commit(struct store *, struct delivery *const batch[], size_t count,
 	int lock_timeout_ms, int64_t deadline_ms);
 
-/* Why the last call did not succeed, one line; valid until the next call. */
+/* Why the last call did not succeed, one line; valid until the next call. It may hold what
+ * the server says, which may quote values of an event. */
 const char *store_error(const struct store *);
+
+/* The SQLSTATE of the last call's error, "" without one. */
+const char *store_sqlstate(const struct store *);
 
 #endif

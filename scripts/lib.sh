@@ -147,6 +147,8 @@ need_packages() {
 
 # Builds the tree out of tree: build_tree DIR LOG [CONFIGURE-ARGUMENT...]
 build_tree() {
+    [[ ! -e $tree/config.status ]] || die "the source tree itself is configured: run make distclean in $tree first"
+    [[ $tree != *[[:space:]]* ]] || die "autoconf cannot build below a path with a space in it: $tree"
     local build=$1 log=$2
     shift 2
     mkdir -p "$build"

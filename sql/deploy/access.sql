@@ -23,7 +23,7 @@ ON bagelpay.dead_letters TO bagelpay_reader;
 GRANT EXECUTE ON FUNCTION bagelpay.is_entitled (text, text, text, timestamptz),
     bagelpay.entitlements_at (timestamptz, text), bagelpay.utc_plus (timestamptz, interval),
     bagelpay.interval_length (text), bagelpay.matches_expectation (text, text),
-    bagelpay.zone_half_hours (bigint, timestamptz, jsonb), bagelpay.explain (text, text),
+    bagelpay.zone_half_hours (bigint, timestamptz, jsonb, text), bagelpay.explain (text, text),
     bagelpay.changes_since (text)
 TO bagelpay_reader;
 

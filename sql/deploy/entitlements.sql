@@ -68,7 +68,7 @@ CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live
         known.status,
         coalesce(verdict.entitled, FALSE),
         verdict.reason,
-        known.valid_from,
+        coalesce(known.began, CASE WHEN o.decision = 'grant' THEN o.granted_at END),
         CASE WHEN rule.first_fitting IN ('revoked', 'ambiguous', 'unconfirmed', 'never_began') THEN NULL
             WHEN rule.first_fitting = 'granted' THEN o.granted_until
             ELSE term.valid_until
@@ -98,11 +98,9 @@ CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live
     CROSS JOIN LATERAL (
         SELECT
             coalesce(nullif(s.status, 'pending'), o.status) AS status,
-            -- least() passes over NULLs.
-            -- A grant begins something only while it holds: a lapsed one must not revive
-            -- what was never paid for.
-            coalesce(least(paid.first_paid_at, s.first_trialing_at),
-                CASE WHEN o.decision = 'grant' AND (o.granted_until IS NULL OR t < o.granted_until) THEN o.granted_at END) AS valid_from,
+            -- least() passes over NULLs. A grant begins nothing here: a lapsed one must not
+            -- revive what was never paid for.
+            least(paid.first_paid_at, s.first_trialing_at) AS began,
             coalesce(s.trial_end, bagelpay.utc_plus (s.last_trialing_at, setting.default_period)) AS trial_end
     ) AS known
     -- The rules from one_time downwards: which fits, and how long it reaches.
@@ -133,8 +131,8 @@ CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live
             WHEN o.decision = 'grant' AND (o.granted_until IS NULL OR t < o.granted_until) THEN 'granted'
             WHEN o.conflict THEN 'ambiguous'
             WHEN setting.require_expected_order AND NOT bagelpay.matches_expectation (o.mode, o.order_id) THEN 'unconfirmed'
-            WHEN known.valid_from IS NULL THEN 'never_began'
-            WHEN t < known.valid_from THEN 'not_yet'
+            WHEN known.began IS NULL THEN 'never_began'
+            WHEN t < known.began THEN 'not_yet'
             ELSE later.rule
         END
     ) AS rule (first_fitting)

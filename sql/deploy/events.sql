@@ -89,10 +89,9 @@ COMMENT ON TABLE bagelpay.events IS 'Every authentic event once, as normalised c
 CREATE INDEX events_of_order ON bagelpay.events (mode, order_id, occurred_at, rank, event_id)
 WHERE order_id IS NOT NULL;
 
--- Rows are appended in about the order of their transactions, so that a summary of
--- ranges of pages finds the newest, at no cost for each row.
-CREATE INDEX events_by_transaction ON bagelpay.events USING brin (stored_xid)
-WITH (pages_per_range = 16, autosummarize = ON);
+-- For changes_since(). New entries come at its end, many to a transaction.
+CREATE INDEX events_by_transaction ON bagelpay.events (stored_xid)
+WHERE order_id IS NOT NULL;
 
 CREATE TABLE bagelpay.event_bodies (
     event_id text COLLATE "C" PRIMARY KEY,
@@ -102,6 +101,25 @@ CREATE TABLE bagelpay.event_bodies (
 );
 
 COMMENT ON TABLE bagelpay.event_bodies IS 'The exact bytes of each event, and what they were signed with';
+
+-- Whoever deletes an event means its bytes, too; the other way round is retention. (A
+-- foreign key would say the same at a price for every event that comes.)
+CREATE FUNCTION bagelpay.events_delete_body ()
+    RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    DELETE FROM bagelpay.event_bodies AS b USING gone WHERE b.event_id = gone.event_id;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER events_delete_body
+    AFTER DELETE ON bagelpay.events
+    REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT
+    EXECUTE FUNCTION bagelpay.events_delete_body ();
 
 CREATE TABLE bagelpay.dead_letters (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

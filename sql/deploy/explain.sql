@@ -53,15 +53,20 @@ $$;
 COMMENT ON FUNCTION bagelpay.explain IS 'The events of an order in the order of the fold, and what each changed';
 
 -- The transaction that a cursor stands for, -1 for the beginning. Raises
--- invalid_parameter_value for what is no cursor.
+-- invalid_parameter_value for what is no cursor, and for one that lies ahead of this
+-- server: it was given by another, from which the database was moved by dump and restore.
 CREATE FUNCTION bagelpay.given_cursor (cursor text)
     RETURNS bigint
     LANGUAGE plpgsql
-    IMMUTABLE
+    STABLE
     AS $$
 BEGIN
     IF cursor IS NULL OR cursor !~ '^[0-9]{0,18}$' THEN
         RAISE EXCEPTION 'cursor: must be the empty text, or a cursor that changes_since() gave'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF nullif(cursor, '')::bigint >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint THEN
+        RAISE EXCEPTION 'cursor: not of this server, begin again with the empty text'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     RETURN coalesce(nullif(cursor, '')::bigint, -1);
@@ -72,7 +77,9 @@ $$;
 -- time: the cursor of the last row that was dealt with. Nothing is skipped however
 -- transactions overlap, because changes are shown only once every transaction that began
 -- before them has ended; after an interruption some may come twice. A transaction that
--- stays open delays it. Raises invalid_parameter_value for what is no cursor.
+-- stays open delays it. Raises invalid_parameter_value for what is no cursor of this server.
+-- What was restored from a dump, with transactions ahead of this server's, comes at every
+-- beginning.
 CREATE FUNCTION bagelpay.changes_since (cursor text)
     RETURNS TABLE (cursor text, mode text, order_id text, changed_at timestamptz)
     LANGUAGE sql
@@ -87,6 +94,12 @@ CREATE FUNCTION bagelpay.changes_since (cursor text)
             FROM bagelpay.events AS e
             WHERE e.stored_xid > bagelpay.given_cursor ($1)
                 AND e.stored_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+                AND e.order_id IS NOT NULL
+            UNION ALL
+            SELECT e.mode, e.order_id, 0, e.received_at
+            FROM bagelpay.events AS e
+            WHERE bagelpay.given_cursor ($1) < 0
+                AND e.stored_xid >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint
                 AND e.order_id IS NOT NULL
             UNION ALL
             SELECT m.mode, m.order_id, m.stored_xid, m.changed_at

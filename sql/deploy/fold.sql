@@ -69,6 +69,7 @@ DECLARE
     s bagelpay.subscriptions;
     p bagelpay.payments;
     pays bagelpay.payments[];
+    ids text[];         -- the payment_ids of pays
     refs bagelpay.refunds[];
     e bagelpay.events;
     steps bagelpay.fold_step[];
@@ -81,10 +82,15 @@ DECLARE
     full_refund boolean;
     payment_key text;
     notes text[];
-    latest integer;     -- positions in pays
-    named integer;
+    latest integer;     -- the latest paid payment, and
+    named integer;      -- the one that the event names, as positions in pays
     i integer;
 BEGIN
+    IF write AND current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'bagelpay: orders can only be changed in transactions that are READ COMMITTED, this one is %',
+            upper(current_setting('transaction_isolation'))
+            USING ERRCODE = 'invalid_transaction_state';
+    END IF;
     SELECT * INTO o FROM bagelpay.orders WHERE mode = fold_mode AND order_id = fold_order_id;
     from_scratch := o.last_event_at IS NULL OR from_at IS NULL
         OR (from_at, from_rank, from_id COLLATE "C")
@@ -95,6 +101,8 @@ BEGIN
     LOOP
         steps := '{}';
         pays := '{}';
+        ids := '{}';
+        latest := NULL;
         refs := '{}';
         IF from_scratch THEN
             o := NULL;
@@ -108,9 +116,10 @@ BEGIN
         ELSE
             SELECT * INTO s FROM bagelpay.subscriptions WHERE mode = fold_mode AND order_id = fold_order_id;
             has_row := FOUND;
-            SELECT coalesce(array_agg(t), '{}') INTO pays
+            SELECT coalesce(array_agg(t), '{}'), coalesce(array_agg(t.payment_id), '{}') INTO pays, ids
             FROM bagelpay.payments AS t
             WHERE mode = fold_mode AND order_id = fold_order_id;
+            latest := bagelpay.latest_paid (pays);
         END IF;
         IF NOT has_row THEN
             s := NULL;
@@ -209,13 +218,7 @@ BEGIN
                 OR (e.event_type = 'checkout.completed' AND (billed AND e.amount = 0) IS NOT TRUE)
                 OR e.event_type = 'checkout.failed' THEN
                 payment_key := coalesce(e.payment_id, 'order:' || e.provider_order_id, 'event:' || e.event_id);
-                i := NULL;
-                FOR k IN 1 .. cardinality(pays) LOOP
-                    IF pays[k].payment_id = payment_key THEN
-                        i := k;
-                        EXIT;
-                    END IF;
-                END LOOP;
+                i := array_position(ids, payment_key);
                 IF i IS NULL THEN
                     p := NULL;
                     p.mode := fold_mode;
@@ -224,6 +227,7 @@ BEGIN
                     p.status := 'failed';
                     p.refunded_amount := 0;
                     i := cardinality(pays) + 1;
+                    ids := ids || payment_key;
                 ELSE
                     p := pays[i];
                 END IF;
@@ -247,7 +251,11 @@ BEGIN
                         p.status := 'paid';
                     END IF;
                     pays[i] := p;
-                    latest := bagelpay.latest_paid (pays);
+                    -- Once set, paid_at stays, so that only this one can be later.
+                    IF latest IS NULL OR (p.paid_at, p.payment_id COLLATE "C")
+                        > (pays[latest].paid_at, pays[latest].payment_id COLLATE "C") THEN
+                        latest := i;
+                    END IF;
                     o.status := pays[latest].status;
                     IF first_payment THEN
                         s.status := 'active';
@@ -270,17 +278,14 @@ BEGIN
                 s.cancel_at_period_end := e.cancel_at_period_end;
 
             ELSIF e.event_type IN ('checkout.cancel', 'refund.created') THEN
-                latest := bagelpay.latest_paid (pays);
                 -- An event names a payment by its id, or, only where it carries none, by
                 -- the provider's order.
                 named := NULL;
                 IF e.payment_id IS NOT NULL THEN
-                    FOR k IN 1 .. cardinality(pays) LOOP
-                        IF pays[k].payment_id = e.payment_id AND pays[k].paid_at IS NOT NULL THEN
-                            named := k;
-                            EXIT;
-                        END IF;
-                    END LOOP;
+                    named := array_position(ids, e.payment_id);
+                    IF pays[named].paid_at IS NULL THEN
+                        named := NULL;
+                    END IF;
                 ELSIF e.provider_order_id IS NOT NULL THEN
                     named := bagelpay.latest_paid (pays, e.provider_order_id);
                 END IF;

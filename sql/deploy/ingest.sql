@@ -108,6 +108,9 @@ BEGIN
     IF current_setting('synchronous_commit') NOT IN ('on', 'remote_apply') THEN
         PERFORM set_config('synchronous_commit', 'on', TRUE);
     END IF;
+    -- Waits for rebuild() and rekey(), so that settings are read after those have ended. In
+    -- a statement of its own: the next one's snapshot has to be newer than the lock.
+    LOCK TABLE bagelpay.orders IN ROW EXCLUSIVE MODE;
     IF json_array_length(deliveries) <> coalesce(cardinality(bodies), 0) THEN
         RAISE EXCEPTION 'ingest: % deliveries with % bodies', json_array_length(deliveries), coalesce(cardinality(bodies), 0)
             USING ERRCODE = 'invalid_parameter_value';
@@ -155,7 +158,7 @@ BEGIN
             id, event_type, mode, moment, order_id, key_source,
             CASE WHEN NOT known THEN 'ignored' WHEN order_id IS NULL THEN 'unmatched' ELSE 'applied' END,
             coalesce(warnings, '{}'),
-            coalesce(key_warnings, '{}') || bagelpay.zone_warnings (signed_timestamp, moment, local_times),
+            coalesce(key_warnings, '{}') || bagelpay.zone_warnings (signed_timestamp, moment, local_times, created_at_raw),
             signed_timestamp, body_sha256, created_at_raw, local_times, kind, coalesce(has_subscription, FALSE), product_id,
             product_name, billing_type, customer_id, customer_email, provider_order_id, payment_id, request_id,
             amount, tax_amount, currency, subscription_id, processor_subscription_id,

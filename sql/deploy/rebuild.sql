@@ -17,6 +17,8 @@ CREATE TABLE bagelpay.mended_orders (
     PRIMARY KEY (mode, order_id)
 );
 
+CREATE INDEX mended_orders_by_transaction ON bagelpay.mended_orders (stored_xid);
+
 COMMENT ON TABLE bagelpay.mended_orders IS 'Orders that rebuild() or rekey() changed or removed, and when last';
 
 -- All state of one order, as one value that differs whenever a row of it does.
@@ -34,7 +36,8 @@ CREATE FUNCTION bagelpay.state_of (of_mode text, of_order_id text)
          FROM bagelpay.refunds AS r WHERE r.mode = of_mode AND r.order_id = of_order_id))
 $$;
 
--- Reads the zone-less times of stored events anew, in the zone that the settings name.
+-- Reads the zone-less times of stored events anew, in the zone that the settings name. The
+-- caller holds the locks of the events.
 CREATE FUNCTION bagelpay.read_local_times_again (of_events text[])
     RETURNS void
     LANGUAGE sql
@@ -46,7 +49,7 @@ CREATE FUNCTION bagelpay.read_local_times_again (of_events text[])
     FROM (
         SELECT old.event_id, at.*,
             array(SELECT w FROM unnest(old.setting_warnings) AS w WHERE w NOT LIKE 'created_at: %')
-                || bagelpay.zone_warnings (old.signed_timestamp, at.occurred_at, old.local_times) AS setting_warnings
+                || bagelpay.zone_warnings (old.signed_timestamp, at.occurred_at, old.local_times, old.created_at_raw) AS setting_warnings
         FROM bagelpay.events AS old
         CROSS JOIN bagelpay.settings AS setting
         CROSS JOIN LATERAL (
@@ -60,8 +63,6 @@ CREATE FUNCTION bagelpay.read_local_times_again (of_events text[])
                 coalesce(bagelpay.local_time (old.local_times, 'canceled_at', setting.provider_timezone), old.canceled_at) AS canceled_at
         ) AS at
         WHERE old.event_id = ANY (of_events) AND old.local_times IS NOT NULL
-        -- Changed in the order of their ids, like wherever several events are.
-        ORDER BY old.event_id
     ) AS n
     WHERE e.event_id = n.event_id
         AND (e.occurred_at, e.trial_start, e.trial_end, e.billing_period_start, e.billing_period_end, e.cancel_at,
@@ -80,6 +81,11 @@ DECLARE
     before text := bagelpay.state_of (of_mode, of_order_id);
     steps bagelpay.fold_step[];
 BEGIN
+    -- All at once and in the order of their ids, like whoever else changes several events.
+    PERFORM FROM bagelpay.events
+    WHERE mode = of_mode AND order_id = of_order_id
+    ORDER BY event_id
+    FOR UPDATE;
     PERFORM bagelpay.read_local_times_again (array(
         SELECT event_id FROM bagelpay.events WHERE mode = of_mode AND order_id = of_order_id AND local_times IS NOT NULL));
     SELECT coalesce(array_agg(f), '{}') INTO steps
@@ -186,19 +192,19 @@ DECLARE
     target record;
     changed bigint := 0;
 BEGIN
+    -- After this no responder is between reading settings and ending its transaction.
     LOCK TABLE bagelpay.orders IN EXCLUSIVE MODE;
     FOR target IN
         WITH keyed AS (
             SELECT e.event_id, e.mode, e.order_id AS old_order_id, e.key_source AS old_key_source,
                 e.setting_warnings AS old_warnings, k.order_id, k.key_source,
-                k.warnings || bagelpay.zone_warnings (e.signed_timestamp, e.occurred_at, e.local_times) AS setting_warnings
+                k.warnings || bagelpay.zone_warnings (e.signed_timestamp, e.occurred_at, e.local_times, e.created_at_raw) AS setting_warnings
             FROM bagelpay.events AS e
             CROSS JOIN bagelpay.settings AS setting
             CROSS JOIN LATERAL bagelpay.order_key (
                 setting.order_key, e.metadata, e.request_id, e.customer_id, e.product_id, e.provider_order_id, e.payment_id,
                 bagelpay.billed_as_subscription (e.event_type, e.billing_type, e.kind, e.has_subscription)) AS k
             WHERE e.outcome IN ('applied', 'unmatched') AND e.rank < 8
-            ORDER BY e.event_id
         ),
         moved AS (
             UPDATE bagelpay.events AS e

@@ -21,7 +21,9 @@ BEGIN
     END IF;
     -- Whoever deploys makes the objects on the owner's behalf. A superuser needs no
     -- membership, and PostgreSQL would warn on every further grant of it.
-    IF NOT pg_catalog.pg_has_role(current_user, 'bagelpay_owner', 'MEMBER') THEN
+    -- (From version 16 on, one may be a member without being able to take the role on.)
+    IF NOT pg_catalog.pg_has_role(current_user, 'bagelpay_owner',
+        CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END) THEN
         GRANT bagelpay_owner TO CURRENT_USER;
     END IF;
 END
@@ -35,7 +37,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON ROLE bagelpay_owner IS 'bagelpay: owns the schema, migrates, changes settings';
+COMMENT ON ROLE bagelpay_owner IS 'bagelpay: owns the schema, changes settings, rebuilds';
 COMMENT ON ROLE bagelpay_ingest IS 'bagelpay: responders; may execute the ingest functions and nothing else';
 COMMENT ON ROLE bagelpay_reader IS 'bagelpay: reads views and tables, but no bodies';
 COMMENT ON ROLE bagelpay_app IS 'bagelpay: a reader that may also expect, grant, revoke and clear';

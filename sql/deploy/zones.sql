@@ -19,13 +19,13 @@ $$;
 -- How many half hours a created_at that came without zone lies ahead of its delivery's
 -- signed timestamp (16: it was in UTC+8 and was read in UTC), where that is a whole number other than zero, of at most 14 hours, to
 -- within a minute: the sign of a wrong provider_timezone. Otherwise NULL.
-CREATE FUNCTION bagelpay.zone_half_hours (signed_timestamp bigint, occurred_at timestamptz, local_times jsonb)
+CREATE FUNCTION bagelpay.zone_half_hours (signed_timestamp bigint, occurred_at timestamptz, local_times jsonb, created_at_raw text)
     RETURNS integer
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT CASE
-        WHEN local_times ? 'occurred_at'
+        WHEN local_times ->> 'occurred_at' = created_at_raw
             AND abs(ahead - 1800 * round(ahead / 1800)) <= 60
             AND round(ahead / 1800) <> 0
             AND abs(round(ahead / 1800)) <= 28
@@ -35,7 +35,7 @@ CREATE FUNCTION bagelpay.zone_half_hours (signed_timestamp bigint, occurred_at t
 $$;
 
 -- The same as a warning of the event, or none.
-CREATE FUNCTION bagelpay.zone_warnings (signed_timestamp bigint, occurred_at timestamptz, local_times jsonb)
+CREATE FUNCTION bagelpay.zone_warnings (signed_timestamp bigint, occurred_at timestamptz, local_times jsonb, created_at_raw text)
     RETURNS text[]
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
@@ -44,13 +44,13 @@ CREATE FUNCTION bagelpay.zone_warnings (signed_timestamp bigint, occurred_at tim
         WHEN half_hours IS NULL THEN '{}'
         ELSE ARRAY[format('created_at: %s half hours ahead of the signed timestamp, provider_timezone may be wrong', half_hours)]
     END
-    FROM (SELECT bagelpay.zone_half_hours (signed_timestamp, occurred_at, local_times)) AS evidence (half_hours)
+    FROM (SELECT bagelpay.zone_half_hours (signed_timestamp, occurred_at, local_times, created_at_raw)) AS evidence (half_hours)
 $$;
 
 CREATE VIEW bagelpay.zone_evidence AS
 SELECT e.event_type, (e.occurred_at AT TIME ZONE 'UTC')::date AS day, evidence.half_hours, count(*) AS events
 FROM bagelpay.events AS e
-CROSS JOIN LATERAL (SELECT bagelpay.zone_half_hours (e.signed_timestamp, e.occurred_at, e.local_times)) AS evidence (half_hours)
+CROSS JOIN LATERAL (SELECT bagelpay.zone_half_hours (e.signed_timestamp, e.occurred_at, e.local_times, e.created_at_raw)) AS evidence (half_hours)
 WHERE evidence.half_hours IS NOT NULL
 GROUP BY e.event_type, day, evidence.half_hours;
 

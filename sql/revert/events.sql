@@ -10,4 +10,6 @@ DROP TABLE bagelpay.event_bodies;
 
 DROP TABLE bagelpay.events;
 
+DROP FUNCTION bagelpay.events_delete_body ();
+
 COMMIT;

@@ -1,39 +1,25 @@
 -- Revert bagelpay:roles from pg
 --
--- A role that another database of the cluster, or a login role, still depends on
--- stays: dropping it here would break what this database does not know of.
+-- A role that another database of the cluster still depends on stays, and so does one that
+-- was granted to somebody: dropping it would take the membership away without a word, and
+-- a responder that had it could not log in again after the next deploy.
 
 BEGIN;
 
 DO $$
 BEGIN
-    DROP ROLE IF EXISTS bagelpay_app;
+    IF EXISTS (
+        SELECT FROM pg_catalog.pg_auth_members AS m
+        JOIN pg_catalog.pg_roles AS member ON member.oid = m.member
+        WHERE m.roleid IN (SELECT oid FROM pg_catalog.pg_roles
+                WHERE rolname IN ('bagelpay_owner', 'bagelpay_ingest', 'bagelpay_reader', 'bagelpay_app'))
+            AND member.rolname NOT IN ('bagelpay_app', current_user)) THEN
+        RAISE NOTICE 'the roles bagelpay_… have been granted to others and stay';
+        RETURN;
+    END IF;
+    DROP ROLE IF EXISTS bagelpay_app, bagelpay_reader, bagelpay_ingest, bagelpay_owner;
 EXCEPTION WHEN dependent_objects_still_exist THEN
-    RAISE NOTICE 'role bagelpay_app is still in use and stays';
-END
-$$;
-
-DO $$
-BEGIN
-    DROP ROLE IF EXISTS bagelpay_reader;
-EXCEPTION WHEN dependent_objects_still_exist THEN
-    RAISE NOTICE 'role bagelpay_reader is still in use and stays';
-END
-$$;
-
-DO $$
-BEGIN
-    DROP ROLE IF EXISTS bagelpay_ingest;
-EXCEPTION WHEN dependent_objects_still_exist THEN
-    RAISE NOTICE 'role bagelpay_ingest is still in use and stays';
-END
-$$;
-
-DO $$
-BEGIN
-    DROP ROLE IF EXISTS bagelpay_owner;
-EXCEPTION WHEN dependent_objects_still_exist THEN
-    RAISE NOTICE 'role bagelpay_owner is still in use and stays';
+    RAISE NOTICE 'the roles bagelpay_… are still in use in another database and stay';
 END
 $$;
 

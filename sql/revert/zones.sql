@@ -6,9 +6,9 @@ BEGIN;
 
 DROP VIEW bagelpay.zone_evidence;
 
-DROP FUNCTION bagelpay.zone_warnings (bigint, timestamptz, jsonb);
+DROP FUNCTION bagelpay.zone_warnings (bigint, timestamptz, jsonb, text);
 
-DROP FUNCTION bagelpay.zone_half_hours (bigint, timestamptz, jsonb);
+DROP FUNCTION bagelpay.zone_half_hours (bigint, timestamptz, jsonb, text);
 
 DROP FUNCTION bagelpay.local_time (jsonb, text, text);
 

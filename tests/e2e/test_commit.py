@@ -156,7 +156,7 @@ def test_refused_by_a_constraint(stack, background):
     refused = answers.pop(20)
     assert [answer.status for answer in answers] == [200] * 40
     assert (refused.status, refused.json["error"]) == (400, "Invalid request body")
-    assert refused.json["detail"].startswith("body: refused by the database: 23514")
+    assert refused.json["detail"].startswith("body: refused by the database with SQLSTATE 23514")
     assert stack.deliver(poison).status == 400
     assert stack.query("SELECT body, reason, detail, deliveries FROM bagelpay.dead_letters") == [
         (poison, "database", refused.json["detail"], 2)]

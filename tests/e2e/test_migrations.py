@@ -4,6 +4,9 @@ import os
 import re
 import subprocess
 
+import psycopg
+import pytest
+
 import harness
 
 SQL = harness.SOURCE / "sql"
@@ -42,6 +45,41 @@ def test_revert_and_deploy_again(cluster):
     assert again.returncode == 0, again.stdout
     assert objects(cluster, database) == before
     assert cluster.sqitch("verify", database).returncode == 0
+    cluster.drop_database(database)
+
+
+def test_revert_keeps_memberships(cluster):
+    """A role that somebody was granted stays, or the responder could not log in after the next deploy."""
+    database = cluster.create_database()
+    with cluster.connect() as connection:
+        connection.execute("CREATE ROLE shop LOGIN IN ROLE bagelpay_reader")
+        reverted = cluster.sqitch("revert", database, "-y", PGOPTIONS="-c bagelpay.drop_events=yes")
+        assert reverted.returncode == 0 and not has_schema(cluster, database)
+        assert cluster.sqitch("deploy", database).returncode == 0
+        assert connection.execute("SELECT pg_has_role('shop', 'bagelpay_reader', 'MEMBER')").fetchone() == (True,)
+        assert connection.execute("SELECT pg_has_role('bagelhook', 'bagelpay_ingest', 'MEMBER')").fetchone() == (True,)
+        connection.execute("DROP ROLE shop")
+    cluster.drop_database(database)
+
+
+def test_decisions_need_read_committed(cluster):
+    """An older snapshot would not see what another session has just folded."""
+    database = cluster.create_database()
+    with cluster.connect(db=database) as connection:
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        with pytest.raises(psycopg.errors.InvalidTransactionState, match="READ COMMITTED"):
+            connection.execute("SELECT bagelpay.grant('o1')")
+    cluster.drop_database(database)
+
+
+def test_deleting_an_event_deletes_its_bytes(cluster):
+    database = cluster.create_database()
+    with cluster.connect(db=database) as connection:
+        take = """SELECT outcome FROM bagelpay.ingest('[{"event_id":"e","event_type":"x","mode":"test","occurred_at":"2025-01-01Z"}]', '{a}')"""
+        assert connection.execute(take).fetchone() == ("ignored",)
+        connection.execute("DELETE FROM bagelpay.events")
+        assert connection.execute("SELECT count(*) FROM bagelpay.event_bodies").fetchone() == (0,)
+        assert connection.execute(take).fetchone() == ("ignored",)
     cluster.drop_database(database)
 
 

@@ -163,3 +163,57 @@ def test_one_notification_a_transaction(world):
             if notification.payload == "end":
                 break
     assert heard == ["", "", "end"]
+
+
+def test_settings_change_beside_responders(world):
+    """An event that arrives while a setting changes and is applied is read with the new one."""
+    world.forget()
+    world.set()
+    late = direct.event("late", "checkout.completed", None, "OLD", payment_id="ch", created_at_raw="2025-07-01 00:00:00",
+                        local_times={"occurred_at": "2025-07-01 00:00:00"})
+    late["metadata"]["orderId"] = "NEW"
+    with world.cluster.connect(world.database, autocommit=False) as operator, \
+            world.cluster.connect(world.database) as responder, world.cluster.connect(world.database) as watcher:
+        operator.execute("UPDATE bagelpay.settings SET order_key = '{metadata.orderId}', provider_timezone = 'Asia/Shanghai'")
+        assert operator.execute("SELECT bagelpay.rekey(), bagelpay.rebuild()").fetchone() == (0, 0)
+        arriving = threading.Thread(target=direct.ingest, args=(responder, [late]))
+        arriving.start()
+        while watcher.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = %s", (responder.info.backend_pid,)).fetchone() == (0,):
+            assert arriving.is_alive()
+        operator.commit()
+        arriving.join()
+        stored = watcher.execute("SELECT order_id, occurred_at::text FROM bagelpay.events").fetchall()
+        assert stored == [("NEW", "2025-06-30 16:00:00+00")]
+        assert watcher.execute("SELECT bagelpay.rekey(), bagelpay.rebuild()").fetchone() == (0, 0)
+    world.set()
+
+
+def test_rebuild_meets_redeliveries(world):
+    """rebuild() of an order whose times change, while its events come again: no deadlock."""
+    world.forget()
+    world.set(provider_timezone="Asia/Shanghai")
+    before = deadlocks(world)
+    events = [direct.event(f"m{i}", "subscription.paid", None if i % 2 else f"2025-01-{i + 1:02} 00:00:00+00", "meet", payment_id=f"ch{i}",
+                           local_times={"occurred_at": f"2025-01-{i + 1:02} 00:00:00"} if i % 2 else None) for i in range(20)]
+    with world.cluster.connect(world.database) as connection:
+        direct.ingest(connection, events)
+    done = threading.Event()
+
+    def redeliver():
+        with world.cluster.connect(world.database) as connection:
+            while not done.is_set():
+                assert set(direct.ingest(connection, events)) == {"duplicate"}
+
+    def rebuild():
+        try:
+            with world.cluster.connect(world.database) as connection:
+                for i in range(60):
+                    zone = ("UTC", "Asia/Shanghai")[i % 2]
+                    connection.execute("UPDATE bagelpay.settings SET provider_timezone = %s", (zone,))
+                    assert connection.execute("SELECT bagelpay.rebuild('meet')").fetchone() == (1,)
+        finally:
+            done.set()
+
+    in_threads(rebuild, redeliver, redeliver)
+    assert deadlocks(world) == before
+    world.set()

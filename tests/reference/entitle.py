@@ -41,7 +41,7 @@ def entitlements_at(states, expected, settings, t, mode="live"):
             "status": shown_status(state),
             "entitled": entitled,
             "reason": reason,
-            "valid_from": _valid_from(state, reason),
+            "valid_from": _valid_from(state),
             "valid_until": valid_until,
             "units": _units(state)})
     return rows
@@ -116,10 +116,11 @@ def _trial_end(state, settings):
     return add_interval(state.trial_started, settings.default_period)
 
 
-def _valid_from(state, reason):
-    # Only a grant that entitles is a beginning: an ended one must not make a beginning for the rest.
-    if state.valid_from is None and reason == "granted":
-        return state.decision.occurred_at
+def _valid_from(state):
+    # Shown only: a grant, above all a lapsed one, is no beginning by which the rules entitle.
+    decision = state.decision
+    if state.valid_from is None and decision is not None and decision.event_type == "operator.grant":
+        return decision.occurred_at
     return state.valid_from
 
 

@@ -245,6 +245,8 @@ def _read_label(value):
 
 
 def _read_bool(value):
+    if isinstance(value, str) and not trim(value):
+        return None
     if not isinstance(value, bool):
         raise ValueError("not a boolean")
     return value

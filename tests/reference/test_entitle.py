@@ -57,7 +57,7 @@ def test_operator_rows():
 def test_valid_from():
     grant = decision("grant", 3, until=moment(9))
     assert row([grant], 5)["valid_from"] == moment(3)
-    assert row([grant], 9)["valid_from"] is None
+    assert row([grant], 9)["valid_from"] == moment(3)
     assert row([grant, paid(4)], 5)["valid_from"] == moment(4)
     assert row([paid(2), trial(1)], 5)["valid_from"] == moment(1)
     assert row([failed(0)], 5)["valid_from"] is None

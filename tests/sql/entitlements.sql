@@ -8,7 +8,7 @@ SET TimeZone = 'Pacific/Apia';
 
 BEGIN;
 
-SELECT plan(62);
+SELECT plan(64);
 
 \ir builder.psql
 
@@ -117,6 +117,10 @@ SELECT is((SELECT string_agg(entitled::text, ' ' ORDER BY order_id) FROM bagelpa
 UPDATE bagelpay.settings SET require_expected_order = TRUE;
 SELECT is((SELECT string_agg(reason, ' ' ORDER BY order_id) FROM bagelpay.entitlements), 'paid unconfirmed unconfirmed unconfirmed', 'unless it is required');
 UPDATE bagelpay.settings SET require_expected_order = FALSE;
+
+-- Cursors and transactions that cannot be right.
+SELECT throws_ok($$SELECT * FROM bagelpay.changes_since ('99999999999')$$, '22023', 'cursor: not of this server, begin again with the empty text', 'a cursor of another server');
+SELECT throws_ok($$SELECT * FROM bagelpay.changes_since ('x')$$, '22023', NULL, 'no cursor');
 
 -- Settings say what is wrong with them.
 SELECT throws_ok($$UPDATE bagelpay.settings SET provider_timezone = 'Mars/Olympus'$$, '22023', NULL, 'no such zone');

@@ -87,15 +87,15 @@ SELECT is(pg_temp.key (NULL, NULL, 'c', NULL, NULL, NULL, TRUE), '', 'or by noth
 
 -- Times without zone are read in the setting; their text stays.
 UPDATE bagelpay.settings SET provider_timezone = 'Asia/Shanghai';
-SELECT is(pg_temp.take ('z1', 'subscription.paid', '', '{"occurred_at":null,"local_times":{"occurred_at":"2025-09-12 16:41:24.746","trial_end":"2025-09-13T00:00:00"},"signed_timestamp":1757666485}'), 'applied', 'a zone-less event');
+SELECT is(pg_temp.take ('z1', 'subscription.paid', '', '{"occurred_at":null,"created_at_raw":"2025-09-12 16:41:24.746","local_times":{"occurred_at":"2025-09-12 16:41:24.746","trial_end":"2025-09-13T00:00:00"},"signed_timestamp":1757666485}'), 'applied', 'a zone-less event');
 SELECT results_eq($$SELECT occurred_at, trial_end, local_times ->> 'trial_end', warnings FROM bagelpay.events WHERE event_id = 'z1'$$,
     $$VALUES ('2025-09-12 08:41:24.746+00'::timestamptz, '2025-09-12 16:00:00+00'::timestamptz, '2025-09-13T00:00:00', '{}'::text[])$$, 'read in the provider''s zone');
 UPDATE bagelpay.settings SET provider_timezone = 'UTC';
-SELECT is(pg_temp.take ('z2', 'subscription.paid', '', '{"occurred_at":null,"local_times":{"occurred_at":"2025-09-12 16:41:24.746"},"signed_timestamp":1757666485}'), 'applied', 'the same with a wrong setting');
+SELECT is(pg_temp.take ('z2', 'subscription.paid', '', '{"occurred_at":null,"created_at_raw":"2025-09-12 16:41:24.746","local_times":{"occurred_at":"2025-09-12 16:41:24.746"},"signed_timestamp":1757666485}'), 'applied', 'the same with a wrong setting');
 SELECT is((SELECT warnings FROM bagelpay.events WHERE event_id = 'z2'), ARRAY['created_at: 16 half hours ahead of the signed timestamp, provider_timezone may be wrong'], 'is noticed');
-SELECT is(bagelpay.zone_half_hours (1757666485, to_timestamp(1757666485 + seconds), '{"occurred_at":""}'), half_hours, format('%s s ahead', seconds))
+SELECT is(bagelpay.zone_half_hours (1757666485, to_timestamp(1757666485 + seconds), '{"occurred_at":"x"}', 'x'), half_hours, format('%s s ahead', seconds))
 FROM (VALUES (0, NULL), (1800, 1), (1861, NULL), (-1800 * 28 - 60, -28), (1800 * 29, NULL)) AS v (seconds, half_hours);
-SELECT is(bagelpay.zone_half_hours (1757666485, to_timestamp(1757666485 + 28800), '{}'), NULL, 'a time with zone is no evidence');
+SELECT is(bagelpay.zone_half_hours (1757666485, to_timestamp(1757666485 + 28800), '{}', 'x'), NULL, 'a time with zone is no evidence');
 
 -- In a gap of summer time the offset before it counts, in the hour that comes twice the second.
 SELECT is(bagelpay.local_time (jsonb_build_object('t', t), 't', 'Europe/Berlin'), meant::timestamptz, t || ' in Berlin')

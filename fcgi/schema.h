@@ -1,0 +1,24 @@
+/* Whether the database's schema serves this responder. Used by store.c alone. */
+#ifndef BAGELHOOK_SCHEMA_H
+#define BAGELHOOK_SCHEMA_H
+
+#include <libpq-fe.h>
+#include <stdint.h>
+
+#include "connection.h"
+
+/* Which responders a schema serves is a range of these. Raised with every change to what
+ * ingest() is given or returns. */
+#define SCHEMA_PROTOCOL 1
+
+enum schema_result {
+	SCHEMA_FITS,
+	SCHEMA_NOT_NOW, /* no answer, or a standby: try again later */
+	SCHEMA_UNFIT    /* missing, not allowed, or of another range: people must mend that */
+};
+
+/* Asks the server. Blocks, at most until the deadline. Where the schema does not fit, error
+ * holds the reason and what to do, one line. */
+enum schema_result schema_check(PGconn *pg, int64_t deadline_ms, char error[CONNECTION_ERROR_SIZE]);
+
+#endif
