@@ -152,11 +152,11 @@ def databases(cluster):
 
 @pytest.mark.parametrize("database, text", [
     ("no login", 'role "nologin_1" is not permitted to log in'),
-    ("no role", 'role "nobody_here" does not exist'),
+    ("no role", 'role "nobody_here" does not exist: check the user in --database'),
     ("no grant",
      'user "outsider" may not use the schema bagelpay: run, as a role that may create roles: GRANT bagelpay_ingest TO "outsider"'),
-    ("no database", 'database "nowhere" does not exist'),
-    ("no right to connect", "permission denied for database"),
+    ("no database", 'database "nowhere" does not exist: create it with createdb, then run sqitch deploy'),
+    ("no right to connect", ": grant the user CONNECT on it"),
     ("no schema", f"has no schema bagelpay that fits: {DEPLOY}"),
     ("newer schema", "the schema serves responders of protocol 2 to 3, this one speaks 1: install a newer bagelhook"),
     ("older schema", f"the schema serves responders of protocol 0 to 0, this one speaks 1: {DEPLOY}"),
@@ -175,7 +175,7 @@ def test_refused_by_the_server(refuse, mortal):
     rules = mortal.directory / "data" / "pg_hba.conf"
     before = rules.read_text()
     try:
-        for rule, text in (("reject", "pg_hba.conf rejects connection"), ("scram-sha-256", "password")):
+        for rule, text in (("reject", "and the server's pg_hba.conf"), ("scram-sha-256", "the password in PGPASSFILE")):
             rules.write_text(f"local {name} bagelhook {rule}\n{before}")
             with mortal.connect() as connection:
                 connection.execute("SELECT pg_reload_conf()")
