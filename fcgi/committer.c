@@ -28,13 +28,6 @@
  * to 1 GiB, and --max-body allows 64 MiB. */
 #define MAX_BATCH_BYTES ((size_t)16 * 1024 * 1024)
 
-/* A singly linked list that deliveries are added to at its end. */
-struct list {
-	struct delivery *first;
-	struct delivery **end;
-	size_t count;
-};
-
 struct committer {
 	struct committer_limits limits;
 	pthread_t thread;
@@ -42,57 +35,16 @@ struct committer {
 	/* The thread's alone. */
 	struct store *store;
 	struct delivery **batch;
-	struct list set_aside; /* by a lock that someone else holds, oldest first */
+	struct delivery_list set_aside; /* by a lock that someone else holds, oldest first */
 	int64_t connect_at_ms;
 	int64_t backoff_ms;
 	bool reported; /* that the database is away */
 
 	pthread_mutex_t lock; /* covers the rest, and the deliveries' own such members */
 	pthread_cond_t work;
-	struct list queue;
+	struct delivery_list queue;
 	bool stopping;
 };
-
-static void list_init(struct list *list)
-{
-	list->first = NULL;
-	list->end = &list->first;
-	list->count = 0;
-}
-
-static void list_add(struct list *list, struct delivery *delivery)
-{
-	delivery->next = NULL;
-	*list->end = delivery;
-	list->end = &delivery->next;
-	list->count++;
-}
-
-static struct delivery *list_take(struct list *list)
-{
-	struct delivery *delivery = list->first;
-
-	if (delivery == NULL)
-		return NULL;
-	list->first = delivery->next;
-	if (list->first == NULL)
-		list->end = &list->first;
-	list->count--;
-	return delivery;
-}
-
-/* Removes a delivery that is in the list. */
-static void list_remove(struct list *list, struct delivery *delivery)
-{
-	struct delivery **at = &list->first;
-
-	while (*at != delivery)
-		at = &(*at)->next;
-	*at = delivery->next;
-	if (*at == NULL)
-		list->end = at;
-	list->count--;
-}
 
 /* Gives outcomes to those who wait; in one go, so that they wake while the next batch is
  * under way. */
@@ -198,7 +150,7 @@ static void commit_one(struct committer *c, struct delivery *delivery)
 	case STORE_LOCKED:
 		delivery->retry_at_ms = clock_ms() + LOCKED_RETRY_MS;
 		if (delivery->retry_at_ms < delivery->deadline_ms && c->set_aside.count < MAX_SET_ASIDE)
-			list_add(&c->set_aside, delivery);
+			delivery_list_add(&c->set_aside, delivery);
 		else
 			finish_all(c, &delivery, 1, DELIVERY_LOCKED);
 		break;
@@ -259,7 +211,7 @@ static void commit_set_aside(struct committer *c)
 		left--) {
 		size_t others = c->set_aside.count - 1;
 
-		commit_one(c, list_take(&c->set_aside));
+		commit_one(c, delivery_list_take(&c->set_aside));
 		if (c->set_aside.count > others)
 			return;
 	}
@@ -288,7 +240,7 @@ static bool take_batch(struct committer *c, size_t *count)
 		waited = wake == INT64_MAX ? pthread_cond_wait(&c->work, &c->lock)
 					   : pthread_cond_timedwait(&c->work, &c->lock, &until);
 	while (*count < c->limits.batch && c->queue.count > 0 && bytes < MAX_BATCH_BYTES) {
-		struct delivery *delivery = list_take(&c->queue);
+		struct delivery *delivery = delivery_list_take(&c->queue);
 
 		delivery->queued = false;
 		bytes += delivery->body_len;
@@ -324,8 +276,8 @@ struct committer *committer_open(struct store *store, const struct committer_lim
 	c->limits = *limits;
 	c->store = store;
 	c->backoff_ms = BACKOFF_FIRST_MS;
-	list_init(&c->queue);
-	list_init(&c->set_aside);
+	delivery_list_init(&c->queue);
+	delivery_list_init(&c->set_aside);
 	c->batch = calloc(limits->batch,
 		sizeof(struct delivery *)); /* NOLINT(bugprone-sizeof-expression): of pointers */
 	if (c->batch == NULL)
@@ -384,7 +336,7 @@ enum delivery_outcome committer_commit(struct committer *c, struct delivery **su
 		return DELIVERY_QUEUE_FULL;
 	}
 	delivery->queued = true;
-	list_add(&c->queue, delivery);
+	delivery_list_add(&c->queue, delivery);
 	if (c->queue.count == 1)
 		pthread_cond_signal(&c->work);
 	while (!delivery->done && waited == 0)
@@ -392,7 +344,7 @@ enum delivery_outcome committer_commit(struct committer *c, struct delivery **su
 	if (delivery->done) {
 		outcome = delivery->outcome;
 	} else if (delivery->queued) {
-		list_remove(&c->queue, delivery);
+		delivery_list_remove(&c->queue, delivery);
 		outcome = DELIVERY_UNAVAILABLE;
 	} else {
 		delivery->abandoned = true;

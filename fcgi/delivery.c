@@ -38,3 +38,43 @@ void delivery_free(struct delivery *delivery)
 	free(delivery->body);
 	free(delivery);
 }
+
+void delivery_list_init(struct delivery_list *list)
+{
+	list->first = NULL;
+	list->end = &list->first;
+	list->count = 0;
+}
+
+void delivery_list_add(struct delivery_list *list, struct delivery *delivery)
+{
+	delivery->next = NULL;
+	*list->end = delivery;
+	list->end = &delivery->next;
+	list->count++;
+}
+
+struct delivery *delivery_list_take(struct delivery_list *list)
+{
+	struct delivery *delivery = list->first;
+
+	if (delivery == NULL)
+		return NULL;
+	list->first = delivery->next;
+	if (list->first == NULL)
+		list->end = &list->first;
+	list->count--;
+	return delivery;
+}
+
+void delivery_list_remove(struct delivery_list *list, struct delivery *delivery)
+{
+	struct delivery **at = &list->first;
+
+	while (*at != delivery)
+		at = &(*at)->next;
+	*at = delivery->next;
+	if (*at == NULL)
+		list->end = at;
+	list->count--;
+}

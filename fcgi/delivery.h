@@ -59,4 +59,23 @@ struct delivery *delivery_new(unsigned char *body, size_t body_len);
 /* Frees a delivery with all it owns; NULL is allowed. */
 void delivery_free(struct delivery *);
 
+/* A list that deliveries are added to at its end; each is in one list at most. */
+struct delivery_list {
+	struct delivery *first;
+	struct delivery **end;
+	size_t count;
+};
+
+/* An empty list. */
+void delivery_list_init(struct delivery_list *);
+
+/* Adds a delivery at the end. */
+void delivery_list_add(struct delivery_list *, struct delivery *);
+
+/* Takes the first delivery off; NULL from an empty list. */
+struct delivery *delivery_list_take(struct delivery_list *);
+
+/* Takes a delivery off that is in the list, wherever it stands. */
+void delivery_list_remove(struct delivery_list *, struct delivery *);
+
 #endif
