@@ -75,6 +75,8 @@ CREATE TABLE bagelpay.events (
     refund_amount numeric,
     refund_running_total numeric,
     refund_label text CHECK (refund_label IN ('full', 'partial')),
+    -- The setting of that name when the event came or was last rebuilt.
+    unknown_refund text NOT NULL CHECK (unknown_refund IN ('full', 'partial')),
     metadata jsonb,
     -- Of operator.… events only.
     granted_until timestamptz,

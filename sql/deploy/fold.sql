@@ -74,7 +74,6 @@ DECLARE
     e bagelpay.events;
     steps bagelpay.fold_step[];
     step bagelpay.fold_step;
-    unknown_refund text;
     from_scratch boolean;
     has_row boolean;    -- whether the order has a subscription row
     billed boolean;     -- whether this event is billed as a subscription
@@ -95,7 +94,6 @@ BEGIN
     from_scratch := o.last_event_at IS NULL OR from_at IS NULL
         OR (from_at, from_rank, from_id COLLATE "C")
             <= (o.last_event_at, o.last_event_rank, o.last_event_id COLLATE "C");
-    SELECT settings.unknown_refund INTO STRICT unknown_refund FROM bagelpay.settings;
 
     << again >>
     LOOP
@@ -325,8 +323,8 @@ BEGIN
                             OR coalesce(p.amount > 0 AND p.refunded_amount >= p.amount, FALSE);
                         IF NOT full_refund AND e.refund_label IS NULL
                             AND p.refund_running_total IS NULL AND p.refund_sum IS NULL THEN
-                            full_refund := unknown_refund = 'full';
-                            notes := notes || format('object.refund: neither label nor amount, taken for a %s refund', unknown_refund);
+                            full_refund := e.unknown_refund = 'full';
+                            notes := notes || format('object.refund: neither label nor amount, taken for a %s refund', e.unknown_refund);
                         END IF;
                         IF full_refund THEN
                             p.status := 'refunded';

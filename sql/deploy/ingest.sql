@@ -132,7 +132,7 @@ BEGIN
         CROSS JOIN LATERAL (SELECT bodies[d.position] AS bytes) AS body
     ),
     keyed AS (
-        SELECT i.*, k.order_id, k.key_source, k.warnings AS key_warnings, zone.name AS zone, r.known,
+        SELECT i.*, k.order_id, k.key_source, k.warnings AS key_warnings, zone.name AS zone, setting.unknown_refund, r.known,
             coalesce(i.occurred_at, bagelpay.local_time (i.local_times, 'occurred_at', zone.name)) AS moment
         FROM incoming AS i
         CROSS JOIN bagelpay.settings AS setting
@@ -153,7 +153,7 @@ BEGIN
             amount, tax_amount, currency, subscription_id, processor_subscription_id,
             trial_start, trial_end, billing_period_start, billing_period_end, cancel_at, canceled_at,
             cancel_at_period_end, recurring_interval, units, payment_method, last4, billing_amount,
-            refund_amount, refund_running_total, refund_label, metadata)
+            refund_amount, refund_running_total, refund_label, unknown_refund, metadata)
         SELECT
             id, event_type, mode, moment, order_id, key_source,
             CASE WHEN NOT known THEN 'ignored' WHEN order_id IS NULL THEN 'unmatched' ELSE 'applied' END,
@@ -169,7 +169,7 @@ BEGIN
             coalesce(cancel_at, bagelpay.local_time (local_times, 'cancel_at', zone)),
             coalesce(canceled_at, bagelpay.local_time (local_times, 'canceled_at', zone)),
             cancel_at_period_end, recurring_interval, units, payment_method, last4, billing_amount,
-            refund_amount, refund_running_total, refund_label, metadata
+            refund_amount, refund_running_total, refund_label, unknown_refund, metadata
         FROM keyed
         ORDER BY id COLLATE "C"
         ON CONFLICT (event_id) DO NOTHING

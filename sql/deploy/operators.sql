@@ -36,12 +36,12 @@ BEGIN
     ON CONFLICT (mode, order_id) DO NOTHING;
     PERFORM FROM bagelpay.orders WHERE mode = the_mode AND order_id = the_order FOR UPDATE;
     INSERT INTO bagelpay.events (event_id, event_type, mode, occurred_at, order_id, key_source, outcome,
-        customer_email, product_id, granted_until, note)
+        customer_email, product_id, granted_until, note, unknown_refund)
     VALUES ('operator:' || gen_random_uuid(), 'operator.' || decide.decision, the_mode, clock_timestamp(), the_order,
         the_source, 'applied',
         nullif(bagelpay.trimmed (lower(decide.customer_email COLLATE "C")), ''),
         nullif(bagelpay.trimmed (decide.product_id), ''),
-        decide.until, decide.note)
+        decide.until, decide.note, (SELECT setting.unknown_refund FROM bagelpay.settings AS setting))
     RETURNING * INTO e;
     PERFORM bagelpay.fold (the_mode, the_order, e.occurred_at, e.rank, e.event_id, TRUE);
     NOTIFY bagelpay_orders;

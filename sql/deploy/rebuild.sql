@@ -36,18 +36,19 @@ CREATE FUNCTION bagelpay.state_of (of_mode text, of_order_id text)
          FROM bagelpay.refunds AS r WHERE r.mode = of_mode AND r.order_id = of_order_id))
 $$;
 
--- Reads the zone-less times of stored events anew, in the zone that the settings name. The
--- caller holds the locks of the events.
-CREATE FUNCTION bagelpay.read_local_times_again (of_events text[])
+-- Reads the zone-less times of stored events anew, in the zone that the settings name, and
+-- notes what they say of unlabelled refunds. The caller holds the locks of the events.
+CREATE FUNCTION bagelpay.apply_settings (of_events text[])
     RETURNS void
     LANGUAGE sql
     AS $$
     UPDATE bagelpay.events AS e
     SET occurred_at = n.occurred_at, trial_start = n.trial_start, trial_end = n.trial_end,
         billing_period_start = n.billing_period_start, billing_period_end = n.billing_period_end,
-        cancel_at = n.cancel_at, canceled_at = n.canceled_at, setting_warnings = n.setting_warnings
+        cancel_at = n.cancel_at, canceled_at = n.canceled_at, setting_warnings = n.setting_warnings,
+        unknown_refund = n.unknown_refund
     FROM (
-        SELECT old.event_id, at.*,
+        SELECT old.event_id, setting.unknown_refund, at.*,
             array(SELECT w FROM unnest(old.setting_warnings) AS w WHERE w NOT LIKE 'created_at: %')
                 || bagelpay.zone_warnings (old.signed_timestamp, at.occurred_at, old.local_times, old.created_at_raw) AS setting_warnings
         FROM bagelpay.events AS old
@@ -62,32 +63,38 @@ CREATE FUNCTION bagelpay.read_local_times_again (of_events text[])
                 coalesce(bagelpay.local_time (old.local_times, 'cancel_at', setting.provider_timezone), old.cancel_at) AS cancel_at,
                 coalesce(bagelpay.local_time (old.local_times, 'canceled_at', setting.provider_timezone), old.canceled_at) AS canceled_at
         ) AS at
-        WHERE old.event_id = ANY (of_events) AND old.local_times IS NOT NULL
+        WHERE old.event_id = ANY (of_events)
     ) AS n
     WHERE e.event_id = n.event_id
         AND (e.occurred_at, e.trial_start, e.trial_end, e.billing_period_start, e.billing_period_end, e.cancel_at,
-            e.canceled_at, e.setting_warnings)
+            e.canceled_at, e.setting_warnings, e.unknown_refund)
         IS DISTINCT FROM (n.occurred_at, n.trial_start, n.trial_end, n.billing_period_start, n.billing_period_end,
-            n.cancel_at, n.canceled_at, n.setting_warnings)
+            n.cancel_at, n.canceled_at, n.setting_warnings, n.unknown_refund)
 $$;
 
--- Folds one order from nothing, with the settings of now. Returns whether any row of its state came out different.
--- The caller holds the lock of the order's row, or of the table.
-CREATE FUNCTION bagelpay.refold (of_mode text, of_order_id text)
+-- Folds one order from nothing. Returns whether any row of its state came out different.
+-- with_settings: after applying the settings of now to its events. The caller holds the
+-- lock of the order's row, or of the table.
+CREATE FUNCTION bagelpay.refold (of_mode text, of_order_id text, with_settings boolean)
     RETURNS boolean
     LANGUAGE plpgsql
     AS $$
 DECLARE
     before text := bagelpay.state_of (of_mode, of_order_id);
+    of_events text[];
     steps bagelpay.fold_step[];
 BEGIN
     -- All at once and in the order of their ids, like whoever else changes several events.
-    PERFORM FROM bagelpay.events
-    WHERE mode = of_mode AND order_id = of_order_id
-    ORDER BY event_id
-    FOR UPDATE;
-    PERFORM bagelpay.read_local_times_again (array(
-        SELECT event_id FROM bagelpay.events WHERE mode = of_mode AND order_id = of_order_id AND local_times IS NOT NULL));
+    SELECT coalesce(array_agg(e.event_id), '{}') INTO of_events
+    FROM (
+        SELECT event_id
+        FROM bagelpay.events
+        WHERE mode = of_mode AND order_id = of_order_id
+        ORDER BY event_id
+        FOR UPDATE) AS e;
+    IF with_settings THEN
+        PERFORM bagelpay.apply_settings (of_events);
+    END IF;
     SELECT coalesce(array_agg(f), '{}') INTO steps
     FROM bagelpay.fold (of_mode, of_order_id, NULL, NULL, NULL, TRUE) AS f;
     PERFORM bagelpay.note_events ('{}', steps);
@@ -126,7 +133,7 @@ BEGIN
     LIMIT 1
     ON CONFLICT (mode, order_id) DO NOTHING;
     PERFORM FROM bagelpay.orders WHERE mode = the_mode AND order_id = the_order FOR UPDATE;
-    IF NOT bagelpay.refold (the_mode, the_order) THEN
+    IF NOT bagelpay.refold (the_mode, the_order, TRUE) THEN
         RETURN 0;
     END IF;
     NOTIFY bagelpay_orders;
@@ -153,16 +160,16 @@ DECLARE
 BEGIN
     -- Order by order it could meet a responder in a circle.
     LOCK TABLE bagelpay.orders IN EXCLUSIVE MODE;
-    -- Those of no order; the others are read again with their orders.
-    PERFORM bagelpay.read_local_times_again (array(
-        SELECT event_id FROM bagelpay.events WHERE order_id IS NULL AND local_times IS NOT NULL));
+    -- Events of no order; the others come with their orders.
+    PERFORM bagelpay.apply_settings (array(
+        SELECT event_id FROM bagelpay.events WHERE order_id IS NULL ORDER BY event_id FOR UPDATE));
     FOR target IN
         SELECT mode, order_id FROM bagelpay.orders
         UNION
         SELECT mode, order_id FROM bagelpay.events WHERE order_id IS NOT NULL
         ORDER BY mode, order_id
     LOOP
-        IF bagelpay.refold (target.mode, target.order_id) THEN
+        IF bagelpay.refold (target.mode, target.order_id, TRUE) THEN
             changed := changed + 1;
         END IF;
     END LOOP;
@@ -222,7 +229,7 @@ BEGIN
         SELECT mode, order_id FROM moved WHERE old_order_id IS DISTINCT FROM order_id AND order_id IS NOT NULL
         ORDER BY mode, order_id
     LOOP
-        IF bagelpay.refold (target.mode, target.order_id) THEN
+        IF bagelpay.refold (target.mode, target.order_id, FALSE) THEN
             changed := changed + 1;
         END IF;
     END LOOP;

@@ -10,9 +10,9 @@ DROP FUNCTION bagelpay.rebuild ();
 
 DROP FUNCTION bagelpay.rebuild (text, text);
 
-DROP FUNCTION bagelpay.read_local_times_again (text[]);
+DROP FUNCTION bagelpay.apply_settings (text[]);
 
-DROP FUNCTION bagelpay.refold (text, text);
+DROP FUNCTION bagelpay.refold (text, text, boolean);
 
 DROP FUNCTION bagelpay.state_of (text, text);
 
