@@ -40,6 +40,8 @@ def plain(value):
         return [plain(one) for one in value]
     if isinstance(value, (int, Decimal)):
         return Decimal(value)
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(timezone.utc)
     return value
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from datetime import timezone
 from decimal import Decimal
 
 from psycopg.rows import dict_row
@@ -132,7 +133,8 @@ class World:
         for row in self.connection.execute(
                 """SELECT moment, e.* FROM unnest(%s::timestamptz[]) AS moment, bagelpay.entitlements_at(moment, %s) AS e
                 WHERE e.order_id LIKE %s ORDER BY moment, e.order_id COLLATE "C" """, (list(moments), mode, f"%{prefix}%")):
-            found[row.pop("moment")].append(row)
+            # In UTC: Python takes a moment of an hour that comes twice in a zone for equal to none elsewhere.
+            found[row.pop("moment").astimezone(timezone.utc)].append(row)
         return found
 
     def forget(self):
