@@ -65,7 +65,8 @@ CREATE FUNCTION bagelpay.apply_settings (of_events text[])
         ) AS at
         WHERE old.event_id = ANY (of_events)
     ) AS n
-    WHERE e.event_id = n.event_id
+    -- Said twice, or the planner, which takes the settings for many rows, reads all events.
+    WHERE e.event_id = n.event_id AND e.event_id = ANY (of_events)
         AND (e.occurred_at, e.trial_start, e.trial_end, e.billing_period_start, e.billing_period_end, e.cancel_at,
             e.canceled_at, e.setting_warnings, e.unknown_refund)
         IS DISTINCT FROM (n.occurred_at, n.trial_start, n.trial_end, n.billing_period_start, n.billing_period_end,
@@ -90,7 +91,9 @@ BEGIN
         SELECT event_id
         FROM bagelpay.events
         WHERE mode = of_mode AND order_id = of_order_id
-        ORDER BY event_id
+        -- By an expression: a plan that is made while the table is small would otherwise
+        -- walk along the primary key, which has this order, and through all events.
+        ORDER BY event_id || ''
         FOR UPDATE) AS e;
     IF with_settings THEN
         PERFORM bagelpay.apply_settings (of_events);
