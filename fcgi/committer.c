@@ -155,6 +155,11 @@ static void commit_one(struct committer *c, struct delivery *delivery)
 			finish_all(c, &delivery, 1, DELIVERY_LOCKED);
 		break;
 	case STORE_FAILED:
+		/* Not in the server's words, which may quote the event. */
+		log_record(LOG_ERROR, "an event cannot be committed",
+			LOG_PAIRS("sqlstate", store_sqlstate(c->store)));
+		finish_uncommitted(c, &delivery, 1, result);
+		break;
 	case STORE_RETRY:
 	case STORE_UNAVAILABLE:
 	case STORE_UNKNOWN:
