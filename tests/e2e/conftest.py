@@ -9,7 +9,8 @@ import sys
 import pytest
 
 # Also where pytest is started from elsewhere.
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "e2e"), str(TESTS)]
 
 import harness  # noqa: E402
 

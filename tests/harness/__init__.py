@@ -1,4 +1,4 @@
-"""What the end-to-end tests run on: private PostgreSQL clusters, nginx and the responder, as real processes.
+"""What end-to-end tests and histories run on: private PostgreSQL clusters, nginx and the responder, as real processes.
 
 Each class owns a directory and the processes it starts, and removes both with close() (or as a context manager).
 Nothing listens but on Unix sockets and the loopback address. As root, PostgreSQL, which refuses to run as root, runs
