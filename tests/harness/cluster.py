@@ -1,0 +1,167 @@
+"""PostgreSQL as a process, and databases in it."""
+
+import contextlib
+import itertools
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import subprocess
+
+import psycopg
+
+from .process import SOURCE, HarnessError, Process, clean_environment, make_directory, wait_until
+
+
+class Cluster:
+    """A private PostgreSQL server. Durability is off by default: a test kills processes, not the machine."""
+
+    SPEED = {"fsync": "off", "full_page_writes": "off", "autovacuum": "on", "max_connections": "200"}
+
+    def __init__(self, **settings):
+        self.user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        self.bin = self._find_server()
+        self.directory = make_directory("postgres", self.user)
+        self.host = str(self.directory)
+        self.port = 5432
+        self.log_path = self.directory / "postgres.log"
+        self.settings = {**self.SPEED, **settings}
+        self.process = None
+        self._names = itertools.count(1)
+        self._template = None
+        try:
+            self._as_user(self.bin / "initdb", f"--pgdata={self.directory / 'data'}", "--username=postgres",
+                          "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    @staticmethod
+    def _find_server():
+        found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda p: int(p.parts[4]))
+        if not found:
+            raise HarnessError("no PostgreSQL server in /usr/lib/postgresql")
+        return found[-1].parent
+
+    def _prefix(self):
+        # setpriv replaces itself with the command, so that the process id is the server's own.
+        if os.geteuid() != 0:
+            return []
+        return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--reset-env", "--"]
+
+    def _as_user(self, *command):
+        done = subprocess.run([*self._prefix(), *map(os.fspath, command)], cwd="/", env=clean_environment(),
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise HarnessError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
+
+    def start(self, **settings):
+        """Starts a stopped or killed server on the same data, with settings on top of those of the constructor."""
+        wanted = {"listen_addresses": "", "unix_socket_directories": self.host, "port": self.port,
+                  **self.settings, **settings}
+        options = [word for name, value in wanted.items() for word in ("-c", f"{name}={value}")]
+        self.process = Process([*self._prefix(), self.bin / "postgres", "-D", self.directory / "data", *options],
+                               self.log_path, cwd="/", env=clean_environment(), start_new_session=True)
+        wait_until(self._ready, "PostgreSQL", process=self.process, log=self.log_path)
+
+    def _ready(self):
+        return subprocess.run([self.bin / "pg_isready", "--quiet", f"--host={self.host}", f"--port={self.port}"],
+                              env=clean_environment(), check=False).returncode == 0
+
+    @property
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self, mode="fast"):
+        """Stops the server as pg_ctl would (smart, fast, immediate); the data stay for start()."""
+        if self.running:
+            signals = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+            self.process.end(signals[mode])
+
+    def kill(self):
+        """SIGKILL to the server and all its children, as a crash would; start() then recovers."""
+        if not self.running:
+            return
+        postmaster = self.process.pid
+        # Stopped first, so that it starts no child that we would miss.
+        self.process.send_signal(signal.SIGSTOP)
+        children = pathlib.Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        # While their parent is stopped nobody reaps them, so that the ids stay theirs.
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
+        self.process.end(signal.SIGKILL)
+        # Then nobody but the system reaps them; a new server waits for them in vain while they hold its memory.
+        wait_until(lambda: all(_gone(child) for child in children), "PostgreSQL's children")
+
+    def dsn(self, user="postgres", db="postgres"):
+        """A libpq connection string."""
+        return f"host={self.host} port={self.port} user={user} dbname={db}"
+
+    def connect(self, db="postgres", user="postgres", autocommit=True):
+        """A psycopg connection, the caller's to close (use it with `with`)."""
+        return psycopg.connect(self.dsn(user, db), autocommit=autocommit)
+
+    def create_database(self, migrated=True, name=None):
+        """Creates a database and returns its name. A migrated one is a copy: migrating takes seconds, copying does not.
+
+        The role bagelhook (login, member of bagelpay_ingest) exists from the first migrated database on.
+        """
+        name = name or f"test_{next(self._names)}"
+        template = self._migrated_template() if migrated else "template0"
+        with self.connect() as connection:
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return name
+
+    def drop_database(self, name):
+        """Drops a database, whoever is connected."""
+        with self.connect() as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def _migrated_template(self):
+        if self._template is None:
+            with self.connect() as connection:
+                connection.execute("CREATE DATABASE bagelpay_template TEMPLATE template0")
+            self.deploy("bagelpay_template")
+            with self.connect() as connection:
+                connection.execute("CREATE ROLE bagelhook LOGIN IN ROLE bagelpay_ingest")
+            self._template = "bagelpay_template"
+        return self._template
+
+    def sqitch(self, command, db, *arguments, **more):
+        """Runs a sqitch command on a database, with more environment; returns the ended process, output as text."""
+        environment = clean_environment(
+            PGHOST=self.host, PGPORT=self.port, PGUSER="postgres", SQITCH_FULLNAME="bagelhook",
+            SQITCH_EMAIL="bagelhook@localhost", SQITCH_USER_CONFIG="/dev/null", SQITCH_SYSTEM_CONFIG="/dev/null",
+            PATH=f"{self.bin}:{os.environ['PATH']}", **more)
+        return subprocess.run(["sqitch", "--chdir", SOURCE / "sql", command, f"db:pg:{db}", *arguments],
+                              env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, check=False)
+
+    def deploy(self, db, *arguments):
+        """Brings a database to the newest schema (or as far as sqitch's arguments say)."""
+        done = self.sqitch("deploy", db, *arguments)
+        if done.returncode != 0:
+            raise HarnessError(f"sqitch deploy failed:\n{done.stdout}")
+
+    def close(self):
+        with contextlib.suppress(HarnessError):
+            self.stop("immediate")
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def _gone(pid):
+    """Whether a process has ended; a zombie has, it only was not reaped yet."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return stat.rpartition(")")[2].split()[0] in "ZX"

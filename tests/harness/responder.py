@@ -1,0 +1,100 @@
+"""The responder as a process."""
+
+import secrets as random_source
+import shutil
+import signal
+
+from .process import BUILD, PATIENCE_S, Process, accepts, clean_environment, make_directory, wait_until
+
+
+class Responder:
+    """BAGELHOOK_BUILD/bagelhook with given arguments, its standard error in a file."""
+
+    def __init__(self, database, *arguments, secret=None, listen=None, environment=None, wait=True):
+        """database is a connection string; secret a string, or several for rotation (default: one at random).
+
+        listen is by default a Unix socket in a directory of the responder's own. With wait=False the
+        responder need not come to listen: for tests of a start that fails, or is late.
+        """
+        self.directory = make_directory("responder")
+        self.log_path = self.directory / "stderr"
+        self.secrets = [secret or random_source.token_hex(32)] if not isinstance(secret, (list, tuple)) else list(secret)
+        self.secret_path = self.directory / "secret"
+        self.write_secrets(*self.secrets)
+        self.socket_path = self.directory / "bagelhook.sock"
+        self.database = database
+        self.listen = listen or f"unix:{self.socket_path}"
+        self.arguments = [str(argument) for argument in arguments]
+        self.environment = clean_environment(**(environment or {}))
+        self.process = None
+        try:
+            self.start(wait)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def secret(self):
+        return self.secrets[0]
+
+    def write_secrets(self, *values):
+        """Replaces the secret file; the responder reads it again on SIGHUP."""
+        self.secrets = list(values)
+        new = self.directory / "secret.new"
+        new.touch(mode=0o600)
+        new.write_text("".join(f"{value}\n" for value in values))
+        new.rename(self.secret_path)
+
+    def start(self, wait=True):
+        """Starts it, also again after stop() or kill(), with the same arguments."""
+        self.process = Process([BUILD / "bagelhook", "--listen", self.listen, "--secret-file", self.secret_path,
+                                "--database", self.database, *self.arguments],
+                               self.log_path, cwd="/", env=self.environment)
+        if wait:
+            wait_until(lambda: accepts(self.address), "bagelhook", process=self.process, log=self.log_path)
+
+    @property
+    def address(self):
+        if self.listen.startswith("unix:"):
+            return self.listen[len("unix:"):]
+        host, _, port = self.listen.rpartition(":")
+        return host, int(port)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def log(self):
+        """All that it has written to standard error, over all of its starts."""
+        return self.log_path.read_text(errors="replace")
+
+    def send_signal(self, number):
+        self.process.send_signal(number)
+
+    def wait(self, timeout=PATIENCE_S):
+        """Waits for its end and returns the exit status."""
+        return self.process.popen.wait(timeout)
+
+    def stop(self, timeout=PATIENCE_S):
+        """SIGTERM; returns the exit status."""
+        return self.process.end(signal.SIGTERM, timeout)
+
+    def kill(self):
+        """SIGKILL."""
+        return self.process.end(signal.SIGKILL)
+
+    def close(self):
+        if self.running:
+            self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
