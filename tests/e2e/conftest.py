@@ -15,6 +15,10 @@ sys.path[:0] = [str(TESTS / "e2e"), str(TESTS)]
 import harness  # noqa: E402
 
 
+def pytest_configure():
+    harness.end_on_sigterm()
+
+
 def pytest_report_header():
     return f"bagelhook: binaries in {harness.BUILD}, source in {harness.SOURCE}"
 

@@ -73,6 +73,16 @@ def clean_environment(**more):
     return {**kept, "LC_ALL": "C.UTF-8", **{k: str(v) for k, v in more.items()}}
 
 
+def end_on_sigterm():
+    """Makes SIGTERM end this program as SIGINT does, so that what has a close() is closed on the way out."""
+    def end(number, _frame):
+        # Once: another one, as timeout(1) sends, would break off the closing.
+        signal.signal(number, lambda *_: None)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+
+
 class Process:
     """A child with its output in a file. Always reaped; its id is never used after that."""
 
