@@ -149,7 +149,13 @@ class Cluster:
     def close(self):
         with contextlib.suppress(HarnessError):
             self.stop("immediate")
+        # Where initdb was broken off, its child may write for a moment yet.
+        with contextlib.suppress(HarnessError):
+            wait_until(self._removed, "the directory to go", timeout=5)
+
+    def _removed(self):
         shutil.rmtree(self.directory, ignore_errors=True)
+        return not self.directory.exists()
 
     def __enter__(self):
         return self
