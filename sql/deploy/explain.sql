@@ -42,8 +42,9 @@ CREATE FUNCTION bagelpay.explain (order_id text, mode text DEFAULT 'live')
                 THEN 'granted ' || coalesce('until ' || to_char(e.granted_until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'), 'without end') END,
             nullif(array_to_string(s.warnings, '; '), ''),
             e.note)
-    FROM bagelpay.fold (bagelpay.given_mode (explain.mode), bagelpay.given_order_id (explain.order_id), NULL, NULL, NULL, FALSE)
-        WITH ORDINALITY AS s
+    FROM bagelpay.fold (
+        ARRAY[ROW (bagelpay.given_mode (explain.mode), bagelpay.given_order_id (explain.order_id), NULL, NULL, NULL)::bagelpay.fold_key],
+        FALSE) WITH ORDINALITY AS s
     JOIN bagelpay.events AS e ON e.event_id = s.event_id
     WINDOW folded AS (ORDER BY s.ordinality),
         behind AS (ORDER BY s.ordinality ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)

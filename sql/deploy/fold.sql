@@ -1,20 +1,14 @@
 -- Deploy bagelpay:fold to pg
 --
--- From the events of an order to its state. There is one transition, the body of the
--- loop in bagelpay.fold(): it goes on from the stored state when the new events are the
--- newest of their order, and begins with nothing when they are not.
+-- From the events of orders to their state. There is one transition, the body of the
+-- inner loop in bagelpay.fold(): it goes on from the stored state when the new events are
+-- the newest of their order, and begins with nothing when they are not. All orders of a
+-- batch are read by one statement and written by a few, because what a statement costs
+-- to begin is several times what a row of it does.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
-
--- What one event did: the statuses after it, and what the fold has to say about it.
-CREATE TYPE bagelpay.fold_step AS (
-    event_id text,
-    order_status text,
-    subscription_status text,
-    warnings text[]
-);
 
 -- The position in an array of payments of the one paid last: of equals, the bytewise
 -- last payment_id. NULL where none was paid. With a provider_order_id, only payments
@@ -43,38 +37,39 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.latest_paid IS 'Position of the latest paid payment in an array';
 
--- Folds the events of one order and stores what follows.
+-- Folds the events of orders and stores what follows.
 --
--- from_at, from_rank, from_id   the position (occurred_at, rank, event_id) of the
---                               earliest event that the state does not know yet. Behind
---                               the position that the state has reached, only what is
---                               new is applied; otherwise, or with NULL, all events are.
--- write                         FALSE: store nothing, only return the steps
+-- keys    each order once. Where the position lies behind the one that the state has
+--         reached, only what is new is applied; otherwise all events are.
+-- write   FALSE: store nothing, only return the steps
 --
--- Returns a step for each event that was applied, in the order of the fold. The caller
--- holds the lock of the order's row, and took it in an earlier statement: the events
--- must be read with a snapshot taken after it.
-CREATE FUNCTION bagelpay.fold (
-    fold_mode text,
-    fold_order_id text,
-    from_at timestamptz,
-    from_rank smallint,
-    from_id text,
-    write boolean)
+-- Returns a step for each event that was applied, order by order, in the order of the
+-- fold. The caller holds the locks of the orders (bagelpay.lock_orders()), and took them in
+-- an earlier statement: the events must be read with a snapshot taken after that.
+CREATE FUNCTION bagelpay.fold (keys bagelpay.fold_key[], write boolean)
 RETURNS SETOF bagelpay.fold_step
 LANGUAGE plpgsql
 AS $$
 DECLARE
+    folded_orders bagelpay.orders[] := ARRAY[]::bagelpay.orders[];
+    folded_subscriptions bagelpay.subscriptions[] := ARRAY[]::bagelpay.subscriptions[];
+    folded_payments bagelpay.payments[] := ARRAY[]::bagelpay.payments[];
+    folded_refunds bagelpay.refunds[] := ARRAY[]::bagelpay.refunds[];
+    -- Orders of which rows may be stored that do not follow from the events.
+    stale bagelpay.fold_key[] := ARRAY[]::bagelpay.fold_key[];
+    -- Orders whose state turns out not to hold what is needed to go on from it.
+    again bagelpay.fold_key[] := ARRAY[]::bagelpay.fold_key[];
+    target record;
     o bagelpay.orders;
     s bagelpay.subscriptions;
     p bagelpay.payments;
     pays bagelpay.payments[];
     ids text[];         -- the payment_ids of pays
+    r bagelpay.refunds;
     refs bagelpay.refunds[];
     e bagelpay.events;
-    steps bagelpay.fold_step[];
     step bagelpay.fold_step;
-    from_scratch boolean;
+    steps bagelpay.fold_step[];
     has_row boolean;    -- whether the order has a subscription row
     billed boolean;     -- whether this event is billed as a subscription
     first_payment boolean;
@@ -90,51 +85,65 @@ BEGIN
             upper(current_setting('transaction_isolation'))
             USING ERRCODE = 'invalid_transaction_state';
     END IF;
-    SELECT * INTO o FROM bagelpay.orders WHERE mode = fold_mode AND order_id = fold_order_id;
-    from_scratch := o.last_event_at IS NULL OR from_at IS NULL
-        OR (from_at, from_rank, from_id COLLATE "C")
-            <= (o.last_event_at, o.last_event_rank, o.last_event_id COLLATE "C");
 
-    << again >>
+    << orders >>
+    FOR target IN
+        SELECT k.mode, k.order_id, t AS state, c.from_scratch,
+            c.from_scratch AND (t.mode IS NOT NULL OR k.from_at IS NULL) AS stale,
+            CASE WHEN NOT c.from_scratch THEN (
+                SELECT n FROM bagelpay.subscriptions AS n WHERE n.mode = k.mode AND n.order_id = k.order_id) END AS subscription,
+            CASE WHEN NOT c.from_scratch THEN array(
+                SELECT n FROM bagelpay.payments AS n WHERE n.mode = k.mode AND n.order_id = k.order_id) END AS payments,
+            array(
+                SELECT n
+                FROM bagelpay.events AS n
+                WHERE n.mode = k.mode AND n.order_id = k.order_id
+                    AND (n.occurred_at, n.rank, n.event_id) > (
+                        CASE WHEN c.from_scratch THEN '-infinity' ELSE t.last_event_at END,
+                        CASE WHEN c.from_scratch THEN 0::smallint ELSE t.last_event_rank END,
+                        CASE WHEN c.from_scratch THEN '' ELSE t.last_event_id END)
+                ORDER BY n.occurred_at, n.rank, n.event_id) AS events
+        FROM unnest(keys) AS k
+        LEFT JOIN bagelpay.orders AS t ON t.mode = k.mode AND t.order_id = k.order_id
+        CROSS JOIN LATERAL (
+            SELECT t.last_event_at IS NULL OR k.from_at IS NULL
+                OR (k.from_at, k.from_rank, k.from_id COLLATE "C")
+                    <= (t.last_event_at, t.last_event_rank, t.last_event_id COLLATE "C")) AS c (from_scratch)
     LOOP
-        steps := '{}';
-        pays := '{}';
-        ids := '{}';
+        -- With their types: a mere '{}' would be parsed each time.
+        steps := ARRAY[]::bagelpay.fold_step[];
+        pays := ARRAY[]::bagelpay.payments[];
+        ids := ARRAY[]::text[];
         latest := NULL;
-        refs := '{}';
-        IF from_scratch THEN
+        refs := ARRAY[]::bagelpay.refunds[];
+        s := NULL;
+        IF target.from_scratch THEN
             o := NULL;
-            o.mode := fold_mode;
-            o.order_id := fold_order_id;
+            o.mode := target.mode;
+            o.order_id := target.order_id;
             o.status := 'pending';
             o.conflict := FALSE;
             o.email_is_granted := FALSE;
             o.product_is_granted := FALSE;
-            has_row := FALSE;
         ELSE
-            SELECT * INTO s FROM bagelpay.subscriptions WHERE mode = fold_mode AND order_id = fold_order_id;
-            has_row := FOUND;
-            SELECT coalesce(array_agg(t), '{}'), coalesce(array_agg(t.payment_id), '{}') INTO pays, ids
-            FROM bagelpay.payments AS t
-            WHERE mode = fold_mode AND order_id = fold_order_id;
+            o := target.state;
+            s := target.subscription;
+            pays := target.payments;
+            FOR i IN 1 .. cardinality(pays) LOOP
+                ids := ids || pays[i].payment_id;
+            END LOOP;
             latest := bagelpay.latest_paid (pays);
         END IF;
+        has_row := s.mode IS NOT NULL;
         IF NOT has_row THEN
-            s := NULL;
-            s.mode := fold_mode;
-            s.order_id := fold_order_id;
+            s.mode := target.mode;
+            s.order_id := target.order_id;
             s.status := 'pending';
         END IF;
 
-        FOR e IN
-            SELECT *
-            FROM bagelpay.events
-            WHERE mode = fold_mode AND order_id = fold_order_id
-                AND (occurred_at, rank, event_id)
-                    > (coalesce(o.last_event_at, '-infinity'), coalesce(o.last_event_rank, 0::smallint), coalesce(o.last_event_id, ''))
-            ORDER BY occurred_at, rank, event_id
+        FOREACH e IN ARRAY target.events
         LOOP
-            notes := '{}';
+            notes := ARRAY[]::text[];
             o.key_source := coalesce(o.key_source, e.key_source);
             o.last_event_at := e.occurred_at;
             o.last_event_rank := e.rank;
@@ -168,9 +177,9 @@ BEGIN
             IF billed AND NOT has_row THEN
                 -- The subscription's status follows from all events of the order, and
                 -- those before this one were folded without keeping it.
-                IF NOT from_scratch THEN
-                    from_scratch := TRUE;
-                    CONTINUE again;
+                IF NOT target.from_scratch THEN
+                    again := again || ROW (target.mode, target.order_id, NULL, NULL, NULL)::bagelpay.fold_key;
+                    CONTINUE orders;
                 END IF;
                 has_row := TRUE;
             END IF;
@@ -219,8 +228,8 @@ BEGIN
                 i := array_position(ids, payment_key);
                 IF i IS NULL THEN
                     p := NULL;
-                    p.mode := fold_mode;
-                    p.order_id := fold_order_id;
+                    p.mode := target.mode;
+                    p.order_id := target.order_id;
                     p.payment_id := payment_key;
                     p.status := 'failed';
                     p.refunded_amount := 0;
@@ -308,7 +317,7 @@ BEGIN
                         notes := notes || 'object.payment_id: no paid payment of this order has this name, the refund counts against the latest'::text;
                     END IF;
                     i := coalesce(named, latest);
-                    refs := refs || ROW (fold_mode, fold_order_id, e.event_id,
+                    refs := refs || ROW (target.mode, target.order_id, e.event_id,
                         pays[i].payment_id, e.refund_amount, e.refund_label, e.occurred_at)::bagelpay.refunds;
                     IF i IS NULL THEN
                         notes := notes || 'event_type: refund.created finds no payment to count against'::text;
@@ -340,42 +349,39 @@ BEGIN
             END IF;
             steps := steps || ROW (e.event_id, o.status, CASE WHEN has_row THEN s.status END, notes)::bagelpay.fold_step;
         END LOOP;
-        EXIT again;
+
+        FOREACH step IN ARRAY steps LOOP
+            RETURN NEXT step;
+        END LOOP;
+        IF target.stale THEN
+            stale := stale || ROW (target.mode, target.order_id, NULL, NULL, NULL)::bagelpay.fold_key;
+        END IF;
+        -- Without any event the order is none.
+        IF o.last_event_id IS NOT NULL THEN
+            folded_orders := folded_orders || o;
+            IF has_row THEN
+                s.updated_at := o.updated_at;
+                folded_subscriptions := folded_subscriptions || s;
+            END IF;
+            FOREACH p IN ARRAY pays LOOP
+                p.updated_at := o.updated_at;
+                folded_payments := folded_payments || p;
+            END LOOP;
+            FOREACH r IN ARRAY refs LOOP
+                folded_refunds := folded_refunds || r;
+            END LOOP;
+        END IF;
     END LOOP;
 
     IF write THEN
-        PERFORM bagelpay.store_state (o, CASE WHEN has_row THEN s END, pays, refs, from_scratch);
+        PERFORM bagelpay.store_states (folded_orders, folded_subscriptions, folded_payments, folded_refunds, stale);
     END IF;
-    RETURN QUERY SELECT * FROM unnest(steps);
+    IF cardinality(again) > 0 THEN
+        RETURN QUERY SELECT * FROM bagelpay.fold (again, write);
+    END IF;
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.fold IS 'Applies the events of one order that its state does not know yet, or all of them';
-
--- Adds to the delivery counters of events, and replaces their fold warnings where the
--- fold has something else to say than before. Rows are locked in the order of their ids.
-CREATE FUNCTION bagelpay.note_events (redelivered text[], steps bagelpay.fold_step[])
-    RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-DECLARE
-    concerned text[] := redelivered || array(SELECT n.event_id FROM unnest(steps) AS n);
-BEGIN
-    PERFORM FROM bagelpay.events AS t
-    WHERE t.event_id = ANY (concerned)
-    ORDER BY t.event_id
-    FOR UPDATE;
-    UPDATE bagelpay.events AS t
-    SET deliveries = deliveries + n.times, last_delivered_at = now()
-    FROM (SELECT event_id, count(*) AS times FROM unnest(redelivered) AS event_id GROUP BY event_id) AS n
-    WHERE t.event_id = n.event_id;
-    UPDATE bagelpay.events AS t
-    SET fold_warnings = n.warnings
-    FROM unnest(steps) AS n
-    WHERE t.event_id = n.event_id AND t.fold_warnings <> n.warnings;
-END
-$$;
-
-COMMENT ON FUNCTION bagelpay.note_events IS 'Counts deliveries and notes what the fold says of events';
+COMMENT ON FUNCTION bagelpay.fold IS 'Applies the events of orders that their states do not know yet, or all of them';
 
 COMMIT;

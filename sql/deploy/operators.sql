@@ -31,10 +31,7 @@ DECLARE
     the_source text := coalesce(substring(the_order FROM '^(customer|order|payment):'), 'metadata');
     e bagelpay.events;
 BEGIN
-    INSERT INTO bagelpay.orders (mode, order_id, key_source)
-    VALUES (the_mode, the_order, the_source)
-    ON CONFLICT (mode, order_id) DO NOTHING;
-    PERFORM FROM bagelpay.orders WHERE mode = the_mode AND order_id = the_order FOR UPDATE;
+    PERFORM bagelpay.lock_orders (ARRAY[ROW (the_mode, the_order, NULL, NULL, NULL)::bagelpay.fold_key]);
     INSERT INTO bagelpay.events (event_id, event_type, mode, occurred_at, order_id, key_source, outcome,
         customer_email, product_id, granted_until, note, unknown_refund)
     VALUES ('operator:' || gen_random_uuid(), 'operator.' || decide.decision, the_mode, clock_timestamp(), the_order,
@@ -43,7 +40,7 @@ BEGIN
         nullif(bagelpay.trimmed (decide.product_id), ''),
         decide.until, decide.note, (SELECT setting.unknown_refund FROM bagelpay.settings AS setting))
     RETURNING * INTO e;
-    PERFORM bagelpay.fold (the_mode, the_order, e.occurred_at, e.rank, e.event_id, TRUE);
+    PERFORM bagelpay.fold (ARRAY[ROW (the_mode, the_order, e.occurred_at, e.rank, e.event_id)::bagelpay.fold_key], TRUE);
     NOTIFY bagelpay_orders;
 END
 $$;

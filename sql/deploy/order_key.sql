@@ -35,7 +35,7 @@ DECLARE
     found_value jsonb;
     candidate text;
 BEGIN
-    warnings := '{}';
+    warnings := ARRAY[]::text[];
     FOREACH path IN ARRAY paths LOOP
         IF path = 'request_id' THEN
             candidate := request_id;

@@ -75,7 +75,7 @@ $$;
 
 -- Folds one order from nothing. Returns whether any row of its state came out different.
 -- with_settings: after applying the settings of now to its events. The caller holds the
--- lock of the order's row, or of the table.
+-- lock of the order, or of the table.
 CREATE FUNCTION bagelpay.refold (of_mode text, of_order_id text, with_settings boolean)
     RETURNS boolean
     LANGUAGE plpgsql
@@ -99,7 +99,7 @@ BEGIN
         PERFORM bagelpay.apply_settings (of_events);
     END IF;
     SELECT coalesce(array_agg(f), '{}') INTO steps
-    FROM bagelpay.fold (of_mode, of_order_id, NULL, NULL, NULL, TRUE) AS f;
+    FROM bagelpay.fold (ARRAY[ROW (of_mode, of_order_id, NULL, NULL, NULL)::bagelpay.fold_key], TRUE) AS f;
     PERFORM bagelpay.note_events ('{}', steps);
     IF before IS NOT DISTINCT FROM bagelpay.state_of (of_mode, of_order_id) THEN
         RETURN FALSE;
@@ -128,14 +128,7 @@ DECLARE
     the_mode text := bagelpay.given_mode (rebuild.mode);
     the_order text := bagelpay.given_order_id (rebuild.order_id);
 BEGIN
-    -- A row that was lost has to be there to be locked; without events it goes again.
-    INSERT INTO bagelpay.orders (mode, order_id, key_source)
-    SELECT e.mode, e.order_id, e.key_source
-    FROM bagelpay.events AS e
-    WHERE e.mode = the_mode AND e.order_id = the_order
-    LIMIT 1
-    ON CONFLICT (mode, order_id) DO NOTHING;
-    PERFORM FROM bagelpay.orders WHERE mode = the_mode AND order_id = the_order FOR UPDATE;
+    PERFORM bagelpay.lock_orders (ARRAY[ROW (the_mode, the_order, NULL, NULL, NULL)::bagelpay.fold_key]);
     IF NOT bagelpay.refold (the_mode, the_order, TRUE) THEN
         RETURN 0;
     END IF;

@@ -2,6 +2,10 @@
 --
 -- What follows from the events: written by the fold alone, and at any time to be had
 -- again from bagelpay.events.
+--
+-- Rows are changed with each event of their order, most often soon after they were made.
+-- The fill factors leave room for that on the same page, so that no index needs another
+-- entry.
 
 BEGIN;
 
@@ -39,7 +43,7 @@ CREATE TABLE bagelpay.orders (
     email_is_granted boolean NOT NULL DEFAULT FALSE,
     product_is_granted boolean NOT NULL DEFAULT FALSE,
     PRIMARY KEY (mode, order_id)
-);
+) WITH (fillfactor = 70);
 
 COMMENT ON TABLE bagelpay.orders IS 'One row per purchase, keyed by the merchant''s order_id';
 
@@ -75,7 +79,7 @@ CREATE TABLE bagelpay.subscriptions (
     first_trialing_at timestamptz,
     last_trialing_at timestamptz,
     PRIMARY KEY (mode, order_id)
-);
+) WITH (fillfactor = 70);
 
 COMMENT ON TABLE bagelpay.subscriptions IS 'One row per order of which any event is billed as a subscription';
 
@@ -97,7 +101,7 @@ CREATE TABLE bagelpay.payments (
     refund_running_total numeric,
     refund_sum numeric,
     PRIMARY KEY (mode, order_id, payment_id)
-);
+) WITH (fillfactor = 70);
 
 COMMENT ON TABLE bagelpay.payments IS 'One row per payment of an order; paid_at is NULL while it only failed';
 

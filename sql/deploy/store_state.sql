@@ -1,88 +1,144 @@
 -- Deploy bagelpay:store_state to pg
+--
+-- What the fold takes and gives, the locks that it asks for, and how its result is stored.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- Stores what the fold of one order came to.
+-- An order to fold, and the position (occurred_at, rank, event_id) of the earliest event
+-- that its state does not know yet; without a position the state is not relied on at all.
+CREATE TYPE bagelpay.fold_key AS (
+    mode text,
+    order_id text,
+    from_at timestamptz,
+    from_rank smallint,
+    from_id text
+);
+
+-- What one event did: the statuses after it, and what the fold has to say about it.
+CREATE TYPE bagelpay.fold_step AS (
+    event_id text,
+    order_status text,
+    subscription_status text,
+    warnings text[]
+);
+
+-- Locks orders, whether they have a row or not, until the transaction ends: whoever changes
+-- the events or the state of an order holds its lock. Blocks while another transaction
+-- holds one of them. Locks are taken in the order of their numbers, so that callers wait
+-- for each other but never in a circle; a caller locks all that it will need at once. The
+-- table's own lock lets rebuild() and rekey(), which lock it as a whole, wait and be waited
+-- for. Two orders of one number (a hash of 64 bits) merely wait for each other.
 --
--- o, s           the order, and its subscription or NULL; both are written whole
--- pays           all of its payments
--- refs           its refunds; of an incremental fold only the new ones
--- from_scratch   TRUE: rows that do not follow from the events are removed, and with no
---                event left (o.last_event_id is NULL) the whole order is
+-- Advisory locks, because a row to be locked would first have to be made for each new
+-- order, and then be changed: twice the writing.
+CREATE FUNCTION bagelpay.lock_orders (keys bagelpay.fold_key[])
+    RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    LOCK TABLE bagelpay.orders IN ROW EXCLUSIVE MODE;
+    PERFORM pg_advisory_xact_lock(number)
+    FROM (
+        SELECT DISTINCT hashtextextended(k.order_id, CASE k.mode WHEN 'live' THEN 5417301 ELSE 5417302 END) AS number
+        FROM unnest(keys) AS k
+        ORDER BY number) AS numbers;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.lock_orders IS 'Locks orders until the transaction ends';
+
+-- Stores what the fold of orders came to.
 --
--- The caller holds the lock of the order's row.
-CREATE FUNCTION bagelpay.store_state (
-    o bagelpay.orders,
-    s bagelpay.subscriptions,
-    pays bagelpay.payments[],
-    refs bagelpay.refunds[],
-    from_scratch boolean)
+-- folded_orders          one for each order that has events, written whole
+-- folded_subscriptions   likewise, where the order has one
+-- folded_payments        all payments of these orders
+-- folded_refunds         their refunds; of an incremental fold only the new ones
+-- stale                  orders that were folded from nothing: rows of theirs that are not
+--                        among the others are removed
+--
+-- The caller holds the locks of the orders.
+CREATE FUNCTION bagelpay.store_states (
+    folded_orders bagelpay.orders[],
+    folded_subscriptions bagelpay.subscriptions[],
+    folded_payments bagelpay.payments[],
+    folded_refunds bagelpay.refunds[],
+    stale bagelpay.fold_key[])
 RETURNS void
 LANGUAGE plpgsql
 AS $$
 BEGIN
-    IF from_scratch THEN
+    IF cardinality(stale) > 0 THEN
         DELETE FROM bagelpay.payments AS t
-        WHERE t.mode = o.mode AND t.order_id = o.order_id
-            AND NOT EXISTS (SELECT FROM unnest(pays) AS n WHERE n.payment_id = t.payment_id);
+        USING unnest(stale) AS k
+        WHERE t.mode = k.mode AND t.order_id = k.order_id
+            AND NOT EXISTS (
+                SELECT FROM unnest(folded_payments) AS n
+                WHERE n.mode = t.mode AND n.order_id = t.order_id AND n.payment_id = t.payment_id);
         DELETE FROM bagelpay.refunds AS t
-        WHERE t.mode = o.mode AND t.order_id = o.order_id
-            AND NOT EXISTS (SELECT FROM unnest(refs) AS n WHERE n.event_id = t.event_id);
-        IF s.order_id IS NULL THEN
-            DELETE FROM bagelpay.subscriptions AS t WHERE t.mode = o.mode AND t.order_id = o.order_id;
-        END IF;
-        IF o.last_event_id IS NULL THEN
-            DELETE FROM bagelpay.orders AS t WHERE t.mode = o.mode AND t.order_id = o.order_id;
-            RETURN;
-        END IF;
+        USING unnest(stale) AS k
+        WHERE t.mode = k.mode AND t.order_id = k.order_id
+            AND NOT EXISTS (
+                SELECT FROM unnest(folded_refunds) AS n
+                WHERE n.mode = t.mode AND n.order_id = t.order_id AND n.event_id = t.event_id);
+        DELETE FROM bagelpay.subscriptions AS t
+        USING unnest(stale) AS k
+        WHERE t.mode = k.mode AND t.order_id = k.order_id
+            AND NOT EXISTS (
+                SELECT FROM unnest(folded_subscriptions) AS n WHERE n.mode = t.mode AND n.order_id = t.order_id);
+        DELETE FROM bagelpay.orders AS t
+        USING unnest(stale) AS k
+        WHERE t.mode = k.mode AND t.order_id = k.order_id
+            AND NOT EXISTS (SELECT FROM unnest(folded_orders) AS n WHERE n.mode = t.mode AND n.order_id = t.order_id);
     END IF;
 
-    INSERT INTO bagelpay.orders AS t VALUES (o.*)
+    INSERT INTO bagelpay.orders AS t
+    SELECT * FROM unnest(folded_orders)
     ON CONFLICT (mode, order_id) DO UPDATE SET
-        key_source = o.key_source, status = o.status, conflict = o.conflict,
-        amount = o.amount, tax_amount = o.tax_amount, currency = o.currency,
-        product_id = o.product_id, product_name = o.product_name, billing_type = o.billing_type,
-        customer_id = o.customer_id, customer_email = o.customer_email,
-        provider_order_id = o.provider_order_id, payment_id = o.payment_id, request_id = o.request_id,
-        metadata = o.metadata, last_event_id = o.last_event_id, last_event_at = o.last_event_at,
-        updated_at = o.updated_at, last_event_rank = o.last_event_rank,
-        decision = o.decision, granted_at = o.granted_at, granted_until = o.granted_until,
-        email_is_granted = o.email_is_granted, product_is_granted = o.product_is_granted
-    WHERE t IS DISTINCT FROM o;
-
-    IF s.order_id IS NOT NULL THEN
-        s.updated_at := o.updated_at;
-        INSERT INTO bagelpay.subscriptions AS t VALUES (s.*)
-        ON CONFLICT (mode, order_id) DO UPDATE SET
-            status = s.status, subscription_id = s.subscription_id,
-            processor_subscription_id = s.processor_subscription_id,
-            trial_start = s.trial_start, trial_end = s.trial_end,
-            billing_period_start = s.billing_period_start, billing_period_end = s.billing_period_end,
-            cancel_at = s.cancel_at, canceled_at = s.canceled_at,
-            cancel_at_period_end = s.cancel_at_period_end, ends_at = s.ends_at,
-            recurring_interval = s.recurring_interval, units = s.units,
-            payment_method = s.payment_method, last4 = s.last4, billing_amount = s.billing_amount,
-            updated_at = s.updated_at, first_trialing_at = s.first_trialing_at, last_trialing_at = s.last_trialing_at
-        WHERE t IS DISTINCT FROM s;
-    END IF;
-
-    INSERT INTO bagelpay.payments AS t
-    SELECT n.mode, n.order_id, n.payment_id, n.provider_order_id, n.status, n.amount, n.tax_amount, n.currency,
-        n.paid_at, n.period_end, n.refunded_amount, o.updated_at, n.refund_running_total, n.refund_sum
-    FROM unnest(pays) AS n
-    ON CONFLICT (mode, order_id, payment_id) DO UPDATE SET
-        provider_order_id = excluded.provider_order_id, status = excluded.status, amount = excluded.amount,
-        tax_amount = excluded.tax_amount, currency = excluded.currency, paid_at = excluded.paid_at,
-        period_end = excluded.period_end, refunded_amount = excluded.refunded_amount,
-        updated_at = excluded.updated_at, refund_running_total = excluded.refund_running_total,
-        refund_sum = excluded.refund_sum
+        key_source = excluded.key_source, status = excluded.status, conflict = excluded.conflict,
+        amount = excluded.amount, tax_amount = excluded.tax_amount, currency = excluded.currency,
+        product_id = excluded.product_id, product_name = excluded.product_name, billing_type = excluded.billing_type,
+        customer_id = excluded.customer_id, customer_email = excluded.customer_email,
+        provider_order_id = excluded.provider_order_id, payment_id = excluded.payment_id, request_id = excluded.request_id,
+        metadata = excluded.metadata, last_event_id = excluded.last_event_id, last_event_at = excluded.last_event_at,
+        updated_at = excluded.updated_at, last_event_rank = excluded.last_event_rank,
+        decision = excluded.decision, granted_at = excluded.granted_at, granted_until = excluded.granted_until,
+        email_is_granted = excluded.email_is_granted, product_is_granted = excluded.product_is_granted
     WHERE t IS DISTINCT FROM excluded;
 
-    IF cardinality(refs) > 0 THEN
+    IF cardinality(folded_subscriptions) > 0 THEN
+        INSERT INTO bagelpay.subscriptions AS t
+        SELECT * FROM unnest(folded_subscriptions)
+        ON CONFLICT (mode, order_id) DO UPDATE SET
+            status = excluded.status, subscription_id = excluded.subscription_id,
+            processor_subscription_id = excluded.processor_subscription_id,
+            trial_start = excluded.trial_start, trial_end = excluded.trial_end,
+            billing_period_start = excluded.billing_period_start, billing_period_end = excluded.billing_period_end,
+            cancel_at = excluded.cancel_at, canceled_at = excluded.canceled_at,
+            cancel_at_period_end = excluded.cancel_at_period_end, ends_at = excluded.ends_at,
+            recurring_interval = excluded.recurring_interval, units = excluded.units,
+            payment_method = excluded.payment_method, last4 = excluded.last4, billing_amount = excluded.billing_amount,
+            updated_at = excluded.updated_at,
+            first_trialing_at = excluded.first_trialing_at, last_trialing_at = excluded.last_trialing_at
+        WHERE t IS DISTINCT FROM excluded;
+    END IF;
+
+    IF cardinality(folded_payments) > 0 THEN
+        INSERT INTO bagelpay.payments AS t
+        SELECT * FROM unnest(folded_payments)
+        ON CONFLICT (mode, order_id, payment_id) DO UPDATE SET
+            provider_order_id = excluded.provider_order_id, status = excluded.status, amount = excluded.amount,
+            tax_amount = excluded.tax_amount, currency = excluded.currency, paid_at = excluded.paid_at,
+            period_end = excluded.period_end, refunded_amount = excluded.refunded_amount,
+            updated_at = excluded.updated_at, refund_running_total = excluded.refund_running_total,
+            refund_sum = excluded.refund_sum
+        WHERE t IS DISTINCT FROM excluded;
+    END IF;
+
+    IF cardinality(folded_refunds) > 0 THEN
         INSERT INTO bagelpay.refunds AS t
-        SELECT * FROM unnest(refs)
+        SELECT * FROM unnest(folded_refunds)
         ON CONFLICT (mode, order_id, event_id) DO UPDATE SET
             payment_id = excluded.payment_id, amount = excluded.amount,
             label = excluded.label, occurred_at = excluded.occurred_at
@@ -91,6 +147,32 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.store_state IS 'Stores what the fold of one order came to';
+COMMENT ON FUNCTION bagelpay.store_states IS 'Stores what the fold of orders came to';
+
+-- Adds to the delivery counters of events, and replaces their fold warnings where the
+-- fold has something else to say than before. Rows are locked in the order of their ids.
+CREATE FUNCTION bagelpay.note_events (redelivered text[], steps bagelpay.fold_step[])
+    RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    concerned text[] := redelivered || array(SELECT n.event_id FROM unnest(steps) AS n);
+BEGIN
+    PERFORM FROM bagelpay.events AS t
+    WHERE t.event_id = ANY (concerned)
+    ORDER BY t.event_id
+    FOR UPDATE;
+    UPDATE bagelpay.events AS t
+    SET deliveries = deliveries + n.times, last_delivered_at = now()
+    FROM (SELECT event_id, count(*) AS times FROM unnest(redelivered) AS event_id GROUP BY event_id) AS n
+    WHERE t.event_id = n.event_id;
+    UPDATE bagelpay.events AS t
+    SET fold_warnings = n.warnings
+    FROM unnest(steps) AS n
+    WHERE t.event_id = n.event_id AND t.fold_warnings <> n.warnings;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.note_events IS 'Counts deliveries and notes what the fold says of events';
 
 COMMIT;

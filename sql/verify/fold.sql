@@ -3,6 +3,6 @@
 BEGIN;
 
 SELECT 1 / (count(*) = 0)::integer
-FROM bagelpay.fold ('live', 'no such order', NULL, NULL, NULL, FALSE);
+FROM bagelpay.fold (ARRAY[ROW ('live', 'no such order', NULL, NULL, NULL)::bagelpay.fold_key], FALSE);
 
 ROLLBACK;

@@ -2,6 +2,10 @@
 
 BEGIN;
 
-SELECT 'bagelpay.store_state(bagelpay.orders, bagelpay.subscriptions, bagelpay.payments[], bagelpay.refunds[], boolean)'::regprocedure;
+SELECT bagelpay.lock_orders ('{}');
+
+SELECT bagelpay.store_states ('{}', '{}', '{}', '{}', '{}');
+
+SELECT bagelpay.note_events ('{}', '{}');
 
 ROLLBACK;
