@@ -34,8 +34,7 @@ bool buffer_failed(const struct buffer *b)
 	return b->failed;
 }
 
-/* Makes room for more bytes and the NUL behind them. */
-static bool reserve(struct buffer *b, size_t more)
+bool buffer_reserve(struct buffer *b, size_t more)
 {
 	if (b->failed)
 		return false;
@@ -61,7 +60,7 @@ static bool reserve(struct buffer *b, size_t more)
 
 void buffer_put(struct buffer *b, const void *bytes, size_t len)
 {
-	if (!reserve(b, len))
+	if (!buffer_reserve(b, len))
 		return;
 	if (len > 0)
 		memcpy(b->data + b->len, bytes, len);
@@ -90,7 +89,7 @@ void buffer_printf(struct buffer *b, const char *format, ...)
 		buffer_put(b, small, (size_t)len);
 		return;
 	}
-	if (!reserve(b, (size_t)len))
+	if (!buffer_reserve(b, (size_t)len))
 		return;
 	va_start(args, format);
 	vsnprintf(b->data + b->len, (size_t)len + 1, format, args);

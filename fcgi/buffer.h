@@ -28,6 +28,10 @@ void buffer_clear(struct buffer *);
 /* Whether any write since buffer_init() found no memory; the content is then cut. */
 bool buffer_failed(const struct buffer *);
 
+/* Makes room for so many more bytes and the NUL behind them; false without memory. Whoever
+ * knows what will come saves growing step by step. */
+bool buffer_reserve(struct buffer *, size_t more);
+
 /* Appends len bytes. */
 void buffer_put(struct buffer *, const void *bytes, size_t len);
 

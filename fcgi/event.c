@@ -220,7 +220,7 @@ enum event_result event_parse(
 	result = EVENT_OK;
 done:
 	event_free(event);
-	json_decref(tree);
+	json_text_done(&tree);
 	buffer_done(&n.members);
 	buffer_done(&n.local_times);
 	buffer_done(&n.warnings);

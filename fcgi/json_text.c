@@ -2,11 +2,11 @@
 
 #include "json_text.h"
 
-#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "arena.h"
 #include "number.h"
 
 /* What a number is replaced with: this, its text, a quote. */
@@ -139,29 +139,6 @@ static size_t original_position(const unsigned char *body, size_t len, int posit
 	return s.at;
 }
 
-/* Jansson does not tell a failed allocation from a syntax error, and an authentic event
- * must not become a dead letter for want of memory: its allocations are watched. */
-static _Thread_local bool allocation_failed;
-static json_malloc_t next_malloc;
-static pthread_once_t watch_once = PTHREAD_ONCE_INIT;
-
-static void *watched_malloc(size_t size)
-{
-	void *memory = next_malloc(size);
-
-	if (memory == NULL)
-		allocation_failed = true;
-	return memory;
-}
-
-static void watch_allocations(void)
-{
-	json_free_t next_free;
-
-	json_get_alloc_funcs(&next_malloc, &next_free);
-	json_set_alloc_funcs(watched_malloc, next_free);
-}
-
 enum json_text_result json_text_load(
 	const unsigned char *body, size_t len, json_t **tree, char *error, size_t error_size)
 {
@@ -169,8 +146,10 @@ enum json_text_result json_text_load(
 	json_error_t json_error;
 	struct buffer tagged;
 
-	pthread_once(&watch_once, watch_allocations);
+	*tree = NULL;
 	buffer_init(&tagged);
+	/* With room for the tags of a usual number of numbers. */
+	buffer_reserve(&tagged, len + len / 8 + 64);
 	/* Jansson passes over some NUL bytes between tokens. */
 	const unsigned char *nul = len > 0 ? memchr(body, '\0', len) : NULL;
 	if (nul != NULL) {
@@ -187,11 +166,11 @@ enum json_text_result json_text_load(
 		result = JSON_TEXT_NO_MEMORY;
 		goto done;
 	}
-	allocation_failed = false;
+	arena_begin();
 	*tree = json_loadb(tagged.data == NULL ? "" : tagged.data, tagged.len,
 		JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &json_error);
 	if (*tree == NULL) {
-		if (allocation_failed)
+		if (arena_failed())
 			result = JSON_TEXT_NO_MEMORY;
 		else
 			snprintf(error, error_size, "%s at byte %zu", describe(&json_error),
@@ -200,14 +179,20 @@ enum json_text_result json_text_load(
 	}
 	if (!json_is_object(*tree)) {
 		snprintf(error, error_size, "must be a JSON object");
-		json_decref(*tree);
-		*tree = NULL;
 		goto done;
 	}
 	result = JSON_TEXT_OK;
 done:
+	if (result != JSON_TEXT_OK)
+		json_text_done(tree);
 	buffer_done(&tagged);
 	return result;
+}
+
+void json_text_done(json_t **tree)
+{
+	*tree = NULL;
+	arena_end();
 }
 
 enum json_text_kind json_text_kind(const json_t *value, const char **text, size_t *len)

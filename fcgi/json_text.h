@@ -19,10 +19,14 @@ enum json_text_result { JSON_TEXT_OK, JSON_TEXT_INVALID, JSON_TEXT_NO_MEMORY };
 
 /* Reads a body that must be one JSON object: RFC 8259, and besides no duplicate keys, no
  * \u0000, no number beyond a double's range or of more than 1000 digits, no nesting
- * beyond JSON_TEXT_MAX_DEPTH. On success the caller owns *tree (json_decref()). On
- * JSON_TEXT_INVALID the reason, one line that quotes nothing of the body, is in error. */
+ * beyond JSON_TEXT_MAX_DEPTH. On success *tree lives until json_text_done(). On
+ * JSON_TEXT_INVALID the reason, one line that quotes nothing of the body, is in error. Each
+ * thread can have one tree at a time. */
 enum json_text_result json_text_load(
 	const unsigned char *body, size_t len, json_t **tree, char *error, size_t error_size);
+
+/* Frees the tree of this thread, if there is one, as a whole (no json_decref()). */
+void json_text_done(json_t **tree);
 
 enum json_text_kind {
 	JSON_TEXT_ABSENT, /* no value, or null */

@@ -375,42 +375,6 @@ START_TEST(directories_are_whole)
 }
 END_TEST
 
-/* Memory that Jansson is given: so many blocks, then none. */
-static size_t blocks_left;
-
-static void *scarce_malloc(size_t size)
-{
-	if (blocks_left == 0)
-		return NULL;
-	blocks_left--;
-	return malloc(size);
-}
-
-/* What an authentic body is cannot depend on the memory that was free when it came. */
-START_TEST(scarce_memory)
-{
-	struct bytes body = read_case(&documented, _i, ".json");
-	char detail[EVENT_DETAIL_SIZE];
-	struct event *event;
-	size_t blocks = 0;
-	enum event_result result;
-
-	json_set_alloc_funcs(scarce_malloc, free);
-	do {
-		blocks_left = blocks;
-		result = parse(body.data, body.len, &event, detail);
-		ck_assert_msg(result == EVENT_OK || result == EVENT_NO_MEMORY,
-			"%s, with memory for %zu blocks: %d: %.255s", documented.name[_i], blocks,
-			(int)result, detail);
-		blocks++;
-		ck_assert_uint_lt(blocks, 100000);
-	} while (result != EVENT_OK);
-	ck_assert_uint_gt(blocks, 10);
-	event_free(event);
-	free(body.data);
-}
-END_TEST
-
 START_TEST(free_nothing)
 {
 	event_free(NULL);
@@ -432,7 +396,6 @@ static Suite *event_suite(void)
 	tcase_set_timeout(rest, 60);
 	tcase_add_loop_test(rest, cut_documented_case, 0, (int)documented.count);
 	tcase_add_loop_test(rest, cut_valid_case, 0, (int)valid.count);
-	tcase_add_loop_test(rest, scarce_memory, 0, (int)documented.count);
 	tcase_add_test(rest, free_nothing);
 	suite_add_tcase(suite, rest);
 	return suite;
