@@ -40,25 +40,68 @@ struct committer {
 	int64_t backoff_ms;
 	bool reported; /* that the database is away */
 
+	committer_finished *finished;
+	void *context;
+
 	pthread_mutex_t lock; /* covers the rest, and the deliveries' own such members */
 	pthread_cond_t work;
 	struct delivery_list queue;
+	size_t queued_bytes;
+	struct delivery *oldest; /* of all that are submitted: by deadline, as all have the same */
+	struct delivery *newest;
+	bool idle; /* the thread waits for work */
 	bool stopping;
 };
 
-/* Gives outcomes to those who wait; in one go, so that they wake while the next batch is
- * under way. */
+static void add_submitted(struct committer *c, struct delivery *delivery)
+{
+	delivery->older = c->newest;
+	delivery->newer = NULL;
+	if (c->newest == NULL)
+		c->oldest = delivery;
+	else
+		c->newest->newer = delivery;
+	c->newest = delivery;
+}
+
+static void remove_submitted(struct committer *c, struct delivery *delivery)
+{
+	if (delivery->older == NULL)
+		c->oldest = delivery->newer;
+	else
+		delivery->older->newer = delivery->newer;
+	if (delivery->newer == NULL)
+		c->newest = delivery->older;
+	else
+		delivery->newer->older = delivery->older;
+}
+
+/* Hands deliveries back that have their outcome; of a batch all in one go, so that
+ * whoever answers wakes once, while the next batch is under way. */
 static void finish(struct committer *c, struct delivery *const batch[], size_t count)
 {
+	struct receipt *first = NULL;
+	struct receipt **end = &first;
+
 	pthread_mutex_lock(&c->lock);
 	for (size_t i = 0; i < count; i++) {
-		batch[i]->done = true;
-		if (batch[i]->abandoned)
+		struct receipt *receipt = batch[i]->receipt;
+
+		if (receipt == NULL) {
+			/* It was given up, and is in no list but ours. */
 			delivery_free(batch[i]);
-		else
-			pthread_cond_signal(&batch[i]->finished);
+			continue;
+		}
+		remove_submitted(c, batch[i]);
+		receipt->delivery = batch[i];
+		receipt->outcome = batch[i]->outcome;
+		*end = receipt;
+		end = &receipt->next;
 	}
+	*end = NULL;
 	pthread_mutex_unlock(&c->lock);
+	if (first != NULL)
+		c->finished(c->context, first);
 }
 
 static void finish_all(
@@ -241,13 +284,16 @@ static bool take_batch(struct committer *c, size_t *count)
 
 	*count = 0;
 	pthread_mutex_lock(&c->lock);
+	c->idle = true;
 	while (c->queue.count == 0 && waited == 0 && (!c->stopping || c->set_aside.count > 0))
 		waited = wake == INT64_MAX ? pthread_cond_wait(&c->work, &c->lock)
 					   : pthread_cond_timedwait(&c->work, &c->lock, &until);
+	c->idle = false;
 	while (*count < c->limits.batch && c->queue.count > 0 && bytes < MAX_BATCH_BYTES) {
 		struct delivery *delivery = delivery_list_take(&c->queue);
 
 		delivery->queued = false;
+		c->queued_bytes -= delivery->body_len;
 		bytes += delivery->body_len;
 		c->batch[(*count)++] = delivery;
 	}
@@ -327,35 +373,61 @@ void committer_close(struct committer *c)
 	free(c);
 }
 
-enum delivery_outcome committer_commit(struct committer *c, struct delivery **submitted)
+void committer_on_finish(struct committer *c, committer_finished *finished, void *context)
 {
-	struct delivery *delivery = *submitted;
-	enum delivery_outcome outcome;
-	int waited = 0;
+	c->finished = finished;
+	c->context = context;
+}
 
+bool committer_submit(struct committer *c, struct delivery *delivery, struct receipt *receipt)
+{
+	delivery->receipt = receipt;
 	delivery->deadline_ms = clock_ms() + c->limits.timeout_ms;
-	struct timespec until = clock_timespec(delivery->deadline_ms);
 	pthread_mutex_lock(&c->lock);
-	if (c->queue.count >= c->limits.queue) {
-		pthread_mutex_unlock(&c->lock);
-		return DELIVERY_QUEUE_FULL;
-	}
-	delivery->queued = true;
-	delivery_list_add(&c->queue, delivery);
-	if (c->queue.count == 1)
-		pthread_cond_signal(&c->work);
-	while (!delivery->done && waited == 0)
-		waited = pthread_cond_timedwait(&delivery->finished, &c->lock, &until);
-	if (delivery->done) {
-		outcome = delivery->outcome;
-	} else if (delivery->queued) {
-		delivery_list_remove(&c->queue, delivery);
-		outcome = DELIVERY_UNAVAILABLE;
-	} else {
-		delivery->abandoned = true;
-		*submitted = NULL;
-		outcome = DELIVERY_UNKNOWN;
+	bool accepted = c->queue.count < c->limits.queue && c->queued_bytes < c->limits.bytes;
+	bool wake = accepted && c->idle;
+	if (accepted) {
+		delivery->queued = true;
+		c->queued_bytes += delivery->body_len;
+		delivery_list_add(&c->queue, delivery);
+		add_submitted(c, delivery);
+		/* One wake-up is enough, whatever else comes before it is heeded. */
+		c->idle = false;
 	}
 	pthread_mutex_unlock(&c->lock);
-	return outcome;
+	if (wake)
+		pthread_cond_signal(&c->work);
+	return accepted;
+}
+
+int64_t committer_expire(struct committer *c, int64_t now_ms)
+{
+	struct receipt *first = NULL;
+	struct receipt **end = &first;
+
+	pthread_mutex_lock(&c->lock);
+	while (c->oldest != NULL && c->oldest->deadline_ms <= now_ms) {
+		struct delivery *delivery = c->oldest;
+		struct receipt *receipt = delivery->receipt;
+
+		remove_submitted(c, delivery);
+		delivery->receipt = NULL;
+		receipt->delivery = NULL;
+		receipt->outcome = DELIVERY_UNKNOWN;
+		/* The queue is in the order of submission, too: it is the first there. */
+		if (delivery->queued) {
+			delivery_list_take(&c->queue);
+			c->queued_bytes -= delivery->body_len;
+			receipt->delivery = delivery;
+			receipt->outcome = DELIVERY_UNAVAILABLE;
+		}
+		*end = receipt;
+		end = &receipt->next;
+	}
+	*end = NULL;
+	int64_t next = c->oldest == NULL ? INT64_MAX : c->oldest->deadline_ms;
+	pthread_mutex_unlock(&c->lock);
+	if (first != NULL)
+		c->finished(c->context, first);
+	return next;
 }

@@ -2,7 +2,6 @@
 #ifndef BAGELHOOK_DELIVERY_H
 #define BAGELHOOK_DELIVERY_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -43,13 +42,20 @@ struct delivery {
 	char event_id[DELIVERY_ID_SIZE];
 
 	/* The committer's, under its lock while the delivery is submitted. */
-	struct delivery *next;
-	pthread_cond_t finished;
+	struct receipt *receipt; /* NULL once the submitter has been told not to wait any more */
+	struct delivery *next;   /* in the list that it is in */
+	struct delivery *older;  /* among all that are submitted */
+	struct delivery *newer;
 	int64_t deadline_ms;
 	int64_t retry_at_ms;
-	bool queued;    /* in the queue, in nobody's hands */
-	bool done;      /* outcome is final */
-	bool abandoned; /* nobody waits any more: the committer frees it */
+	bool queued; /* in the queue, in nobody's hands */
+};
+
+/* What a submitter gets back for a delivery. */
+struct receipt {
+	struct receipt *next;
+	struct delivery *delivery; /* owned again; NULL where the committer still works on it */
+	enum delivery_outcome outcome;
 };
 
 /* A delivery that owns the malloc()ed body from now on. NULL without memory; the body is
@@ -74,8 +80,5 @@ void delivery_list_add(struct delivery_list *, struct delivery *);
 
 /* Takes the first delivery off; NULL from an empty list. */
 struct delivery *delivery_list_take(struct delivery_list *);
-
-/* Takes a delivery off that is in the list, wherever it stands. */
-void delivery_list_remove(struct delivery_list *, struct delivery *);
 
 #endif

@@ -72,6 +72,16 @@ int handler_set_secrets(struct handler *h, const struct secrets *secrets)
 	return 0;
 }
 
+void handler_on_finish(struct handler *h, committer_finished *finished, void *context)
+{
+	committer_on_finish(h->committer, finished, context);
+}
+
+int64_t handler_expire(struct handler *h, int64_t now_ms)
+{
+	return committer_expire(h->committer, now_ms);
+}
+
 bool handler_receive(struct handler *h, FCGX_Request *fcgi, struct request *request, struct answer *answer)
 {
 	memset(answer, 0, sizeof *answer);
@@ -155,19 +165,20 @@ static void log_answer(const struct answer *answer, const struct delivery *deliv
 			event == NULL ? NULL : event->type, "mode", event == NULL ? NULL : event->mode));
 }
 
-void handler_decide(struct handler *h, struct request *request, struct answer *answer)
+bool handler_submit(
+	struct handler *h, struct request *request, struct answer *answer, struct receipt *receipt)
 {
 	struct delivery *delivery = delivery_new(request->body, request->body_len);
 
 	if (delivery == NULL) {
 		answer->kind = ANSWER_NO_MEMORY;
-		return;
+		return false;
 	}
 	/* The delivery owns the body now; what is checked and what is stored is the same. */
 	struct request checked = *request;
 	request->body = NULL;
 	if (!authenticate(h, &checked, delivery, answer))
-		goto done;
+		goto answered;
 
 	switch (event_parse(delivery->body, delivery->body_len, &delivery->event, delivery->detail)) {
 	case EVENT_OK:
@@ -177,16 +188,27 @@ void handler_decide(struct handler *h, struct request *request, struct answer *a
 		break;
 	case EVENT_NO_MEMORY:
 		answer->kind = ANSWER_NO_MEMORY;
-		goto done;
+		goto answered;
 	}
 	answer->kind = ANSWER_DELIVERY;
-	answer->outcome = committer_commit(h->committer, &delivery);
-	if (delivery != NULL) {
-		memcpy(answer->event_id, delivery->event_id, sizeof answer->event_id);
-		memcpy(answer->detail, delivery->detail, sizeof answer->detail);
+	if (committer_submit(h->committer, delivery, receipt))
+		return true;
+	answer->outcome = DELIVERY_QUEUE_FULL;
+	log_answer(answer, delivery);
+answered:
+	delivery_free(delivery);
+	return false;
+}
+
+void handler_complete(struct receipt *receipt, struct answer *answer)
+{
+	answer->outcome = receipt->outcome;
+	if (receipt->delivery != NULL) {
+		memcpy(answer->event_id, receipt->delivery->event_id, sizeof answer->event_id);
+		memcpy(answer->detail, receipt->delivery->detail, sizeof answer->detail);
 	}
 	if (response_status(answer) != 200)
-		log_answer(answer, delivery);
-done:
-	delivery_free(delivery);
+		log_answer(answer, receipt->delivery);
+	delivery_free(receipt->delivery);
+	receipt->delivery = NULL;
 }

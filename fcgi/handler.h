@@ -30,13 +30,21 @@ void handler_close(struct handler *);
  * -1 without memory, and then keeps the old ones. Any thread. */
 int handler_set_secrets(struct handler *, const struct secrets *);
 
-/* The steps up to reading the body. Returns true where handler_decide() is to go on;
+/* Names who takes receipts, and gives up on what is past its deadline: see committer.h. */
+void handler_on_finish(struct handler *, committer_finished *, void *context);
+int64_t handler_expire(struct handler *, int64_t now_ms);
+
+/* The steps up to reading the body. Returns true where handler_submit() is to go on;
  * otherwise *answer is complete. *request is to be freed with request_done() in both
  * cases. Blocks as request_read() does. Any thread. */
 bool handler_receive(struct handler *, FCGX_Request *, struct request *, struct answer *);
 
-/* The steps from the signature on; takes the body out of *request. Blocks as
- * committer_commit() does. Any thread. */
-void handler_decide(struct handler *, struct request *, struct answer *);
+/* The steps from the signature to the queue; takes the body out of *request. Returns true
+ * where the receipt will come, with which handler_complete() is to go on; otherwise *answer
+ * is complete. Does not block. Any thread. */
+bool handler_submit(struct handler *, struct request *, struct answer *, struct receipt *);
+
+/* Makes the answer of a receipt that came, and frees its delivery. Any thread. */
+void handler_complete(struct receipt *, struct answer *);
 
 #endif

@@ -21,6 +21,8 @@
 #define EXIT_CANNOT_RUN 1
 #define EXIT_USAGE 2
 #define FIRST_CONNECT_MS 5000
+/* Of bodies that wait for the database: thousands of usual ones, a few of the largest. */
+#define QUEUE_BYTES ((size_t)64 * 1024 * 1024)
 
 struct reloaded {
 	struct handler *handler;
@@ -71,8 +73,9 @@ static int first_connect(struct store *store, int check)
 
 static int serve(const struct options *options, struct secrets *secrets, struct store *store)
 {
-	const struct committer_limits commit_limits = {
-		(size_t)options->queue, (size_t)options->batch, (int)options->commit_timeout * 1000};
+	const struct committer_limits commit_limits = {(size_t)options->queue, (size_t)options->batch,
+		(size_t)options->max_body > QUEUE_BYTES ? (size_t)options->max_body : QUEUE_BYTES,
+		(int)options->commit_timeout * 1000};
 	const struct handler_limits handler_limits = {
 		(size_t)options->max_body, options->max_age, options->insecure_no_signature};
 	const struct server_limits server_limits = {

@@ -23,6 +23,9 @@ struct peers {
 	size_t silent;
 	struct peer *ready_first;
 	struct peer *ready_last;
+	struct peer *answer_first; /* to be answered, in no particular order */
+	size_t idle;               /* workers that wait */
+	bool waking;               /* one of them was woken, and has not come yet */
 	bool ending;
 };
 
@@ -73,6 +76,16 @@ static void drop(struct peers *p, struct peer *peer)
 	p->open--;
 }
 
+/* Wakes a worker, unless one is already on its way: that one wakes the next if there is more
+ * to do than it takes. Waking costs more than most of what a worker then does. */
+static void wake_worker(struct peers *p)
+{
+	if (p->idle == 0 || p->waking)
+		return;
+	p->waking = true;
+	pthread_cond_signal(&p->ready);
+}
+
 static void push_ready(struct peers *p, struct peer *peer)
 {
 	set_state(p, peer, PEER_READY);
@@ -82,7 +95,7 @@ static void push_ready(struct peers *p, struct peer *peer)
 	else
 		p->ready_last->next = peer;
 	p->ready_last = peer;
-	pthread_cond_signal(&p->ready);
+	wake_worker(p);
 }
 
 /* Whether a peer has sent something, or closed: a worker will see which. */
@@ -122,6 +135,7 @@ bool peers_add(struct peers *p, int fd)
 	struct peer *peer = free_place(p);
 	if (peer != NULL) {
 		peer->fd = fd;
+		peer->exchange = NULL;
 		peer->cut = false;
 		peer->accepted_ms = clock_ms();
 		peer->deadline_ms = peer->accepted_ms + p->read_timeout_ms;
@@ -141,10 +155,17 @@ bool peers_add(struct peers *p, int fd)
 struct peer *peers_take(struct peers *p)
 {
 	pthread_mutex_lock(&p->lock);
-	while (p->ready_first == NULL && !p->ending)
+	while (p->answer_first == NULL && p->ready_first == NULL && !p->ending) {
+		p->idle++;
 		pthread_cond_wait(&p->ready, &p->lock);
-	struct peer *peer = p->ready_first;
+		p->idle--;
+		p->waking = false;
+	}
+	struct peer *peer = p->answer_first;
 	if (peer != NULL) {
+		p->answer_first = peer->next;
+	} else if (p->ready_first != NULL) {
+		peer = p->ready_first;
 		p->ready_first = peer->next;
 		if (p->ready_first == NULL)
 			p->ready_last = NULL;
@@ -153,8 +174,23 @@ struct peer *peers_take(struct peers *p)
 		peer->taken_ms = clock_ms();
 		peer->deadline_ms = peer->taken_ms + p->read_timeout_ms;
 	}
+	if (p->answer_first != NULL || p->ready_first != NULL)
+		wake_worker(p);
 	pthread_mutex_unlock(&p->lock);
 	return peer;
+}
+
+void peers_answer(struct peers *p, struct peer *first)
+{
+	struct peer *last = first;
+
+	while (last->next != NULL)
+		last = last->next;
+	pthread_mutex_lock(&p->lock);
+	last->next = p->answer_first;
+	p->answer_first = first;
+	wake_worker(p);
+	pthread_mutex_unlock(&p->lock);
 }
 
 void peers_set_reading(struct peers *p, struct peer *peer, bool reading)

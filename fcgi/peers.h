@@ -1,5 +1,6 @@
 /* The connections that are open: silent until their peer sends something, then waiting for
- * a worker, then in a worker's hands. One thread adds and watches, any number take. */
+ * a worker, in a worker's hands, waiting for the outcome of their request, and once more
+ * for a worker, to be answered. One thread adds and watches, any number take. */
 #ifndef BAGELHOOK_PEERS_H
 #define BAGELHOOK_PEERS_H
 
@@ -18,19 +19,20 @@ enum peer_state {
 	PEER_SILENT,  /* accepted, watched for its first byte */
 	PEER_READY,   /* waits for a worker */
 	PEER_READING, /* in a worker's hands, which reads from it */
-	PEER_SERVED   /* in a worker's hands, past reading */
+	PEER_SERVED   /* past reading: in a worker's hands, or waiting for an outcome */
 };
 
 struct peer {
 	int fd;
 	int64_t accepted_ms;
 	int64_t taken_ms; /* when a worker took it */
+	void *exchange;   /* the server's: a request that waits for its outcome; else NULL */
 
 	/* Covered by the lock of struct peers. */
 	enum peer_state state;
 	bool cut;            /* the reading side has been shut down */
 	int64_t deadline_ms; /* of the first byte; in a worker's hands, of all of the request */
-	struct peer *next;   /* among the ready */
+	struct peer *next;   /* among the ready, or those to be answered */
 };
 
 /* places: how many connections, up to PEERS_MAX. NULL without memory. */
@@ -44,13 +46,16 @@ void peers_free(struct peers *);
  * and false returned. The watching thread. */
 bool peers_add(struct peers *, int fd);
 
-/* Waits for a connection whose peer has sent something. NULL once peers_end() was called
- * and none is left. Any thread. */
+/* Waits for a connection that is to be answered, or else whose peer has sent something. NULL
+ * once peers_end() was called and none is left. Any thread. */
 struct peer *peers_take(struct peers *);
 
 /* Says whether the worker reads from the connection, with a deadline (a new one only from
  * peers_take()), or is past that. The thread that took it. */
 void peers_set_reading(struct peers *, struct peer *, bool reading);
+
+/* Hands connections over to be answered, linked by next. Any thread; does not block. */
+void peers_answer(struct peers *, struct peer *first);
 
 /* Closes a connection. Returns whether the watching thread may wait for it. The thread
  * that took it. */

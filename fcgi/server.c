@@ -1,7 +1,11 @@
 /* One thread accepts and watches connections; a pool of workers serves them. A connection
  * goes to a worker only once its peer has sent something, so that silent peers hold no
  * worker. libfcgi then reads with blocking calls; its deadline is kept by the watching
- * thread, which shuts the reading side down, and the read ends as if the peer had closed. */
+ * thread, which shuts the reading side down, and the read ends as if the peer had closed.
+ *
+ * No worker waits for a commit: with the request in the queue it takes the next
+ * connection, and whichever is free answers when the outcome is there. So a few threads
+ * serve many requests, and a batch that is committed wakes one of them, not one each. */
 #include "config.h"
 
 #include "server.h"
@@ -12,6 +16,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -32,6 +37,14 @@
 /* How long accepting rests when there are no descriptors, and how often that is logged. */
 #define ACCEPT_REST_MS 100
 #define ERROR_LOG_MS 1000
+
+/* A request between being read and being answered. */
+struct exchange {
+	struct receipt receipt;
+	struct peer *peer;
+	FCGX_Request fcgi;
+	struct answer answer;
+};
 
 struct server {
 	struct handler *handler;
@@ -57,56 +70,108 @@ static void linger(int fd)
 		;
 }
 
-/* Reads and answers the request that libfcgi has begun to read. Returns whether all of it
- * was read. */
-static bool answer_request(struct server *s, struct peer *peer, FCGX_Request *fcgi, struct buffer *out)
+/* Ends what libfcgi holds of a request, and with it what was written of the answer. */
+static void finish_request(FCGX_Request *fcgi)
 {
+	fcgi->keepConnection = 1;
+	FCGX_Finish_r(fcgi);
+	if (fcgi->ipcFd >= 0)
+		close(fcgi->ipcFd);
+	fcgi->ipcFd = -1;
+}
+
+static void write_answer(FCGX_Request *fcgi, const struct answer *answer, struct buffer *out)
+{
+	buffer_clear(out);
+	response_format(answer, out);
+	if (!buffer_failed(out))
+		FCGX_PutStr(out->data, (int)out->len, fcgi->out);
+	finish_request(fcgi);
+}
+
+/* The steps of the request that libfcgi has begun to read. Returns whether the receipt will
+ * come; otherwise the request was answered. */
+static bool submit(struct server *s, struct exchange *exchange, struct buffer *out)
+{
+	struct peer *peer = exchange->peer;
 	struct request request;
-	struct answer answer;
-	bool complete = handler_receive(s->handler, fcgi, &request, &answer);
+	bool submitted = false;
+	bool complete = handler_receive(s->handler, &exchange->fcgi, &request, &exchange->answer);
 
 	peers_set_reading(s->peers, peer, false);
 	/* What has waited so long for a worker would wait for the database, too, and its web
 	 * server would give up first. */
 	if (complete && peer->taken_ms - peer->accepted_ms > s->limits->read_timeout_ms)
-		answer.kind = ANSWER_BUSY;
+		exchange->answer.kind = ANSWER_BUSY;
 	else if (complete)
-		handler_decide(s->handler, &request, &answer);
+		submitted = handler_submit(s->handler, &request, &exchange->answer, &exchange->receipt);
+	/* From here on another worker may already have answered it, and freed the exchange. */
 	request_done(&request);
-	buffer_clear(out);
-	response_format(&answer, out);
-	if (!buffer_failed(out))
-		FCGX_PutStr(out->data, (int)out->len, fcgi->out);
-	return complete;
+	if (submitted)
+		return true;
+	write_answer(&exchange->fcgi, &exchange->answer, out);
+	if (!complete) {
+		peers_set_reading(s->peers, peer, true);
+		linger(peer->fd);
+	}
+	return false;
 }
 
-/* Serves the one request of a connection. fcgi gets a descriptor of its own, because on
- * some errors libfcgi closes what it was given, and a closed number may be someone else's
- * by the time the watching thread acts on it. */
-static void serve(struct server *s, struct peer *peer, FCGX_Request *fcgi, struct buffer *out)
+/* Begins the one request of a connection: an exchange that waits for its receipt, or false
+ * where the connection is finished with. fcgi gets a descriptor of its own, because on some
+ * errors libfcgi closes what it was given, and a closed number may be someone else's by the
+ * time the watching thread acts on it. */
+static bool begin(struct server *s, struct peer *peer, struct buffer *out)
 {
+	struct exchange *exchange = calloc(1, sizeof *exchange);
 	int fd = fcntl(peer->fd, F_DUPFD_CLOEXEC, 0);
 
-	if (fd < 0) {
+	if (exchange == NULL || fd < 0) {
 		log_record(LOG_ERROR, "cannot serve a connection", LOG_PAIRS("reason", text_error(errno)));
-		return;
+		if (fd >= 0)
+			close(fd);
+		free(exchange);
+		return false;
 	}
-	/* With keepConnection unset, FCGX_Accept_r() would first close the descriptor. */
-	fcgi->ipcFd = fd;
-	fcgi->keepConnection = 1;
-	if (FCGX_Accept_r(fcgi) == 0) {
-		bool complete = answer_request(s, peer, fcgi, out);
+	exchange->peer = peer;
+	peer->exchange = exchange;
+	/* Without a listening socket it cannot accept behind our back. With keepConnection
+	 * unset, FCGX_Accept_r() would first close the descriptor. */
+	FCGX_InitRequest(&exchange->fcgi, -1, 0);
+	exchange->fcgi.ipcFd = fd;
+	exchange->fcgi.keepConnection = 1;
+	if (FCGX_Accept_r(&exchange->fcgi) != 0)
+		finish_request(&exchange->fcgi);
+	else if (submit(s, exchange, out))
+		return true;
+	free(exchange);
+	return false;
+}
 
-		fcgi->keepConnection = 1;
-		FCGX_Finish_r(fcgi);
-		if (!complete) {
-			peers_set_reading(s->peers, peer, true);
-			linger(peer->fd);
-		}
+/* Answers a request whose receipt came. */
+static void answer(struct exchange *exchange, struct buffer *out)
+{
+	handler_complete(&exchange->receipt, &exchange->answer);
+	write_answer(&exchange->fcgi, &exchange->answer, out);
+	free(exchange);
+}
+
+/* The committer's receipts: their connections are to be answered. */
+static void receive_receipts(void *context, struct receipt *receipts)
+{
+	struct server *s = context;
+	struct peer *first = NULL;
+	struct peer **end = &first;
+
+	for (struct receipt *receipt = receipts; receipt != NULL; receipt = receipt->next) {
+		struct exchange *exchange =
+			(struct exchange *)((char *)receipt - offsetof(struct exchange, receipt));
+
+		*end = exchange->peer;
+		end = &exchange->peer->next;
 	}
-	if (fcgi->ipcFd >= 0)
-		close(fcgi->ipcFd);
-	fcgi->ipcFd = -1;
+	*end = NULL;
+	peers_answer(s->peers, first);
 }
 
 static void *work(void *argument)
@@ -114,13 +179,13 @@ static void *work(void *argument)
 	struct server *s = argument;
 	struct peer *peer;
 	struct buffer out;
-	FCGX_Request fcgi;
 
 	buffer_init(&out);
-	/* Without a listening socket it cannot accept behind our back. */
-	FCGX_InitRequest(&fcgi, -1, 0);
 	while ((peer = peers_take(s->peers)) != NULL) {
-		serve(s, peer, &fcgi, &out);
+		if (peer->exchange != NULL)
+			answer(peer->exchange, &out);
+		else if (begin(s, peer, &out))
+			continue;
 		if (peers_drop(s->peers, peer))
 			signals_wake();
 	}
@@ -209,7 +274,10 @@ static void watch(struct server *s, void (*reload)(void *context), void *context
 			reload(context);
 		if (signals_terminate() && s->accepting)
 			stop_accepting(s);
+		int64_t expiry_ms = handler_expire(s->handler, clock_ms());
 		int64_t next_ms = peers_watch(s->peers, polled, polled_peers, &count);
+		if (expiry_ms < next_ms)
+			next_ms = expiry_ms;
 		if (peers_count(s->peers, &full) == 0 && !s->accepting)
 			return;
 		polled[0] = (struct pollfd){.fd = signals_fd(), .events = POLLIN};
@@ -280,6 +348,7 @@ int server_run(struct listener *listener, struct handler *handler, const struct 
 	s.peers = peers_new(count_places(limits->threads), limits->read_timeout_ms);
 	if (threads == NULL || s.peers == NULL)
 		goto done;
+	handler_on_finish(handler, receive_receipts, &s);
 	size_t started = start_workers(&s, threads);
 	if (started == limits->threads) {
 		watch(&s, reload, context);
