@@ -150,7 +150,10 @@ CREATE FUNCTION pg_temp.average_ms ()
 DECLARE
     began timestamptz := clock_timestamp();
 BEGIN
-    PERFORM bagelpay.is_entitled ('n' || i, 'p' || i % 7) FROM generate_series(1, 1000) AS i;
+    -- Each in a statement of its own, as applications ask.
+    FOR i IN 1 .. 1000 LOOP
+        EXECUTE format('SELECT bagelpay.is_entitled (%L, %L)', 'n' || i || '@example.com', 'p' || i % 7);
+    END LOOP;
     RETURN extract(epoch FROM clock_timestamp() - began);
 END
 $$;
