@@ -53,7 +53,7 @@ def test_histories(world, seed, numbers, arrival):
 def check(world, history, prefix, seed):
     """Compares everything of one delivered history, and that rebuilding changes nothing of it."""
     chance = random.Random(f"settings {seed}")
-    rows = world.read(prefix)
+    rows = world.read(prefix, history.bodies)
     wanted = compare.reference_settings(history.settings)
     events, states = compare.expected_states(history.bodies, rows.decisions, wanted)
     found = compare.compare_events(rows, events, states, wanted) + compare.compare_tables(rows, states)
@@ -66,6 +66,6 @@ def check(world, history, prefix, seed):
     for mode, order_id in states:
         changed = world.connection.execute("SELECT bagelpay.rebuild(%s, %s) AS n", (order_id, mode)).fetchone()["n"]
         found += compare.difference(f"orders changed by rebuilding {order_id}", changed, 0)
-    again = world.read(prefix)
+    again = world.read(prefix, history.bodies)
     found += compare.difference("rows after rebuilding", again.tables, rows.tables)
     assert not found, "\n".join(found[:20])

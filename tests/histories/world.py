@@ -1,6 +1,7 @@
 """A database with responders on it, histories delivered to them, and the rows that came of it."""
 
 import functools
+import hashlib
 import json
 import pathlib
 import random
@@ -117,12 +118,16 @@ class World:
         else:
             connection.execute("SELECT bagelpay.clear(%s, 'note', %s)", (decision.order_id, decision.mode))
 
-    def read(self, prefix):
-        """The rows of one history. Every id of it holds its prefix, and no other history's does."""
+    def read(self, prefix, bodies):
+        """The rows of one history. Every id of it holds its prefix, and no other history's does.
+
+        A body may hold the prefix in nothing that is kept: then its event is named by the body's digest.
+        """
         like = f"%{prefix}%"
         events = self.connection.execute(
-            "SELECT * FROM bagelpay.events WHERE order_id LIKE %(like)s OR event_id LIKE %(like)s OR metadata::text LIKE %(like)s",
-            {"like": like}).fetchall()
+            """SELECT * FROM bagelpay.events
+            WHERE order_id LIKE %(like)s OR event_id LIKE %(like)s OR metadata::text LIKE %(like)s OR event_id = ANY (%(digests)s)""",
+            {"like": like, "digests": [f"sha256:{hashlib.sha256(body).hexdigest()}" for body in bodies]}).fetchall()
         tables = {}
         for table in TABLES:
             tables[table] = self.connection.execute(
