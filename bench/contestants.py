@@ -60,9 +60,9 @@ class ProxyNginx(harness.Nginx):
 class Http:
     """Whatever stands behind nginx."""
 
-    def __init__(self, cluster):
+    def __init__(self, cluster, db=None):
         self.cluster = cluster
-        self.db = cluster.create_database()
+        self.db = db or cluster.create_database()
         self.secret = "whsec_bench"
         self.owned = contextlib.ExitStack()
         self.processes = {}
@@ -87,8 +87,8 @@ class Http:
 class Bagelhook(Http):
     name = "bagelhook"
 
-    def __init__(self, cluster, *arguments):
-        super().__init__(cluster)
+    def __init__(self, cluster, *arguments, db=None):
+        super().__init__(cluster, db)
         self.responder = self.owned.enter_context(
             harness.Responder(cluster.dsn("bagelhook", self.db), *arguments, secret=self.secret))
         self.nginx = self.owned.enter_context(harness.Nginx(self.responder.socket_path))
@@ -132,7 +132,8 @@ class FastApi(Peer):
     def command(port):
         return ["/usr/bin/python3", "-m", "uvicorn", "server:app", "--host", "127.0.0.1", "--port", str(port),
                 "--workers", str(FastApi.workers), "--loop", "uvloop", "--http", "httptools", "--no-access-log",
-                "--log-level", "warning"]
+                # Longer than nginx keeps its connections, which it would otherwise find closed.
+                "--timeout-keep-alive", "75", "--log-level", "warning"]
 
 
 class Pgbench:

@@ -87,6 +87,14 @@ static int read_template(struct template *t, const char *file, const char *path,
 	return 0;
 }
 
+/* Numbers in no order, each once, of at most 12 digits: like most ids of the world they
+ * come to every page of an index, not to its last. The factor has no divisor in common with
+ * 10^12. */
+static uint64_t scatter(uint64_t number)
+{
+	return (uint64_t)((unsigned __int128)number * 618033988751 % 1000000000000);
+}
+
 /* Copies the request of an event without its signature. */
 static void fill(const struct events *e, size_t index, char *out)
 {
@@ -94,8 +102,9 @@ static void fill(const struct events *e, size_t index, char *out)
 	uint64_t number = e->first + index;
 	char digits[2][EVENTS_DIGITS + 1];
 
-	snprintf(digits[0], sizeof digits[0], "%012" PRIu64, number / 2 - (index % 2) * PAYMENT_LAG);
-	snprintf(digits[1], sizeof digits[1], "%012" PRIu64, number);
+	snprintf(digits[0], sizeof digits[0], "%012" PRIu64,
+		scatter(number / 2 - (index % 2) * PAYMENT_LAG));
+	snprintf(digits[1], sizeof digits[1], "%012" PRIu64, scatter(number));
 	memcpy(out, t->text, t->len);
 	for (size_t i = 0; i < t->mark_count; i++)
 		memcpy(out + t->marks[i].at, digits[t->marks[i].is_event], EVENTS_DIGITS);

@@ -1,0 +1,133 @@
+"""The measurements of bench/grow, its table and its plot."""
+
+import argparse
+import contextlib
+import json
+import pathlib
+import random
+import statistics
+import subprocess
+import time
+
+import fill
+from contestants import STATE, Bagelhook, harness, measure
+from table import SETTINGS, machine, median, say
+
+PLOT = """
+set terminal svg size 800,300 font "sans-serif,12" background "white"
+set output "{svg}"
+set multiplot layout 1,2
+set style fill solid 0.6
+set boxwidth 0.5
+set yrange [0:*]
+set grid ytics
+set xlabel "stored events"
+set title "events a second"
+plot "{data}" using 0:2:xtic(1) with boxes notitle
+set title "is\\\\_entitled(), p99 in ms"
+plot "{data}" using 0:4:xtic(1) with boxes notitle
+unset multiplot
+"""
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        prog="bench/grow", description="Measures events a second, and how long is_entitled() takes, on databases that already "
+        "hold some number of events: do they cost more as the work grows?")
+    parser.add_argument("--sizes", default="0,1000000,10000000", help="stored events (%(default)s; 10 million take about 35 GB)")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each size takes its turn (%(default)s)")
+    parser.add_argument("--seconds", type=int, default=8, help="how long a turn is (%(default)s)")
+    parser.add_argument("--svg", type=pathlib.Path, help="write the plot there")
+    given = parser.parse_args()
+    given.sizes = [int(size) for size in given.sizes.split(",")]
+    return given
+
+
+def ask(contestant, stored, questions=5000):
+    """Latencies of is_entitled() for customers at random, one question after the other, in ms, round trip included.
+
+    Where nothing was filled in, the questions are about customers that there are not.
+    """
+    latencies = []
+    with contestant.cluster.connect(contestant.db) as connection:
+        connection.prepare_threshold = 0
+        for _ in range(questions):
+            number = fill.order_number(random.randrange(max(stored // 2, 1)))
+            started = time.perf_counter()
+            entitled = connection.execute(
+                "SELECT bagelpay.is_entitled(%s, 'prod_1967143613700870145', 'live', '2025-09-20')",
+                (f"customer.{number:012}@example.com",)).fetchone()[0]
+            latencies.append(1000 * (time.perf_counter() - started))
+            if entitled != (stored > 0):
+                raise RuntimeError(f"customer.{number:012}@example.com: {entitled}")
+    latencies.sort()
+    return {"p50": latencies[len(latencies) // 2], "p99": latencies[int(0.99 * len(latencies))]}
+
+
+def check(contestant, stored):
+    """That the filled rows are those that the events lead to."""
+    with contestant.cluster.connect(contestant.db) as connection:
+        for index in range(0, stored // 2, max(stored // 20, 1)):
+            order_id = f"req_{fill.order_number(index):012}"
+            if connection.execute("SELECT bagelpay.rebuild(%s)", (order_id,)).fetchone()[0] != 0:
+                raise RuntimeError(f"{order_id} is not what its events say")
+
+
+def run(cluster, given):
+    """All sizes in turns: {size: {"load": [result, …], "ask": [percentiles, …]}}."""
+    databases = {}
+    for size in given.sizes:
+        started = time.monotonic()
+        databases[size] = cluster.create_database()
+        fill.fill(cluster, databases[size], size)
+        say(f"{size} events stored in {time.monotonic() - started:.0f} s")
+    results = {size: {"load": [], "ask": []} for size in given.sizes}
+    with contextlib.ExitStack() as owned:
+        contestants = {}
+        for size in given.sizes:
+            contestants[size] = Bagelhook(cluster, db=databases[size])
+            owned.callback(contestants[size].close)
+            check(contestants[size], size)
+            measure(contestants[size], 2)
+            ask(contestants[size], size, 200)
+        for number in range(given.rounds):
+            for size, one in contestants.items():
+                results[size]["load"].append(measure(one, given.seconds))
+                results[size]["ask"].append(ask(one, size))
+                say(f"  round {number + 1}: {size}: {results[size]['load'][-1]['rate']:.0f} events/s, "
+                    f"is_entitled() p99 {results[size]['ask'][-1]['p99']:.2f} ms")
+    return results
+
+
+def table(results):
+    first = next(iter(results.values()))
+    lines = ["| stored events | events/s | of those on none | p50 ms | p99 ms | database CPU µs/event | is_entitled() p50 ms | p99 ms |",
+             "|---:|---:|---:|---:|---:|---:|---:|---:|"]
+    for size, result in results.items():
+        ratio = statistics.median(b["rate"] / a["rate"] for a, b in zip(first["load"], result["load"]))
+        lines.append(f"| {size:,} | {median(result['load'], 'rate'):.0f} | {ratio:.2f} | {median(result['load'], 'p50_us') / 1000:.1f} | "
+                     f"{median(result['load'], 'p99_us') / 1000:.1f} | {median(result['load'], 'cpu_us', 'database'):.0f} | "
+                     f"{median(result['ask'], 'p50'):.2f} | {median(result['ask'], 'p99'):.2f} |")
+    return lines
+
+
+def plot(results, svg):
+    data = STATE / "growth.dat"
+    data.write_text("".join(
+        f"\"{size:,}\" {median(result['load'], 'rate'):.0f} {median(result['ask'], 'p50'):.3f} {median(result['ask'], 'p99'):.3f}\n"
+        for size, result in results.items()))
+    subprocess.run(["gnuplot"], input=PLOT.format(svg=svg, data=data), text=True, check=True)
+
+
+def main():
+    given = arguments()
+    with harness.Cluster(**SETTINGS) as cluster:
+        results = run(cluster, given)
+    (STATE / "growth.json").write_text(json.dumps(results, indent=1))
+    if given.svg:
+        plot(results, given.svg)
+    print("\n".join([*table(results), "", f"{given.rounds} rounds of {given.seconds} s in turns, medians; {machine()}."]))
+
+
+if __name__ == "__main__":
+    main()
