@@ -23,6 +23,8 @@ CREATE FUNCTION bagelpay.explain (order_id text, mode text DEFAULT 'live')
     LANGUAGE sql
     SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    SET jit = off
     AS $$
     SELECT
         s.ordinality,

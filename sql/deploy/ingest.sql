@@ -81,15 +81,15 @@ CREATE TYPE bagelpay.intake AS (
 -- outcome says is true once the caller's COMMIT has succeeded.
 --
 -- Blocks on what concurrent callers hold: first on events of the same id, then on the
--- locks of orders, then on events and dead letters to be changed; each kind is taken in the order
--- of its keys, so that callers wait for each other but never in a circle.
+-- locks of orders, then on events and dead letters to be changed; each kind is taken in the
+-- order of its keys, so that callers wait for each other but never in a circle.
 CREATE FUNCTION bagelpay.ingest (deliveries json, bodies bytea[])
     RETURNS TABLE (ordinal integer, event_id text, outcome text)
     LANGUAGE plpgsql
     SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     -- A responder's session lives for weeks, and keeps the plans that it makes while the
-    -- tables are small: they must be those for large ones. (The price put on a scan of the
+    -- tables are small, until they are analysed: they should be those for large ones. (The price put on a scan of the
     -- one row of settings would call for compilation.) Likewise wherever orders are folded.
     SET enable_seqscan = off
     SET jit = off

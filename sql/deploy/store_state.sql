@@ -24,26 +24,44 @@ CREATE TYPE bagelpay.fold_step AS (
     warnings text[]
 );
 
--- Locks orders, whether they have a row or not, until the transaction ends: whoever changes
--- the events or the state of an order holds its lock. Blocks while another transaction
--- holds one of them. Locks are taken in the order of their numbers, so that callers wait
--- for each other but never in a circle; a caller locks all that it will need at once. The
--- table's own lock lets rebuild() and rekey(), which lock it as a whole, wait and be waited
--- for. Two orders of one number (a hash of 64 bits) merely wait for each other.
+-- Locks orders, each given once, until the transaction ends: whoever folds an order holds
+-- its lock. Blocks while another transaction holds one of them.
 --
--- Advisory locks, because a row to be locked would first have to be made for each new
--- order, and then be changed: twice the writing.
+-- An order that has a row is locked by it. One that has none is locked by a number that is
+-- made of its name: to make a row that is to be changed at once would be twice the writing.
+-- Whoever makes the row holds the number, so that whoever waited for that finds the row, and
+-- locks it, too. All lock in the order of mode and order_id, numbers before rows, so that
+-- single calls wait for each other but never in a circle, and neither do transactions that
+-- make several calls in that order for orders that exist. The table's own lock lets
+-- rebuild() and rekey(), which lock it as a whole, wait and be waited for. Two orders of one
+-- number (64 bits) merely wait for each other.
 CREATE FUNCTION bagelpay.lock_orders (keys bagelpay.fold_key[])
     RETURNS void
     LANGUAGE plpgsql
     AS $$
+DECLARE
+    missing bagelpay.fold_key[];
+    lost boolean := TRUE;
 BEGIN
     LOCK TABLE bagelpay.orders IN ROW EXCLUSIVE MODE;
-    PERFORM pg_advisory_xact_lock(number)
-    FROM (
-        SELECT DISTINCT hashtextextended(k.order_id, CASE k.mode WHEN 'live' THEN 5417301 ELSE 5417302 END) AS number
+    WHILE lost LOOP
+        SELECT coalesce(array_agg(k ORDER BY k.mode, k.order_id COLLATE "C"), ARRAY[]::bagelpay.fold_key[]) INTO missing
         FROM unnest(keys) AS k
-        ORDER BY number) AS numbers;
+        WHERE NOT EXISTS (SELECT FROM bagelpay.orders AS o WHERE o.mode = k.mode AND o.order_id = k.order_id);
+        PERFORM pg_advisory_xact_lock(hashtextextended(k.order_id, CASE k.mode WHEN 'live' THEN 5417301 ELSE 5417302 END))
+        FROM unnest(missing) AS k;
+        PERFORM
+        FROM bagelpay.orders AS o
+        WHERE (o.mode, o.order_id) IN (SELECT k.mode, k.order_id FROM unnest(keys) AS k)
+        ORDER BY o.mode, o.order_id
+        FOR UPDATE;
+        -- A row may have gone while it was waited for, and with it the lock.
+        lost := cardinality(missing) < cardinality(keys) AND EXISTS (
+            SELECT
+            FROM unnest(keys) AS k
+            WHERE NOT EXISTS (SELECT FROM bagelpay.orders AS o WHERE o.mode = k.mode AND o.order_id = k.order_id)
+                AND NOT EXISTS (SELECT FROM unnest(missing) AS m WHERE m.mode = k.mode AND m.order_id = k.order_id));
+    END LOOP;
 END
 $$;
 
@@ -67,6 +85,10 @@ CREATE FUNCTION bagelpay.store_states (
     stale bagelpay.fold_key[])
 RETURNS void
 LANGUAGE plpgsql
+-- A plan that is made while the tables are small must not read them whole when they have
+-- grown: what is to be removed is looked up order by order.
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 BEGIN
     IF cardinality(stale) > 0 THEN
