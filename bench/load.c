@@ -25,6 +25,7 @@
 
 #define NS_PER_S 1000000000LL
 #define RESPONSE_MAX 4096
+#define MOST_UNANSWERED 1000
 /* How long answers may stay out after the last event was sent. */
 #define PATIENCE_NS (60 * NS_PER_S)
 
@@ -56,6 +57,7 @@ struct load {
 	size_t answered;
 	size_t good;
 	size_t reconnects;
+	size_t unanswered; /* connections closed in a row without an answer */
 	uint32_t *latency_us;
 };
 
@@ -152,6 +154,7 @@ static bool is_complete(const struct connection *c)
 static void finish(struct load *l, struct connection *c)
 {
 	l->last_ns = clock_ns(CLOCK_MONOTONIC);
+	l->unanswered = 0;
 	l->latency_us[l->answered++] = (uint32_t)((l->last_ns - c->due_ns) / 1000);
 	l->good += strncmp(c->response, "HTTP/1.1 200", 12) == 0;
 	c->busy = false;
@@ -168,6 +171,10 @@ static void receive(struct load *l, struct connection *c)
 
 	if (n <= 0) {
 		reconnect(l, c);
+		if (c->busy && ++l->unanswered == MOST_UNANSWERED) {
+			fprintf(stderr, "the server closes its connections without answers\n");
+			exit(1);
+		}
 		if (c->busy)
 			send_request(c);
 		return;

@@ -18,7 +18,12 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	size_t len = fread(body, 1, sizeof body, stream);
+	int complete = feof(stream);
 	fclose(stream);
+	if (!complete) {
+		fprintf(stderr, "%s: cannot be read, or too long\n", argv[1]);
+		return 1;
+	}
 	if (event_parse(body, len, &event, detail) != EVENT_OK) {
 		fprintf(stderr, "%s: %s\n", argv[1], detail);
 		return 1;

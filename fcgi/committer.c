@@ -7,7 +7,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "clock.h"
 #include "log.h"
@@ -19,18 +18,17 @@
  * each of these does: the others wait meanwhile. */
 #define BATCH_LOCK_MS 100
 #define SINGLE_LOCK_MS 25
-/* How long a delivery whose order is locked is set aside, and how many can be: each holds
- * a worker, and one more is answered at once. */
+/* How long a delivery whose order is locked is set aside, and how many can be; one more is
+ * answered at once. Each is tried alone, which holds up all others. */
 #define LOCKED_RETRY_MS 100
 #define MAX_SET_ASIDE 16
 #define MAX_TRIES 3
-/* A batch that has reached this gets no further delivery. PostgreSQL takes messages of up
- * to 1 GiB, and --max-body allows 64 MiB. */
-#define MAX_BATCH_BYTES ((size_t)16 * 1024 * 1024)
 
 struct committer {
-	struct committer_limits limits;
+	int timeout_ms;
+	size_t batch_size;
 	pthread_t thread;
+	struct queue *queue;
 
 	/* The thread's alone. */
 	struct store *store;
@@ -39,77 +37,14 @@ struct committer {
 	int64_t connect_at_ms;
 	int64_t backoff_ms;
 	bool reported; /* that the database is away */
-
-	committer_finished *finished;
-	void *context;
-
-	pthread_mutex_t lock; /* covers the rest, and the deliveries' own such members */
-	pthread_cond_t work;
-	struct delivery_list queue;
-	size_t queued_bytes;
-	struct delivery *oldest; /* of all that are submitted: by deadline, as all have the same */
-	struct delivery *newest;
-	bool idle; /* the thread waits for work */
-	bool stopping;
 };
-
-static void add_submitted(struct committer *c, struct delivery *delivery)
-{
-	delivery->older = c->newest;
-	delivery->newer = NULL;
-	if (c->newest == NULL)
-		c->oldest = delivery;
-	else
-		c->newest->newer = delivery;
-	c->newest = delivery;
-}
-
-static void remove_submitted(struct committer *c, struct delivery *delivery)
-{
-	if (delivery->older == NULL)
-		c->oldest = delivery->newer;
-	else
-		delivery->older->newer = delivery->newer;
-	if (delivery->newer == NULL)
-		c->newest = delivery->older;
-	else
-		delivery->newer->older = delivery->older;
-}
-
-/* Hands deliveries back that have their outcome; of a batch all in one go, so that
- * whoever answers wakes once, while the next batch is under way. */
-static void finish(struct committer *c, struct delivery *const batch[], size_t count)
-{
-	struct receipt *first = NULL;
-	struct receipt **end = &first;
-
-	pthread_mutex_lock(&c->lock);
-	for (size_t i = 0; i < count; i++) {
-		struct receipt *receipt = batch[i]->receipt;
-
-		if (receipt == NULL) {
-			/* It was given up, and is in no list but ours. */
-			delivery_free(batch[i]);
-			continue;
-		}
-		remove_submitted(c, batch[i]);
-		receipt->delivery = batch[i];
-		receipt->outcome = batch[i]->outcome;
-		*end = receipt;
-		end = &receipt->next;
-	}
-	*end = NULL;
-	pthread_mutex_unlock(&c->lock);
-	if (first != NULL)
-		c->finished(c->context, first);
-}
 
 static void finish_all(
 	struct committer *c, struct delivery *const batch[], size_t count, enum delivery_outcome outcome)
 {
 	for (size_t i = 0; i < count; i++)
 		batch[i]->outcome = outcome;
-	finish(c, batch, count);
+	queue_finish(c->queue, batch, count);
 }
 
 /* Connects where that is due. Whether there is a connection afterwards. */
@@ -139,10 +74,13 @@ static enum store_result try_commit(
 	struct committer *c, struct delivery *const batch[], size_t count, int lock_ms)
 {
 	enum store_result result = STORE_RETRY;
-	int64_t deadline_ms = clock_ms() + c->limits.timeout_ms;
+	int64_t deadline_ms = clock_ms() + c->timeout_ms;
 
+	queue_set_committing(c->queue, batch, count, true);
 	for (int tries = 0; result == STORE_RETRY && tries < MAX_TRIES; tries++)
 		result = store_commit(c->store, batch, count, lock_ms, deadline_ms);
+	if (result != STORE_OK && result != STORE_UNKNOWN)
+		queue_set_committing(c->queue, batch, count, false);
 	if (result == STORE_UNAVAILABLE || result == STORE_UNKNOWN || result == STORE_RETRY)
 		log_record(LOG_ERROR,
 			result == STORE_UNKNOWN ? "outcome of a commit is unknown" : "a commit failed",
@@ -178,11 +116,14 @@ static void commit_refused(struct committer *c, struct delivery *delivery)
 
 static void commit_one(struct committer *c, struct delivery *delivery)
 {
+	/* The provider will bring it again, and others wait. */
+	if (queue_is_given_up(c->queue, delivery))
+		return;
 	enum store_result result = try_commit(c, &delivery, 1, SINGLE_LOCK_MS);
 
 	switch (result) {
 	case STORE_OK:
-		finish(c, &delivery, 1);
+		queue_finish(c->queue, &delivery, 1);
 		break;
 	case STORE_REFUSED:
 		if (delivery->dead_letter == NULL)
@@ -236,7 +177,7 @@ static void commit_batch(struct committer *c, struct delivery *const batch[], si
 	enum store_result result = try_commit(c, batch, count, BATCH_LOCK_MS);
 	switch (result) {
 	case STORE_OK:
-		finish(c, batch, count);
+		queue_finish(c->queue, batch, count);
 		break;
 	case STORE_REFUSED:
 	case STORE_FAILED:
@@ -273,41 +214,12 @@ static int64_t next_wake(struct committer *c)
 	return store_connected(c->store) ? INT64_MAX : c->connect_at_ms;
 }
 
-/* Waits for deliveries and takes up to a batch of them. False when all is done and the
- * committer is to stop. */
-static bool take_batch(struct committer *c, size_t *count)
-{
-	int64_t wake = next_wake(c);
-	struct timespec until = clock_timespec(wake);
-	size_t bytes = 0;
-	int waited = 0;
-
-	*count = 0;
-	pthread_mutex_lock(&c->lock);
-	c->idle = true;
-	while (c->queue.count == 0 && waited == 0 && (!c->stopping || c->set_aside.count > 0))
-		waited = wake == INT64_MAX ? pthread_cond_wait(&c->work, &c->lock)
-					   : pthread_cond_timedwait(&c->work, &c->lock, &until);
-	c->idle = false;
-	while (*count < c->limits.batch && c->queue.count > 0 && bytes < MAX_BATCH_BYTES) {
-		struct delivery *delivery = delivery_list_take(&c->queue);
-
-		delivery->queued = false;
-		c->queued_bytes -= delivery->body_len;
-		bytes += delivery->body_len;
-		c->batch[(*count)++] = delivery;
-	}
-	bool more = *count > 0 || !c->stopping || c->set_aside.count > 0;
-	pthread_mutex_unlock(&c->lock);
-	return more;
-}
-
 static void *run(void *argument)
 {
 	struct committer *c = argument;
 	size_t count;
 
-	while (take_batch(c, &count)) {
+	while (queue_take(c->queue, c->batch, c->batch_size, next_wake(c), c->set_aside.count > 0, &count)) {
 		if (count > 0)
 			commit_batch(c, c->batch, count);
 		else
@@ -319,36 +231,27 @@ static void *run(void *argument)
 
 struct committer *committer_open(struct store *store, const struct committer_limits *limits)
 {
-	pthread_condattr_t attributes;
 	struct committer *c = calloc(1, sizeof *c);
 
 	if (c == NULL)
 		goto err0;
-	c->limits = *limits;
+	c->timeout_ms = limits->queue.timeout_ms;
+	c->batch_size = limits->batch;
 	c->store = store;
 	c->backoff_ms = BACKOFF_FIRST_MS;
-	delivery_list_init(&c->queue);
 	delivery_list_init(&c->set_aside);
 	c->batch = calloc(limits->batch,
 		sizeof(struct delivery *)); /* NOLINT(bugprone-sizeof-expression): of pointers */
 	if (c->batch == NULL)
 		goto err1;
-	if (pthread_mutex_init(&c->lock, NULL) != 0)
+	c->queue = queue_new(&limits->queue);
+	if (c->queue == NULL)
 		goto err1;
-	if (pthread_condattr_init(&attributes) != 0)
-		goto err2;
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	int failed = pthread_cond_init(&c->work, &attributes);
-	pthread_condattr_destroy(&attributes);
-	if (failed != 0)
-		goto err2;
 	if (pthread_create(&c->thread, NULL, run, c) != 0)
-		goto err3;
+		goto err2;
 	return c;
-err3:
-	pthread_cond_destroy(&c->work);
 err2:
-	pthread_mutex_destroy(&c->lock);
+	queue_free(c->queue);
 err1:
 	free(c->batch);
 	free(c);
@@ -361,73 +264,15 @@ void committer_close(struct committer *c)
 {
 	if (c == NULL)
 		return;
-	pthread_mutex_lock(&c->lock);
-	c->stopping = true;
-	pthread_cond_signal(&c->work);
-	pthread_mutex_unlock(&c->lock);
+	queue_stop(c->queue);
 	pthread_join(c->thread, NULL);
-	pthread_cond_destroy(&c->work);
-	pthread_mutex_destroy(&c->lock);
+	queue_free(c->queue);
 	free(c->batch);
 	store_free(c->store);
 	free(c);
 }
 
-void committer_on_finish(struct committer *c, committer_finished *finished, void *context)
+struct queue *committer_queue(struct committer *c)
 {
-	c->finished = finished;
-	c->context = context;
-}
-
-bool committer_submit(struct committer *c, struct delivery *delivery, struct receipt *receipt)
-{
-	delivery->receipt = receipt;
-	delivery->deadline_ms = clock_ms() + c->limits.timeout_ms;
-	pthread_mutex_lock(&c->lock);
-	bool accepted = c->queue.count < c->limits.queue && c->queued_bytes < c->limits.bytes;
-	bool wake = accepted && c->idle;
-	if (accepted) {
-		delivery->queued = true;
-		c->queued_bytes += delivery->body_len;
-		delivery_list_add(&c->queue, delivery);
-		add_submitted(c, delivery);
-		/* One wake-up is enough, whatever else comes before it is heeded. */
-		c->idle = false;
-	}
-	pthread_mutex_unlock(&c->lock);
-	if (wake)
-		pthread_cond_signal(&c->work);
-	return accepted;
-}
-
-int64_t committer_expire(struct committer *c, int64_t now_ms)
-{
-	struct receipt *first = NULL;
-	struct receipt **end = &first;
-
-	pthread_mutex_lock(&c->lock);
-	while (c->oldest != NULL && c->oldest->deadline_ms <= now_ms) {
-		struct delivery *delivery = c->oldest;
-		struct receipt *receipt = delivery->receipt;
-
-		remove_submitted(c, delivery);
-		delivery->receipt = NULL;
-		receipt->delivery = NULL;
-		receipt->outcome = DELIVERY_UNKNOWN;
-		/* The queue is in the order of submission, too: it is the first there. */
-		if (delivery->queued) {
-			delivery_list_take(&c->queue);
-			c->queued_bytes -= delivery->body_len;
-			receipt->delivery = delivery;
-			receipt->outcome = DELIVERY_UNAVAILABLE;
-		}
-		*end = receipt;
-		end = &receipt->next;
-	}
-	*end = NULL;
-	int64_t next = c->oldest == NULL ? INT64_MAX : c->oldest->deadline_ms;
-	pthread_mutex_unlock(&c->lock);
-	if (first != NULL)
-		c->finished(c->context, first);
-	return next;
+	return c->queue;
 }

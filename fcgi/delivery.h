@@ -23,10 +23,9 @@ enum delivery_outcome {
 	DELIVERY_REFUSED,     /* a dead letter because the database refuses the event for good */
 	/* Not committed, for all that is known: */
 	DELIVERY_UNAVAILABLE, /* the database cannot take it now */
-	DELIVERY_LOCKED,      /* somebody else held its order until the deadline */
+	DELIVERY_LOCKED,      /* somebody else held its order for longer than it could wait */
 	DELIVERY_QUEUE_FULL,
-	DELIVERY_STOPPING,
-	DELIVERY_UNKNOWN /* the connection was lost, or misbehaved, around the COMMIT */
+	DELIVERY_UNKNOWN /* the connection was lost, misbehaved, or too slow, around the COMMIT */
 };
 
 struct delivery {
@@ -41,14 +40,16 @@ struct delivery {
 	enum delivery_outcome outcome;
 	char event_id[DELIVERY_ID_SIZE];
 
-	/* The committer's, under its lock while the delivery is submitted. */
+	/* The queue's, under its lock while the delivery is submitted. */
 	struct receipt *receipt; /* NULL once the submitter has been told not to wait any more */
+	size_t bytes;            /* that it is counted with in the queue */
 	struct delivery *next;   /* in the list that it is in */
 	struct delivery *older;  /* among all that are submitted */
 	struct delivery *newer;
 	int64_t deadline_ms;
 	int64_t retry_at_ms;
-	bool queued; /* in the queue, in nobody's hands */
+	bool queued;     /* in the queue, in nobody's hands */
+	bool committing; /* in a transaction whose outcome is not known yet */
 };
 
 /* What a submitter gets back for a delivery. */

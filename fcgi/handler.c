@@ -20,21 +20,21 @@
 
 struct handler {
 	struct handler_limits limits;
-	struct committer *committer;
+	struct queue *queue;
 	pthread_rwlock_t lock; /* covers verifier; never held across I/O */
 	struct signature_verifier *verifier;
 	_Atomic int64_t refusal_logged_ms;
 };
 
 struct handler *handler_open(
-	struct committer *committer, const struct secrets *secrets, const struct handler_limits *limits)
+	struct queue *queue, const struct secrets *secrets, const struct handler_limits *limits)
 {
 	struct handler *h = calloc(1, sizeof *h);
 
 	if (h == NULL)
 		return NULL;
 	h->limits = *limits;
-	h->committer = committer;
+	h->queue = queue;
 	atomic_init(&h->refusal_logged_ms, clock_ms() - REFUSAL_LOG_MS);
 	h->verifier = signature_open(secrets);
 	if (h->verifier == NULL)
@@ -72,14 +72,14 @@ int handler_set_secrets(struct handler *h, const struct secrets *secrets)
 	return 0;
 }
 
-void handler_on_finish(struct handler *h, committer_finished *finished, void *context)
+void handler_on_finish(struct handler *h, queue_finished *finished, void *context)
 {
-	committer_on_finish(h->committer, finished, context);
+	queue_on_finish(h->queue, finished, context);
 }
 
 int64_t handler_expire(struct handler *h, int64_t now_ms)
 {
-	return committer_expire(h->committer, now_ms);
+	return queue_expire(h->queue, now_ms);
 }
 
 bool handler_receive(struct handler *h, FCGX_Request *fcgi, struct request *request, struct answer *answer)
@@ -191,7 +191,7 @@ bool handler_submit(
 		goto answered;
 	}
 	answer->kind = ANSWER_DELIVERY;
-	if (committer_submit(h->committer, delivery, receipt))
+	if (queue_submit(h->queue, delivery, receipt))
 		return true;
 	answer->outcome = DELIVERY_QUEUE_FULL;
 	log_answer(answer, delivery);

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "committer.h"
+#include "queue.h"
 #include "response.h"
 #include "secrets.h"
 
@@ -19,9 +19,9 @@ struct handler_limits {
 
 struct handler;
 
-/* A handler that commits through the committer, which must outlive it. The secrets are
+/* A handler that commits through a queue, which must outlive it. The secrets are
  * copied. NULL without memory or when libcrypto fails. */
-struct handler *handler_open(struct committer *, const struct secrets *, const struct handler_limits *);
+struct handler *handler_open(struct queue *, const struct secrets *, const struct handler_limits *);
 
 /* Frees it; NULL is allowed. */
 void handler_close(struct handler *);
@@ -30,8 +30,8 @@ void handler_close(struct handler *);
  * -1 without memory, and then keeps the old ones. Any thread. */
 int handler_set_secrets(struct handler *, const struct secrets *);
 
-/* Names who takes receipts, and gives up on what is past its deadline: see committer.h. */
-void handler_on_finish(struct handler *, committer_finished *, void *context);
+/* Names who takes receipts, and gives up on what is past its deadline: see queue.h. */
+void handler_on_finish(struct handler *, queue_finished *, void *context);
 int64_t handler_expire(struct handler *, int64_t now_ms);
 
 /* The steps up to reading the body. Returns true where handler_submit() is to go on;

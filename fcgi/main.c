@@ -73,9 +73,9 @@ static int first_connect(struct store *store, int check)
 
 static int serve(const struct options *options, struct secrets *secrets, struct store *store)
 {
-	const struct committer_limits commit_limits = {(size_t)options->queue, (size_t)options->batch,
-		(size_t)options->max_body > QUEUE_BYTES ? (size_t)options->max_body : QUEUE_BYTES,
-		(int)options->commit_timeout * 1000};
+	const struct committer_limits commit_limits = {
+		{(size_t)options->queue, QUEUE_BYTES, (int)options->commit_timeout * 1000},
+		(size_t)options->batch};
 	const struct handler_limits handler_limits = {
 		(size_t)options->max_body, options->max_age, options->insecure_no_signature};
 	const struct server_limits server_limits = {
@@ -101,7 +101,7 @@ static int serve(const struct options *options, struct secrets *secrets, struct 
 	committer = committer_open(store, &commit_limits);
 	if (committer == NULL)
 		goto done;
-	handler = handler_open(committer, secrets, &handler_limits);
+	handler = handler_open(committer_queue(committer), secrets, &handler_limits);
 	if (handler == NULL)
 		goto done;
 	secrets_wipe(secrets);

@@ -14,6 +14,7 @@
 
 struct peers {
 	size_t places;
+	size_t readers; /* workers that may read at the same time */
 	int read_timeout_ms;
 
 	pthread_mutex_t lock; /* covers the rest; never held across I/O that can block */
@@ -21,6 +22,7 @@ struct peers {
 	struct peer peer[PEERS_MAX];
 	size_t open; /* peers that are not free */
 	size_t silent;
+	size_t reading;
 	struct peer *ready_first;
 	struct peer *ready_last;
 	struct peer *answer_first; /* to be answered, in no particular order */
@@ -29,13 +31,14 @@ struct peers {
 	bool ending;
 };
 
-struct peers *peers_new(size_t places, int read_timeout_ms)
+struct peers *peers_new(size_t places, size_t readers, int read_timeout_ms)
 {
 	struct peers *p = calloc(1, sizeof *p);
 
 	if (p == NULL)
 		return NULL;
 	p->places = places < PEERS_MAX ? places : PEERS_MAX;
+	p->readers = readers;
 	p->read_timeout_ms = read_timeout_ms;
 	if (pthread_mutex_init(&p->lock, NULL) != 0)
 		goto err1;
@@ -64,6 +67,10 @@ static void set_state(struct peers *p, struct peer *peer, enum peer_state state)
 		p->silent--;
 	if (state == PEER_SILENT)
 		p->silent++;
+	if (peer->state == PEER_READING)
+		p->reading--;
+	if (state == PEER_READING)
+		p->reading++;
 	peer->state = state;
 }
 
@@ -152,10 +159,17 @@ bool peers_add(struct peers *p, int fd)
 	return peer != NULL;
 }
 
+/* Whether there is something for a worker. What cannot be read yet is taken by the next
+ * worker that has ended reading. */
+static bool has_work(const struct peers *p)
+{
+	return p->answer_first != NULL || (p->ready_first != NULL && p->reading < p->readers);
+}
+
 struct peer *peers_take(struct peers *p)
 {
 	pthread_mutex_lock(&p->lock);
-	while (p->answer_first == NULL && p->ready_first == NULL && !p->ending) {
+	while (!has_work(p) && !p->ending) {
 		p->idle++;
 		pthread_cond_wait(&p->ready, &p->lock);
 		p->idle--;
@@ -174,7 +188,7 @@ struct peer *peers_take(struct peers *p)
 		peer->taken_ms = clock_ms();
 		peer->deadline_ms = peer->taken_ms + p->read_timeout_ms;
 	}
-	if (p->answer_first != NULL || p->ready_first != NULL)
+	if (has_work(p))
 		wake_worker(p);
 	pthread_mutex_unlock(&p->lock);
 	return peer;

@@ -35,8 +35,10 @@ struct peer {
 	struct peer *next;   /* among the ready, or those to be answered */
 };
 
-/* places: how many connections, up to PEERS_MAX. NULL without memory. */
-struct peers *peers_new(size_t places, int read_timeout_ms);
+/* places: how many connections, up to PEERS_MAX; readers: how many workers may read at the same
+ * time: with fewer than there are, slow peers cannot keep answers from others. NULL without
+ * memory. */
+struct peers *peers_new(size_t places, size_t readers, int read_timeout_ms);
 
 /* Frees it; no connection may be open. NULL is allowed. */
 void peers_free(struct peers *);

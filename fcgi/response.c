@@ -36,8 +36,6 @@ const char *response_outcome_name(enum delivery_outcome outcome)
 		return "locked";
 	case DELIVERY_QUEUE_FULL:
 		return "queue_full";
-	case DELIVERY_STOPPING:
-		return "stopping";
 	case DELIVERY_UNKNOWN:
 		return "unknown";
 	}
@@ -59,8 +57,6 @@ static struct line delivery_line(enum delivery_outcome outcome)
 		return (struct line){503, "Service Unavailable", "Order is locked in the database"};
 	case DELIVERY_QUEUE_FULL:
 		return (struct line){503, "Service Unavailable", "Too many requests at once"};
-	case DELIVERY_STOPPING:
-		return (struct line){503, "Service Unavailable", "Shutting down"};
 	case DELIVERY_UNKNOWN:
 		return (struct line){503, "Service Unavailable", "Outcome unknown"};
 	case DELIVERY_PENDING:

@@ -80,13 +80,17 @@ static void finish_request(FCGX_Request *fcgi)
 	fcgi->ipcFd = -1;
 }
 
-static void write_answer(FCGX_Request *fcgi, const struct answer *answer, struct buffer *out)
+/* Answers. Where libfcgi cannot write the answer, it reads until the peer closes, however
+ * long that takes: from a request that is complete nothing more is to be read. */
+static void write_answer(struct exchange *exchange, bool complete, struct buffer *out)
 {
 	buffer_clear(out);
-	response_format(answer, out);
+	response_format(&exchange->answer, out);
+	if (complete)
+		shutdown(exchange->peer->fd, SHUT_RD);
 	if (!buffer_failed(out))
-		FCGX_PutStr(out->data, (int)out->len, fcgi->out);
-	finish_request(fcgi);
+		FCGX_PutStr(out->data, (int)out->len, exchange->fcgi.out);
+	finish_request(&exchange->fcgi);
 }
 
 /* The steps of the request that libfcgi has begun to read. Returns whether the receipt will
@@ -109,11 +113,12 @@ static bool submit(struct server *s, struct exchange *exchange, struct buffer *o
 	request_done(&request);
 	if (submitted)
 		return true;
-	write_answer(&exchange->fcgi, &exchange->answer, out);
-	if (!complete) {
+	/* With the deadline of reading, what is left unread is read to its end. */
+	if (!complete)
 		peers_set_reading(s->peers, peer, true);
+	write_answer(exchange, complete, out);
+	if (!complete)
 		linger(peer->fd);
-	}
 	return false;
 }
 
@@ -152,11 +157,11 @@ static bool begin(struct server *s, struct peer *peer, struct buffer *out)
 static void answer(struct exchange *exchange, struct buffer *out)
 {
 	handler_complete(&exchange->receipt, &exchange->answer);
-	write_answer(&exchange->fcgi, &exchange->answer, out);
+	write_answer(exchange, true, out);
 	free(exchange);
 }
 
-/* The committer's receipts: their connections are to be answered. */
+/* The queue's receipts: their connections are to be answered. */
 static void receive_receipts(void *context, struct receipt *receipts)
 {
 	struct server *s = context;
@@ -212,12 +217,14 @@ static bool accept_again(struct server *s, int error)
 	return false;
 }
 
-/* Accepts until the queue of the socket is empty or no place is left. */
+/* Accepts until the queue of the socket is empty or no place is left: what waits in the queue
+ * is served later, what was accepted without a place could only be cut. */
 static void accept_all(struct server *s)
 {
 	const struct timeval send_timeout = {.tv_sec = SEND_TIMEOUT_S};
+	bool full;
 
-	for (;;) {
+	while (peers_count(s->peers, &full), !full) {
 		int fd = accept(s->listener->fd, NULL, NULL);
 		if (fd < 0) {
 			if (accept_again(s, errno))
@@ -296,11 +303,11 @@ static void watch(struct server *s, void (*reload)(void *context), void *context
 	}
 }
 
-/* How many connections can be open: each can take two descriptors while a worker has it,
- * and the system may not allow as many as usual. */
-static size_t count_places(size_t threads)
+/* How many connections can be open: each takes two descriptors from its first byte to its
+ * answer, and the system may not allow as many as usual. */
+static size_t count_places(void)
 {
-	const rlim_t usual = PEERS_MAX + (rlim_t)threads + SPARE_DESCRIPTORS;
+	const rlim_t usual = 2 * PEERS_MAX + SPARE_DESCRIPTORS;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
@@ -312,12 +319,12 @@ static size_t count_places(size_t threads)
 	}
 	if (limit.rlim_cur >= usual)
 		return PEERS_MAX;
-	if (limit.rlim_cur < 2 * (rlim_t)threads + SPARE_DESCRIPTORS)
-		return threads;
-	return (size_t)limit.rlim_cur - threads - SPARE_DESCRIPTORS;
+	if (limit.rlim_cur < SPARE_DESCRIPTORS + 2)
+		return 1;
+	return (size_t)(limit.rlim_cur - SPARE_DESCRIPTORS) / 2;
 }
 
-static size_t start_workers(struct server *s, pthread_t *threads)
+static size_t start_workers(struct server *s, pthread_t *threads, size_t count)
 {
 	pthread_attr_t attributes;
 	sigset_t all;
@@ -330,7 +337,7 @@ static size_t start_workers(struct server *s, pthread_t *threads)
 	/* Signals are to wake the watching thread, not workers. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	while (started < s->limits->threads && pthread_create(&threads[started], &attributes, work, s) == 0)
+	while (started < count && pthread_create(&threads[started], &attributes, work, s) == 0)
 		started++;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attributes);
@@ -341,16 +348,18 @@ int server_run(struct listener *listener, struct handler *handler, const struct 
 	void (*reload)(void *context), void *context)
 {
 	struct server s = {.handler = handler, .limits = limits, .listener = listener, .accepting = true};
-	pthread_t *threads = calloc(limits->threads, sizeof *threads);
+	/* One more than may read at the same time: it answers even if all the others read. */
+	const size_t workers = limits->threads + 1;
+	pthread_t *threads = calloc(workers, sizeof *threads);
 	int status = -1;
 
 	s.accept_error_ms = clock_ms() - ERROR_LOG_MS;
-	s.peers = peers_new(count_places(limits->threads), limits->read_timeout_ms);
+	s.peers = peers_new(count_places(), limits->threads, limits->read_timeout_ms);
 	if (threads == NULL || s.peers == NULL)
 		goto done;
 	handler_on_finish(handler, receive_receipts, &s);
-	size_t started = start_workers(&s, threads);
-	if (started == limits->threads) {
+	size_t started = start_workers(&s, threads, workers);
+	if (started == workers) {
 		watch(&s, reload, context);
 		status = 0;
 	}

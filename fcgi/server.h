@@ -9,7 +9,7 @@
 #include "listener.h"
 
 struct server_limits {
-	size_t threads; /* requests that are being read, checked or answered at once */
+	size_t threads; /* requests that are being read at once */
 	/* From accepting a connection to its first byte, and from then, in a worker's hands,
 	 * to having all of its request. */
 	int read_timeout_ms;

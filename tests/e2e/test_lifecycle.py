@@ -108,9 +108,13 @@ def drip(address, params, body, begun):
             except TimeoutError:
                 continue
             except ConnectionError:
-                return None, time.monotonic() - started
+                # It takes no more; the answer may be there all the same.
+                break
         peer.socket.settimeout(harness.PATIENCE_S)
-        return peer.answer().status, time.monotonic() - started
+        try:
+            return peer.answer().status, time.monotonic() - started
+        except fastcgi.Cut:
+            return None, time.monotonic() - started
 
 
 # So many bytes are there at once: of the first record's head, of the parameters, all but some of the body.

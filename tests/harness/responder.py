@@ -10,11 +10,13 @@ from .process import BUILD, PATIENCE_S, Process, accepts, clean_environment, mak
 class Responder:
     """BAGELHOOK_BUILD/bagelhook with given arguments, its standard error in a file."""
 
-    def __init__(self, database, *arguments, secret=None, listen=None, environment=None, wait=True):
+    def __init__(self, database, *arguments, secret=None, listen=None, environment=None, wait=True,
+                 prefix=()):
         """database is a connection string; secret a string, or several for rotation (default: one at random).
 
         listen is by default a Unix socket in a directory of the responder's own. With wait=False the
-        responder need not come to listen: for tests of a start that fails, or is late.
+        responder need not come to listen: for tests of a start that fails, or is late. prefix is a command
+        that replaces itself with the one behind it, such as prlimit.
         """
         self.directory = make_directory("responder")
         self.log_path = self.directory / "stderr"
@@ -26,6 +28,7 @@ class Responder:
         self.listen = listen or f"unix:{self.socket_path}"
         self.arguments = [str(argument) for argument in arguments]
         self.environment = clean_environment(**(environment or {}))
+        self.prefix = prefix
         self.process = None
         try:
             self.start(wait)
@@ -47,8 +50,8 @@ class Responder:
 
     def start(self, wait=True):
         """Starts it, also again after stop() or kill(), with the same arguments."""
-        self.process = Process([BUILD / "bagelhook", "--listen", self.listen, "--secret-file", self.secret_path,
-                                "--database", self.database, *self.arguments],
+        self.process = Process([*self.prefix, BUILD / "bagelhook", "--listen", self.listen, "--secret-file",
+                                self.secret_path, "--database", self.database, *self.arguments],
                                self.log_path, cwd="/", env=self.environment)
         if wait:
             wait_until(lambda: accepts(self.address), "bagelhook", process=self.process, log=self.log_path)

@@ -1,0 +1,122 @@
+"""More to do than threads, descriptors or patience: every request is answered, and by its deadline."""
+
+import contextlib
+import socket
+import threading
+import time
+
+import bodies
+import fastcgi
+import harness
+import waiting
+
+
+def begin(responder, body=None, signature=None):
+    """Sends a whole request, signed unless a signature is given; the answer is the caller's to wait for."""
+    body, now = body or bodies.payment(), int(time.time())
+    peer = fastcgi.Peer(responder.address)
+    peer.begin(fastcgi.post_params(len(body), signature or harness.sign(responder.secret, body, now), now))
+    peer.body(body)
+    return peer
+
+
+@contextlib.contextmanager
+def dripping(responder, count):
+    """So many peers that send a byte of their parameters now and then."""
+    ended = threading.Event()
+
+    def drip():
+        params = fastcgi.stream(fastcgi.PARAMS, fastcgi.encode({"X" * 200: "Y" * 200}))
+        while not ended.is_set():
+            with contextlib.suppress(ConnectionError), fastcgi.Peer(responder.address) as peer:
+                peer.send(fastcgi.record(fastcgi.BEGIN_REQUEST, b"\0\1\0\0\0\0\0\0"))
+                for at in range(len(params) - 1):
+                    peer.send(params[at:at + 1])
+                    if ended.wait(0.1):
+                        return
+
+    threads = [threading.Thread(target=drip) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_answers_pass_slow_peers(make_stack, background):
+    """An answer does not wait for peers that take their time to send: one thread never reads."""
+    stack = make_stack("--threads", 3, "--read-timeout", 30)
+    assert stack.deliver(bodies.payment("locked")).status == 200
+    with waiting.holding(stack, *waiting.row_of("locked")) as holder:
+        future = background(stack.deliver, bodies.payment("locked"))
+        waiting.wait_blocked(stack)
+        with dripping(stack.responder, 10):
+            assert waiting.stays_unanswered(future, 1)
+            holder.rollback()
+            started = time.monotonic()
+            assert future.result(timeout=harness.PATIENCE_S).status == 200
+            assert time.monotonic() - started < 10
+
+
+def test_peers_that_only_send(make_responder):
+    """A peer that takes no answer, and goes on sending, holds no thread."""
+    responder = make_responder("--read-timeout", 30, "--threads", 2)
+    with contextlib.ExitStack() as peers:
+        ended = threading.Event()
+
+        def send_on():
+            body = bodies.payment()
+            with contextlib.suppress(ConnectionError), fastcgi.Peer(responder.address) as peer:
+                peer.socket.shutdown(socket.SHUT_RD)
+                peer.begin(fastcgi.post_params(len(body), "0" * 64, 1))
+                peer.body(body)
+                while not ended.wait(0.1):
+                    peer.send(b"x")
+
+        threads = [threading.Thread(target=send_on) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        peers.callback(lambda: [thread.join() for thread in threads])
+        peers.callback(ended.set)
+        started = time.monotonic()
+        with begin(responder) as peer:
+            assert peer.answer().status == 200
+        assert time.monotonic() - started < 10
+
+
+def test_few_descriptors(cluster):
+    """With few descriptors fewer connections are served at once, but none is cut without an answer."""
+    dsn = cluster.dsn("bagelhook", cluster.create_database())
+    with harness.Responder(dsn, "--commit-timeout", 1, prefix=("prlimit", "--nofile=200:200")) as responder, \
+            contextlib.ExitStack() as owned:
+        with begin(responder) as peer:
+            assert peer.answer().status == 200
+        with cluster.connect(dsn.rpartition("dbname=")[2], autocommit=False) as holder:
+            holder.execute("LOCK TABLE bagelpay.orders")
+            peers = [owned.enter_context(begin(responder)) for _ in range(250)]
+            assert {peer.answer().status for peer in peers} == {503}
+        with begin(responder) as peer:
+            assert peer.answer().status == 200
+        assert responder.stop() == 0
+        assert "Too many open files" not in responder.log
+
+
+def test_deadline_of_those_that_wait(make_stack):
+    """While the database stands still each request is answered by its own deadline, and afterwards all is as before."""
+    stack = make_stack("--commit-timeout", 2)
+    assert stack.deliver(bodies.payment()).status == 200
+    with waiting.frozen_backend(stack), contextlib.ExitStack() as owned:
+        started = time.monotonic()
+        peers = [owned.enter_context(begin(stack.responder)) for _ in range(100)]
+        errors = set()
+        for peer in peers:
+            answer = peer.answer()
+            assert answer.status == 503
+            errors.add(answer.json["error"])
+        assert 1.9 <= time.monotonic() - started < 10
+        # Of the one under way nobody knows; the others were never tried.
+        assert errors == {"Outcome unknown", "Database unavailable"}
+    harness.wait_until(lambda: stack.deliver(bodies.payment()).status == 200, "deliveries to be taken again")
