@@ -23,7 +23,8 @@ struct mark {
 	int is_event; /* else the order's number */
 };
 
-struct template {
+struct template
+{
 	char text[EVENTS_REQUEST_MAX];
 	size_t len;
 	size_t signature_at;
@@ -102,8 +103,7 @@ static void fill(const struct events *e, size_t index, char *out)
 	uint64_t number = e->first + index;
 	char digits[2][EVENTS_DIGITS + 1];
 
-	snprintf(digits[0], sizeof digits[0], "%012" PRIu64,
-		scatter(number / 2 - (index % 2) * PAYMENT_LAG));
+	snprintf(digits[0], sizeof digits[0], "%012" PRIu64, scatter(number / 2 - (index % 2) * PAYMENT_LAG));
 	snprintf(digits[1], sizeof digits[1], "%012" PRIu64, scatter(number));
 	memcpy(out, t->text, t->len);
 	for (size_t i = 0; i < t->mark_count; i++)

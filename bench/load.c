@@ -237,10 +237,11 @@ static uint32_t percentile(const struct load *l, double share)
 static void report(struct load *l)
 {
 	qsort(l->latency_us, l->answered, sizeof *l->latency_us, compare);
-	printf("{\"sent\": %zu, \"good\": %zu, \"seconds\": %.6f, \"cpu_us\": %" PRId64 ", \"p50_us\": %" PRIu32 ", \"p90_us\": %" PRIu32
-	       ", \"p99_us\": %" PRIu32 ", \"max_us\": %" PRIu32 ", \"reconnects\": %zu}\n",
-		l->next, l->good, (double)(l->last_ns - l->start_ns) / (double)NS_PER_S, l->cpu_ns / 1000, percentile(l, 0.5),
-		percentile(l, 0.9), percentile(l, 0.99), percentile(l, 1), l->reconnects);
+	printf("{\"sent\": %zu, \"good\": %zu, \"seconds\": %.6f, \"cpu_us\": %" PRId64
+	       ", \"p50_us\": %" PRIu32 ", \"p90_us\": %" PRIu32 ", \"p99_us\": %" PRIu32
+	       ", \"max_us\": %" PRIu32 ", \"reconnects\": %zu}\n",
+		l->next, l->good, (double)(l->last_ns - l->start_ns) / (double)NS_PER_S, l->cpu_ns / 1000,
+		percentile(l, 0.5), percentile(l, 0.9), percentile(l, 0.99), percentile(l, 1), l->reconnects);
 }
 
 static void usage(FILE *out)
@@ -271,16 +272,36 @@ int main(int argc, char **argv)
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
-		case 'p': port = atoi(optarg); break;
-		case 's': secret = optarg; break;
-		case 'u': path = optarg; break;
-		case 'c': l.connection_count = strtoul(optarg, NULL, 10); break;
-		case 'n': l.count = strtoul(optarg, NULL, 10); break;
-		case 't': l.seconds = atoll(optarg); break;
-		case 'r': l.rate = atof(optarg); break;
-		case 'f': first = strtoull(optarg, NULL, 10); break;
-		case 'h': usage(stdout); return 0;
-		default: usage(stderr); return 2;
+		case 'p':
+			port = atoi(optarg);
+			break;
+		case 's':
+			secret = optarg;
+			break;
+		case 'u':
+			path = optarg;
+			break;
+		case 'c':
+			l.connection_count = strtoul(optarg, NULL, 10);
+			break;
+		case 'n':
+			l.count = strtoul(optarg, NULL, 10);
+			break;
+		case 't':
+			l.seconds = atoll(optarg);
+			break;
+		case 'r':
+			l.rate = atof(optarg);
+			break;
+		case 'f':
+			first = strtoull(optarg, NULL, 10);
+			break;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
 		}
 	}
 	if (argc - optind != 2 || port <= 0 || secret == NULL || l.connection_count == 0 || l.count == 0
@@ -295,7 +316,8 @@ int main(int argc, char **argv)
 	l.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (l.events == NULL || l.latency_us == NULL || l.connections == NULL || l.epoll < 0)
 		return 1;
-	l.address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+	l.address = (struct sockaddr_in){.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	for (size_t i = 0; i < l.connection_count; i++)
 		connect_one(&l, &l.connections[i]);

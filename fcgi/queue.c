@@ -149,8 +149,8 @@ int64_t queue_expire(struct queue *q, int64_t now_ms)
 	return next;
 }
 
-bool queue_take(struct queue *q, struct delivery *batch[], size_t size, int64_t wake_ms, bool pending,
-	size_t *count)
+bool queue_take(
+	struct queue *q, struct delivery *batch[], size_t size, int64_t wake_ms, bool pending, size_t *count)
 {
 	struct timespec until = clock_timespec(wake_ms);
 	size_t bytes = 0;
