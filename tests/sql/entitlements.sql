@@ -8,7 +8,7 @@ SET TimeZone = 'Pacific/Apia';
 
 BEGIN;
 
-SELECT plan(64);
+SELECT plan(70);
 
 \ir builder.psql
 
@@ -137,6 +137,56 @@ SELECT 'live', 'n' || i, 'x', 'paid', now() FROM generate_series(1, 50000) AS i;
 INSERT INTO bagelpay.subscriptions (mode, order_id, status)
 SELECT 'live', 'n' || i, 'active' FROM generate_series(1, 50000, 3) AS i;
 ANALYZE bagelpay.orders, bagelpay.payments, bagelpay.subscriptions;
+-- The plans of the two look-ups, with the settings that the function has.
+PREPARE by_id (text, text, text, timestamptz) AS
+SELECT EXISTS (
+    SELECT
+    FROM bagelpay.entitlements_at ($4, $3) AS e
+    WHERE e.customer_id = $1 COLLATE "C" AND e.product_id = $2 COLLATE "C" AND e.entitled);
+PREPARE by_email (text, text, text, timestamptz) AS
+SELECT EXISTS (
+    SELECT
+    FROM bagelpay.entitlements_at ($4, $3) AS e
+    WHERE e.customer_email = lower($1 COLLATE "C") AND e.product_id = $2 COLLATE "C" AND e.entitled);
+-- The scans of a query's plan, each with what it looks up in its index; functions that the
+-- planner does not put in their place (the check of expected orders) are not among them.
+CREATE FUNCTION pg_temp.scans_of (query text)
+    RETURNS SETOF text
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    line text;
+BEGIN
+    FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+        IF line ~ '^[ >-]*(Parallel )?(Seq|Index|Index Only|Bitmap Heap|Bitmap Index) Scan ' OR line ~ '^ *Index Cond:' THEN
+            RETURN NEXT ltrim(line, ' >-');
+        END IF;
+    END LOOP;
+END
+$$;
+SELECT set_config(split_part(setting, '=', 1), split_part(setting, '=', 2), TRUE)
+FROM pg_proc, unnest(proconfig) AS setting
+WHERE oid = 'bagelpay.is_entitled'::regproc \g /dev/null
+SELECT ok((SELECT prosrc LIKE '%WHERE e.customer_id = customer COLLATE "C" AND e.product_id = product COLLATE "C" AND e.entitled%'
+    AND prosrc LIKE '%WHERE e.customer_email = lower(customer COLLATE "C") AND e.product_id = product COLLATE "C" AND e.entitled%'
+    FROM pg_proc WHERE oid = 'bagelpay.is_entitled'::regproc), 'these are the function''s queries');
+SELECT set_eq($$SELECT scan FROM pg_temp.scans_of ('EXECUTE by_id (''n7'', ''p0'', ''live'', now())') AS scan WHERE scan LIKE '%Scan %'$$,
+    ARRAY['Index Scan using orders_by_customer on orders o', 'Index Scan using subscriptions_pkey on subscriptions s',
+        'Index Scan using payments_pkey on payments p', 'Seq Scan on settings setting'], 'by id: index scans but for the one row of settings');
+SELECT set_eq($$SELECT scan FROM pg_temp.scans_of ('EXECUTE by_email (''n7@example.com'', ''p0'', ''live'', now())') AS scan WHERE scan LIKE '%Scan %'$$,
+    ARRAY['Index Scan using orders_by_email on orders o', 'Index Scan using subscriptions_pkey on subscriptions s',
+        'Index Scan using payments_pkey on payments p', 'Seq Scan on settings setting'], 'by e-mail, too');
+SELECT is_empty($$SELECT cond FROM unnest('{by_id,by_email}'::text[]) AS name, pg_temp.scans_of (format('EXECUTE %s (''n7'', ''p0'', ''live'', now())', name)) AS cond
+    WHERE cond LIKE 'Index Cond:%' AND cond !~ 'customer_id = .* AND .*product_id = |customer_email = .* AND .*product_id = |order_id = o.order_id'$$,
+    'each goes straight to its rows');
+RESET enable_seqscan;
+RESET jit;
+RESET plan_cache_mode;
+SELECT is_empty($$SELECT scan FROM unnest('{by_id,by_email}'::text[]) AS name, pg_temp.scans_of (format('EXECUTE %s (''n7'', ''p0'', ''live'', now())', name)) AS scan
+    WHERE scan LIKE 'Seq Scan %' AND scan <> 'Seq Scan on settings setting'$$, 'none is there for the settings'' sake alone');
+SELECT is_empty($$SELECT scan FROM unnest('{customer_id = ''n7'',customer_email = ''n9@example.com'',order_id = ''n9''}'::text[]) AS condition,
+        pg_temp.scans_of ('SELECT * FROM bagelpay.entitlements WHERE ' || condition) AS scan
+    WHERE scan LIKE 'Seq Scan %' AND scan <> 'Seq Scan on settings setting'$$, 'nor where the view is asked');
 CREATE TEMPORARY TABLE scans AS
 SELECT relname, seq_scan FROM pg_stat_xact_user_tables WHERE schemaname = 'bagelpay';
 SELECT is((SELECT count(*) FROM generate_series(1, 700) AS i

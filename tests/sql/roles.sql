@@ -6,7 +6,7 @@ SET client_min_messages = warning;
 
 BEGIN;
 
-SELECT plan(34);
+SELECT plan(54);
 
 \set reader_tables 'dead_letters entitlements entitlements_test events expected_orders order_checks orders payments refunds settings subscriptions zone_evidence'
 \set reader_functions 'changes_since entitlements_at explain interval_length is_entitled matches_expectation utc_plus zone_half_hours'
@@ -88,13 +88,30 @@ SET LOCAL ROLE bagelpay_reader;
 SELECT lives_ok($$SELECT * FROM bagelpay.entitlements UNION ALL SELECT * FROM bagelpay.entitlements_test$$, 'a reader reads entitlements');
 SELECT lives_ok($$SELECT bagelpay.is_entitled ('c1', 'p1')$$, 'a reader asks who is entitled');
 SELECT throws_ok($$SELECT bagelpay.grant ('o1')$$, '42501', NULL, 'a reader does not grant');
-SELECT throws_ok($$SELECT body FROM bagelpay.dead_letters$$, '42501', NULL, 'a reader reads no body');
+SELECT throws_ok(call, '42501', NULL, 'a reader is refused: ' || call)
+FROM unnest(ARRAY[
+    'SELECT bagelpay.revoke (''o1'')', 'SELECT bagelpay.clear (''o1'')',
+    'SELECT bagelpay.expect_order (''o1'', NULL, NULL, NULL, NULL)', 'SELECT * FROM bagelpay.ingest (''[]'', ''{}'')',
+    'SELECT bagelpay.rebuild ()', 'SELECT bagelpay.rebuild (''o1'')', 'SELECT bagelpay.rekey ()',
+    'SELECT body FROM bagelpay.event_bodies', 'SELECT event_id FROM bagelpay.event_bodies',
+    'SELECT body FROM bagelpay.dead_letters', 'SELECT * FROM bagelpay.dead_letters']) WITH ORDINALITY AS v (call, i)
+ORDER BY i;
+SELECT lives_ok(call, 'a reader may: ' || call)
+FROM unnest(ARRAY[
+    'SELECT id, sha256, reason, detail, signed_timestamp, deliveries, received_at, resolved_at FROM bagelpay.dead_letters',
+    'SELECT * FROM bagelpay.explain (''o1'')', 'SELECT * FROM bagelpay.changes_since ('''')',
+    'SELECT * FROM bagelpay.entitlements_at (now())', 'SELECT * FROM bagelpay.events',
+    'SELECT * FROM bagelpay.order_checks', 'SELECT * FROM bagelpay.zone_evidence']) WITH ORDINALITY AS v (call, i)
+ORDER BY i;
 RESET ROLE;
 
 SET LOCAL ROLE bagelpay_app;
 SELECT lives_ok($$SELECT bagelpay.grant ('o1'), bagelpay.revoke ('o1'), bagelpay.clear ('o1'), bagelpay.expect_order ('o1', 'a@b.c', NULL, NULL, NULL)$$, 'an application grants, revokes, clears, expects');
 SELECT throws_ok($$SELECT bagelpay.ingest ('[]', '{}')$$, '42501', NULL, 'an application does not ingest');
 SELECT throws_ok($$DELETE FROM bagelpay.orders$$, '42501', NULL, 'an application does not delete');
+SELECT throws_ok($$SELECT body FROM bagelpay.event_bodies$$, '42501', NULL, 'an application reads no event''s body');
+SELECT throws_ok($$SELECT body FROM bagelpay.dead_letters$$, '42501', NULL, 'nor a dead letter''s');
+SELECT throws_ok($$SELECT bagelpay.rebuild ()$$, '42501', NULL, 'an application does not rebuild');
 RESET ROLE;
 
 SELECT * FROM finish();
