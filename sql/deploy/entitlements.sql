@@ -76,7 +76,11 @@ CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live
         coalesce(s.units, 1)
     FROM bagelpay.orders AS o
     CROSS JOIN bagelpay.settings AS setting
-    LEFT JOIN bagelpay.subscriptions AS s ON s.mode = o.mode AND s.order_id = o.order_id
+    -- By itself for each order (OFFSET keeps it so): a plan that is made while the table is
+    -- empty would otherwise read all of a mode for the question about one.
+    LEFT JOIN LATERAL (
+        SELECT * FROM bagelpay.subscriptions AS n WHERE n.mode = o.mode AND n.order_id = o.order_id OFFSET 0
+    ) AS s ON TRUE
     CROSS JOIN LATERAL (
         SELECT
             min(p.paid_at) AS first_paid_at,

@@ -40,8 +40,14 @@ CREATE FUNCTION bagelpay.explain (order_id text, mode text DEFAULT 'live')
                 THEN format('order %s → %s', lag(s.order_status, 1, 'pending') OVER folded, s.order_status) END,
             CASE WHEN s.subscription_status <> coalesce(lag(s.subscription_status) OVER folded, 'pending')
                 THEN format('subscription %s → %s', coalesce(lag(s.subscription_status) OVER folded, 'pending'), s.subscription_status) END,
-            CASE WHEN e.event_type = 'operator.grant'
-                THEN 'granted ' || coalesce('until ' || to_char(e.granted_until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'), 'without end') END,
+            CASE WHEN s.payment_status <> coalesce(lag(s.payment_status) OVER of_payment, '')
+                THEN format('payment %s: %s', s.payment_id, concat_ws(' → ', lag(s.payment_status) OVER of_payment, s.payment_status)) END,
+            CASE e.event_type
+                WHEN 'operator.grant'
+                THEN 'granted ' || coalesce('until ' || to_char(e.granted_until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'), 'without end')
+                WHEN 'operator.revoke' THEN 'revoked'
+                WHEN 'operator.clear' THEN 'cleared'
+            END,
             nullif(array_to_string(s.warnings, '; '), ''),
             e.note)
     FROM bagelpay.fold (
@@ -49,6 +55,7 @@ CREATE FUNCTION bagelpay.explain (order_id text, mode text DEFAULT 'live')
         FALSE) WITH ORDINALITY AS s
     JOIN bagelpay.events AS e ON e.event_id = s.event_id
     WINDOW folded AS (ORDER BY s.ordinality),
+        of_payment AS (PARTITION BY s.payment_id ORDER BY s.ordinality),
         behind AS (ORDER BY s.ordinality ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
     ORDER BY s.ordinality
 $$;

@@ -81,7 +81,7 @@ DECLARE
     notes text[];
     latest integer;     -- the latest paid payment, and
     named integer;      -- the one that the event names, as positions in pays
-    i integer;
+    i integer;          -- the one that it concerns
 BEGIN
     IF write AND current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'bagelpay: orders can only be changed in transactions that are READ COMMITTED, this one is %',
@@ -149,6 +149,7 @@ BEGIN
         LOOP
             FOREACH e IN ARRAY events LOOP
                 notes := ARRAY[]::text[];
+                i := NULL;
                 o.key_source := coalesce(o.key_source, e.key_source);
                 o.last_event_at := e.occurred_at;
                 o.last_event_rank := e.rank;
@@ -174,7 +175,7 @@ BEGIN
                         WHEN 'operator.clear' THEN
                             o.decision := NULL;
                     END CASE;
-                    steps := steps || ROW (e.event_id, o.status, CASE WHEN has_row THEN s.status END, notes)::bagelpay.fold_step;
+                    steps := steps || ROW (e.event_id, o.status, CASE WHEN has_row THEN s.status END, notes, NULL, NULL)::bagelpay.fold_step;
                     CONTINUE;
                 END IF;
 
@@ -308,6 +309,7 @@ BEGIN
                         ELSE
                             named := NULL;
                         END IF;
+                        i := named;
                         IF named = latest THEN
                             o.status := 'disputed';
                         ELSIF o.status IN ('pending', 'failed') THEN
@@ -352,7 +354,8 @@ BEGIN
                         END IF;
                     END IF;
                 END IF;
-                steps := steps || ROW (e.event_id, o.status, CASE WHEN has_row THEN s.status END, notes)::bagelpay.fold_step;
+                steps := steps || ROW (e.event_id, o.status, CASE WHEN has_row THEN s.status END, notes,
+                    pays[i].payment_id, pays[i].status)::bagelpay.fold_step;
             END LOOP;
             EXIT WHEN cardinality(events) < few;
             events := array(

@@ -16,12 +16,15 @@ CREATE TYPE bagelpay.fold_key AS (
     from_id text
 );
 
--- What one event did: the statuses after it, and what the fold has to say about it.
+-- What one event did: the statuses after it, the payment that it concerned with its status,
+-- and what the fold has to say about it.
 CREATE TYPE bagelpay.fold_step AS (
     event_id text,
     order_status text,
     subscription_status text,
-    warnings text[]
+    warnings text[],
+    payment_id text,
+    payment_status text
 );
 
 -- Locks orders, each given once, until the transaction ends: whoever folds an order holds

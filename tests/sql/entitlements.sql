@@ -171,10 +171,10 @@ SELECT ok((SELECT prosrc LIKE '%WHERE e.customer_id = customer COLLATE "C" AND e
     AND prosrc LIKE '%WHERE e.customer_email = lower(customer COLLATE "C") AND e.product_id = product COLLATE "C" AND e.entitled%'
     FROM pg_proc WHERE oid = 'bagelpay.is_entitled'::regproc), 'these are the function''s queries');
 SELECT set_eq($$SELECT scan FROM pg_temp.scans_of ('EXECUTE by_id (''n7'', ''p0'', ''live'', now())') AS scan WHERE scan LIKE '%Scan %'$$,
-    ARRAY['Index Scan using orders_by_customer on orders o', 'Index Scan using subscriptions_pkey on subscriptions s',
+    ARRAY['Index Scan using orders_by_customer on orders o', 'Index Scan using subscriptions_pkey on subscriptions n',
         'Index Scan using payments_pkey on payments p', 'Seq Scan on settings setting'], 'by id: index scans but for the one row of settings');
 SELECT set_eq($$SELECT scan FROM pg_temp.scans_of ('EXECUTE by_email (''n7@example.com'', ''p0'', ''live'', now())') AS scan WHERE scan LIKE '%Scan %'$$,
-    ARRAY['Index Scan using orders_by_email on orders o', 'Index Scan using subscriptions_pkey on subscriptions s',
+    ARRAY['Index Scan using orders_by_email on orders o', 'Index Scan using subscriptions_pkey on subscriptions n',
         'Index Scan using payments_pkey on payments p', 'Seq Scan on settings setting'], 'by e-mail, too');
 SELECT is_empty($$SELECT cond FROM unnest('{by_id,by_email}'::text[]) AS name, pg_temp.scans_of (format('EXECUTE %s (''n7'', ''p0'', ''live'', now())', name)) AS cond
     WHERE cond LIKE 'Index Cond:%' AND cond !~ 'customer_id = .* AND .*product_id = |customer_email = .* AND .*product_id = |order_id = o.order_id'$$,
