@@ -25,10 +25,10 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="bagelhook and pgbench only, under 90 seconds")
     parser.add_argument("--soak", type=int, metavar="EVENTS", nargs="?", const=5_000_000,
                         help="only bagelhook, for so many events (5000000): does its memory grow?")
-    parser.add_argument("--rounds", type=int, help="how often each takes its turn (7; quick: 3)")
+    parser.add_argument("--rounds", type=int, help="how often each takes its turn (5; quick: 3)")
     parser.add_argument("--seconds", type=int, help="how long a turn is (8; quick: 4)")
     given = parser.parse_args()
-    given.rounds = given.rounds or (3 if given.quick else 7)
+    given.rounds = given.rounds or (3 if given.quick else 5)
     given.seconds = given.seconds or (4 if given.quick else 8)
     return given
 
