@@ -111,12 +111,14 @@ def test_deadline_of_those_that_wait(make_stack):
     with waiting.frozen_backend(stack), contextlib.ExitStack() as owned:
         started = time.monotonic()
         peers = [owned.enter_context(begin(stack.responder)) for _ in range(100)]
-        errors = set()
-        for peer in peers:
-            answer = peer.answer()
-            assert answer.status == 503
-            errors.add(answer.json["error"])
+        answers = [peer.answer() for peer in peers]
         assert 1.9 <= time.monotonic() - started < 10
-        # Of the one under way nobody knows; the others were never tried.
-        assert errors == {"Outcome unknown", "Database unavailable"}
+        # Of those under way nobody knows, others were never tried. When the connection has been given up there is
+        # another, and the last of them may still find the time to be committed.
+        committed = [answer.json["event_id"] for answer in answers if answer.status == 200]
+        errors = {answer.json["error"] for answer in answers if answer.status == 503}
+        assert len(committed) < 100 and "Outcome unknown" in errors
+        assert errors <= {"Outcome unknown", "Database unavailable"}
+    stored = {event_id for event_id, in stack.query("SELECT event_id FROM bagelpay.events")}
+    assert set(committed) <= stored
     harness.wait_until(lambda: stack.deliver(bodies.payment()).status == 200, "deliveries to be taken again")
