@@ -186,12 +186,17 @@ class Pgbench:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def measure(contestant, seconds, **options):
-    """One run, with what the database and the kernel say of it."""
+def measure(contestant, seconds, checkpoint=True, **options):
+    """One run, with what the database and the kernel say of it.
+
+    A checkpoint before it keeps the writing for other contestants out of it. After one, the first change of each page
+    takes the whole page to the write-ahead log, which shows in databases of many pages.
+    """
     cluster = contestant.cluster
     processes = {"database": cluster.process.pid, **contestant.processes}
     with cluster.connect(contestant.db) as connection:
-        connection.execute("CHECKPOINT")
+        if checkpoint:
+            connection.execute("CHECKPOINT")
         before = connection.execute("SELECT count(*) FROM bagelpay.events").fetchone()[0]
     used = {name: usage.cpu_us(pid) for name, pid in processes.items()}
     seen = contestant.run(seconds, **options)
