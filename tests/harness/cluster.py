@@ -19,20 +19,25 @@ class Cluster:
 
     SPEED = {"fsync": "off", "full_page_writes": "off", "autovacuum": "on", "max_connections": "200"}
 
-    def __init__(self, **settings):
+    def __init__(self, primary=None, **settings):
+        """With a primary it is a standby of that cluster, which takes its data and follows it."""
         self.user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         self.bin = self._find_server()
         self.directory = make_directory("postgres", self.user)
         self.host = str(self.directory)
-        self.port = 5432
+        self.port = int(settings.pop("port", 5432))
         self.log_path = self.directory / "postgres.log"
         self.settings = {**self.SPEED, **settings}
         self.process = None
         self._names = itertools.count(1)
         self._template = None
         try:
-            self._as_user(self.bin / "initdb", f"--pgdata={self.directory / 'data'}", "--username=postgres",
-                          "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
+            if primary is None:
+                self._as_user(self.bin / "initdb", f"--pgdata={self.directory / 'data'}", "--username=postgres",
+                              "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
+            else:
+                self._as_user(self.bin / "pg_basebackup", f"--pgdata={self.directory / 'data'}", f"--host={primary.host}",
+                              "--username=postgres", "--checkpoint=fast", "--write-recovery-conf", "--no-sync")
             self.start()
         except BaseException:
             self.close()

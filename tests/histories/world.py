@@ -38,6 +38,20 @@ class Rows:
     decisions: list
 
 
+def read_rows(connection, like, digests):
+    """The Rows whose ids are LIKE this, or whose event is named by one of these digests; the connection gives dicts."""
+    events = connection.execute(
+        """SELECT * FROM bagelpay.events
+        WHERE order_id LIKE %(like)s OR event_id LIKE %(like)s OR metadata::text LIKE %(like)s OR event_id = ANY (%(digests)s)""",
+        {"like": like, "digests": [f"sha256:{digest}" for digest in digests]}).fetchall()
+    tables = {table: connection.execute(
+        f"SELECT * FROM bagelpay.{table} WHERE order_id LIKE %s ORDER BY mode, order_id", (like,)).fetchall() for table in TABLES}
+    decisions = [OperatorEvent(e["event_id"], e["event_type"], e["mode"], e["order_id"], e["occurred_at"],
+                               e["customer_email"], e["product_id"], e["granted_until"], e["note"])
+                 for e in events if e["event_id"].startswith("operator:")]
+    return Rows(events, tables, decisions)
+
+
 class World:
     """One database for many histories, each with a prefix of its own."""
 
@@ -123,19 +137,7 @@ class World:
 
         A body may hold the prefix in nothing that is kept: then its event is named by the body's digest.
         """
-        like = f"%{prefix}%"
-        events = self.connection.execute(
-            """SELECT * FROM bagelpay.events
-            WHERE order_id LIKE %(like)s OR event_id LIKE %(like)s OR metadata::text LIKE %(like)s OR event_id = ANY (%(digests)s)""",
-            {"like": like, "digests": [f"sha256:{hashlib.sha256(body).hexdigest()}" for body in bodies]}).fetchall()
-        tables = {}
-        for table in TABLES:
-            tables[table] = self.connection.execute(
-                f"SELECT * FROM bagelpay.{table} WHERE order_id LIKE %s ORDER BY mode, order_id", (like,)).fetchall()
-        decisions = [OperatorEvent(e["event_id"], e["event_type"], e["mode"], e["order_id"], e["occurred_at"],
-                                   e["customer_email"], e["product_id"], e["granted_until"], e["note"])
-                     for e in events if e["event_id"].startswith("operator:")]
-        return Rows(events, tables, decisions)
+        return read_rows(self.connection, f"%{prefix}%", [hashlib.sha256(body).hexdigest() for body in bodies])
 
     def entitlements(self, prefix, mode, moments):
         """entitlements_at() for the orders of one history: {moment: rows}."""
