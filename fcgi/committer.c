@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "log.h"
@@ -47,26 +48,40 @@ static void finish_all(
 	queue_finish(c->queue, batch, count);
 }
 
-/* Connects where that is due. Whether there is a connection afterwards. */
+/* Longer each time, and not the same for all who lost the same server. */
+static int64_t take_backoff(struct committer *c)
+{
+	const int64_t half = c->backoff_ms / 2;
+	uint32_t chance = 0;
+
+	/* Without random bytes it is the same for all. */
+	if (getentropy(&chance, sizeof chance) != 0)
+		chance = 0;
+	c->backoff_ms = c->backoff_ms * 2 < BACKOFF_MAX_MS ? c->backoff_ms * 2 : BACKOFF_MAX_MS;
+	return half + (int64_t)(chance % (uint32_t)(half + 1));
+}
+
+/* Connects where that is due. Whether there is a connection afterwards. While there is none,
+ * deliveries wait for the first attempt, and no longer. */
 static bool connect_if_due(struct committer *c)
 {
 	if (store_connected(c->store))
 		return true;
-	int64_t now = clock_ms();
-	if (now < c->connect_at_ms)
+	if (clock_ms() < c->connect_at_ms)
 		return false;
-	if (store_connect(c->store, now + CONNECT_TIMEOUT_MS) == STORE_CONNECTED) {
+	if (store_connect(c->store, CONNECT_TIMEOUT_MS) == STORE_CONNECTED) {
 		log_record(LOG_INFO, "connected to the database", NULL);
 		c->backoff_ms = BACKOFF_FIRST_MS;
 		c->reported = false;
+		queue_set_away(c->queue, false);
 		return true;
 	}
 	if (!c->reported)
 		log_record(LOG_ERROR, "the database cannot be used, answering 503 and trying again",
 			LOG_PAIRS("reason", store_error(c->store)));
 	c->reported = true;
-	c->connect_at_ms = clock_ms() + c->backoff_ms;
-	c->backoff_ms = c->backoff_ms * 2 < BACKOFF_MAX_MS ? c->backoff_ms * 2 : BACKOFF_MAX_MS;
+	queue_set_away(c->queue, true);
+	c->connect_at_ms = clock_ms() + take_backoff(c);
 	return false;
 }
 
@@ -116,7 +131,7 @@ static void commit_refused(struct committer *c, struct delivery *delivery)
 
 static void commit_one(struct committer *c, struct delivery *delivery)
 {
-	/* The provider will bring it again, and others wait. */
+	/* It is in the spool, or the provider will bring it again, and others wait. */
 	if (queue_is_given_up(c->queue, delivery))
 		return;
 	enum store_result result = try_commit(c, &delivery, 1, SINGLE_LOCK_MS);
@@ -133,7 +148,9 @@ static void commit_one(struct committer *c, struct delivery *delivery)
 		break;
 	case STORE_LOCKED:
 		delivery->retry_at_ms = clock_ms() + LOCKED_RETRY_MS;
-		if (delivery->retry_at_ms < delivery->deadline_ms && c->set_aside.count < MAX_SET_ASIDE)
+		/* One from the spool can wait there. */
+		if (!delivery->from_spool && delivery->retry_at_ms < delivery->deadline_ms
+			&& c->set_aside.count < MAX_SET_ASIDE)
 			delivery_list_add(&c->set_aside, delivery);
 		else
 			finish_all(c, &delivery, 1, DELIVERY_LOCKED);

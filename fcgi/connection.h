@@ -1,5 +1,5 @@
-/* One connection to PostgreSQL, with a deadline on everything that can wait. Used by
- * store.c alone; both are the only users of libpq. One thread at a time. */
+/* One connection to PostgreSQL, with a deadline on everything that can wait. One thread at a
+ * time. */
 #ifndef BAGELHOOK_CONNECTION_H
 #define BAGELHOOK_CONNECTION_H
 
@@ -10,17 +10,9 @@
 
 #define CONNECTION_ERROR_SIZE 512
 
-enum connection_result {
-	CONNECTION_OPENED,
-	CONNECTION_UNREACHABLE, /* nobody answers, or not now: try again later */
-	CONNECTION_REFUSED      /* the server answers and will not have us: people must mend that */
-};
-
-/* Connects by libpq's conventions; conninfo may be NULL. Blocks, at most until the
- * deadline, but for the resolving of host names. On CONNECTION_OPENED the caller owns *pg
- * (PQfinish()); otherwise error holds the reason, one line. */
-enum connection_result connection_open(
-	const char *conninfo, int64_t deadline_ms, PGconn **pg, char error[CONNECTION_ERROR_SIZE]);
+/* Waits for the socket to become ready for the events of poll(2). False when the deadline passed
+ * or there is no socket to wait for. */
+bool connection_wait(PGconn *pg, short events, int64_t deadline_ms);
 
 /* Sends what is queued and waits for the next result, until the deadline. Returns false
  * when it passed or the connection is lost; *result may be NULL, as PQgetResult() says. */

@@ -13,12 +13,19 @@ struct delivery *delivery_new(unsigned char *body, size_t body_len)
 	delivery->body = body;
 	delivery->body_len = body_len;
 	delivery->timestamp = -1;
+	atomic_init(&delivery->holders, 1);
+	return delivery;
+}
+
+struct delivery *delivery_hold(struct delivery *delivery)
+{
+	atomic_fetch_add(&delivery->holders, 1);
 	return delivery;
 }
 
 void delivery_free(struct delivery *delivery)
 {
-	if (delivery == NULL)
+	if (delivery == NULL || atomic_fetch_sub(&delivery->holders, 1) > 1)
 		return;
 	event_free(delivery->event);
 	free(delivery->body);

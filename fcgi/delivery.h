@@ -2,6 +2,7 @@
 #ifndef BAGELHOOK_DELIVERY_H
 #define BAGELHOOK_DELIVERY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,24 +22,31 @@ enum delivery_outcome {
 	DELIVERY_UNMATCHED,   /* an event that names no order */
 	DELIVERY_DEAD_LETTER, /* no valid event; detail says why */
 	DELIVERY_REFUSED,     /* a dead letter because the database refuses the event for good */
-	/* Not committed, for all that is known: */
+	/* Not committed, for all that is known, and for the spool if there is one: */
 	DELIVERY_UNAVAILABLE, /* the database cannot take it now */
 	DELIVERY_LOCKED,      /* somebody else held its order for longer than it could wait */
-	DELIVERY_QUEUE_FULL,
-	DELIVERY_UNKNOWN /* the connection was lost, misbehaved, or too slow, around the COMMIT */
+	DELIVERY_UNKNOWN,     /* the connection was lost, misbehaved, or too slow, around the COMMIT */
+	/* Not even tried, and not for the spool: */
+	DELIVERY_QUEUE_FULL
 };
 
+/* Whoever holds one may read body, timestamp, signature and event once it was submitted; what
+ * follows event is the committer's until it hands the delivery back. */
 struct delivery {
 	unsigned char *body; /* owned */
 	size_t body_len;
 	int64_t timestamp; /* as signed; -1 where no signature was asked for and none came */
 	char signature[SIGNATURE_LEN + 1];
-	struct event *event;     /* owned; NULL makes it a dead letter */
+	struct event *event; /* owned; NULL makes it a dead letter */
+	bool from_spool;     /* it comes from a file, not from a request */
+
 	const char *dead_letter; /* reason, a literal, when event is NULL or refused */
 	char detail[EVENT_DETAIL_SIZE];
 
 	enum delivery_outcome outcome;
 	char event_id[DELIVERY_ID_SIZE];
+
+	atomic_uint holders;
 
 	/* The queue's, under its lock while the delivery is submitted. */
 	struct receipt *receipt; /* NULL once the submitter has been told not to wait any more */
@@ -55,15 +63,19 @@ struct delivery {
 /* What a submitter gets back for a delivery. */
 struct receipt {
 	struct receipt *next;
-	struct delivery *delivery; /* owned again; NULL where the committer still works on it */
+	struct delivery *delivery; /* held again; the committer may hold it, too, and still work on it */
 	enum delivery_outcome outcome;
+	bool spooled; /* not committed, but on disk, from where it will be */
 };
 
 /* A delivery that owns the malloc()ed body from now on. NULL without memory; the body is
  * then still the caller's. */
 struct delivery *delivery_new(unsigned char *body, size_t body_len);
 
-/* Frees a delivery with all it owns; NULL is allowed. */
+/* One holder more. Returns the delivery. Any thread. */
+struct delivery *delivery_hold(struct delivery *);
+
+/* One holder less; the last one frees it, with all it owns. NULL is allowed. Any thread. */
 void delivery_free(struct delivery *);
 
 /* A list that deliveries are added to at its end; each is in one list at most. */

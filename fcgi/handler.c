@@ -21,13 +21,14 @@
 struct handler {
 	struct handler_limits limits;
 	struct queue *queue;
+	struct spooler *spooler;
 	pthread_rwlock_t lock; /* covers verifier; never held across I/O */
 	struct signature_verifier *verifier;
 	_Atomic int64_t refusal_logged_ms;
 };
 
-struct handler *handler_open(
-	struct queue *queue, const struct secrets *secrets, const struct handler_limits *limits)
+struct handler *handler_open(struct queue *queue, struct spooler *spooler, const struct secrets *secrets,
+	const struct handler_limits *limits)
 {
 	struct handler *h = calloc(1, sizeof *h);
 
@@ -35,6 +36,7 @@ struct handler *handler_open(
 		return NULL;
 	h->limits = *limits;
 	h->queue = queue;
+	h->spooler = spooler;
 	atomic_init(&h->refusal_logged_ms, clock_ms() - REFUSAL_LOG_MS);
 	h->verifier = signature_open(secrets);
 	if (h->verifier == NULL)
@@ -74,7 +76,7 @@ int handler_set_secrets(struct handler *h, const struct secrets *secrets)
 
 void handler_on_finish(struct handler *h, queue_finished *finished, void *context)
 {
-	queue_on_finish(h->queue, finished, context);
+	spooler_on_finish(h->spooler, finished, context);
 }
 
 int64_t handler_expire(struct handler *h, int64_t now_ms)
@@ -161,7 +163,8 @@ static void log_answer(const struct answer *answer, const struct delivery *deliv
 	snprintf(status, sizeof status, "%d", response_status(answer));
 	log_record(LOG_WARN, "not accepted",
 		LOG_PAIRS("status", status, "outcome", response_outcome_name(answer->outcome), "detail",
-			answer->detail[0] == '\0' ? NULL : answer->detail, "event_type",
+			answer->detail[0] == '\0' ? NULL : answer->detail, "spooled",
+			answer->spooled ? "yes" : NULL, "event_type",
 			event == NULL ? NULL : event->type, "mode", event == NULL ? NULL : event->mode));
 }
 
@@ -203,7 +206,9 @@ answered:
 void handler_complete(struct receipt *receipt, struct answer *answer)
 {
 	answer->outcome = receipt->outcome;
-	if (receipt->delivery != NULL) {
+	answer->spooled = receipt->spooled;
+	/* Of a delivery that was given up the committer may still be writing these. */
+	if (response_status(answer) != 503) {
 		memcpy(answer->event_id, receipt->delivery->event_id, sizeof answer->event_id);
 		memcpy(answer->detail, receipt->delivery->detail, sizeof answer->detail);
 	}

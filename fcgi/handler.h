@@ -10,6 +10,7 @@
 #include "queue.h"
 #include "response.h"
 #include "secrets.h"
+#include "spooler.h"
 
 struct handler_limits {
 	size_t max_body; /* bytes */
@@ -19,9 +20,10 @@ struct handler_limits {
 
 struct handler;
 
-/* A handler that commits through a queue, which must outlive it. The secrets are
- * copied. NULL without memory or when libcrypto fails. */
-struct handler *handler_open(struct queue *, const struct secrets *, const struct handler_limits *);
+/* A handler that commits through a queue, whose receipts come through a spooler; both must
+ * outlive it. The secrets are copied. NULL without memory or when libcrypto fails. */
+struct handler *handler_open(
+	struct queue *, struct spooler *, const struct secrets *, const struct handler_limits *);
 
 /* Frees it; NULL is allowed. */
 void handler_close(struct handler *);

@@ -15,6 +15,8 @@
 #include "secrets.h"
 #include "server.h"
 #include "signals.h"
+#include "spool.h"
+#include "spooler.h"
 #include "store.h"
 #include "text.h"
 
@@ -56,7 +58,7 @@ static void reload_secrets(void *context)
  * a database that is merely away does not. Returns an exit status, or -1 to go on. */
 static int first_connect(struct store *store, int check)
 {
-	switch (store_connect(store, clock_ms() + FIRST_CONNECT_MS)) {
+	switch (store_connect(store, FIRST_CONNECT_MS)) {
 	case STORE_CONNECTED:
 		if (!check)
 			return -1;
@@ -71,7 +73,23 @@ static int first_connect(struct store *store, int check)
 	return complain(EXIT_CANNOT_RUN, store_error(store));
 }
 
-static int serve(const struct options *options, struct secrets *secrets, struct store *store)
+/* The spool, or NULL where none is wanted. Returns 0, or the exit status. */
+static int open_spool(const struct options *options, struct spool **spool)
+{
+	const struct spool_limits limits = {
+		options->spool_files, options->spool_bytes, options->spool_free};
+	char error[SPOOL_ERROR_SIZE];
+
+	*spool = NULL;
+	if (options->spool == NULL)
+		return 0;
+	*spool = spool_open(options->spool, &limits, error);
+	return *spool == NULL ? complain(EXIT_CANNOT_RUN, error) : 0;
+}
+
+/* Owns store and spool. */
+static int serve(
+	const struct options *options, struct secrets *secrets, struct store *store, struct spool *spool)
 {
 	const struct committer_limits commit_limits = {
 		{(size_t)options->queue, QUEUE_BYTES, (int)options->commit_timeout * 1000},
@@ -81,6 +99,7 @@ static int serve(const struct options *options, struct secrets *secrets, struct 
 	const struct server_limits server_limits = {
 		(size_t)options->threads, (int)options->read_timeout * 1000};
 	struct committer *committer = NULL;
+	struct spooler *spooler = NULL;
 	struct handler *handler = NULL;
 	struct listener listener;
 	char error[LISTENER_ERROR_SIZE];
@@ -88,6 +107,7 @@ static int serve(const struct options *options, struct secrets *secrets, struct 
 
 	if (listener_open(&listener, options->listen, (mode_t)options->socket_mode, error) != 0) {
 		store_free(store);
+		spool_close(spool);
 		return complain(EXIT_CANNOT_RUN, error);
 	}
 	log_record(LOG_INFO, "listening",
@@ -96,12 +116,18 @@ static int serve(const struct options *options, struct secrets *secrets, struct 
 	/* libfcgi installs signal handlers of its own; ours come after. */
 	if (FCGX_Init() != 0 || signals_catch() != 0) {
 		store_free(store);
+		spool_close(spool);
 		goto done;
 	}
 	committer = committer_open(store, &commit_limits);
-	if (committer == NULL)
+	if (committer == NULL) {
+		spool_close(spool);
 		goto done;
-	handler = handler_open(committer_queue(committer), secrets, &handler_limits);
+	}
+	spooler = spooler_open(committer_queue(committer), spool);
+	if (spooler == NULL)
+		goto done;
+	handler = handler_open(committer_queue(committer), spooler, secrets, &handler_limits);
 	if (handler == NULL)
 		goto done;
 	secrets_wipe(secrets);
@@ -112,7 +138,9 @@ done:
 	if (status != 0)
 		complain(status, "cannot start: out of memory, threads (see --threads) or descriptors");
 	handler_close(handler);
+	spooler_stop(spooler);
 	committer_close(committer);
+	spooler_close(spooler);
 	listener_close(&listener);
 	return status;
 }
@@ -125,6 +153,8 @@ int main(int argc, char *argv[])
 
 	/* Until it can be heeded: a reload must not end a process that is about to serve. */
 	signal(SIGHUP, SIG_IGN);
+	/* A limit on the size of files is an error like another. */
+	signal(SIGXFSZ, SIG_IGN);
 	if (options_parse(&options, argc, argv, error) != 0)
 		return complain(EXIT_USAGE, error);
 	if (options.help) {
@@ -143,10 +173,14 @@ int main(int argc, char *argv[])
 	struct store *store = store_new(options.database);
 	if (store == NULL)
 		return complain(EXIT_CANNOT_RUN, text_error(ENOMEM));
-	int status = first_connect(store, options.check);
+	struct spool *spool;
+	int status = open_spool(&options, &spool);
+	if (status == 0)
+		status = first_connect(store, options.check);
 	if (status >= 0) {
 		store_free(store);
+		spool_close(spool);
 		return status;
 	}
-	return serve(&options, &secrets, store);
+	return serve(&options, &secrets, store, spool);
 }

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,14 @@ static const struct option_spec specs[] = {
 		"SECONDS", "for the database to take an event; then 503"},
 	{"max-age", "BAGELHOOK_MAX_AGE", KIND_NUMBER, AT(max_age), 0, 1000000000, 0, "SECONDS",
 		"older signatures are answered 401; 0 for any age"},
+	{"spool", "BAGELHOOK_SPOOL", KIND_TEXT, AT(spool), 0, 0, 0, "DIR",
+		"keep events that the database cannot take in files there, and commit them when it can"},
+	{"spool-files", "BAGELHOOK_SPOOL_FILES", KIND_NUMBER, AT(spool_files), 1, 10000000, 100000, "N",
+		"files in the spool at most"},
+	{"spool-bytes", "BAGELHOOK_SPOOL_BYTES", KIND_NUMBER, AT(spool_bytes), 1, LONG_MAX,
+		1024L * 1024 * 1024, "BYTES", "bytes in the spool at most"},
+	{"spool-free", "BAGELHOOK_SPOOL_FREE", KIND_NUMBER, AT(spool_free), 0, 99, 10, "PERCENT",
+		"how much of its disk the spool leaves free"},
 	{"insecure-no-signature", "BAGELHOOK_INSECURE_NO_SIGNATURE", KIND_SWITCH, AT(insecure_no_signature),
 		0, 0, 0, NULL,
 		"take every body for authentic: anyone can then entitle anyone (the variable: yes or no)"},

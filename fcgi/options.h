@@ -14,6 +14,7 @@ struct options {
 	const char *listen;
 	const char *secret_file;
 	const char *database;
+	const char *spool;
 	long socket_mode;
 	long threads;
 	long queue;
@@ -22,6 +23,9 @@ struct options {
 	long read_timeout;   /* seconds */
 	long commit_timeout; /* seconds */
 	long max_age;        /* seconds; 0: any age */
+	long spool_files;
+	long spool_bytes;
+	long spool_free; /* percent */
 	bool insecure_no_signature;
 	bool check;
 	bool help;

@@ -1,5 +1,6 @@
-/* Deliveries on their way to the committer, and their receipts on the way back: bounded in
- * number and bytes, each answered by its deadline whatever the database does. */
+/* Deliveries on their way to the committer, and their receipts on the way back: those of
+ * requests, bounded in number and bytes, each answered by its deadline whatever the database
+ * does; and behind them those from the spool, which wait. */
 #ifndef BAGELHOOK_QUEUE_H
 #define BAGELHOOK_QUEUE_H
 
@@ -19,22 +20,30 @@ struct queue;
 
 /* Takes the receipts of deliveries that have their outcome, in the order of submission: a
  * list that ends with NULL, the receiver's to take apart. Called in the thread of
- * queue_finish() or queue_expire(), with no lock held; it must not block. */
+ * queue_submit(), queue_finish() or queue_expire(), with no lock held; it must not block. */
 typedef void queue_finished(void *context, struct receipt *receipts);
 
 /* An empty queue. NULL without memory. */
 struct queue *queue_new(const struct queue_limits *);
 
-/* Frees it; it must be empty. NULL is allowed. */
+/* Frees it, with what is in it from the spool; otherwise it must be empty. NULL is allowed. */
 void queue_free(struct queue *);
 
-/* Names who takes the receipts. To be called once, before the first submission. */
+/* Names who takes the receipts of deliveries of requests, and of those from the spool. Each to be
+ * called once, before the first submission of such a delivery. */
 void queue_on_finish(struct queue *, queue_finished *, void *context);
+void queue_on_finish_spooled(struct queue *, queue_finished *, void *context);
 
 /* Submits a delivery, which is the queue's until its receipt comes, at the latest about
- * timeout_ms later. False where the queue is full, and the delivery the caller's still. Does
- * not block; any thread. */
+ * timeout_ms later, or, while the database is away, before this returns. False where the
+ * queue is full, and the delivery the caller's still. Does not block; any thread. */
 bool queue_submit(struct queue *, struct delivery *, struct receipt *);
+
+/* The same for a delivery from the spool: it has neither bound nor deadline. */
+void queue_submit_spooled(struct queue *, struct delivery *, struct receipt *);
+
+/* Whether the database is away, as the committer has said. Any thread. */
+bool queue_is_away(struct queue *);
 
 /* Gives up on deliveries that are past their deadline: of those in a transaction that has not
  * ended the outcome is UNKNOWN, others are UNAVAILABLE. Returns the next deadline, or
@@ -44,8 +53,9 @@ int64_t queue_expire(struct queue *, int64_t now_ms);
 /* The following are the committer's thread's. */
 
 /* Waits for deliveries, at the latest until wake_ms (INT64_MAX: for ever), and takes up to
- * size of them into batch. False once queue_stop() was called, nothing is left and the
- * committer has nothing pending either. */
+ * size of them into batch: those of requests first, but one place is left for the spool's.
+ * False once queue_stop() was called, no request's is left and the committer has nothing
+ * pending either. */
 bool queue_take(
 	struct queue *, struct delivery *batch[], size_t size, int64_t wake_ms, bool pending, size_t *count);
 
@@ -55,8 +65,13 @@ void queue_finish(struct queue *, struct delivery *const batch[], size_t count);
 /* Says whether deliveries that were taken are in a transaction whose outcome is open. */
 void queue_set_committing(struct queue *, struct delivery *const batch[], size_t count, bool committing);
 
-/* Whether a delivery that was taken was given up meanwhile; it is freed then. */
+/* Whether a delivery that was taken was given up meanwhile; the committer's hold of it has ended
+ * then. */
 bool queue_is_given_up(struct queue *, struct delivery *);
+
+/* Says whether the database is away. While it is, whatever waits and whatever comes is
+ * UNAVAILABLE at once. */
+void queue_set_away(struct queue *, bool away);
 
 /* Lets queue_take() end. Any thread. */
 void queue_stop(struct queue *);

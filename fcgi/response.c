@@ -152,6 +152,6 @@ void response_format(const struct answer *answer, struct buffer *out)
 		}
 	}
 	if (line.status == 503)
-		buffer_puts(out, ",\"spooled\":false");
+		buffer_puts(out, answer->spooled ? ",\"spooled\":true" : ",\"spooled\":false");
 	buffer_puts(out, "}\n");
 }

@@ -4,6 +4,7 @@
 #define BAGELHOOK_RESPONSE_H
 
 #include <fcgiapp.h>
+#include <stdbool.h>
 
 #include "buffer.h"
 #include "delivery.h"
@@ -21,6 +22,7 @@ struct answer {
 	enum answer_kind kind;
 	enum request_result request;
 	enum delivery_outcome outcome;
+	bool spooled; /* with a 503: it is on disk, and will be committed without another delivery */
 	char event_id[DELIVERY_ID_SIZE];
 	char detail[EVENT_DETAIL_SIZE];
 };

@@ -13,7 +13,7 @@
 
 #include "buffer.h"
 #include "clock.h"
-#include "connection.h"
+#include "connect.h"
 #include "log.h"
 #include "schema.h"
 
@@ -117,12 +117,12 @@ static void take_error(struct store *store, const PGresult *result)
 		message == NULL ? "the connection to the database is lost" : message);
 }
 
-enum store_connect_result store_connect(struct store *store, int64_t deadline_ms)
+enum store_connect_result store_connect(struct store *store, int timeout_ms)
 {
 	enum store_connect_result connected = STORE_UNREACHABLE;
 
 	disconnect(store);
-	switch (connection_open(store->conninfo, deadline_ms, &store->pg, store->error)) {
+	switch (connect_open(store->conninfo, timeout_ms, &store->pg, store->error)) {
 	case CONNECTION_OPENED:
 		break;
 	case CONNECTION_UNREACHABLE:
@@ -131,7 +131,7 @@ enum store_connect_result store_connect(struct store *store, int64_t deadline_ms
 		return STORE_UNUSABLE;
 	}
 	PQsetNoticeReceiver(store->pg, receive_notice, store);
-	switch (schema_check(store->pg, deadline_ms, store->error)) {
+	switch (schema_check(store->pg, clock_ms() + timeout_ms, store->error)) {
 	case SCHEMA_FITS:
 		return STORE_CONNECTED;
 	case SCHEMA_NOT_NOW:

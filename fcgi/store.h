@@ -36,9 +36,10 @@ struct store *store_new(const char *conninfo);
 /* Disconnects and frees; NULL is allowed. */
 void store_free(struct store *);
 
-/* Connects, and checks that the schema serves this responder. Blocks, at most until the
- * deadline. Where it does not succeed, store_error() says why and what to do. */
-enum store_connect_result store_connect(struct store *, int64_t deadline_ms);
+/* Connects, and checks that the schema serves this responder. Blocks, at most timeout_ms for
+ * each host and once more for the check. Where it does not succeed, store_error() says why and
+ * what to do. */
+enum store_connect_result store_connect(struct store *, int timeout_ms);
 
 /* Whether there is a connection, as far as is known without asking the server: one that
  * the server has ended is noticed, and given up. */

@@ -1,0 +1,71 @@
+#include "config.h"
+
+#include "spool_usage.h"
+
+#include <sys/statvfs.h>
+
+#include "clock.h"
+#include "directory.h"
+#include "spool_name.h"
+
+/* How long a count of the files is good for. */
+#define COUNT_MS 1000
+
+void spool_usage_init(struct spool_usage *usage, const struct spool_limits *limits)
+{
+	*usage = (struct spool_usage){.limits = *limits, .counted_ms = INT64_MIN};
+}
+
+static void count_files(struct spool_usage *usage, int fd)
+{
+	DIR *directory = directory_stream(fd);
+	int64_t size;
+
+	if (directory == NULL)
+		return;
+	usage->files = 0;
+	usage->bytes = 0;
+	for (const struct dirent *entry; (entry = directory_next(directory)) != NULL;) {
+		usage->files++;
+		if (spool_name_parse(entry->d_name, &size))
+			usage->bytes += size;
+	}
+	closedir(directory);
+	usage->counted_ms = clock_ms();
+}
+
+void spool_usage_refresh(struct spool_usage *usage, int directory)
+{
+	struct statvfs fs;
+
+	if (usage->counted_ms == INT64_MIN || clock_ms() - usage->counted_ms >= COUNT_MS)
+		count_files(usage, directory);
+	usage->room = 0;
+	if (fstatvfs(directory, &fs) == 0)
+		usage->room = ((int64_t)fs.f_bavail - (int64_t)fs.f_blocks / 100 * usage->limits.free_percent)
+			* (int64_t)fs.f_frsize;
+}
+
+const char *spool_usage_reached(const struct spool_usage *usage, size_t size)
+{
+	if (usage->files >= usage->limits.files)
+		return "it holds as many files as --spool-files allows";
+	if (usage->bytes + (int64_t)size > usage->limits.bytes)
+		return "it holds as many bytes as --spool-bytes allows";
+	if ((int64_t)size > usage->room)
+		return "its disk has no more free than --spool-free wants";
+	return NULL;
+}
+
+void spool_usage_add(struct spool_usage *usage, size_t size)
+{
+	usage->files++;
+	usage->bytes += (int64_t)size;
+	usage->room -= (int64_t)size;
+}
+
+void spool_usage_remove(struct spool_usage *usage, int64_t size)
+{
+	usage->files--;
+	usage->bytes -= size;
+}

@@ -1,0 +1,36 @@
+/* How full a spool is, and how full it may be. */
+#ifndef BAGELHOOK_SPOOL_USAGE_H
+#define BAGELHOOK_SPOOL_USAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct spool_limits {
+	long files;
+	int64_t bytes;     /* of all files */
+	long free_percent; /* of the file system that has to stay free */
+};
+
+/* One thread at a time. */
+struct spool_usage {
+	struct spool_limits limits;
+	long files;
+	int64_t bytes;
+	int64_t room;       /* bytes until too little of the file system is free */
+	int64_t counted_ms; /* when the files were counted; INT64_MIN: never */
+};
+
+/* Nothing counted yet. */
+void spool_usage_init(struct spool_usage *, const struct spool_limits *);
+
+/* Looks at the directory again where the last look is too old: others write and drain, too. */
+void spool_usage_refresh(struct spool_usage *, int directory);
+
+/* Why one more file of this size must not be written, or NULL. */
+const char *spool_usage_reached(const struct spool_usage *, size_t size);
+
+/* Counts a file that was written, or removed, since. */
+void spool_usage_add(struct spool_usage *, size_t size);
+void spool_usage_remove(struct spool_usage *, int64_t size);
+
+#endif
