@@ -1,0 +1,88 @@
+"""What was sent and what was answered, and whether the database keeps what the answers promised."""
+
+import collections
+import functools
+import hashlib
+import json
+import threading
+from dataclasses import dataclass
+from decimal import Decimal
+
+from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
+
+import compare
+import world
+from reference.settings import Settings
+
+
+@dataclass
+class Entry:
+    """One delivery: status is None where there was no answer."""
+
+    body: bytes
+    status: int
+    answer: dict
+
+    @property
+    def spooled(self):
+        return self.status == 503 and bool(self.answer) and self.answer.get("spooled") is True
+
+
+class Ledger:
+    """Entries from any number of threads."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self.entries = []
+
+    def add(self, entry):
+        with self._lock:
+            self.entries.append(entry)
+
+    def count(self, wanted):
+        """How many entries there are for which wanted(entry)."""
+        with self._lock:
+            return sum(map(wanted, self.entries))
+
+    def statuses(self):
+        """{what was answered: how often}, a 503 with what it says of the spool."""
+        with self._lock:
+            return collections.Counter(
+                f"503 {'' if one.spooled else 'not '}spooled" if one.status == 503 else str(one.status or "none")
+                for one in self.entries)
+
+    def check(self, connection, torn=()):
+        """That all that was promised is in the database, and the state is what its events say.
+
+        torn: bodies whose files were cut by the test. Returns a Counter of what was found; fails where anything is lost.
+        """
+        connection.row_factory = dict_row
+        set_json_loads(functools.partial(json.loads, parse_float=Decimal), connection)
+        kept = {bytes(row["body"]) for row in connection.execute("SELECT body FROM bagelpay.event_bodies")}
+        dead = {bytes(row["body"]) for row in connection.execute("SELECT body FROM bagelpay.dead_letters")}
+        ids = {row["event_id"] for row in connection.execute("SELECT event_id FROM bagelpay.events")}
+        lost = []
+        recovered = 0
+        for entry in self.entries:
+            if entry.status == 200 and (entry.answer["event_id"] not in ids or entry.body not in kept | dead):
+                lost.append(entry)
+            if entry.status == 400 and entry.body not in dead:
+                lost.append(entry)
+            if entry.spooled:
+                if entry.body in kept or entry.body in dead:
+                    recovered += 1
+                elif entry.body not in torn:
+                    lost.append(entry)
+        assert not lost, f"{len(lost)} lost, among them {lost[:5]}"
+        self._check_state(connection, kept)
+        return collections.Counter(sent=len(self.entries), recovered=recovered, lost=len(lost), torn=len(torn),
+                                   **{f"answer {name}": count for name, count in self.statuses().items()})
+
+    @staticmethod
+    def _check_state(connection, bodies):
+        settings = Settings()
+        rows = world.read_rows(connection, "%", [hashlib.sha256(body).hexdigest() for body in bodies])
+        events, states = compare.expected_states(bodies, rows.decisions, settings)
+        found = compare.compare_events(rows, events, states, settings) + compare.compare_tables(rows, states)
+        assert not found, "\n".join(found[:20])

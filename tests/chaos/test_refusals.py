@@ -1,0 +1,144 @@
+"""A database that is there and does not take events, each for a reason of its own."""
+
+import contextlib
+import itertools
+import threading
+import time
+
+import harness
+import waiting
+
+from load import Load, deliver
+
+
+def test_standby_alone(make_stand, chance, totals):
+    """The database turns into one that only reads, and back."""
+    stand = make_stand()
+    with Load(stand) as load:
+        load.wait_for(chance.randint(1, 20))
+        stand.cluster.stop()
+        (stand.cluster.directory / "data" / "standby.signal").touch()
+        stand.cluster.start()
+        load.wait_for(20, lambda entry: entry.spooled)
+        stand.query("SELECT pg_promote()")
+        load.wait_for(5)
+    stand.settle(totals)
+
+
+def test_no_connections_left(make_stand, chance, totals):
+    """Others hold all connections when the responder has to connect again."""
+    stand = make_stand(settings={"max_connections": "15", "superuser_reserved_connections": "3"})
+    stand.query("CREATE ROLE crowd LOGIN")
+    with Load(stand) as load, contextlib.ExitStack() as held:
+        load.wait_for(chance.randint(1, 20))
+        for _ in range(11):
+            held.enter_context(stand.cluster.connect(stand.db, "crowd"))
+        pid, = waiting.backends(stand)
+        stand.query("SELECT pg_terminate_backend(%s)", pid)
+        # Whichever of us is faster gets the place; then there is none.
+        with contextlib.suppress(Exception):
+            held.enter_context(stand.cluster.connect(stand.db, "crowd"))
+        if not waiting.backends(stand):
+            load.wait_for(20, lambda entry: entry.spooled)
+        held.close()
+        load.wait_for(10)
+    stand.settle(totals)
+
+
+def test_locked(make_stand, chance, totals):
+    """Somebody holds the table of orders for longer than anyone waits."""
+    stand = make_stand("--commit-timeout", 1)
+    with Load(stand) as load:
+        load.wait_for(chance.randint(1, 20))
+        with waiting.holding(stand, "LOCK TABLE bagelpay.orders"):
+            started = time.monotonic()
+            load.wait_for(60, lambda entry: entry.spooled)
+            assert time.monotonic() - started < 60
+        load.wait_for(10)
+    stand.settle(totals)
+
+
+def test_limits_of_the_role(make_stand, chance, totals):
+    """A role whose statements are cut after a millisecond, and whose commits are not durable: ours are neither."""
+    stand = make_stand()
+    stand.query(f'ALTER ROLE bagelhook IN DATABASE "{stand.db}" SET statement_timeout = 1')
+    stand.query(f'ALTER ROLE bagelhook IN DATABASE "{stand.db}" SET lock_timeout = 1')
+    stand.query(f'ALTER ROLE bagelhook IN DATABASE "{stand.db}" SET synchronous_commit = off')
+    stand.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'bagelhook'")
+    with Load(stand) as load:
+        load.wait_for(50 + chance.randint(0, 5))
+        stand.cluster.kill()
+    stand.cluster.start()
+    stand.settle(totals, kills=1)
+
+
+def test_refused_for_good(make_stand, chance, totals):
+    """Events that the database refuses for good, met in the spool, are dead letters and hold up nothing."""
+    stand = make_stand()
+    stand.query("ALTER TABLE bagelpay.events ADD CONSTRAINT never CHECK (right(event_id, 1) <> '7')")
+    with Load(stand) as load:
+        load.wait_for(chance.randint(1, 20))
+        stand.cluster.stop()
+        load.wait_for(60, lambda entry: entry.spooled)
+        stand.cluster.start()
+        load.wait_for(10)
+    stand.settle(totals)
+    assert stand.query("SELECT count(*) > 0 FROM bagelpay.dead_letters WHERE reason = 'database'") == [(True,)]
+
+
+class Overload:
+    """Open loop: deliveries begin at a rate, whatever becomes of those before."""
+
+    def __init__(self, stand, rate, seconds):
+        self.stand, self.latencies = stand, []
+        threads = []
+        began = time.monotonic()
+        for number in itertools.count():
+            at = number / rate
+            if at > seconds:
+                break
+            time.sleep(max(0, began + at - time.monotonic()))
+            threads.append(threading.Thread(target=self._deliver))
+            threads[-1].start()
+        for thread in threads:
+            thread.join()
+
+    def _deliver(self):
+        started = time.monotonic()
+        entry = deliver(self.stand, self.stand.urls[0])
+        self.latencies.append((entry.status, entry.spooled, time.monotonic() - started))
+
+    def of(self, status):
+        return sorted(latency for one, _, latency in self.latencies if one == status)
+
+
+def committed_in(stand, what):
+    """Events that are committed while what() runs, a second, and what it returned."""
+    count = "SELECT count(*) FROM bagelpay.events"
+    (before,), = stand.query(count)
+    started = time.monotonic()
+    result = what()
+    return (stand.query(count)[0][0] - before) / (time.monotonic() - started), result
+
+
+def test_overload(make_stand, totals):
+    """Three times what it can commit: it commits at its full rate, refuses the rest at once and unspooled, as the
+    database is not away; afterwards it is as fast as before."""
+    # Ten to a commit of a tenth of a second make a hundred a second.
+    stand = make_stand("--batch", 10, "--queue", 50)
+    before = Overload(stand, 50, 3).of(200)
+    stand.query("CREATE FUNCTION public.dawdle() RETURNS trigger LANGUAGE plpgsql AS"
+                " $$ BEGIN PERFORM pg_sleep(0.1); RETURN NULL; END $$")
+    stand.query("CREATE TRIGGER dawdle AFTER INSERT ON bagelpay.events FOR EACH STATEMENT EXECUTE FUNCTION public.dawdle()")
+    rate, overload = committed_in(stand, lambda: Overload(stand, 300, 6))
+    assert rate > 70
+    refused = overload.of(503)
+    assert len(refused) > 6 * 100
+    assert refused[len(refused) * 99 // 100] < 1
+    assert stand.files() == [] and not any(spooled for _, spooled, _ in overload.latencies)
+    # Those that were taken waited for the queue before them, and no longer.
+    assert overload.of(200)[-1] < 5
+    stand.query("DROP TRIGGER dawdle ON bagelpay.events")
+    after = Overload(stand, 50, 3).of(200)
+    assert after[len(after) // 2] < 3 * before[len(before) // 2] + 0.02
+    stand.settle(totals)
