@@ -186,8 +186,8 @@ static char *element(const char *list, size_t index)
 }
 
 /* Tries each host in turn. What is refused by one may be welcome at another. */
-static enum connection_result try_hosts(const char *conninfo, const char *const lists[PLACE_COUNT], size_t count,
-	int timeout_ms, PGconn **out, char error[CONNECTION_ERROR_SIZE])
+static enum connection_result try_hosts(const char *conninfo, const char *const lists[PLACE_COUNT],
+	size_t count, int timeout_ms, PGconn **out, char error[CONNECTION_ERROR_SIZE])
 {
 	enum connection_result result = CONNECTION_REFUSED;
 

@@ -164,8 +164,8 @@ static void log_answer(const struct answer *answer, const struct delivery *deliv
 	log_record(LOG_WARN, "not accepted",
 		LOG_PAIRS("status", status, "outcome", response_outcome_name(answer->outcome), "detail",
 			answer->detail[0] == '\0' ? NULL : answer->detail, "spooled",
-			answer->spooled ? "yes" : NULL, "event_type",
-			event == NULL ? NULL : event->type, "mode", event == NULL ? NULL : event->mode));
+			answer->spooled ? "yes" : NULL, "event_type", event == NULL ? NULL : event->type,
+			"mode", event == NULL ? NULL : event->mode));
 }
 
 bool handler_submit(

@@ -9,9 +9,11 @@
 #include "clock.h"
 #include "committer.h"
 #include "handler.h"
+#include "import.h"
 #include "listener.h"
 #include "log.h"
 #include "options.h"
+#include "redrive.h"
 #include "secrets.h"
 #include "server.h"
 #include "signals.h"
@@ -76,8 +78,7 @@ static int first_connect(struct store *store, int check)
 /* The spool, or NULL where none is wanted. Returns 0, or the exit status. */
 static int open_spool(const struct options *options, struct spool **spool)
 {
-	const struct spool_limits limits = {
-		options->spool_files, options->spool_bytes, options->spool_free};
+	const struct spool_limits limits = {options->spool_files, options->spool_bytes, options->spool_free};
 	char error[SPOOL_ERROR_SIZE];
 
 	*spool = NULL;
@@ -158,12 +159,20 @@ int main(int argc, char *argv[])
 	if (options_parse(&options, argc, argv, error) != 0)
 		return complain(EXIT_USAGE, error);
 	if (options.help) {
-		options_help(stdout);
+		options_help(options.command, stdout);
 		return 0;
 	}
 	if (options.version) {
 		puts("bagelhook " PACKAGE_VERSION);
 		return 0;
+	}
+	switch (options.command) {
+	case OPTIONS_REDRIVE:
+		return redrive_run(options.database, options.id);
+	case OPTIONS_IMPORT:
+		return import_run(options.database, options.files, options.file_count);
+	case OPTIONS_SERVE:
+		break;
 	}
 	if (options.secret_file != NULL
 		&& secrets_read(options.secret_file, &secrets, error, sizeof error) != 0)

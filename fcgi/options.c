@@ -19,6 +19,7 @@ enum kind {
 };
 
 struct option_spec {
+	unsigned commands;    /* a bit for each that has it */
 	const char *flag;     /* without -- */
 	const char *variable; /* NULL: no variable */
 	enum kind kind;
@@ -30,49 +31,96 @@ struct option_spec {
 	const char *help;
 };
 
+#define FOR(command) (1U << (command))
+#define SERVE FOR(OPTIONS_SERVE)
+#define REDRIVE FOR(OPTIONS_REDRIVE)
+#define IMPORT FOR(OPTIONS_IMPORT)
+
 #define AT(member) offsetof(struct options, member)
 
 static const struct option_spec specs[] = {
-	{"listen", "BAGELHOOK_LISTEN", KIND_TEXT, AT(listen), 0, 0, 0, "ADDRESS",
+	{SERVE, "listen", "BAGELHOOK_LISTEN", KIND_TEXT, AT(listen), 0, 0, 0, "ADDRESS",
 		"unix:/path or host:port; without it, a listening socket inherited as descriptor 0"},
-	{"socket-mode", "BAGELHOOK_SOCKET_MODE", KIND_MODE, AT(socket_mode), 0, 0777, 0660, "MODE",
+	{SERVE, "socket-mode", "BAGELHOOK_SOCKET_MODE", KIND_MODE, AT(socket_mode), 0, 0777, 0660, "MODE",
 		"permissions of a Unix socket"},
-	{"secret-file", "BAGELHOOK_SECRET_FILE", KIND_TEXT, AT(secret_file), 0, 0, 0, "FILE",
+	{SERVE, "secret-file", "BAGELHOOK_SECRET_FILE", KIND_TEXT, AT(secret_file), 0, 0, 0, "FILE",
 		"the webhook's signing secrets, one per line"},
-	{"database", "BAGELHOOK_DATABASE", KIND_TEXT, AT(database), 0, 0, 0, "CONNINFO",
-		"a libpq connection string or URI; without it, PGHOST, PGSERVICE and so on"},
-	{"threads", "BAGELHOOK_THREADS", KIND_NUMBER, AT(threads), 1, 512, 4, "N",
+	{SERVE | REDRIVE | IMPORT, "database", "BAGELHOOK_DATABASE", KIND_TEXT, AT(database), 0, 0, 0,
+		"CONNINFO", "a libpq connection string or URI; without it, PGHOST, PGSERVICE and so on"},
+	{SERVE, "threads", "BAGELHOOK_THREADS", KIND_NUMBER, AT(threads), 1, 512, 4, "N",
 		"requests read and checked at once; waiting for the database holds no thread"},
-	{"queue", "BAGELHOOK_QUEUE", KIND_NUMBER, AT(queue), 1, 100000, 1024, "N",
+	{SERVE, "queue", "BAGELHOOK_QUEUE", KIND_NUMBER, AT(queue), 1, 100000, 1024, "N",
 		"events that may wait for the database, up to 64 MiB; one more is answered 503"},
-	{"batch", "BAGELHOOK_BATCH", KIND_NUMBER, AT(batch), 1, 1000, 64, "N",
+	{SERVE, "batch", "BAGELHOOK_BATCH", KIND_NUMBER, AT(batch), 1, 1000, 64, "N",
 		"events in one transaction at most"},
-	{"max-body", "BAGELHOOK_MAX_BODY", KIND_NUMBER, AT(max_body), 1, 64L * 1024 * 1024, 1024L * 1024,
-		"BYTES", "longer bodies are answered 413"},
-	{"read-timeout", "BAGELHOOK_READ_TIMEOUT", KIND_NUMBER, AT(read_timeout), 1, 3600, 10, "SECONDS",
-		"for all of the reading of a request"},
-	{"commit-timeout", "BAGELHOOK_COMMIT_TIMEOUT", KIND_NUMBER, AT(commit_timeout), 1, 3600, 15,
+	{SERVE, "max-body", "BAGELHOOK_MAX_BODY", KIND_NUMBER, AT(max_body), 1, 64L * 1024 * 1024,
+		1024L * 1024, "BYTES", "longer bodies are answered 413"},
+	{SERVE, "read-timeout", "BAGELHOOK_READ_TIMEOUT", KIND_NUMBER, AT(read_timeout), 1, 3600, 10,
+		"SECONDS", "for all of the reading of a request"},
+	{SERVE, "commit-timeout", "BAGELHOOK_COMMIT_TIMEOUT", KIND_NUMBER, AT(commit_timeout), 1, 3600, 15,
 		"SECONDS", "for the database to take an event; then 503"},
-	{"max-age", "BAGELHOOK_MAX_AGE", KIND_NUMBER, AT(max_age), 0, 1000000000, 0, "SECONDS",
+	{SERVE, "max-age", "BAGELHOOK_MAX_AGE", KIND_NUMBER, AT(max_age), 0, 1000000000, 0, "SECONDS",
 		"older signatures are answered 401; 0 for any age"},
-	{"spool", "BAGELHOOK_SPOOL", KIND_TEXT, AT(spool), 0, 0, 0, "DIR",
+	{SERVE, "spool", "BAGELHOOK_SPOOL", KIND_TEXT, AT(spool), 0, 0, 0, "DIR",
 		"keep events that the database cannot take in files there, and commit them when it can"},
-	{"spool-files", "BAGELHOOK_SPOOL_FILES", KIND_NUMBER, AT(spool_files), 1, 10000000, 100000, "N",
-		"files in the spool at most"},
-	{"spool-bytes", "BAGELHOOK_SPOOL_BYTES", KIND_NUMBER, AT(spool_bytes), 1, LONG_MAX,
+	{SERVE, "spool-files", "BAGELHOOK_SPOOL_FILES", KIND_NUMBER, AT(spool_files), 1, 10000000, 100000,
+		"N", "files in the spool at most"},
+	{SERVE, "spool-bytes", "BAGELHOOK_SPOOL_BYTES", KIND_NUMBER, AT(spool_bytes), 1, LONG_MAX,
 		1024L * 1024 * 1024, "BYTES", "bytes in the spool at most"},
-	{"spool-free", "BAGELHOOK_SPOOL_FREE", KIND_NUMBER, AT(spool_free), 0, 99, 10, "PERCENT",
+	{SERVE, "spool-free", "BAGELHOOK_SPOOL_FREE", KIND_NUMBER, AT(spool_free), 0, 99, 10, "PERCENT",
 		"how much of its disk the spool leaves free"},
-	{"insecure-no-signature", "BAGELHOOK_INSECURE_NO_SIGNATURE", KIND_SWITCH, AT(insecure_no_signature),
-		0, 0, 0, NULL,
+	{SERVE, "insecure-no-signature", "BAGELHOOK_INSECURE_NO_SIGNATURE", KIND_SWITCH,
+		AT(insecure_no_signature), 0, 0, 0, NULL,
 		"take every body for authentic: anyone can then entitle anyone (the variable: yes or no)"},
-	{"check", NULL, KIND_SWITCH, AT(check), 0, 0, 0, NULL,
+	{SERVE, "check", NULL, KIND_SWITCH, AT(check), 0, 0, 0, NULL,
 		"check configuration, database and schema, then exit"},
-	{"help", NULL, KIND_SWITCH, AT(help), 0, 0, 0, NULL, "print this, then exit"},
-	{"version", NULL, KIND_SWITCH, AT(version), 0, 0, 0, NULL, "print the version, then exit"},
+	{SERVE | REDRIVE | IMPORT, "help", NULL, KIND_SWITCH, AT(help), 0, 0, 0, NULL,
+		"print this, then exit"},
+	{REDRIVE, "id", NULL, KIND_NUMBER, AT(id), 1, LONG_MAX, 0, "N", "try the dead letter of this id"},
+	{REDRIVE, "all", NULL, KIND_SWITCH, AT(all), 0, 0, 0, NULL,
+		"try all dead letters that are not resolved"},
+	{SERVE, "version", NULL, KIND_SWITCH, AT(version), 0, 0, 0, NULL, "print the version, then exit"},
+};
+
+static const struct {
+	const char *name; /* the first argument */
+	const char *said;
+	const char *help; /* before the options, and after them */
+	const char *end;
+} commands[] = {
+	[OPTIONS_SERVE] = {NULL, "",
+		"Usage: bagelhook [OPTIONS]\n"
+		"       bagelhook redrive (--id N | --all) [--database CONNINFO]\n"
+		"       bagelhook import [--database CONNINFO] FILE...\n"
+		"FastCGI responder that commits BagelPay's webhooks to PostgreSQL.\n\n"
+		"Each option can also be given in the environment; options win.\n\n",
+		"\nSignals: SIGTERM and SIGINT finish what was accepted and exit; SIGHUP reads the secrets "
+		"again.\n"
+		"Exit status: 0 stopped as told, 1 could not run, 2 wrong usage.\n"},
+	[OPTIONS_REDRIVE] = {"redrive", " redrive",
+		"Usage: bagelhook redrive (--id N | --all) [--database CONNINFO]\n"
+		"Tries dead letters again, after bagelhook, the schema or a setting has changed: what is a "
+		"valid\n"
+		"event now is committed, and its letter marked as resolved. Needs the rights of "
+		"bagelpay_owner.\n\n",
+		"\nExit status: 0 all that were tried are resolved, 1 some are not, 2 wrong usage.\n"},
+	[OPTIONS_IMPORT] = {"import", " import",
+		"Usage: bagelhook import [--database CONNINFO] FILE...\n"
+		"Commits bodies of webhooks that came by other means than deliveries, such as a list of "
+		"events\n"
+		"from the provider: one JSON document a line, or one in a file; - is standard input. They "
+		"are\n"
+		"taken for authentic. What is there already stays as it is. Needs the rights of "
+		"bagelpay_ingest.\n\n",
+		"\nExit status: 0 all bodies are committed, 1 some are not, 2 wrong usage.\n"},
 };
 
 #define SPEC_COUNT (sizeof specs / sizeof specs[0])
+
+static bool is_for(const struct option_spec *spec, enum options_command command)
+{
+	return (spec->commands & FOR(command)) != 0;
+}
 
 /* Sets one option from a text. name is how the user said it. */
 static int set(struct options *options, const struct option_spec *spec, const char *name, const char *text,
@@ -131,7 +179,8 @@ static int take_environment(struct options *options, char error[OPTIONS_ERROR_SI
 		if (spec->kind == KIND_NUMBER || spec->kind == KIND_MODE)
 			memcpy((char *)options + spec->offset, &spec->otherwise, sizeof spec->otherwise);
 		/* Unit files and containers set variables to nothing where they mean none. */
-		if (text != NULL && text[0] != '\0' && set(options, spec, spec->variable, text, error) != 0)
+		if (text != NULL && text[0] != '\0' && is_for(spec, options->command)
+			&& set(options, spec, spec->variable, text, error) != 0)
 			return -1;
 	}
 	return 0;
@@ -163,11 +212,18 @@ static int take_arguments(struct options *options, int argc, char *argv[], char 
 			return -1;
 		}
 		snprintf(name, sizeof name, "--%s", specs[index].flag);
+		if (!is_for(&specs[index], options->command)) {
+			snprintf(error, OPTIONS_ERROR_SIZE, "%s: no such option here; see bagelhook%s --help",
+				name, commands[options->command].said);
+			return -1;
+		}
 		if (set(options, &specs[index], name, specs[index].argument == NULL ? "yes" : optarg, error)
 			!= 0)
 			return -1;
 	}
-	if (optind < argc) {
+	options->files = argv + optind;
+	options->file_count = (size_t)(argc - optind);
+	if (optind < argc && options->command != OPTIONS_IMPORT) {
 		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: takes no arguments besides options",
 			argv[optind]);
 		return -1;
@@ -175,34 +231,59 @@ static int take_arguments(struct options *options, int argc, char *argv[], char 
 	return 0;
 }
 
+/* What a command cannot do without, and options that exclude each other. */
+static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
+{
+	const char *wrong = NULL;
+
+	switch (options->command) {
+	case OPTIONS_SERVE:
+		if (options->secret_file == NULL && !options->insecure_no_signature)
+			wrong = "no signing secret: give --secret-file FILE with the webhook's signing "
+				"secret, "
+				"or, for experiments only, --insecure-no-signature";
+		break;
+	case OPTIONS_REDRIVE:
+		if ((options->id != 0) == options->all)
+			wrong = "redrive: give either --id N or --all";
+		break;
+	case OPTIONS_IMPORT:
+		if (options->file_count == 0)
+			wrong = "import: give files, or - for standard input";
+		break;
+	}
+	if (wrong == NULL)
+		return 0;
+	snprintf(error, OPTIONS_ERROR_SIZE, "%s", wrong);
+	return -1;
+}
+
 int options_parse(struct options *options, int argc, char *argv[], char error[OPTIONS_ERROR_SIZE])
 {
 	memset(options, 0, sizeof *options);
+	for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++)
+		if (commands[i].name != NULL && strcmp(argv[1], commands[i].name) == 0)
+			options->command = (enum options_command)i;
+	if (options->command != OPTIONS_SERVE) {
+		argc--;
+		argv++;
+	}
 	if (take_environment(options, error) != 0 || take_arguments(options, argc, argv, error) != 0)
 		return -1;
-	if (options->help || options->version)
-		return 0;
-	if (options->secret_file == NULL && !options->insecure_no_signature) {
-		snprintf(error, OPTIONS_ERROR_SIZE,
-			"no signing secret: give --secret-file FILE with the webhook's signing secret, or, "
-			"for experiments only, --insecure-no-signature");
-		return -1;
-	}
-	return 0;
+	return options->help || options->version ? 0 : check(options, error);
 }
 
-void options_help(FILE *out)
+void options_help(enum options_command command, FILE *out)
 {
-	fputs("Usage: bagelhook [OPTIONS]\n"
-	      "FastCGI responder that commits BagelPay's webhooks to PostgreSQL.\n\n"
-	      "Each option can also be given in the environment; options win.\n\n",
-		out);
+	fputs(commands[command].help, out);
 	for (size_t i = 0; i < SPEC_COUNT; i++) {
 		const struct option_spec *spec = &specs[i];
 
+		if (!is_for(spec, command))
+			continue;
 		fprintf(out, "  --%s%s%s\n      %s", spec->flag, spec->argument == NULL ? "" : " ",
 			spec->argument == NULL ? "" : spec->argument, spec->help);
-		if (spec->kind == KIND_NUMBER)
+		if (spec->kind == KIND_NUMBER && spec->otherwise >= spec->lowest)
 			fprintf(out, " (%ld to %ld; default %ld)", spec->lowest, spec->highest,
 				spec->otherwise);
 		if (spec->kind == KIND_MODE)
@@ -211,8 +292,5 @@ void options_help(FILE *out)
 		if (spec->variable != NULL)
 			fprintf(out, "      %s\n", spec->variable);
 	}
-	fputs("\nSignals: SIGTERM and SIGINT finish what was accepted and exit; SIGHUP reads the secrets "
-	      "again.\n"
-	      "Exit status: 0 stopped as told, 1 could not run, 2 wrong usage.\n",
-		out);
+	fputs(commands[command].end, out);
 }

@@ -4,12 +4,16 @@
 #define BAGELHOOK_OPTIONS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/types.h>
 
 #define OPTIONS_ERROR_SIZE 512
 
+enum options_command { OPTIONS_SERVE, OPTIONS_REDRIVE, OPTIONS_IMPORT };
+
 struct options {
+	enum options_command command;
 	/* Texts belong to argv or to the environment; NULL where not given. */
 	const char *listen;
 	const char *secret_file;
@@ -26,6 +30,10 @@ struct options {
 	long spool_files;
 	long spool_bytes;
 	long spool_free; /* percent */
+	long id;         /* redrive: of a dead letter; 0 with all */
+	bool all;
+	char *const *files; /* import */
+	size_t file_count;
 	bool insecure_no_signature;
 	bool check;
 	bool help;
@@ -36,7 +44,7 @@ struct options {
  * wrong, one line that names the option, in error. */
 int options_parse(struct options *, int argc, char *argv[], char error[OPTIONS_ERROR_SIZE]);
 
-/* Writes the help text. */
-void options_help(FILE *);
+/* Writes the help text of the command. */
+void options_help(enum options_command, FILE *);
 
 #endif

@@ -30,7 +30,7 @@ struct queue {
 	struct delivery_list waiting;
 	size_t bytes;                 /* of those that wait */
 	struct delivery_list spooled; /* those from the spool that wait */
-	struct delivery *oldest; /* of all that are submitted: by deadline, as all have the same */
+	struct delivery *oldest;      /* of all that are submitted: by deadline, as all have the same */
 	struct delivery *newest;
 	int64_t progress_ms; /* when the committer last took or finished something */
 	bool idle;           /* the committer waits for work */
@@ -278,7 +278,8 @@ bool queue_take(
 }
 
 /* Gives a delivery back, with the committer's hold of it. */
-static void give_back(struct queue *q, struct delivery *delivery, struct receipts *requests, struct receipts *spooled)
+static void give_back(
+	struct queue *q, struct delivery *delivery, struct receipts *requests, struct receipts *spooled)
 {
 	struct receipt *receipt = delivery->receipt;
 
@@ -321,8 +322,8 @@ void queue_set_away(struct queue *q, bool away)
 	pthread_mutex_lock(&q->lock);
 	q->away = away;
 	while (away && (q->waiting.count > 0 || q->spooled.count > 0)) {
-		struct delivery *delivery
-			= q->waiting.count > 0 ? take_waiting(q) : delivery_list_take(&q->spooled);
+		struct delivery *delivery =
+			q->waiting.count > 0 ? take_waiting(q) : delivery_list_take(&q->spooled);
 
 		delivery->outcome = DELIVERY_UNAVAILABLE;
 		give_back(q, delivery, &requests, &spooled);

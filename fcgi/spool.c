@@ -16,8 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "log.h"
 #include "directory.h"
+#include "log.h"
 #include "spool_file.h"
 #include "text.h"
 
@@ -49,8 +49,7 @@ static int fail(char error[SPOOL_ERROR_SIZE], const char *path, const char *what
 	return -1;
 }
 
-static int open_part(
-	const struct spool *spool, int at, const char *name, char error[SPOOL_ERROR_SIZE])
+static int open_part(const struct spool *spool, int at, const char *name, char error[SPOOL_ERROR_SIZE])
 {
 	char what[128];
 	int fd = -1;

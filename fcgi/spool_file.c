@@ -25,8 +25,8 @@ bool spool_file_head(const struct delivery *delivery, struct buffer *head)
 	if (delivery->timestamp >= 0)
 		len += snprintf(covered, sizeof covered, "timestamp %" PRId64 "\n", delivery->timestamp);
 	if (delivery->signature[0] != '\0')
-		len += snprintf(covered + len, sizeof covered - (size_t)len, "signature %s\n",
-			delivery->signature);
+		len += snprintf(
+			covered + len, sizeof covered - (size_t)len, "signature %s\n", delivery->signature);
 	len += snprintf(covered + len, sizeof covered - (size_t)len, "length %zu\n\n", delivery->body_len);
 	if (!digest_hex(covered, (size_t)len, delivery->body, delivery->body_len, digest))
 		return false;

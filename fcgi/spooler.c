@@ -54,8 +54,8 @@ struct spooler {
 	pthread_cond_t work;
 	struct receipt *first; /* to be written, oldest first */
 	struct receipt **end;
-	size_t bytes;           /* of these */
-	struct receipt *came;   /* from the queue, of deliveries from the spool */
+	size_t bytes;         /* of these */
+	struct receipt *came; /* from the queue, of deliveries from the spool */
 	bool stopping;
 
 	/* The thread's alone. */
@@ -64,7 +64,7 @@ struct spooler {
 	struct drained drained[DRAIN_BATCH];
 	size_t at_queue;
 	size_t bytes_at_queue;
-	size_t allowed; /* at the queue at once: 1 until the database is known to be back */
+	size_t allowed;  /* at the queue at once: 1 until the database is known to be back */
 	bool broken_off; /* the pass: it begins anew when nothing is at the queue any more */
 	char names[NAMES][SPOOL_NAME_SIZE];
 	size_t count;
@@ -256,8 +256,7 @@ static void begin_pass(struct spooler *s)
 /* Whether the queue may get one more. */
 static bool has_place(const struct spooler *s)
 {
-	return s->broken_off ? s->at_queue == 0
-			     : s->at_queue < s->allowed && s->bytes_at_queue < DRAIN_BYTES;
+	return s->broken_off ? s->at_queue == 0 : s->at_queue < s->allowed && s->bytes_at_queue < DRAIN_BYTES;
 }
 
 /* Goes on with the pass as far as the queue may take more. */

@@ -1,0 +1,132 @@
+/* A batch that fails for one delivery's sake goes again, one by one, as the committer does it;
+ * but here nobody waits for an answer, so that a locked order is simply waited for. */
+#include "config.h"
+
+#include "intake.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "event.h"
+
+#define COMMIT_MS 60000
+#define LOCK_MS 10000
+#define MAX_TRIES 5
+
+void intake_begin(struct intake *intake, struct store *store, intake_settled *settled, void *context)
+{
+	memset(intake, 0, sizeof *intake);
+	intake->store = store;
+	intake->settled = settled;
+	intake->context = context;
+}
+
+static void settle(struct intake *intake, size_t i)
+{
+	intake->settled(intake->context, intake->batch[i], intake->items[i]);
+	delivery_free(intake->batch[i]);
+}
+
+static enum store_result commit(struct intake *intake, size_t first, size_t count)
+{
+	enum store_result result = STORE_RETRY;
+
+	for (int tries = 0; result == STORE_RETRY && tries < MAX_TRIES; tries++)
+		result = store_commit(
+			intake->store, intake->batch + first, count, LOCK_MS, clock_ms() + COMMIT_MS);
+	return result;
+}
+
+/* Whether the database is of use to the ones behind. */
+static bool commit_one(struct intake *intake, size_t i)
+{
+	struct delivery *delivery = intake->batch[i];
+	const char *what = "cannot be committed";
+
+	switch (commit(intake, i, 1)) {
+	case STORE_OK:
+		settle(intake, i);
+		return true;
+	case STORE_REFUSED:
+		what = "refused by the database";
+		break;
+	case STORE_LOCKED:
+	case STORE_RETRY:
+		what = "its order is locked by somebody else";
+		break;
+	case STORE_FAILED:
+		break;
+	case STORE_UNAVAILABLE:
+	case STORE_UNKNOWN:
+		return false;
+	}
+	/* Not in the server's words, which may quote the event. */
+	delivery->outcome = DELIVERY_UNAVAILABLE;
+	snprintf(delivery->detail, sizeof delivery->detail, "%s (SQLSTATE %s)", what,
+		store_sqlstate(intake->store));
+	settle(intake, i);
+	return true;
+}
+
+bool intake_end(struct intake *intake)
+{
+	size_t count = intake->count;
+	size_t settled = 0;
+
+	if (count == 0)
+		return true;
+	intake->count = 0;
+	switch (commit(intake, 0, count)) {
+	case STORE_OK:
+		for (; settled < count; settled++)
+			settle(intake, settled);
+		break;
+	case STORE_REFUSED:
+	case STORE_FAILED:
+	case STORE_LOCKED:
+	case STORE_RETRY:
+		while (settled < count && commit_one(intake, settled))
+			settled++;
+		break;
+	case STORE_UNAVAILABLE:
+	case STORE_UNKNOWN:
+		break;
+	}
+	if (settled == count)
+		return true;
+	for (; settled < count; settled++)
+		delivery_free(intake->batch[settled]);
+	return false;
+}
+
+bool intake_add(struct intake *intake, const struct intake_body *body, void *item)
+{
+	unsigned char *copy = malloc(body->len > 0 ? body->len : 1);
+	struct delivery *delivery = copy == NULL ? NULL : delivery_new(copy, body->len);
+
+	if (delivery == NULL) {
+		free(copy);
+		return false;
+	}
+	memcpy(copy, body->bytes, body->len);
+	delivery->timestamp = body->timestamp;
+	if (body->signature != NULL && strlen(body->signature) == SIGNATURE_LEN)
+		memcpy(delivery->signature, body->signature, sizeof delivery->signature);
+	switch (event_parse(copy, body->len, &delivery->event, delivery->detail)) {
+	case EVENT_OK:
+		break;
+	case EVENT_INVALID:
+		delivery->outcome = DELIVERY_DEAD_LETTER;
+		intake->settled(intake->context, delivery, item);
+		delivery_free(delivery);
+		return true;
+	case EVENT_NO_MEMORY:
+		delivery_free(delivery);
+		return false;
+	}
+	intake->batch[intake->count] = delivery;
+	intake->items[intake->count++] = item;
+	return intake->count < INTAKE_BATCH || intake_end(intake);
+}

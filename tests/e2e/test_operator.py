@@ -1,0 +1,196 @@
+"""What an operator does about events that did not come in the usual way: redrive and import."""
+
+import json
+import os
+import pty
+import subprocess
+
+import pytest
+
+import bodies
+import harness
+
+
+@pytest.fixture(scope="module")
+def database(cluster):
+    """A database of its own, and a function that runs a bagelhook command on it as the schema's owner."""
+    return cluster.create_database()
+
+
+def run(cluster, db, *arguments, stdin=b"", user="postgres"):
+    """Exit status, lines, lines of complaint."""
+    command = [harness.BUILD / "bagelhook", arguments[0], "--database", cluster.dsn(user, db), *arguments[1:]]
+    done = subprocess.run([str(word) for word in command], input=stdin, capture_output=True, check=False,
+                          env=harness.clean_environment(), timeout=harness.PATIENCE_S)
+    return done.returncode, done.stdout.decode().splitlines(), done.stderr.decode().splitlines()
+
+
+def letters(stack):
+    return stack.query("SELECT id, reason, resolved_at IS NOT NULL FROM bagelpay.dead_letters ORDER BY id")
+
+
+# --- redrive ----------------------------------------------------------------------------------------------------------
+
+def test_redrive_nothing(stack):
+    assert run(stack.cluster, stack.db, "redrive", "--all") == (0, ["0 tried, 0 resolved, 0 left"], [])
+
+
+def test_redrive_refused_by_the_database(stack):
+    """What the database refused for good is an event once the reason is gone, signed as it was."""
+    poison = bodies.payment("order_1", event_id="evt_poison")
+    stack.query("ALTER TABLE bagelpay.events ADD CONSTRAINT no_poison CHECK (event_id <> 'evt_poison')")
+    assert stack.deliver(poison, timestamp=1758000000).status == 400
+    (number, _, _), = letters(stack)
+    assert run(stack.cluster, stack.db, "redrive", "--all") == (
+        1, [f"{number}\tleft\trefused by the database (SQLSTATE 23514)", "1 tried, 0 resolved, 1 left"], [])
+    stack.query("ALTER TABLE bagelpay.events DROP CONSTRAINT no_poison")
+    assert run(stack.cluster, stack.db, "redrive", "--all") == (
+        0, [f"{number}\tresolved\tapplied", "1 tried, 1 resolved, 0 left"], [])
+    assert letters(stack) == [(number, "database", True)]
+    assert stack.query("SELECT body, signed_timestamp, length(signature) FROM bagelpay.event_bodies") == [
+        (poison, 1758000000, 64)]
+    assert stack.query("SELECT status FROM bagelpay.orders") == [("paid",)]
+    assert run(stack.cluster, stack.db, "redrive", "--all") == (0, ["0 tried, 0 resolved, 0 left"], [])
+    assert run(stack.cluster, stack.db, "redrive", "--id", number) == (
+        0, [f"{number}\tresolved\talready", "1 tried, 1 resolved, 0 left"], [])
+
+
+def test_redrive_what_is_no_event(stack):
+    """What is no valid event stays, with the reason; others are resolved nevertheless."""
+    good = bodies.payment()
+    stack.query("INSERT INTO bagelpay.dead_letters (sha256, body, reason) VALUES (sha256('{}'), '{}', 'invalid'),"
+                " (sha256(%s), %s, 'invalid')", good, good)
+    (first, *_), (second, *_) = letters(stack)
+    assert run(stack.cluster, stack.db, "redrive", "--all") == (
+        1, [f"{first}\tleft\tevent_type: missing", f"{second}\tresolved\tapplied", "2 tried, 1 resolved, 1 left"], [])
+    assert [resolved for _, _, resolved in letters(stack)] == [False, True]
+
+
+def test_redrive_a_conflict(stack):
+    """Another body under a taken id is resolved only when the id is free."""
+    stack.deliver(bodies.payment("order_1", event_id="evt_1"))
+    stack.deliver(bodies.payment("order_2", event_id="evt_1"))
+    (number, _, _), = letters(stack)
+    assert run(stack.cluster, stack.db, "redrive", "--id", number) == (
+        1, [f"{number}\tleft\tevent_id: still taken by another body", "1 tried, 0 resolved, 1 left"], [])
+    assert letters(stack) == [(number, "conflict", False)]
+
+
+def test_redrive_of_no_letter(stack):
+    assert run(stack.cluster, stack.db, "redrive", "--id", 4711) == (
+        1, [], ["bagelhook redrive: there is no dead letter of this id"])
+
+
+def test_redrive_without_rights(stack):
+    """The responder's own role must not read a single letter."""
+    status, lines, complaints = run(stack.cluster, stack.db, "redrive", "--all", user="bagelhook")
+    assert (status, lines) == (1, [])
+    assert complaints == ["bagelhook redrive: permission denied for table dead_letters: connect as a role that has "
+                          "bagelpay_owner"]
+
+
+@pytest.mark.parametrize("arguments, complaint", [
+    ((), "redrive: give either --id N or --all"),
+    (("--all", "--id", "1"), "redrive: give either --id N or --all"),
+    (("--id", "0"), '--id: must be a number from 1 to 9223372036854775807, not "0"'),
+    (("--all", "x"), "x: takes no arguments besides options"),
+    (("--all", "--listen", "x"), "--listen: no such option here; see bagelhook redrive --help")])
+def test_redrive_wrong_usage(cluster, arguments, complaint):
+    assert run(cluster, "postgres", "redrive", *arguments) == (2, [], [f"bagelhook: {complaint}"])
+
+
+# --- import -----------------------------------------------------------------------------------------------------------
+
+def test_import_lines(stack, tmp_path):
+    """One document a line; what is no event is named by file and line, and the others are committed."""
+    known, *fresh = [bodies.payment(f"order_{number}") for number in range(200)]
+    stack.deliver(known)
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"\n".join([*fresh[:100], b"", b"{}", known, b"not JSON", *fresh[100:]]) + b"\r\n")
+    status, lines, complaints = run(stack.cluster, stack.db, "import", path)
+    assert (status, lines) == (1, ["202 bodies: 199 committed, 1 had been there, 2 left"])
+    assert complaints[0] == f"{path}:102: event_type: missing" and complaints[1].startswith(f"{path}:104: body: ")
+    assert stack.query("SELECT count(*) FROM bagelpay.payments") == [(200,)]
+    assert letters(stack) == []
+    assert {body for body, in stack.query("SELECT body FROM bagelpay.event_bodies")} == {known, *fresh}
+    assert run(stack.cluster, stack.db, "import", path)[1] == ["202 bodies: 0 committed, 200 had been there, 2 left"]
+
+
+def test_import_files(stack, tmp_path):
+    """One document in a file, over several lines and with white space around it, which is not part of the body."""
+    pretty = json.dumps(json.loads(bodies.payment("order_1")), indent=2).encode()
+    (tmp_path / "one.json").write_bytes(b"\n " + pretty + b"\n\n")
+    (tmp_path / "two.json").write_bytes(bodies.payment("order_2"))
+    assert run(stack.cluster, stack.db, "import", tmp_path / "one.json", tmp_path / "two.json") == (
+        0, ["2 bodies: 2 committed, 0 had been there, 0 left"], [])
+    assert (pretty,) in stack.query("SELECT body FROM bagelpay.event_bodies")
+
+
+def test_import_standard_input(stack):
+    lines = b"".join(bodies.payment() + b"\n" for _ in range(3))
+    assert run(stack.cluster, stack.db, "import", "-", stdin=lines) == (
+        0, ["3 bodies: 3 committed, 0 had been there, 0 left"], [])
+    assert run(stack.cluster, stack.db, "import", "-") == (0, ["0 bodies: 0 committed, 0 had been there, 0 left"], [])
+
+
+def test_import_as_the_responder(stack):
+    """Handing in events is all that it needs to be allowed."""
+    assert run(stack.cluster, stack.db, "import", "-", stdin=bodies.payment(), user="bagelhook")[0] == 0
+
+
+def test_import_a_broken_first_line(stack):
+    """The lines behind it are read as such."""
+    status, lines, complaints = run(stack.cluster, stack.db, "import", "-",
+                                    stdin=b"\n{\n" + bodies.payment() + b"\n" + bodies.payment())
+    assert (status, lines) == (1, ["3 bodies: 2 committed, 0 had been there, 1 left"])
+    assert len(complaints) == 1 and complaints[0].startswith("-:2: body: ")
+
+
+def test_import_refused(stack):
+    """What the database refuses is named, and costs only itself."""
+    stack.query("ALTER TABLE bagelpay.events ADD CONSTRAINT no_poison CHECK (event_id <> 'evt_poison')")
+    lines = [bodies.payment(), bodies.payment(event_id="evt_poison"), bodies.payment()]
+    assert run(stack.cluster, stack.db, "import", "-", stdin=b"\n".join(lines)) == (
+        1, ["3 bodies: 2 committed, 0 had been there, 1 left"], ["-:2: refused by the database (SQLSTATE 23514)"])
+
+
+def test_import_of_no_file(stack, tmp_path):
+    """One that cannot be read is named; the others are imported."""
+    (tmp_path / "one.json").write_bytes(bodies.payment())
+    assert run(stack.cluster, stack.db, "import", tmp_path / "none", tmp_path, tmp_path / "one.json") == (
+        1, ["1 bodies: 1 committed, 0 had been there, 0 left"],
+        [f"bagelhook import: {tmp_path / 'none'}: No such file or directory",
+         f"bagelhook import: {tmp_path}: Is a directory"])
+
+
+def test_import_without_database(tmp_path):
+    command = [harness.BUILD / "bagelhook", "import", "--database", f"host={tmp_path}", "-"]
+    done = subprocess.run(command, input=b"", capture_output=True, check=False, env=harness.clean_environment())
+    assert done.returncode == 1 and done.stderr.startswith(b"bagelhook import: connection to server")
+
+
+def test_import_wrong_usage(cluster):
+    assert run(cluster, "postgres", "import") == (2, [], ["bagelhook: import: give files, or - for standard input"])
+
+
+def test_import_on_a_terminal(stack, tmp_path):
+    """On a terminal a bar shows how far it is, and is gone at the end."""
+    path = tmp_path / "events"
+    path.write_bytes(b"".join(bodies.payment() + b"\n" for _ in range(3000)))
+    master, terminal = pty.openpty()
+    with subprocess.Popen([harness.BUILD / "bagelhook", "import", "--database", stack.cluster.dsn("bagelhook", stack.db),
+                           path], stdout=subprocess.PIPE, stderr=terminal, env=harness.clean_environment()) as process:
+        os.close(terminal)
+        shown = b""
+        while True:
+            try:
+                more = os.read(master, 4096)
+            except OSError:
+                break
+            if not more:
+                break
+            shown += more
+        assert process.stdout.read() == b"3000 bodies: 3000 committed, 0 had been there, 0 left\n"
+    os.close(master)
+    assert process.returncode == 0
+    assert b" %, " in shown and b" a second" in shown and shown.endswith(b"\r\x1b[K")
