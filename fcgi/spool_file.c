@@ -71,13 +71,18 @@ static bool take_number(struct rest *rest, int64_t *number)
 	return take(rest, "\n");
 }
 
+static bool is_hex(unsigned char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
+
 /* Hex digits in lower case, and the line's end. */
 static bool take_hex(struct rest *rest, size_t digits, char *hex)
 {
 	if (rest->len < digits)
 		return false;
 	for (size_t i = 0; i < digits; i++)
-		if (memchr("0123456789abcdef", rest->at[i], 16) == NULL)
+		if (!is_hex(rest->at[i]))
 			return false;
 	memcpy(hex, rest->at, digits);
 	hex[digits] = '\0';
