@@ -74,29 +74,68 @@ static enum body_reader_result fail(
 	return BODY_READER_FAILED;
 }
 
+/* Room for one byte more in text. */
+static bool grow(struct body_reader *reader)
+{
+	if (reader->text_len < reader->text_size)
+		return true;
+	size_t size = reader->text_size == 0 ? 4096 : reader->text_size * 2;
+	char *text = realloc(reader->text, size);
+
+	if (text == NULL)
+		return false;
+	reader->text = text;
+	reader->text_size = size;
+	return true;
+}
+
+/* Reads a line, with its end, into text. What is longer than a document may be is passed over, and
+ * *too_long set. Returns 1, 0 at the end of the file, or -1 with errno. */
+static int read_text(struct body_reader *reader, bool *too_long)
+{
+	int c = EOF;
+
+	reader->text_len = 0;
+	*too_long = false;
+	while ((c = getc_unlocked(reader->file)) != EOF) {
+		reader->read++;
+		if (reader->text_len > DOCUMENT_MAX)
+			*too_long = true;
+		else if (!grow(reader)) {
+			errno = ENOMEM;
+			return -1;
+		} else
+			reader->text[reader->text_len++] = (char)c;
+		if (c == '\n')
+			return 1;
+	}
+	if (ferror(reader->file))
+		return -1;
+	return reader->text_len > 0;
+}
+
 /* Reads the next line that is not empty into text. */
 static enum body_reader_result read_line(
 	struct body_reader *reader, const char **body, size_t *len, char error[BODY_READER_ERROR_SIZE])
 {
-	for (;;) {
-		errno = 0;
-		ssize_t got = getline(&reader->text, &reader->text_size, reader->file);
+	bool too_long;
+	int got;
 
-		if (got < 0 && ferror(reader->file))
-			return fail(reader, text_error(errno), error);
-		if (got < 0 && !feof(reader->file))
-			return fail(reader, text_error(ENOMEM), error);
-		if (got < 0)
-			return BODY_READER_END;
-		reader->read += got;
-		reader->lines++;
-		reader->line = reader->lines;
-		reader->text_len = (size_t)got;
+	while ((got = read_text(reader, &too_long)) > 0) {
+		reader->line = ++reader->lines;
+		if (too_long)
+			return BODY_READER_TOO_LONG;
 		*body = reader->text;
 		*len = reader->text_len;
+		/* What some editors begin a file with is not part of what is in it. */
+		if (reader->line == 1 && *len >= 3 && memcmp(*body, "\xef\xbb\xbf", 3) == 0) {
+			*body += 3;
+			*len -= 3;
+		}
 		if (trim(body, len))
 			return BODY_READER_BODY;
 	}
+	return got == 0 ? BODY_READER_END : fail(reader, text_error(errno), error);
 }
 
 /* The next line that is not empty of a text that is in memory. */
@@ -116,43 +155,40 @@ static enum body_reader_result take_line(struct body_reader *reader, const char 
 	return BODY_READER_END;
 }
 
-/* Reads all the rest behind what is in text. False where it is too long or memory is short. */
-static bool read_rest(struct body_reader *reader)
+/* Reads the rest of the file behind what is in text, as far as that may be a document. */
+static int read_rest(struct body_reader *reader)
 {
-	for (;;) {
-		if (reader->text_len == reader->text_size) {
-			size_t size = reader->text_size * 2;
-			char *text = size > 4 * DOCUMENT_MAX ? NULL : realloc(reader->text, size);
+	int c;
 
-			if (text == NULL)
-				return false;
-			reader->text = text;
-			reader->text_size = size;
+	while (reader->text_len <= DOCUMENT_MAX && (c = getc_unlocked(reader->file)) != EOF) {
+		if (!grow(reader)) {
+			errno = ENOMEM;
+			return -1;
 		}
-		size_t got = fread(reader->text + reader->text_len, 1, reader->text_size - reader->text_len,
-			reader->file);
-		if (got == 0)
-			return !ferror(reader->file) && reader->text_len <= DOCUMENT_MAX;
-		reader->text_len += got;
-		reader->read += (int64_t)got;
+		reader->text[reader->text_len++] = (char)c;
+		reader->read++;
 	}
+	return ferror(reader->file) ? -1 : 0;
 }
 
 static enum body_reader_result read_first(
 	struct body_reader *reader, const char **body, size_t *len, char error[BODY_READER_ERROR_SIZE])
 {
 	enum body_reader_result result = read_line(reader, body, len, error);
-	unsigned long first = reader->line;
 
 	reader->state = READER_LINES;
 	if (result != BODY_READER_BODY || is_document(*body, *len))
 		return result;
-	if (!read_rest(reader))
+	/* Where the document begins, in a text that may move when it grows. */
+	const size_t begins = (size_t)(*body - reader->text);
+	if (read_rest(reader) != 0)
+		return fail(reader, text_error(errno), error);
+	if (reader->text_len > DOCUMENT_MAX)
 		return fail(reader,
 			"neither a JSON document a line nor, in at most 64 MiB, one in all of the file",
 			error);
-	*body = reader->text;
-	*len = reader->text_len;
+	*body = reader->text + begins;
+	*len = reader->text_len - begins;
 	trim(body, len);
 	if (is_document(*body, *len)) {
 		reader->state = READER_DONE;
@@ -160,7 +196,8 @@ static enum body_reader_result read_first(
 	}
 	/* Its first line is broken, or it has but one. */
 	reader->state = READER_TEXT;
-	reader->line = first - 1;
+	reader->at = begins;
+	reader->line--;
 	return take_line(reader, body, len);
 }
 

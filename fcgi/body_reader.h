@@ -9,7 +9,12 @@
 
 #define BODY_READER_ERROR_SIZE 512
 
-enum body_reader_result { BODY_READER_BODY, BODY_READER_END, BODY_READER_FAILED };
+enum body_reader_result {
+	BODY_READER_BODY,
+	BODY_READER_TOO_LONG, /* a line of more than 64 MiB, which was passed over */
+	BODY_READER_END,
+	BODY_READER_FAILED
+};
 
 /* One file. One thread. */
 struct body_reader {

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -37,7 +38,7 @@ struct committer {
 	struct delivery_list set_aside; /* by a lock that someone else holds, oldest first */
 	int64_t connect_at_ms;
 	int64_t backoff_ms;
-	bool reported; /* that the database is away */
+	char reported[STORE_ERROR_SIZE]; /* why the database is away, as was logged last */
 };
 
 static void finish_all(
@@ -72,14 +73,14 @@ static bool connect_if_due(struct committer *c)
 	if (store_connect(c->store, CONNECT_TIMEOUT_MS) == STORE_CONNECTED) {
 		log_record(LOG_INFO, "connected to the database", NULL);
 		c->backoff_ms = BACKOFF_FIRST_MS;
-		c->reported = false;
+		c->reported[0] = '\0';
 		queue_set_away(c->queue, false);
 		return true;
 	}
-	if (!c->reported)
+	if (strcmp(c->reported, store_error(c->store)) != 0)
 		log_record(LOG_ERROR, "the database cannot be used, answering 503 and trying again",
 			LOG_PAIRS("reason", store_error(c->store)));
-	c->reported = true;
+	snprintf(c->reported, sizeof c->reported, "%s", store_error(c->store));
 	queue_set_away(c->queue, true);
 	c->connect_at_ms = clock_ms() + take_backoff(c);
 	return false;
@@ -144,7 +145,7 @@ static void commit_one(struct committer *c, struct delivery *delivery)
 		if (delivery->dead_letter == NULL)
 			commit_refused(c, delivery);
 		else
-			finish_all(c, &delivery, 1, DELIVERY_UNAVAILABLE);
+			finish_all(c, &delivery, 1, DELIVERY_FAILED);
 		break;
 	case STORE_LOCKED:
 		delivery->retry_at_ms = clock_ms() + LOCKED_RETRY_MS;
@@ -159,7 +160,7 @@ static void commit_one(struct committer *c, struct delivery *delivery)
 		/* Not in the server's words, which may quote the event. */
 		log_record(LOG_ERROR, "an event cannot be committed",
 			LOG_PAIRS("sqlstate", store_sqlstate(c->store)));
-		finish_uncommitted(c, &delivery, 1, result);
+		finish_all(c, &delivery, 1, DELIVERY_FAILED);
 		break;
 	case STORE_RETRY:
 	case STORE_UNAVAILABLE:

@@ -14,27 +14,31 @@
 
 #include "clock.h"
 
-/* What libpq names all hosts and ports of a list by. */
+/* What names one host; in a list, the elements of the same index belong together. */
 enum place { PLACE_HOST, PLACE_HOSTADDR, PLACE_PORT, PLACE_COUNT };
 static const char *const place_names[PLACE_COUNT] = {"host", "hostaddr", "port"};
 
-/* Of one host; NULL where nothing was said. */
-struct place_values {
-	char *value[PLACE_COUNT]; /* owned */
-};
-
 /* A server that is gone without a word is noticed within about half a minute, also in the middle
- * of a statement, whose deadline is shorter. Users can say otherwise in the connection string. */
+ * of a statement, whose deadline is shorter. Each holds where nothing else was said. */
 static const char *const defaults[][2] = {
 	{"keepalives_idle", "10"},
 	{"keepalives_interval", "5"},
 	{"keepalives_count", "3"},
 	{"tcp_user_timeout", "30000"},
 	{"fallback_application_name", "bagelhook"},
-	{"target_session_attrs", "primary"},
+	{"target_session_attrs", "read-write"},
 };
 
 #define DEFAULT_COUNT (sizeof defaults / sizeof defaults[0])
+#define OPTIONS_MAX 128
+
+/* All that libpq knows of where and how to connect, from the connection string, the service and the
+ * environment. Texts belong to the array of options. */
+struct target {
+	PQconninfoOption *options; /* owned */
+	const char *lists[PLACE_COUNT];
+	size_t hosts;
+};
 
 /* libpq has no accessor for the SQLSTATE of a failed connection, but with verbose errors
  * its message has it, as "SEVERITY:  SQLSTATE: text", the severity in the server's
@@ -98,30 +102,107 @@ static bool is_meaningful(const char *conninfo)
 	return PQpingParams(keywords, values, 1) != PQPING_NO_ATTEMPT;
 }
 
-/* Begins to connect, to the one host or to all of them. NULL without memory. */
-static PGconn *begin(const char *conninfo, const struct place_values *place)
+static size_t count_elements(const char *list)
 {
-	/* Of a parameter that comes twice, the last one with a value counts; the connection string
-	 * stands for all that are in it. */
-	const char *keywords[DEFAULT_COUNT + PLACE_COUNT + 3];
-	const char *values[sizeof keywords / sizeof keywords[0]];
+	size_t count = 1;
+
+	for (; *list != '\0'; list++)
+		count += *list == ',';
+	return count;
+}
+
+static bool has_value(const char *text)
+{
+	return text != NULL && text[0] != '\0';
+}
+
+static void target_done(struct target *target)
+{
+	PQconninfoFree(target->options);
+}
+
+/* Asks libpq. Returns CONNECTION_OPENED, though nothing is opened yet, or why there is nothing to
+ * connect to. */
+static enum connection_result find_target(
+	const char *conninfo, struct target *target, char error[CONNECTION_ERROR_SIZE])
+{
+	const char *const keywords[] = {"dbname", NULL};
+	const char *const values[] = {conninfo, NULL};
+	enum connection_result result = CONNECTION_OPENED;
+	PGconn *pg = PQconnectStartParams(keywords, values, 1);
+
+	memset(target, 0, sizeof *target);
+	target->options = pg == NULL ? NULL : PQconninfo(pg);
+	if (target->options == NULL) {
+		snprintf(error, CONNECTION_ERROR_SIZE, "out of memory");
+		result = CONNECTION_UNREACHABLE;
+	} else if (PQstatus(pg) == CONNECTION_BAD && !is_meaningful(conninfo)) {
+		connection_first_line(PQerrorMessage(pg), error);
+		result = CONNECTION_REFUSED;
+	}
+	PQfinish(pg);
+	for (PQconninfoOption *option = target->options; option != NULL && option->keyword != NULL; option++)
+		for (size_t i = 0; i < PLACE_COUNT; i++)
+			if (strcmp(option->keyword, place_names[i]) == 0)
+				target->lists[i] = option->val;
+	target->hosts = 1;
+	if (has_value(target->lists[PLACE_HOSTADDR]))
+		target->hosts = count_elements(target->lists[PLACE_HOSTADDR]);
+	else if (has_value(target->lists[PLACE_HOST]))
+		target->hosts = count_elements(target->lists[PLACE_HOST]);
+	return result;
+}
+
+/* The element of a list at an index, malloc()ed; where it has but one, that is everybody's. An
+ * empty one means the usual. NULL without. */
+static char *take_element(const char *list, size_t index)
+{
+	if (list == NULL)
+		return NULL;
+	while (index > 0 && strchr(list, ',') != NULL) {
+		list = strchr(list, ',') + 1;
+		index--;
+	}
+	return list[0] == ',' || list[0] == '\0' ? NULL : strndup(list, strcspn(list, ","));
+}
+
+/* What holds for an option where nothing was said; NULL: what was said. libpq fills in what it
+ * would use itself. */
+static const char *own_default(const PQconninfoOption *option)
+{
+	bool said = has_value(option->val)
+		&& (option->compiled == NULL || strcmp(option->val, option->compiled) != 0);
+
+	for (size_t i = 0; i < DEFAULT_COUNT; i++)
+		if (!said && strcmp(option->keyword, defaults[i][0]) == 0)
+			return defaults[i][1];
+	return NULL;
+}
+
+/* Begins to connect to one host. NULL without memory. */
+static PGconn *begin(const struct target *target, char *const place[PLACE_COUNT])
+{
+	const char *keywords[OPTIONS_MAX + 2];
+	const char *values[OPTIONS_MAX + 2];
 	size_t used = 0;
 
-	for (; used < DEFAULT_COUNT; used++) {
-		keywords[used] = defaults[used][0];
-		values[used] = defaults[used][1];
+	for (const PQconninfoOption *option = target->options; option->keyword != NULL && used < OPTIONS_MAX;
+		option++) {
+		const char *other = own_default(option);
+
+		keywords[used] = option->keyword;
+		values[used] = other == NULL ? option->val : other;
+		for (size_t i = 0; i < PLACE_COUNT; i++)
+			if (strcmp(option->keyword, place_names[i]) == 0)
+				values[used] = place[i];
+		if (values[used] != NULL && strcmp(option->keyword, "client_encoding") != 0)
+			used++;
 	}
-	keywords[used] = "dbname";
-	values[used++] = conninfo;
 	keywords[used] = "client_encoding";
 	values[used++] = "UTF8";
-	for (size_t i = 0; place != NULL && i < PLACE_COUNT; i++) {
-		keywords[used] = place_names[i];
-		values[used++] = place->value[i];
-	}
 	keywords[used] = NULL;
 	values[used] = NULL;
-	PGconn *pg = PQconnectStartParams(keywords, values, 1);
+	PGconn *pg = PQconnectStartParams(keywords, values, 0);
 	/* So that a failure says its SQLSTATE. */
 	if (pg != NULL)
 		PQsetErrorVerbosity(pg, PQERRORS_VERBOSE);
@@ -129,15 +210,14 @@ static PGconn *begin(const char *conninfo, const struct place_values *place)
 }
 
 /* Goes on until it is connected or not. */
-static enum connection_result finish(
-	PGconn *pg, const char *conninfo, int64_t deadline_ms, char error[CONNECTION_ERROR_SIZE])
+static enum connection_result finish(PGconn *pg, int64_t deadline_ms, char error[CONNECTION_ERROR_SIZE])
 {
 	/* As if PQconnectPoll() had asked to write, by its documentation. */
 	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
 
 	if (PQstatus(pg) == CONNECTION_BAD) {
 		connection_first_line(PQerrorMessage(pg), error);
-		return is_meaningful(conninfo) ? CONNECTION_UNREACHABLE : CONNECTION_REFUSED;
+		return CONNECTION_UNREACHABLE;
 	}
 	while (state == PGRES_POLLING_READING || state == PGRES_POLLING_WRITING) {
 		if (!connection_wait(pg, state == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_ms)) {
@@ -156,91 +236,49 @@ static enum connection_result finish(
 	return CONNECTION_OPENED;
 }
 
-/* How many hosts the connection string, the environment and the service together name. */
-static size_t count_hosts(PQconninfoOption *options, const char *lists[PLACE_COUNT])
+static enum connection_result try_host(const struct target *target, size_t index, int timeout_ms,
+	PGconn **out, char error[CONNECTION_ERROR_SIZE])
 {
-	size_t count = 1;
+	enum connection_result result = CONNECTION_UNREACHABLE;
+	char *place[PLACE_COUNT];
 
-	for (const PQconninfoOption *option = options; option->keyword != NULL; option++)
-		for (size_t i = 0; i < PLACE_COUNT; i++)
-			if (strcmp(option->keyword, place_names[i]) == 0)
-				lists[i] = option->val;
-	const char *hosts = lists[PLACE_HOSTADDR] != NULL && lists[PLACE_HOSTADDR][0] != '\0'
-		? lists[PLACE_HOSTADDR]
-		: lists[PLACE_HOST];
-	for (; hosts != NULL && *hosts != '\0'; hosts++)
-		count += *hosts == ',';
-	return count;
-}
-
-/* The element of a list at an index, malloc()ed; where it has but one, that is everybody's. */
-static char *element(const char *list, size_t index)
-{
-	if (list == NULL)
-		return NULL;
-	while (index > 0 && strchr(list, ',') != NULL) {
-		list = strchr(list, ',') + 1;
-		index--;
-	}
-	return strndup(list, strcspn(list, ","));
-}
-
-/* Tries each host in turn. What is refused by one may be welcome at another. */
-static enum connection_result try_hosts(const char *conninfo, const char *const lists[PLACE_COUNT],
-	size_t count, int timeout_ms, PGconn **out, char error[CONNECTION_ERROR_SIZE])
-{
-	enum connection_result result = CONNECTION_REFUSED;
-
-	for (size_t i = 0; i < count; i++) {
-		struct place_values place;
-		char said[CONNECTION_ERROR_SIZE] = "out of memory";
-		enum connection_result one = CONNECTION_UNREACHABLE;
-
-		for (size_t j = 0; j < PLACE_COUNT; j++)
-			place.value[j] = element(lists[j], i);
-		PGconn *pg = begin(conninfo, &place);
-		if (pg != NULL)
-			one = finish(pg, conninfo, clock_ms() + timeout_ms, said);
-		for (size_t j = 0; j < PLACE_COUNT; j++)
-			free(place.value[j]);
-		if (one == CONNECTION_OPENED) {
-			*out = pg;
-			return one;
-		}
+	for (size_t i = 0; i < PLACE_COUNT; i++)
+		place[i] = take_element(target->lists[i], index);
+	PGconn *pg = begin(target, place);
+	for (size_t i = 0; i < PLACE_COUNT; i++)
+		free(place[i]);
+	snprintf(error, CONNECTION_ERROR_SIZE, "out of memory");
+	if (pg != NULL)
+		result = finish(pg, clock_ms() + timeout_ms, error);
+	if (result == CONNECTION_OPENED)
+		*out = pg;
+	else
 		PQfinish(pg);
-		/* What may pass is what is worth telling. */
-		if (i == 0 || one == CONNECTION_UNREACHABLE) {
-			result = one;
-			memcpy(error, said, sizeof said);
-		}
-	}
 	return result;
 }
 
 enum connection_result connect_open(
 	const char *conninfo, int timeout_ms, PGconn **out, char error[CONNECTION_ERROR_SIZE])
 {
-	const char *lists[PLACE_COUNT] = {NULL};
-	enum connection_result result = CONNECTION_UNREACHABLE;
-	PGconn *pg = begin(conninfo, NULL);
-	PQconninfoOption *options = pg == NULL ? NULL : PQconninfo(pg);
+	struct target target;
+	enum connection_result result = find_target(conninfo, &target, error);
+	bool refused = true;
 
-	if (options == NULL) {
-		snprintf(error, CONNECTION_ERROR_SIZE, "out of memory");
-		PQfinish(pg);
-		return result;
+	for (size_t i = 0; i < target.hosts && result == CONNECTION_OPENED; i++) {
+		char said[CONNECTION_ERROR_SIZE];
+		enum connection_result one = try_host(&target, i, timeout_ms, out, said);
+		size_t len = i == 0 ? 0 : strlen(error);
+
+		if (one == CONNECTION_OPENED) {
+			target_done(&target);
+			return one;
+		}
+		/* What may pass at one of them is worth trying again. */
+		refused = refused && one == CONNECTION_REFUSED;
+		snprintf(error + len, CONNECTION_ERROR_SIZE - len, "%s%s", len == 0 ? "" : "; ", said);
 	}
-	size_t count = count_hosts(options, lists);
-	if (count > 1) {
-		PQfinish(pg);
-		result = try_hosts(conninfo, lists, count, timeout_ms, out, error);
-	} else {
-		result = finish(pg, conninfo, clock_ms() + timeout_ms, error);
-		if (result == CONNECTION_OPENED)
-			*out = pg;
-		else
-			PQfinish(pg);
-	}
-	PQconninfoFree(options);
+	if (result == CONNECTION_OPENED)
+		result = refused ? CONNECTION_REFUSED : CONNECTION_UNREACHABLE;
+	target_done(&target);
 	return result;
 }

@@ -24,6 +24,7 @@ enum delivery_outcome {
 	DELIVERY_REFUSED,     /* a dead letter because the database refuses the event for good */
 	/* Not committed, for all that is known, and for the spool if there is one: */
 	DELIVERY_UNAVAILABLE, /* the database cannot take it now */
+	DELIVERY_FAILED,      /* the database takes others, but cannot take this one now */
 	DELIVERY_LOCKED,      /* somebody else held its order for longer than it could wait */
 	DELIVERY_UNKNOWN,     /* the connection was lost, misbehaved, or too slow, around the COMMIT */
 	/* Not even tried, and not for the spool: */
@@ -65,7 +66,8 @@ struct receipt {
 	struct receipt *next;
 	struct delivery *delivery; /* held again; the committer may hold it, too, and still work on it */
 	enum delivery_outcome outcome;
-	bool spooled; /* not committed, but on disk, from where it will be */
+	int64_t spool_by_ms; /* the spooler's: until when it must be on disk */
+	bool spooled;        /* not committed, but on disk, from where it will be */
 };
 
 /* A delivery that owns the malloc()ed body from now on. NULL without memory; the body is

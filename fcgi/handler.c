@@ -81,7 +81,10 @@ void handler_on_finish(struct handler *h, queue_finished *finished, void *contex
 
 int64_t handler_expire(struct handler *h, int64_t now_ms)
 {
-	return queue_expire(h->queue, now_ms);
+	int64_t of_queue = queue_expire(h->queue, now_ms);
+	int64_t of_spooler = spooler_expire(h->spooler, now_ms);
+
+	return of_queue < of_spooler ? of_queue : of_spooler;
 }
 
 bool handler_receive(struct handler *h, FCGX_Request *fcgi, struct request *request, struct answer *answer)

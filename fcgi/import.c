@@ -61,22 +61,31 @@ static int import_bodies(struct import *import)
 	struct intake intake;
 
 	intake_begin(&intake, import->store, settled, import);
-	while ((result = body_reader_next(&import->reader, &body.bytes, &body.len, error))
-		== BODY_READER_BODY) {
+	for (;;) {
+		result = body_reader_next(&import->reader, &body.bytes, &body.len, error);
+		if (result == BODY_READER_END || result == BODY_READER_FAILED)
+			break;
 		import->seen++;
+		if (result == BODY_READER_TOO_LONG) {
+			import->left++;
+			progress_clear(&import->progress);
+			fprintf(stderr, "%s:%lu: longer than 64 MiB\n", import->reader.path,
+				import->reader.line);
+			continue;
+		}
 		/* NOLINTNEXTLINE(performance-no-int-to-ptr): it is never used as one */
 		if (!intake_add(&intake, &body, (void *)(uintptr_t)import->reader.line))
 			break;
 		progress_show(&import->progress, import->reader.read, import->reader.size, import->seen);
 	}
-	bool going = result != BODY_READER_BODY && intake_end(&intake);
+	bool going = (result == BODY_READER_END || result == BODY_READER_FAILED) && intake_end(&intake);
 	progress_clear(&import->progress);
 	if (result == BODY_READER_FAILED)
 		return complain(error);
 	if (going)
 		return 0;
 	fprintf(stderr, "bagelhook import: %s: broken off at or before line %lu, run it again: %s\n",
-		import->reader.path, import->reader.line, store_error(import->store));
+		import->reader.path, import->reader.line, intake.error);
 	return EXIT_LEFT;
 }
 
@@ -103,7 +112,7 @@ int import_run(const char *conninfo, char *const files[], size_t count)
 	if (store_connect(import.store, CONNECT_MS) != STORE_CONNECTED) {
 		status = complain(store_error(import.store));
 	} else {
-		for (size_t i = 0; i < count && store_connected(import.store); i++)
+		for (size_t i = 0; i < count; i++)
 			if (import_file(&import, files[i]) != 0)
 				status = EXIT_LEFT;
 		printf("%" PRIu64 " bodies: %" PRIu64 " committed, %" PRIu64 " had been there, %" PRIu64

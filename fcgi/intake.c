@@ -4,16 +4,21 @@
 
 #include "intake.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
 #include "event.h"
+#include "text.h"
 
+#define CONNECT_MS 10000
 #define COMMIT_MS 60000
 #define LOCK_MS 10000
 #define MAX_TRIES 5
+/* A batch that has reached this gets no further body: PostgreSQL takes messages of up to 1 GiB. */
+#define MAX_BYTES ((size_t)16 * 1024 * 1024)
 
 void intake_begin(struct intake *intake, struct store *store, intake_settled *settled, void *context)
 {
@@ -39,13 +44,25 @@ static enum store_result commit(struct intake *intake, size_t first, size_t coun
 	return result;
 }
 
-/* Whether the database is of use to the ones behind. */
+/* Whether the database is there, connected anew where that is needed. */
+static bool is_there(struct intake *intake)
+{
+	if (store_connected(intake->store) || store_connect(intake->store, CONNECT_MS) == STORE_CONNECTED)
+		return true;
+	intake->error = store_error(intake->store);
+	return false;
+}
+
+/* Commits one alone. Whether the database is of use to the ones behind. */
 static bool commit_one(struct intake *intake, size_t i)
 {
 	struct delivery *delivery = intake->batch[i];
 	const char *what = "cannot be committed";
+	char sqlstate[8];
+	enum store_result result = is_there(intake) ? commit(intake, i, 1) : STORE_UNAVAILABLE;
 
-	switch (commit(intake, i, 1)) {
+	snprintf(sqlstate, sizeof sqlstate, "%s", store_sqlstate(intake->store));
+	switch (result) {
 	case STORE_OK:
 		settle(intake, i);
 		return true;
@@ -60,12 +77,16 @@ static bool commit_one(struct intake *intake, size_t i)
 		break;
 	case STORE_UNAVAILABLE:
 	case STORE_UNKNOWN:
-		return false;
+		/* Perhaps it is this one that the database chokes on. */
+		if (!is_there(intake))
+			return false;
+		what = "the database gave no answer to it";
+		break;
 	}
 	/* Not in the server's words, which may quote the event. */
-	delivery->outcome = DELIVERY_UNAVAILABLE;
-	snprintf(delivery->detail, sizeof delivery->detail, "%s (SQLSTATE %s)", what,
-		store_sqlstate(intake->store));
+	delivery->outcome = DELIVERY_FAILED;
+	snprintf(delivery->detail, sizeof delivery->detail, sqlstate[0] == '\0' ? "%s" : "%s (SQLSTATE %s)",
+		what, sqlstate);
 	settle(intake, i);
 	return true;
 }
@@ -75,25 +96,13 @@ bool intake_end(struct intake *intake)
 	size_t count = intake->count;
 	size_t settled = 0;
 
-	if (count == 0)
-		return true;
 	intake->count = 0;
-	switch (commit(intake, 0, count)) {
-	case STORE_OK:
+	intake->bytes = 0;
+	if (count > 1 && is_there(intake) && commit(intake, 0, count) == STORE_OK)
 		for (; settled < count; settled++)
 			settle(intake, settled);
-		break;
-	case STORE_REFUSED:
-	case STORE_FAILED:
-	case STORE_LOCKED:
-	case STORE_RETRY:
-		while (settled < count && commit_one(intake, settled))
-			settled++;
-		break;
-	case STORE_UNAVAILABLE:
-	case STORE_UNKNOWN:
-		break;
-	}
+	while (settled < count && commit_one(intake, settled))
+		settled++;
 	if (settled == count)
 		return true;
 	for (; settled < count; settled++)
@@ -108,6 +117,7 @@ bool intake_add(struct intake *intake, const struct intake_body *body, void *ite
 
 	if (delivery == NULL) {
 		free(copy);
+		intake->error = text_error(ENOMEM);
 		return false;
 	}
 	memcpy(copy, body->bytes, body->len);
@@ -124,9 +134,11 @@ bool intake_add(struct intake *intake, const struct intake_body *body, void *ite
 		return true;
 	case EVENT_NO_MEMORY:
 		delivery_free(delivery);
+		intake->error = text_error(ENOMEM);
 		return false;
 	}
 	intake->batch[intake->count] = delivery;
 	intake->items[intake->count++] = item;
-	return intake->count < INTAKE_BATCH || intake_end(intake);
+	intake->bytes += body->len;
+	return (intake->count < INTAKE_BATCH && intake->bytes < MAX_BYTES) || intake_end(intake);
 }

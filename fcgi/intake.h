@@ -32,6 +32,8 @@ struct intake {
 	struct delivery *batch[INTAKE_BATCH];
 	void *items[INTAKE_BATCH];
 	size_t count;
+	size_t bytes;      /* of the bodies in the batch */
+	const char *error; /* why it could not go on */
 };
 
 /* Begins, on a store that is connected; settled(context, …) is called for each delivery. */
@@ -39,7 +41,8 @@ void intake_begin(struct intake *, struct store *, intake_settled *settled, void
 
 /* Makes a delivery of a body (copied) and adds it; item is the caller's. A body that is no valid
  * event is settled at once. Commits when the batch is full. Blocks on the database. Returns false
- * where it cannot go on: the database is gone (store_error()), or memory. */
+ * where it cannot go on, because the database or memory is gone: error says which. What was in the
+ * batch is then not settled. */
 bool intake_add(struct intake *, const struct intake_body *, void *item);
 
 /* Commits what has gathered. The same. */

@@ -84,6 +84,8 @@ static int open_spool(const struct options *options, struct spool **spool)
 	*spool = NULL;
 	if (options->spool == NULL)
 		return 0;
+	if (options->check)
+		return spool_check(options->spool, error) == 0 ? 0 : complain(EXIT_CANNOT_RUN, error);
 	*spool = spool_open(options->spool, &limits, error);
 	return *spool == NULL ? complain(EXIT_CANNOT_RUN, error) : 0;
 }

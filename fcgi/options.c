@@ -63,8 +63,8 @@ static const struct option_spec specs[] = {
 		"older signatures are answered 401; 0 for any age"},
 	{SERVE, "spool", "BAGELHOOK_SPOOL", KIND_TEXT, AT(spool), 0, 0, 0, "DIR",
 		"keep events that the database cannot take in files there, and commit them when it can"},
-	{SERVE, "spool-files", "BAGELHOOK_SPOOL_FILES", KIND_NUMBER, AT(spool_files), 1, 10000000, 100000,
-		"N", "files in the spool at most"},
+	{SERVE, "spool-files", "BAGELHOOK_SPOOL_FILES", KIND_NUMBER, AT(spool_files), 1, 1000000, 100000, "N",
+		"files in the spool at most"},
 	{SERVE, "spool-bytes", "BAGELHOOK_SPOOL_BYTES", KIND_NUMBER, AT(spool_bytes), 1, LONG_MAX,
 		1024L * 1024 * 1024, "BYTES", "bytes in the spool at most"},
 	{SERVE, "spool-free", "BAGELHOOK_SPOOL_FREE", KIND_NUMBER, AT(spool_free), 0, 99, 10, "PERCENT",
@@ -99,19 +99,16 @@ static const struct {
 		"Exit status: 0 stopped as told, 1 could not run, 2 wrong usage.\n"},
 	[OPTIONS_REDRIVE] = {"redrive", " redrive",
 		"Usage: bagelhook redrive (--id N | --all) [--database CONNINFO]\n"
-		"Tries dead letters again, after bagelhook, the schema or a setting has changed: what is a "
-		"valid\n"
-		"event now is committed, and its letter marked as resolved. Needs the rights of "
+		"Tries dead letters again, after bagelhook, the schema or a setting has changed: what is\n"
+		"a valid event now is committed, and its letter marked as resolved. Needs the rights of\n"
 		"bagelpay_owner.\n\n",
 		"\nExit status: 0 all that were tried are resolved, 1 some are not, 2 wrong usage.\n"},
 	[OPTIONS_IMPORT] = {"import", " import",
 		"Usage: bagelhook import [--database CONNINFO] FILE...\n"
-		"Commits bodies of webhooks that came by other means than deliveries, such as a list of "
-		"events\n"
-		"from the provider: one JSON document a line, or one in a file; - is standard input. They "
-		"are\n"
-		"taken for authentic. What is there already stays as it is. Needs the rights of "
-		"bagelpay_ingest.\n\n",
+		"Commits bodies of webhooks that came by other means than deliveries, such as a list of\n"
+		"events from the provider: one JSON document a line, or one in a file; - is standard\n"
+		"input. They are taken for authentic. What is there already stays as it is; another body\n"
+		"under a known event id becomes a dead letter. Needs the rights of bagelpay_ingest.\n\n",
 		"\nExit status: 0 all bodies are committed, 1 some are not, 2 wrong usage.\n"},
 };
 

@@ -35,6 +35,7 @@ struct queue {
 	int64_t progress_ms; /* when the committer last took or finished something */
 	bool idle;           /* the committer waits for work */
 	bool away;           /* the database is */
+	bool spooled_first;  /* the last batch began with one from the spool, if there was any */
 	bool stopping;
 };
 
@@ -153,6 +154,9 @@ bool queue_submit(struct queue *q, struct delivery *delivery, struct receipt *re
 	delivery->deadline_ms = now_ms + q->limits.timeout_ms;
 	receipt->spooled = false;
 	pthread_mutex_lock(&q->lock);
+	/* Who waits for work holds nothing up. */
+	if (q->idle)
+		q->progress_ms = now_ms;
 	enum delivery_outcome admitted = admit(q, now_ms);
 	if (admitted == DELIVERY_PENDING) {
 		/* One wake-up is enough, whatever else comes before it is heeded. */
@@ -238,14 +242,18 @@ static bool has_work(const struct queue *q)
 }
 
 /* Takes what goes into the next transaction. Requests come first, but when there are many for
- * long, the spool must not wait for ever. */
+ * long, the spool must not wait for ever: every other batch begins with one of its deliveries. */
 static size_t take_batch(struct queue *q, struct delivery *batch[], size_t size)
 {
-	const size_t places = q->spooled.count > 0 && size > 1 ? size - 1 : size;
 	size_t bytes = 0;
 	size_t count = 0;
 
-	while (count < places && q->waiting.count > 0 && bytes < MAX_BATCH_BYTES) {
+	q->spooled_first = !q->spooled_first;
+	if (q->spooled_first && q->spooled.count > 0 && !q->stopping) {
+		batch[count] = delivery_list_take(&q->spooled);
+		bytes += batch[count++]->bytes;
+	}
+	while (count < size && q->waiting.count > 0 && bytes < MAX_BATCH_BYTES) {
 		batch[count] = take_waiting(q);
 		bytes += batch[count++]->bytes;
 	}

@@ -53,7 +53,8 @@ int64_t queue_expire(struct queue *, int64_t now_ms);
 /* The following are the committer's thread's. */
 
 /* Waits for deliveries, at the latest until wake_ms (INT64_MAX: for ever), and takes up to
- * size of them into batch: those of requests first, but one place is left for the spool's.
+ * size of them into batch: those of requests first, but every other batch begins with one of the
+ * spool's.
  * False once queue_stop() was called, no request's is left and the committer has nothing
  * pending either. */
 bool queue_take(

@@ -77,7 +77,7 @@ static bool try_letter(struct redrive *redrive, struct store *store, struct dead
 	if (intake_add(&intake, &body, letter) && intake_end(&intake))
 		return redrive->error == NULL;
 	if (redrive->error == NULL)
-		redrive->error = store_error(store);
+		redrive->error = intake.error;
 	return false;
 }
 

@@ -32,6 +32,8 @@ const char *response_outcome_name(enum delivery_outcome outcome)
 		return "refused";
 	case DELIVERY_UNAVAILABLE:
 		return "unavailable";
+	case DELIVERY_FAILED:
+		return "failed";
 	case DELIVERY_LOCKED:
 		return "locked";
 	case DELIVERY_QUEUE_FULL:
@@ -61,6 +63,7 @@ static struct line delivery_line(enum delivery_outcome outcome)
 		return (struct line){503, "Service Unavailable", "Outcome unknown"};
 	case DELIVERY_PENDING:
 	case DELIVERY_UNAVAILABLE:
+	case DELIVERY_FAILED:
 		break;
 	}
 	return (struct line){503, "Service Unavailable", "Database unavailable"};

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "directory.h"
 #include "log.h"
 #include "spool_file.h"
@@ -23,6 +24,8 @@
 
 /* A file in tmp/ that nobody has written to for so long is nobody's. */
 #define ABANDONED_S 600
+/* How long it must not have refused anything to be no longer said to refuse. */
+#define RECOVERED_MS 10000
 /* The longest body there can be (--max-body), and what stands before it. */
 #define FILE_MAX (64L * 1024 * 1024 + SPOOL_FILE_HEAD_MAX)
 /* errno for what is no file that could be read. */
@@ -30,118 +33,29 @@
 
 struct spool {
 	const char *path;
-	int tmp;
-	int fresh; /* new/ */
-	int corrupt;
-	int lock;
+	struct spool_parts parts;
 	bool locked;
-	bool refusing; /* that it does was logged */
+	bool refusing;      /* that it does was logged */
+	int64_t refused_ms; /* when it last did */
 
 	struct spool_usage usage;
 	struct buffer head; /* kept for its memory */
 };
 
-/* --- opening ----------------------------------------------------------------------------------------- */
-
-static int fail(char error[SPOOL_ERROR_SIZE], const char *path, const char *what)
-{
-	snprintf(error, SPOOL_ERROR_SIZE, "cannot use the spool %s: %s", path, what);
-	return -1;
-}
-
-static int open_part(const struct spool *spool, int at, const char *name, char error[SPOOL_ERROR_SIZE])
-{
-	char what[128];
-	int fd = -1;
-
-	if (mkdirat(at, name, 0700) == 0 || errno == EEXIST)
-		fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0) {
-		snprintf(what, sizeof what, "%s in it: %s", name, text_error(errno));
-		fail(error, spool->path, what);
-	}
-	return fd;
-}
-
-/* Webhooks are personal data, and whoever can write here can entitle anyone. */
-static int check_owner(const char *path, int fd, char error[SPOOL_ERROR_SIZE])
-{
-	struct stat status;
-	char what[160];
-
-	if (fstat(fd, &status) != 0)
-		return fail(error, path, text_error(errno));
-	if (status.st_uid != geteuid()) {
-		snprintf(what, sizeof what, "it belongs to user %lu, not to user %lu who runs this: chown it",
-			(unsigned long)status.st_uid, (unsigned long)geteuid());
-		return fail(error, path, what);
-	}
-	if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-		snprintf(what, sizeof what, "it is open to others (mode %04o): chmod 0700 it",
-			(unsigned)(status.st_mode & 07777));
-		return fail(error, path, what);
-	}
-	return 0;
-}
-
-/* A disk that is merely full is none of what only people can mend: it says so when the time
- * comes. */
-static int check_writable(const struct spool *spool, char error[SPOOL_ERROR_SIZE])
-{
-	char name[SPOOL_NAME_SIZE];
-	char what[128];
-	int fd;
-
-	if (!spool_name_make(0, name))
-		return fail(error, spool->path, text_error(errno));
-	fd = openat(spool->tmp, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0 && errno != ENOSPC && errno != EDQUOT) {
-		snprintf(what, sizeof what, "cannot write to it: %s", text_error(errno));
-		return fail(error, spool->path, what);
-	}
-	if (fd >= 0) {
-		close(fd);
-		unlinkat(spool->tmp, name, 0);
-	}
-	return 0;
-}
-
 struct spool *spool_open(const char *path, const struct spool_limits *limits, char error[SPOOL_ERROR_SIZE])
 {
 	struct spool *spool = calloc(1, sizeof *spool);
-	int top = -1;
 
 	if (spool == NULL) {
-		fail(error, path, text_error(ENOMEM));
+		snprintf(error, SPOOL_ERROR_SIZE, "cannot use the spool %s: %s", path, text_error(ENOMEM));
 		return NULL;
 	}
 	spool->path = path;
 	spool_usage_init(&spool->usage, limits);
-	spool->tmp = spool->fresh = spool->corrupt = spool->lock = -1;
 	buffer_init(&spool->head);
-	if (mkdir(path, 0700) == 0 || errno == EEXIST)
-		top = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (top < 0) {
-		fail(error, path, text_error(errno));
-		goto err;
-	}
-	if (check_owner(path, top, error) != 0 || (spool->tmp = open_part(spool, top, "tmp", error)) < 0
-		|| (spool->fresh = open_part(spool, top, "new", error)) < 0
-		|| (spool->corrupt = open_part(spool, top, "corrupt", error)) < 0
-		|| check_writable(spool, error) != 0)
-		goto err;
-	spool->lock = openat(top, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	/* So that what was made survives a crash as what will be in it does. */
-	if (spool->lock < 0 || fsync(top) != 0) {
-		fail(error, path, text_error(errno));
-		goto err;
-	}
-	close(top);
-	return spool;
-err:
-	if (top >= 0)
-		close(top);
-	spool_close(spool);
+	if (spool_parts_open(&spool->parts, path, error) == 0)
+		return spool;
+	free(spool);
 	return NULL;
 }
 
@@ -149,12 +63,14 @@ void spool_close(struct spool *spool)
 {
 	if (spool == NULL)
 		return;
-	const int fds[] = {spool->tmp, spool->fresh, spool->corrupt, spool->lock};
-	for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
+	spool_parts_close(&spool->parts);
 	buffer_done(&spool->head);
 	free(spool);
+}
+
+int spool_check(const char *path, char error[SPOOL_ERROR_SIZE])
+{
+	return spool_parts_check(path, error);
 }
 
 /* --- writing ----------------------------------------------------------------------------------------- */
@@ -179,7 +95,7 @@ static bool write_all(int fd, const void *bytes, size_t len)
 /* Writes one file and moves it to new/, which is not synced yet. */
 static bool write_file(struct spool *spool, const struct delivery *delivery, const char *name)
 {
-	int fd = openat(spool->tmp, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = openat(spool->parts.tmp, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	bool written;
 	int error;
 
@@ -193,11 +109,11 @@ static bool write_file(struct spool *spool, const struct delivery *delivery, con
 		written = false;
 		error = errno;
 	}
-	if (written && renameat(spool->tmp, name, spool->fresh, name) == 0)
+	if (written && renameat(spool->parts.tmp, name, spool->parts.fresh, name) == 0)
 		return true;
 	if (written)
 		error = errno;
-	unlinkat(spool->tmp, name, 0);
+	unlinkat(spool->parts.tmp, name, 0);
 	errno = error;
 	return false;
 }
@@ -221,19 +137,26 @@ static const char *write_one(struct spool *spool, const struct delivery *deliver
 
 static void report(struct spool *spool, const char *refused)
 {
-	if (refused != NULL && !spool->refusing)
-		log_record(LOG_ERROR, "the spool takes no more",
-			LOG_PAIRS("spool", spool->path, "reason", refused));
-	if (refused == NULL && spool->refusing)
+	int64_t now = clock_ms();
+
+	if (refused != NULL) {
+		if (!spool->refusing)
+			log_record(LOG_ERROR, "the spool takes no more",
+				LOG_PAIRS("spool", spool->path, "reason", refused));
+		spool->refusing = true;
+		spool->refused_ms = now;
+	} else if (spool->refusing && now - spool->refused_ms > RECOVERED_MS) {
+		/* Where a large one does not fit, a small one may. */
 		log_record(LOG_INFO, "the spool takes events again", LOG_PAIRS("spool", spool->path));
-	spool->refusing = refused != NULL;
+		spool->refusing = false;
+	}
 }
 
 void spool_write(struct spool *spool, struct delivery *const batch[], size_t count, bool stored[])
 {
 	const char *refused = NULL;
 
-	spool_usage_refresh(&spool->usage, spool->fresh);
+	spool_usage_refresh(&spool->usage, spool->parts.fresh);
 	for (size_t i = 0; i < count; i++) {
 		const char *reason = write_one(spool, batch[i]);
 
@@ -243,7 +166,7 @@ void spool_write(struct spool *spool, struct delivery *const batch[], size_t cou
 	}
 	/* One sync makes all the names last. What it fails for may be there or not; it was not
 	 * promised, and is drained if it is. */
-	if (fsync(spool->fresh) != 0) {
+	if (fsync(spool->parts.fresh) != 0) {
 		refused = text_error(errno);
 		memset(stored, 0, count * sizeof stored[0]);
 	}
@@ -254,7 +177,7 @@ void spool_write(struct spool *spool, struct delivery *const batch[], size_t cou
 
 bool spool_lock(struct spool *spool)
 {
-	if (!spool->locked && flock(spool->lock, LOCK_EX | LOCK_NB) == 0)
+	if (!spool->locked && flock(spool->parts.lock, LOCK_EX | LOCK_NB) == 0)
 		spool->locked = true;
 	return spool->locked;
 }
@@ -268,15 +191,14 @@ static void set_apart(struct spool *spool, const char *name, const char *reason)
 
 	snprintf(target, sizeof target, "%s", name);
 	/* Nobody else does, with the lock. */
-	while (fstatat(spool->corrupt, target, &status, AT_SYMLINK_NOFOLLOW) == 0)
+	while (fstatat(spool->parts.corrupt, target, &status, AT_SYMLINK_NOFOLLOW) == 0)
 		snprintf(target, sizeof target, "%.*s.%d", NAME_MAX - 12, name, ++tries);
-	if (renameat(spool->fresh, name, spool->corrupt, target) != 0) {
+	if (renameat(spool->parts.fresh, name, spool->parts.corrupt, target) != 0) {
 		log_record(LOG_ERROR, "cannot move a file from the spool to corrupt/",
 			LOG_PAIRS("file", name, "reason", text_error(errno)));
 		return;
 	}
-	fsync(spool->corrupt);
-	fsync(spool->fresh);
+	/* Not synced: after a crash it is moved again. */
 	log_record(LOG_ERROR, "what was in the spool is no whole spool file, it is in corrupt/ now",
 		LOG_PAIRS("spool", spool->path, "file", target, "reason", reason));
 }
@@ -284,16 +206,17 @@ static void set_apart(struct spool *spool, const char *name, const char *reason)
 /* Whoever wrote it is gone, and had promised nothing; but if it is whole it is an event. */
 static void take_up_abandoned(struct spool *spool)
 {
-	DIR *directory = directory_stream(spool->tmp);
+	DIR *directory = directory_stream(spool->parts.tmp);
 	time_t now = time(NULL);
 	struct stat status;
 
 	if (directory == NULL)
 		return;
 	for (const struct dirent *entry; (entry = directory_next(directory)) != NULL;)
-		if (fstatat(spool->tmp, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0
+		if (strcmp(entry->d_name, SPOOL_PARTS_TRIAL) != 0
+			&& fstatat(spool->parts.tmp, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0
 			&& now - status.st_mtime > ABANDONED_S
-			&& renameat(spool->tmp, entry->d_name, spool->fresh, entry->d_name) != 0)
+			&& renameat(spool->parts.tmp, entry->d_name, spool->parts.fresh, entry->d_name) != 0)
 			log_record(LOG_ERROR, "cannot take up a file that was left in the spool's tmp/",
 				LOG_PAIRS("file", entry->d_name, "reason", text_error(errno)));
 	closedir(directory);
@@ -306,7 +229,7 @@ size_t spool_list(struct spool *spool, const char *after, char names[][SPOOL_NAM
 	int64_t unused;
 
 	take_up_abandoned(spool);
-	directory = directory_stream(spool->fresh);
+	directory = directory_stream(spool->parts.fresh);
 	if (directory == NULL)
 		return 0;
 	for (const struct dirent *entry; (entry = directory_next(directory)) != NULL;) {
@@ -354,36 +277,48 @@ static unsigned char *read_file(int at, const char *name, size_t *len)
 	return NULL;
 }
 
-struct delivery *spool_read(struct spool *spool, const char *name)
+enum spool_read_result spool_read(struct spool *spool, const char *name, struct delivery **delivery)
 {
 	char reason[SPOOL_FILE_REASON_SIZE];
-	struct delivery *delivery = NULL;
 	size_t len;
-	unsigned char *bytes = read_file(spool->fresh, name, &len);
+	unsigned char *bytes = read_file(spool->parts.fresh, name, &len);
 
 	if (bytes == NULL) {
-		if (errno == EFTYPE_OURS || errno == ELOOP)
+		if (errno == ENOENT)
+			return SPOOL_READ_NONE;
+		/* The last is what opening a symbolic link, and the first what opening a socket, gives. */
+		if (errno == ENXIO || errno == EFTYPE_OURS || errno == ELOOP) {
 			set_apart(spool, name, "not a file, or too large for one of the spool");
-		else if (errno != ENOENT)
-			log_record(LOG_ERROR, "cannot read a file of the spool",
-				LOG_PAIRS("file", name, "reason", text_error(errno)));
-		return NULL;
+			return SPOOL_READ_NONE;
+		}
+		log_record(LOG_ERROR, "cannot read a file of the spool",
+			LOG_PAIRS("file", name, "reason", text_error(errno)));
+		return SPOOL_READ_LEFT;
 	}
-	if (spool_file_parse(bytes, len, &delivery, reason) == SPOOL_FILE_CORRUPT)
-		set_apart(spool, name, reason);
+	enum spool_file_result result = spool_file_parse(bytes, len, delivery, reason);
 	free(bytes);
-	return delivery;
+	switch (result) {
+	case SPOOL_FILE_OK:
+		return SPOOL_READ_OK;
+	case SPOOL_FILE_NO_MEMORY:
+		return SPOOL_READ_LEFT;
+	case SPOOL_FILE_CORRUPT:
+		break;
+	}
+	set_apart(spool, name, reason);
+	return SPOOL_READ_NONE;
 }
 
-void spool_remove(struct spool *spool, const char *name)
+bool spool_remove(struct spool *spool, const char *name)
 {
 	int64_t size;
 
-	if (unlinkat(spool->fresh, name, 0) != 0) {
-		log_record(LOG_ERROR, "cannot remove a file from the spool, it will be delivered again",
+	if (unlinkat(spool->parts.fresh, name, 0) != 0 && errno != ENOENT) {
+		log_record(LOG_ERROR, "cannot remove a file from the spool, it will be committed again",
 			LOG_PAIRS("file", name, "reason", text_error(errno)));
-		return;
+		return false;
 	}
 	if (spool_name_parse(name, &size))
 		spool_usage_remove(&spool->usage, size);
+	return true;
 }

@@ -17,15 +17,18 @@
 
 #include "delivery.h"
 #include "spool_name.h"
+#include "spool_parts.h"
 #include "spool_usage.h"
-
-#define SPOOL_ERROR_SIZE 512
 
 struct spool;
 
 /* Opens a directory, and makes it and those in it where they are missing. NULL where it cannot
  * be used, with the reason, one line, in error. The path must outlive the spool. */
 struct spool *spool_open(const char *path, const struct spool_limits *, char error[SPOOL_ERROR_SIZE]);
+
+/* Whether this user could use a directory, or make it; changes nothing. Returns 0, or -1 with the
+ * reason, one line, in error. */
+int spool_check(const char *path, char error[SPOOL_ERROR_SIZE]);
 
 /* Closes it, and with it the lock; NULL is allowed. */
 void spool_close(struct spool *);
@@ -43,12 +46,18 @@ bool spool_lock(struct spool *);
  * up files that a process has left in tmp/ when it ended. */
 size_t spool_list(struct spool *, const char *after, char names[][SPOOL_NAME_SIZE], size_t size);
 
-/* Reads a file. Returns its delivery, without its event; the caller owns it. NULL where there is
- * none: a corrupt file is moved to corrupt/ and logged, one that cannot be read now is left. Only
- * with the lock. */
-struct delivery *spool_read(struct spool *, const char *name);
+enum spool_read_result {
+	SPOOL_READ_OK,
+	SPOOL_READ_NONE, /* there is none (any more): a corrupt one was moved to corrupt/, and logged */
+	SPOOL_READ_LEFT  /* it cannot be read now, which is logged */
+};
 
-/* Removes a file whose delivery is committed. Only with the lock. */
-void spool_remove(struct spool *, const char *name);
+/* Reads a file. On SPOOL_READ_OK the caller owns its delivery, which is without its event. Only
+ * with the lock. */
+enum spool_read_result spool_read(struct spool *, const char *name, struct delivery **);
+
+/* Removes a file whose delivery is committed. False where that cannot be done, which is logged.
+ * Only with the lock. */
+bool spool_remove(struct spool *, const char *name);
 
 #endif

@@ -18,6 +18,10 @@ struct spooler *spooler_open(struct queue *, struct spool *);
  * submission. */
 void spooler_on_finish(struct spooler *, queue_finished *, void *context);
 
+/* Gives up on writing what has waited too long for the disk. Returns when the next one will have,
+ * or INT64_MAX. Does not block; any thread; to be called often enough for that. */
+int64_t spooler_expire(struct spooler *, int64_t now_ms);
+
 /* Ends the thread. No request's delivery may be submitted any more; what is under way from the
  * spool comes to its end. NULL is allowed. */
 void spooler_stop(struct spooler *);

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,6 +187,9 @@ static bool encode(struct store *store, struct delivery *const batch[], size_t c
 		buffer_put(&store->bodies, batch[i]->body, batch[i]->body_len);
 	}
 	buffer_puts(&store->deliveries, "]");
+	/* libpq counts in int. */
+	if (store->bodies.len > INT_MAX || store->deliveries.len > INT_MAX)
+		return false;
 	return !buffer_failed(&store->deliveries) && !buffer_failed(&store->bodies);
 }
 
@@ -207,8 +211,8 @@ static bool send_batch(struct store *store, int lock_timeout_ms, int64_t deadlin
 		"pg_catalog.set_config('statement_timeout', '%" PRId64 "', true)",
 		lock_timeout_ms, left > 0 ? left : 1);
 	return PQenterPipelineMode(store->pg)
-		&& PQsendQueryParams(store->pg, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", 0, NULL,
-			NULL, NULL, NULL, 0)
+		&& PQsendQueryParams(
+			store->pg, "BEGIN ISOLATION LEVEL READ COMMITTED", 0, NULL, NULL, NULL, NULL, 0)
 		&& PQsendQueryParams(store->pg, limits, 0, NULL, NULL, NULL, NULL, 0)
 		&& PQsendQueryParams(store->pg,
 			"SELECT ordinal, event_id, outcome FROM bagelpay.ingest($1, $2)", 2, types, values,

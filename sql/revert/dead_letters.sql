@@ -2,6 +2,8 @@
 
 BEGIN;
 
+\ir keep_events.psql
+
 DROP FUNCTION bagelpay.resolve_dead_letter (bigint, text);
 
 COMMIT;

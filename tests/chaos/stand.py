@@ -1,13 +1,32 @@
 """All of an installation with a spool, each part of which can be killed: PostgreSQL, responders, nginx."""
 
 import contextlib
+import os
 import pathlib
 import shutil
+import subprocess
+
+import pytest
 
 import harness
 
 from events import Events
 from ledger import Ledger
+
+
+@contextlib.contextmanager
+def tmpfs(place, *options):
+    """A small file system of its own, in root's hands; skips where that is not allowed."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a file system")
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join(("mode=0700", *options)), "tmpfs", place],
+                          capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"mounting is not allowed here: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
 
 
 class Stand:

@@ -2,15 +2,18 @@
 
 import contextlib
 import itertools
+import subprocess
 import threading
 import time
 
 import psycopg
 
+import bodies
 import harness
 import waiting
 
 from load import Load, deliver
+from stand import tmpfs
 
 
 def test_standby_alone(make_stand, chance, totals):
@@ -143,3 +146,48 @@ def test_overload(make_stand, totals):
     after = Overload(stand, 50, 3).of(200)
     assert after[len(after) // 2] < 3 * before[len(before) // 2] + 0.02
     stand.settle(totals)
+
+
+def test_poison_in_the_spool(make_stand, totals):
+    """An event that the database cannot take for a reason of its own, none of those for good, stays in the spool and
+    keeps nothing behind it from the database, whether it fails at once or only by the deadline."""
+    stand = make_stand("--commit-timeout", 1)
+    stand.query("CREATE FUNCTION public.choke() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                " IF NEW.event_id = 'evt_slow' THEN PERFORM pg_sleep(30); END IF;"
+                " RAISE EXCEPTION 'not now' USING ERRCODE = 'P0001'; END $$")
+    stand.query("CREATE TRIGGER choke BEFORE INSERT ON bagelpay.events FOR EACH ROW"
+                " WHEN (NEW.event_id LIKE 'evt_%%') EXECUTE FUNCTION public.choke()")
+    stand.cluster.stop()
+    poison = [bodies.payment(event_id="evt_bad"), bodies.payment(event_id="evt_slow"), bodies.payment(event_id="evt_worse")]
+    for body in poison:
+        assert harness.deliver(stand.urls[0], stand.secret, body).json["spooled"] is True
+    with Load(stand) as load:
+        load.wait_for(30, lambda entry: entry.spooled)
+    stand.cluster.start()
+    harness.wait_until(lambda: len(stand.files()) == len(poison), "all others to be drained", log=stand.responder.log_path)
+    stand.query("DROP TRIGGER choke ON bagelpay.events")
+    stand.settle(totals)
+    assert {one for one, in stand.query("SELECT event_id FROM bagelpay.events WHERE event_id LIKE 'evt%%'")} == {
+        "evt_bad", "evt_slow", "evt_worse"}
+
+
+def test_files_that_stay(make_stand, totals):
+    """A spool whose file system takes no more changes, after it was filled: what is in it is committed, and not over
+    and over at full speed."""
+    stand = make_stand(spool=False)
+    stand.responder.stop()
+    stand.spool.mkdir(mode=0o700)
+    with tmpfs(stand.spool):
+        stand.responder.arguments += ["--spool", str(stand.spool), "--spool-free", "0"]
+        stand.responder.start()
+        stand.cluster.stop()
+        with Load(stand) as load:
+            load.wait_for(5, lambda entry: entry.spooled)
+        subprocess.run(["mount", "-o", "remount,ro", stand.spool], check=True)
+        stand.cluster.start()
+        query = "SELECT coalesce(max(deliveries), 0) FROM (SELECT deliveries FROM bagelpay.events UNION ALL" \
+            " SELECT deliveries FROM bagelpay.dead_letters) AS counts"
+        harness.wait_until(lambda: stand.query(query)[0][0] >= 2, "all to be delivered again")
+        assert stand.responder.log.count("cannot remove a file") <= 3 * len(stand.files())
+        subprocess.run(["mount", "-o", "remount,rw", stand.spool], check=True)
+        stand.settle(totals)

@@ -234,14 +234,26 @@ def test_read_only_database(mortal, make_stack):
 
 
 def test_read_only_by_default(make_stack):
-    """A default of read-only transactions does not keep events out: ours say that they write."""
+    """A default of read-only transactions is how one keeps a demoted primary from taking events: nothing is written
+    against it, and when it is gone the same responder goes on. Another default level of isolation does no harm."""
     stack = make_stack()
-    with stack.connect() as connection:
-        connection.execute(f'ALTER DATABASE "{stack.db}" SET default_transaction_read_only = on')
-        connection.execute(f'ALTER DATABASE "{stack.db}" SET default_transaction_isolation = "serializable"')
-        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
-                           " AND pid <> pg_backend_pid()", (stack.db,))
+
+    def change(what):
+        with stack.connect() as connection:
+            connection.execute("SET default_transaction_read_only = off")
+            connection.execute(f'ALTER DATABASE "{stack.db}" {what}')
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+                               " AND pid <> pg_backend_pid()", (stack.db,))
+
+    change('SET default_transaction_isolation = "serializable"')
     assert deliver_until_taken(stack, bodies.payment()).status == 200
+    change("SET default_transaction_read_only = on")
+    body = bodies.payment()
+    for _ in range(3):
+        assert stack.deliver(body).status == 503
+    harness.wait_until(lambda: "session is read-only" in stack.responder.log, "the reason in the log")
+    change("RESET default_transaction_read_only")
+    assert deliver_until_taken(stack, body).status == 200
 
 
 class Load:
