@@ -15,7 +15,7 @@
 
 #define CONNECT_TIMEOUT_MS 5000
 #define BACKOFF_FIRST_MS 100
-#define BACKOFF_MAX_MS 5000
+#define BACKOFF_MAX_MS 2000
 /* How long a batch waits for a lock before its deliveries go one by one, and how long
  * each of these does: the others wait meanwhile. */
 #define BATCH_LOCK_MS 100

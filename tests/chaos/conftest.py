@@ -73,6 +73,17 @@ def totals():
     return TOTALS
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """With several processes (pytest-xdist) each has sums of its own."""
+    TOTALS.update(getattr(node, "workeroutput", {}).get("chaos", {}))
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["chaos"] = dict(TOTALS)
+
+
 def pytest_terminal_summary(terminalreporter):
     if TOTALS["sent"]:
         terminalreporter.section("chaos")
