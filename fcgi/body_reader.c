@@ -74,6 +74,13 @@ static enum body_reader_result fail(
 	return BODY_READER_FAILED;
 }
 
+/* The next byte, or EOF. */
+static int next_byte(const struct body_reader *reader)
+{
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this thread's */
+	return getc_unlocked(reader->file);
+}
+
 /* Room for one byte more in text. */
 static bool grow(struct body_reader *reader)
 {
@@ -97,7 +104,7 @@ static int read_text(struct body_reader *reader, bool *too_long)
 
 	reader->text_len = 0;
 	*too_long = false;
-	while ((c = getc_unlocked(reader->file)) != EOF) {
+	while ((c = next_byte(reader)) != EOF) {
 		reader->read++;
 		if (reader->text_len > DOCUMENT_MAX)
 			*too_long = true;
@@ -160,7 +167,7 @@ static int read_rest(struct body_reader *reader)
 {
 	int c;
 
-	while (reader->text_len <= DOCUMENT_MAX && (c = getc_unlocked(reader->file)) != EOF) {
+	while (reader->text_len <= DOCUMENT_MAX && (c = next_byte(reader)) != EOF) {
 		if (!grow(reader)) {
 			errno = ENOMEM;
 			return -1;

@@ -95,12 +95,18 @@ static int try_out(int top, int tmp, const char *path, char error[SPOOL_ERROR_SI
 	return fail(error, path, what);
 }
 
+/* The directory that a path is in; the text is changed. */
+static const char *parent_of(char *path)
+{
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): what it returns is in its argument, or a literal */
+	return dirname(path);
+}
+
 /* So that the directory's own name survives a crash as what will be in it does. */
 static int sync_parent(const char *path)
 {
 	char *copy = strdup(path);
-	/* dirname() changes the text that it is given, not anything static, for a text of its own. */
-	int fd = copy == NULL ? -1 : open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = copy == NULL ? -1 : open(parent_of(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int failed = fd < 0 || fsync(fd) != 0;
 
 	if (fd >= 0)
@@ -178,7 +184,7 @@ int spool_parts_check(const char *path, char error[SPOOL_ERROR_SIZE])
 	if (errno != ENOENT)
 		return fail(error, path, text_error(errno));
 	copy = strdup(path);
-	denied = copy == NULL || access(dirname(copy), W_OK | X_OK) != 0;
+	denied = copy == NULL || access(parent_of(copy), W_OK | X_OK) != 0;
 	free(copy);
 	return denied ? fail(error, path, text_error(errno)) : 0;
 }
