@@ -100,7 +100,7 @@ static int serve(
 	const struct handler_limits handler_limits = {
 		(size_t)options->max_body, options->max_age, options->insecure_no_signature};
 	const struct server_limits server_limits = {
-		(size_t)options->threads, (int)options->read_timeout * 1000};
+		(size_t)options->threads, (size_t)options->max_body, (int)options->read_timeout * 1000};
 	struct committer *committer = NULL;
 	struct spooler *spooler = NULL;
 	struct handler *handler = NULL;

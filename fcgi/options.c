@@ -48,7 +48,7 @@ static const struct option_spec specs[] = {
 	{SERVE | REDRIVE | IMPORT, "database", "BAGELHOOK_DATABASE", KIND_TEXT, AT(database), 0, 0, 0,
 		"CONNINFO", "a libpq connection string or URI; without it, PGHOST, PGSERVICE and so on"},
 	{SERVE, "threads", "BAGELHOOK_THREADS", KIND_NUMBER, AT(threads), 1, 512, 4, "N",
-		"requests read and checked at once; waiting for the database holds no thread"},
+		"requests checked at once; waiting, for peers or for the database, holds no thread"},
 	{SERVE, "queue", "BAGELHOOK_QUEUE", KIND_NUMBER, AT(queue), 1, 100000, 1024, "N",
 		"events that may wait for the database, up to 64 MiB; one more is answered 503"},
 	{SERVE, "batch", "BAGELHOOK_BATCH", KIND_NUMBER, AT(batch), 1, 1000, 64, "N",

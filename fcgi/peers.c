@@ -2,6 +2,7 @@
 
 #include "peers.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -11,35 +12,42 @@
 
 /* How long poll(2) may sleep when nothing is due: a net under missed wake-ups. */
 #define WATCH_MAX_MS 1000
+/* Read from one connection before the others have their turn. */
+#define READ_SIZE 65536
+/* How soon to look again whether workers keep up. */
+#define PAUSE_MS 20
+/* How long an answered peer may take to close. */
+#define LINGER_MS 2000
 
 struct peers {
-	size_t places;
-	size_t readers; /* workers that may read at the same time */
-	int read_timeout_ms;
+	struct peers_limits limits;
+	unsigned char read[READ_SIZE]; /* the watching thread's */
+	size_t gathered;               /* bytes of what is being gathered; the watching thread's */
+	struct peer *expired[PEERS_MAX];
 
 	pthread_mutex_t lock; /* covers the rest; never held across I/O that can block */
 	pthread_cond_t ready;
 	struct peer peer[PEERS_MAX];
-	size_t open; /* peers that are not free */
-	size_t silent;
-	size_t reading;
+	size_t open;  /* peers that are not free */
+	size_t loose; /* of these, such as could go for a new one */
 	struct peer *ready_first;
 	struct peer *ready_last;
+	size_t ready_bytes;        /* of their requests */
 	struct peer *answer_first; /* to be answered, in no particular order */
 	size_t idle;               /* workers that wait */
 	bool waking;               /* one of them was woken, and has not come yet */
 	bool ending;
 };
 
-struct peers *peers_new(size_t places, size_t readers, int read_timeout_ms)
+struct peers *peers_new(const struct peers_limits *limits)
 {
 	struct peers *p = calloc(1, sizeof *p);
 
 	if (p == NULL)
 		return NULL;
-	p->places = places < PEERS_MAX ? places : PEERS_MAX;
-	p->readers = readers;
-	p->read_timeout_ms = read_timeout_ms;
+	p->limits = *limits;
+	if (p->limits.places > PEERS_MAX)
+		p->limits.places = PEERS_MAX;
 	if (pthread_mutex_init(&p->lock, NULL) != 0)
 		goto err1;
 	if (pthread_cond_init(&p->ready, NULL) != 0)
@@ -61,16 +69,15 @@ void peers_free(struct peers *p)
 	free(p);
 }
 
+static bool is_loose(enum peer_state state)
+{
+	return state == PEER_GATHERING || state == PEER_LINGERING;
+}
+
 static void set_state(struct peers *p, struct peer *peer, enum peer_state state)
 {
-	if (peer->state == PEER_SILENT)
-		p->silent--;
-	if (state == PEER_SILENT)
-		p->silent++;
-	if (peer->state == PEER_READING)
-		p->reading--;
-	if (state == PEER_READING)
-		p->reading++;
+	p->loose -= is_loose(peer->state);
+	p->loose += is_loose(state);
 	peer->state = state;
 }
 
@@ -79,8 +86,18 @@ static void drop(struct peers *p, struct peer *peer)
 {
 	close(peer->fd);
 	peer->fd = -1;
+	records_done(&peer->records);
 	set_state(p, peer, PEER_FREE);
 	p->open--;
+}
+
+/* The same for one that is being gathered. The watching thread. */
+static void give_up(struct peers *p, struct peer *peer)
+{
+	p->gathered -= records_size(&peer->records);
+	pthread_mutex_lock(&p->lock);
+	drop(p, peer);
+	pthread_mutex_unlock(&p->lock);
 }
 
 /* Wakes a worker, unless one is already on its way: that one wakes the next if there is more
@@ -95,7 +112,10 @@ static void wake_worker(struct peers *p)
 
 static void push_ready(struct peers *p, struct peer *peer)
 {
+	p->gathered -= records_size(&peer->records);
+	pthread_mutex_lock(&p->lock);
 	set_state(p, peer, PEER_READY);
+	p->ready_bytes += records_size(&peer->records);
 	peer->next = NULL;
 	if (p->ready_last == NULL)
 		p->ready_first = peer;
@@ -103,67 +123,155 @@ static void push_ready(struct peers *p, struct peer *peer)
 		p->ready_last->next = peer;
 	p->ready_last = peer;
 	wake_worker(p);
+	pthread_mutex_unlock(&p->lock);
 }
 
-/* Whether a peer has sent something, or closed: a worker will see which. */
-static bool has_sent(int fd)
+/* --- gathering: the watching thread ------------------------------------------------------------------ */
+
+/* A request for a role that we do not play is answered as section 5.5 of the specification has
+ * it. Whoever takes no answer gets none. */
+static void refuse_role(const struct peer *peer)
 {
-	char first;
+	const unsigned char end_request[16] = {1, 3, (unsigned char)(peer->records.id >> 8),
+		(unsigned char)(peer->records.id & 0xff), 0, 8, 0, 0, 0, 0, 0, 0, 3};
 
-	return recv(fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+	if (send(peer->fd, end_request, sizeof end_request, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+	}
 }
 
-static struct peer *free_place(struct peers *p)
+/* The stream has ended, or its time has come: of a body that is cut short the sender is told, if
+ * it still listens. */
+static void end_early(struct peers *p, struct peer *peer)
+{
+	if (peer->records.state == RECORDS_STDIN) {
+		peer->partial = true;
+		push_ready(p, peer);
+	} else {
+		give_up(p, peer);
+	}
+}
+
+static struct peer *find_largest(struct peers *p)
+{
+	struct peer *largest = NULL;
+
+	pthread_mutex_lock(&p->lock);
+	for (size_t i = 0; i < p->limits.places; i++)
+		if (p->peer[i].state == PEER_GATHERING
+			&& (largest == NULL
+				|| records_size(&p->peer[i].records) > records_size(&largest->records)))
+			largest = &p->peer[i];
+	pthread_mutex_unlock(&p->lock);
+	return largest;
+}
+
+/* Where requests that are under way take too much memory, the one that takes most has to go. */
+static void keep_bounds(struct peers *p)
+{
+	struct peer *largest;
+
+	while (p->gathered > p->limits.bytes && (largest = find_largest(p)) != NULL)
+		give_up(p, largest);
+}
+
+static void gather(struct peers *p, struct peer *peer)
+{
+	ssize_t got = recv(peer->fd, p->read, sizeof p->read, MSG_DONTWAIT);
+
+	if (got < 0) {
+		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+			give_up(p, peer);
+		return;
+	}
+	if (got == 0) {
+		end_early(p, peer);
+		return;
+	}
+	p->gathered -= records_size(&peer->records);
+	enum records_result result = records_feed(&peer->records, p->read, (size_t)got);
+	p->gathered += records_size(&peer->records);
+	switch (result) {
+	case RECORDS_MORE:
+		keep_bounds(p);
+		return;
+	case RECORDS_COMPLETE:
+		peer->partial = peer->records.body.len > p->limits.records.body;
+		push_ready(p, peer);
+		return;
+	case RECORDS_WRONG_ROLE:
+		refuse_role(peer);
+		break;
+	case RECORDS_ABORTED:
+	case RECORDS_INVALID:
+	case RECORDS_TOO_LONG:
+	case RECORDS_NO_MEMORY:
+		break;
+	}
+	give_up(p, peer);
+}
+
+/* Drops what still comes: closing with bytes unread would make the kernel throw the answer away. */
+static void linger(struct peers *p, struct peer *peer)
+{
+	ssize_t got = recv(peer->fd, p->read, sizeof p->read, MSG_DONTWAIT);
+
+	if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)))
+		return;
+	pthread_mutex_lock(&p->lock);
+	drop(p, peer);
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* --- places ------------------------------------------------------------------------------------------ */
+
+static struct peer *find_place(struct peers *p)
 {
 	struct peer *oldest = NULL;
 
-	for (size_t i = 0; i < p->places; i++) {
+	for (size_t i = 0; i < p->limits.places; i++) {
 		struct peer *peer = &p->peer[i];
 
 		if (peer->state == PEER_FREE)
 			return peer;
-		if (peer->state != PEER_SILENT
-			|| (oldest != NULL && peer->deadline_ms >= oldest->deadline_ms))
-			continue;
-		/* It may have spoken since poll(2) looked. */
-		if (has_sent(peer->fd))
-			push_ready(p, peer);
-		else
+		if (is_loose(peer->state) && (oldest == NULL || peer->accepted_ms < oldest->accepted_ms))
 			oldest = peer;
 	}
-	if (oldest != NULL)
-		drop(p, oldest);
 	return oldest;
 }
 
 bool peers_add(struct peers *p, int fd)
 {
 	pthread_mutex_lock(&p->lock);
-	struct peer *peer = free_place(p);
+	struct peer *peer = find_place(p);
 	if (peer != NULL) {
+		if (peer->state == PEER_GATHERING)
+			p->gathered -= records_size(&peer->records);
+		if (peer->state != PEER_FREE)
+			drop(p, peer);
 		peer->fd = fd;
 		peer->exchange = NULL;
-		peer->cut = false;
+		peer->partial = false;
 		peer->accepted_ms = clock_ms();
-		peer->deadline_ms = peer->accepted_ms + p->read_timeout_ms;
+		peer->deadline_ms = peer->accepted_ms + p->limits.read_timeout_ms;
+		records_init(&peer->records, &p->limits.records);
 		p->open++;
-		/* Web servers send with the connect; where this one has not, it is watched. */
-		if (has_sent(fd))
-			push_ready(p, peer);
-		else
-			set_state(p, peer, PEER_SILENT);
+		set_state(p, peer, PEER_GATHERING);
 	}
 	pthread_mutex_unlock(&p->lock);
-	if (peer == NULL)
+	if (peer == NULL) {
 		close(fd);
-	return peer != NULL;
+		return false;
+	}
+	/* Web servers send with the connect. */
+	gather(p, peer);
+	return true;
 }
 
-/* Whether there is something for a worker. What cannot be read yet is taken by the next
- * worker that has ended reading. */
+/* --- workers ----------------------------------------------------------------------------------------- */
+
 static bool has_work(const struct peers *p)
 {
-	return p->answer_first != NULL || (p->ready_first != NULL && p->reading < p->readers);
+	return p->answer_first != NULL || p->ready_first != NULL;
 }
 
 struct peer *peers_take(struct peers *p)
@@ -183,10 +291,8 @@ struct peer *peers_take(struct peers *p)
 		p->ready_first = peer->next;
 		if (p->ready_first == NULL)
 			p->ready_last = NULL;
-		set_state(p, peer, PEER_READING);
-		/* Waiting for us is not the peer's delay. */
-		peer->taken_ms = clock_ms();
-		peer->deadline_ms = peer->taken_ms + p->read_timeout_ms;
+		p->ready_bytes -= records_size(&peer->records);
+		set_state(p, peer, PEER_SERVED);
 	}
 	if (has_work(p))
 		wake_worker(p);
@@ -207,67 +313,88 @@ void peers_answer(struct peers *p, struct peer *first)
 	pthread_mutex_unlock(&p->lock);
 }
 
-void peers_set_reading(struct peers *p, struct peer *peer, bool reading)
-{
-	pthread_mutex_lock(&p->lock);
-	set_state(p, peer, reading ? PEER_READING : PEER_SERVED);
-	pthread_mutex_unlock(&p->lock);
-}
-
 bool peers_drop(struct peers *p, struct peer *peer)
 {
+	bool lingers = peer->partial && shutdown(peer->fd, SHUT_WR) == 0;
+
+	records_done(&peer->records);
 	pthread_mutex_lock(&p->lock);
-	bool awaited = p->open == p->places || p->open == 1;
-	drop(p, peer);
+	bool awaited = lingers || p->open == p->limits.places || p->open == 1;
+	if (lingers) {
+		peer->deadline_ms = clock_ms() + LINGER_MS;
+		set_state(p, peer, PEER_LINGERING);
+	} else {
+		drop(p, peer);
+	}
 	pthread_mutex_unlock(&p->lock);
 	return awaited;
+}
+
+/* --- watching ---------------------------------------------------------------------------------------- */
+
+/* What is past its deadline. */
+static void expire(struct peers *p, struct peer *peer)
+{
+	if (peer->state == PEER_GATHERING) {
+		end_early(p, peer);
+		return;
+	}
+	pthread_mutex_lock(&p->lock);
+	drop(p, peer);
+	pthread_mutex_unlock(&p->lock);
 }
 
 int64_t peers_watch(struct peers *p, struct pollfd *polled, struct peer **polled_peers, nfds_t *count)
 {
 	int64_t now = clock_ms();
 	int64_t next = now + WATCH_MAX_MS;
+	size_t expired = 0;
 
 	pthread_mutex_lock(&p->lock);
-	for (size_t i = 0; i < p->places; i++) {
+	/* While workers cannot keep up, what they have not got yet stays with the kernel. */
+	const bool pausing = p->ready_bytes > p->limits.bytes;
+	if (pausing)
+		next = now + PAUSE_MS;
+	for (size_t i = 0; i < p->limits.places; i++) {
 		struct peer *peer = &p->peer[i];
 
-		if ((peer->state != PEER_SILENT && peer->state != PEER_READING) || peer->cut)
+		if (!is_loose(peer->state))
 			continue;
 		if (peer->deadline_ms <= now) {
-			if (peer->state == PEER_SILENT) {
-				drop(p, peer);
-			} else {
-				shutdown(peer->fd, SHUT_RD);
-				peer->cut = true;
-			}
+			p->expired[expired++] = peer;
 			continue;
 		}
 		if (peer->deadline_ms < next)
 			next = peer->deadline_ms;
-		if (peer->state == PEER_SILENT) {
-			polled[*count] = (struct pollfd){.fd = peer->fd, .events = POLLIN};
-			polled_peers[(*count)++] = peer;
-		}
+		if (pausing && peer->state == PEER_GATHERING)
+			continue;
+		polled[*count] = (struct pollfd){.fd = peer->fd, .events = POLLIN};
+		polled_peers[(*count)++] = peer;
 	}
 	pthread_mutex_unlock(&p->lock);
+	for (size_t i = 0; i < expired; i++)
+		expire(p, p->expired[i]);
 	return next;
 }
 
 void peers_heard(struct peers *p, const struct pollfd *polled, struct peer *const *polled_peers, nfds_t count)
 {
-	pthread_mutex_lock(&p->lock);
-	for (nfds_t i = 0; i < count; i++)
-		if (polled[i].revents != 0)
-			push_ready(p, polled_peers[i]);
-	pthread_mutex_unlock(&p->lock);
+	for (nfds_t i = 0; i < count; i++) {
+		/* Another one may have had to go for it meanwhile. */
+		if (polled[i].revents == 0 || polled_peers[i]->fd != polled[i].fd)
+			continue;
+		if (polled_peers[i]->state == PEER_GATHERING)
+			gather(p, polled_peers[i]);
+		else if (polled_peers[i]->state == PEER_LINGERING)
+			linger(p, polled_peers[i]);
+	}
 }
 
 size_t peers_count(struct peers *p, bool *full)
 {
 	pthread_mutex_lock(&p->lock);
 	size_t open = p->open;
-	*full = open - p->silent >= p->places;
+	*full = open - p->loose >= p->limits.places;
 	pthread_mutex_unlock(&p->lock);
 	return open;
 }

@@ -26,8 +26,7 @@ struct request {
 
 /* Checks method and length, then reads the body, in this order of cost; after the first
  * that fails nothing more is read. *request is to be freed with request_done() whatever
- * the result. Blocks until the body has come or the stream ends: the deadline is the
- * server's. */
+ * the result. Blocks as the stream does. */
 enum request_result request_read(FCGX_Stream *in, FCGX_ParamArray params, size_t max_body, struct request *);
 
 /* Frees the body. */

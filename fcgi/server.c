@@ -1,11 +1,10 @@
-/* One thread accepts and watches connections; a pool of workers serves them. A connection
- * goes to a worker only once its peer has sent something, so that silent peers hold no
- * worker. libfcgi then reads with blocking calls; its deadline is kept by the watching
- * thread, which shuts the reading side down, and the read ends as if the peer had closed.
+/* One thread accepts connections and reads from them; a pool of workers serves requests that are
+ * there as a whole, so that no peer can hold a worker. libfcgi, which reads with blocking calls and
+ * knows no bounds, gets the request from a file in memory, and the connection only to answer.
  *
- * No worker waits for a commit: with the request in the queue it takes the next
- * connection, and whichever is free answers when the outcome is there. So a few threads
- * serve many requests, and a batch that is committed wakes one of them, not one each. */
+ * No worker waits for a commit: with the request in the queue it takes the next one, and
+ * whichever is free answers when the outcome is there. So a few threads serve many requests, and
+ * a batch that is committed wakes one of them, not one each. */
 #include "config.h"
 
 #include "server.h"
@@ -21,19 +20,24 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "desk.h"
 #include "log.h"
 #include "peers.h"
 #include "signals.h"
 #include "text.h"
 
 #define STACK_BYTES ((size_t)512 * 1024)
-#define SEND_TIMEOUT_S 10
 /* Descriptors for all but connections: the log, the database, resolving names, files. */
 #define SPARE_DESCRIPTORS 32
+/* Of requests that are on their way, all together; of the parameters of one. Web servers accept
+ * header fields of a few dozen kilobytes. */
+#define GATHERED_BYTES ((size_t)64 * 1024 * 1024)
+#define PARAMS_BYTES ((size_t)256 * 1024)
+/* The longest answer as records: an event id of 255 bytes may be escaped to six times that. */
+#define ANSWER_SIZE 8192
 /* How long accepting rests when there are no descriptors, and how often that is logged. */
 #define ACCEPT_REST_MS 100
 #define ERROR_LOG_MS 1000
@@ -58,54 +62,56 @@ struct server {
 	int64_t accept_error_ms; /* when the last error of accept(2) was logged */
 };
 
-/* Reads and drops what a peer still sends after its answer: closing with bytes unread
- * would make the kernel throw the answer away. Ends with the connection's deadline. */
-static void linger(int fd)
+/* Ends what libfcgi holds of a request; what there is of the answer is in the file then. */
+static bool finish_request(struct desk *desk, FCGX_Request *fcgi)
+{
+	if (ftruncate(desk->file, 0) != 0 || lseek(desk->file, 0, SEEK_SET) != 0)
+		return false;
+	fcgi->ipcFd = desk->file;
+	/* It leaves open what it thinks is to be kept. */
+	fcgi->keepConnection = 1;
+	FCGX_Finish_r(fcgi);
+	return true;
+}
+
+/* Answers. That is short enough for any socket's buffer: a peer that does not take it gets
+ * none, and nobody waits for it. */
+static void write_answer(struct exchange *exchange, struct desk *desk)
+{
+	char records[ANSWER_SIZE];
+
+	buffer_clear(&desk->out);
+	response_format(&exchange->answer, &desk->out);
+	if (!buffer_failed(&desk->out))
+		FCGX_PutStr(desk->out.data, (int)desk->out.len, exchange->fcgi.out);
+	if (!finish_request(desk, &exchange->fcgi))
+		return;
+	ssize_t len = pread(desk->file, records, sizeof records, 0);
+	if (len > 0 && send(exchange->peer->fd, records, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+	}
+}
+
+/* What is left unread of a request must not be taken for the next one's. */
+static void read_to_end(FCGX_Request *fcgi)
 {
 	char unread[4096];
 
-	if (shutdown(fd, SHUT_WR) != 0)
-		return;
-	while (recv(fd, unread, sizeof unread, 0) > 0)
+	while (FCGX_GetStr(unread, sizeof unread, fcgi->in) > 0)
 		;
-}
-
-/* Ends what libfcgi holds of a request, and with it what was written of the answer. */
-static void finish_request(FCGX_Request *fcgi)
-{
-	fcgi->keepConnection = 1;
-	FCGX_Finish_r(fcgi);
-	if (fcgi->ipcFd >= 0)
-		close(fcgi->ipcFd);
-	fcgi->ipcFd = -1;
-}
-
-/* Answers. Where libfcgi cannot write the answer, it reads until the peer closes, however
- * long that takes: from a request that is complete nothing more is to be read. */
-static void write_answer(struct exchange *exchange, bool complete, struct buffer *out)
-{
-	buffer_clear(out);
-	response_format(&exchange->answer, out);
-	if (complete)
-		shutdown(exchange->peer->fd, SHUT_RD);
-	if (!buffer_failed(out))
-		FCGX_PutStr(out->data, (int)out->len, exchange->fcgi.out);
-	finish_request(&exchange->fcgi);
 }
 
 /* The steps of the request that libfcgi has begun to read. Returns whether the receipt will
  * come; otherwise the request was answered. */
-static bool submit(struct server *s, struct exchange *exchange, struct buffer *out)
+static bool submit(struct server *s, struct exchange *exchange, struct desk *desk)
 {
-	struct peer *peer = exchange->peer;
+	const struct peer *peer = exchange->peer;
 	struct request request;
 	bool submitted = false;
 	bool complete = handler_receive(s->handler, &exchange->fcgi, &request, &exchange->answer);
 
-	peers_set_reading(s->peers, peer, false);
 	/* What has waited so long for a worker would wait for the database, too, and its web
 	 * server would give up first. */
-	if (complete && peer->taken_ms - peer->accepted_ms > s->limits->read_timeout_ms)
+	if (complete && clock_ms() - peer->accepted_ms > 2 * (int64_t)s->limits->read_timeout_ms)
 		exchange->answer.kind = ANSWER_BUSY;
 	else if (complete)
 		submitted = handler_submit(s->handler, &request, &exchange->answer, &exchange->receipt);
@@ -113,51 +119,59 @@ static bool submit(struct server *s, struct exchange *exchange, struct buffer *o
 	request_done(&request);
 	if (submitted)
 		return true;
-	/* With the deadline of reading, what is left unread is read to its end. */
-	if (!complete)
-		peers_set_reading(s->peers, peer, true);
-	write_answer(exchange, complete, out);
-	if (!complete)
-		linger(peer->fd);
+	read_to_end(&exchange->fcgi);
+	write_answer(exchange, desk);
 	return false;
 }
 
+/* Answers, without libfcgi, a request that cannot be laid out for it. */
+static void apologise(const struct peer *peer, struct desk *desk)
+{
+	const struct answer answer = {.kind = ANSWER_NO_MEMORY};
+
+	log_record(LOG_ERROR, "cannot serve a request", LOG_PAIRS("reason", text_error(errno)));
+	buffer_clear(&desk->out);
+	buffer_clear(&desk->records);
+	response_format(&answer, &desk->out);
+	records_put_answer(&peer->records, desk->out.data, desk->out.len, &desk->records);
+	if (!buffer_failed(&desk->out) && !buffer_failed(&desk->records)
+		&& send(peer->fd, desk->records.data, desk->records.len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+	}
+}
+
 /* Begins the one request of a connection: an exchange that waits for its receipt, or false
- * where the connection is finished with. fcgi gets a descriptor of its own, because on some
- * errors libfcgi closes what it was given, and a closed number may be someone else's by the
- * time the watching thread acts on it. */
-static bool begin(struct server *s, struct peer *peer, struct buffer *out)
+ * where the connection is finished with. */
+static bool begin(struct server *s, struct peer *peer, struct desk *desk)
 {
 	struct exchange *exchange = calloc(1, sizeof *exchange);
-	int fd = fcntl(peer->fd, F_DUPFD_CLOEXEC, 0);
 
-	if (exchange == NULL || fd < 0) {
-		log_record(LOG_ERROR, "cannot serve a connection", LOG_PAIRS("reason", text_error(errno)));
-		if (fd >= 0)
-			close(fd);
+	if (exchange == NULL || !desk_lay_out(desk, &peer->records)) {
+		apologise(peer, desk);
 		free(exchange);
 		return false;
 	}
+	records_done(&peer->records);
 	exchange->peer = peer;
 	peer->exchange = exchange;
 	/* Without a listening socket it cannot accept behind our back. With keepConnection
 	 * unset, FCGX_Accept_r() would first close the descriptor. */
 	FCGX_InitRequest(&exchange->fcgi, -1, 0);
-	exchange->fcgi.ipcFd = fd;
+	exchange->fcgi.ipcFd = desk->file;
 	exchange->fcgi.keepConnection = 1;
 	if (FCGX_Accept_r(&exchange->fcgi) != 0)
-		finish_request(&exchange->fcgi);
-	else if (submit(s, exchange, out))
+		finish_request(desk, &exchange->fcgi);
+	else if (submit(s, exchange, desk))
 		return true;
+	peer->exchange = NULL;
 	free(exchange);
 	return false;
 }
 
 /* Answers a request whose receipt came. */
-static void answer(struct exchange *exchange, struct buffer *out)
+static void answer(struct exchange *exchange, struct desk *desk)
 {
 	handler_complete(&exchange->receipt, &exchange->answer);
-	write_answer(exchange, true, out);
+	write_answer(exchange, desk);
 	free(exchange);
 }
 
@@ -183,18 +197,19 @@ static void *work(void *argument)
 {
 	struct server *s = argument;
 	struct peer *peer;
-	struct buffer out;
+	struct desk desk;
 
-	buffer_init(&out);
+	if (!desk_open(&desk))
+		log_record(LOG_ERROR, "a worker cannot work", LOG_PAIRS("reason", text_error(errno)));
 	while ((peer = peers_take(s->peers)) != NULL) {
 		if (peer->exchange != NULL)
-			answer(peer->exchange, &out);
-		else if (begin(s, peer, &out))
+			answer(peer->exchange, &desk);
+		else if (begin(s, peer, &desk))
 			continue;
 		if (peers_drop(s->peers, peer))
 			signals_wake();
 	}
-	buffer_done(&out);
+	desk_close(&desk);
 	return NULL;
 }
 
@@ -221,7 +236,6 @@ static bool accept_again(struct server *s, int error)
  * is served later, what was accepted without a place could only be cut. */
 static void accept_all(struct server *s)
 {
-	const struct timeval send_timeout = {.tv_sec = SEND_TIMEOUT_S};
 	bool full;
 
 	while (peers_count(s->peers, &full), !full) {
@@ -234,7 +248,6 @@ static void accept_all(struct server *s)
 		/* On some systems an accepted socket inherits that the listening one does not block. */
 		fcntl(fd, F_SETFL, 0);
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
-		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &send_timeout, sizeof send_timeout);
 		if (!peers_add(s->peers, fd))
 			return;
 	}
@@ -303,11 +316,10 @@ static void watch(struct server *s, void (*reload)(void *context), void *context
 	}
 }
 
-/* How many connections can be open: each takes two descriptors from its first byte to its
- * answer, and the system may not allow as many as usual. */
+/* How many connections can be open: the system may not allow as many as usual. */
 static size_t count_places(void)
 {
-	const rlim_t usual = 2 * PEERS_MAX + SPARE_DESCRIPTORS;
+	const rlim_t usual = PEERS_MAX + SPARE_DESCRIPTORS;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
@@ -319,9 +331,9 @@ static size_t count_places(void)
 	}
 	if (limit.rlim_cur >= usual)
 		return PEERS_MAX;
-	if (limit.rlim_cur < SPARE_DESCRIPTORS + 2)
+	if (limit.rlim_cur < SPARE_DESCRIPTORS + 1)
 		return 1;
-	return (size_t)(limit.rlim_cur - SPARE_DESCRIPTORS) / 2;
+	return (size_t)(limit.rlim_cur - SPARE_DESCRIPTORS);
 }
 
 static size_t start_workers(struct server *s, pthread_t *threads, size_t count)
@@ -348,13 +360,14 @@ int server_run(struct listener *listener, struct handler *handler, const struct 
 	void (*reload)(void *context), void *context)
 {
 	struct server s = {.handler = handler, .limits = limits, .listener = listener, .accepting = true};
-	/* One more than may read at the same time: it answers even if all the others read. */
-	const size_t workers = limits->threads + 1;
+	const struct peers_limits peers_limits = {
+		count_places(), GATHERED_BYTES, limits->read_timeout_ms, {PARAMS_BYTES, limits->max_body}};
+	const size_t workers = limits->threads;
 	pthread_t *threads = calloc(workers, sizeof *threads);
 	int status = -1;
 
 	s.accept_error_ms = clock_ms() - ERROR_LOG_MS;
-	s.peers = peers_new(count_places(), limits->threads, limits->read_timeout_ms);
+	s.peers = peers_new(&peers_limits);
 	if (threads == NULL || s.peers == NULL)
 		goto done;
 	handler_on_finish(handler, receive_receipts, &s);

@@ -9,10 +9,9 @@
 #include "listener.h"
 
 struct server_limits {
-	size_t threads; /* requests that are being read at once */
-	/* From accepting a connection to its first byte, and from then, in a worker's hands,
-	 * to having all of its request. */
-	int read_timeout_ms;
+	size_t threads; /* requests that are checked at once */
+	size_t max_body;
+	int read_timeout_ms; /* from accepting a connection to having all of its request */
 };
 
 /* Serves until SIGTERM or SIGINT (see signals.h), then finishes what was accepted and returns 0; -1 when

@@ -1,0 +1,26 @@
+/* Where a worker puts a request for libfcgi to read, and where libfcgi puts the answer: a file in
+ * memory, kept from one request to the next. One thread. */
+#ifndef BAGELHOOK_DESK_H
+#define BAGELHOOK_DESK_H
+
+#include <stdbool.h>
+
+#include "buffer.h"
+#include "records.h"
+
+struct desk {
+	int file;
+	struct buffer records;
+	struct buffer out;
+};
+
+/* Makes the file. False with errno where that cannot be; nothing can be laid out then. */
+bool desk_open(struct desk *);
+
+/* Frees what it owns. */
+void desk_close(struct desk *);
+
+/* Makes a request the content of the file, from its beginning. False with errno. */
+bool desk_lay_out(struct desk *, const struct records *);
+
+#endif

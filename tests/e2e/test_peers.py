@@ -1,0 +1,204 @@
+"""Peers that misbehave, on the raw socket: each gets what it deserves, and an honest request is served meanwhile."""
+
+import contextlib
+import os
+import pathlib
+import resource
+import socket
+import struct
+import time
+
+import pytest
+
+import bodies
+import fastcgi
+import harness
+
+ABORT, END, GET_VALUES, DATA = 2, 3, 9, 8
+BEGIN = fastcgi.record(fastcgi.BEGIN_REQUEST, b"\0\1\0\0\0\0\0\0")
+PARAMS = fastcgi.stream(fastcgi.PARAMS, fastcgi.encode(fastcgi.post_params(2, "0" * 64, 1))) + fastcgi.record(fastcgi.PARAMS)
+
+
+@pytest.fixture(scope="module")
+def responder(cluster):
+    """One with a short deadline and two threads, which has to outlive all of this."""
+    with harness.Responder(cluster.dsn("bagelhook", cluster.create_database()), "--read-timeout", 2, "--threads", 2) as one:
+        pid = one.pid
+        yield one
+        assert one.running and one.pid == pid
+        assert one.stop() == 0
+
+
+def serve_honest(responder, within=2):
+    """An authentic event through the same socket is committed, in good time."""
+    body, now, started = bodies.payment(), int(time.time()), time.monotonic()
+    answer = fastcgi.request(responder.address, fastcgi.post_params(len(body), harness.sign(responder.secret, body, now), now), body)
+    assert answer.status == 200 and time.monotonic() - started < within
+
+
+def end_of(peer, within):
+    """What comes until the responder closes, which it must do in time."""
+    peer.socket.settimeout(within)
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        while more := peer.socket.recv(65536):
+            received += more
+    return received
+
+
+@pytest.mark.parametrize("content", [
+    b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\0" * 100, b"\xff" * 100, os.urandom(1000),
+    fastcgi.record(fastcgi.BEGIN_REQUEST, b"\0\1\0"),
+    fastcgi.record(fastcgi.PARAMS, b"x"), fastcgi.record(fastcgi.STDIN, b"x"), fastcgi.record(fastcgi.STDOUT, b"x"),
+    BEGIN + BEGIN, BEGIN + fastcgi.record(fastcgi.BEGIN_REQUEST, b"\0\1\0\0\0\0\0\0", request_id=2),
+    BEGIN + fastcgi.record(fastcgi.STDIN, b"x"), BEGIN + PARAMS + PARAMS, BEGIN + PARAMS + fastcgi.record(DATA, b"x"),
+    BEGIN + fastcgi.record(fastcgi.PARAMS, b"x", request_id=2), BEGIN + PARAMS + fastcgi.record(fastcgi.STDIN, b"", request_id=2),
+    BEGIN + fastcgi.record(ABORT), BEGIN + PARAMS + fastcgi.record(fastcgi.STDIN, b"{") + fastcgi.record(ABORT),
+    fastcgi.record(GET_VALUES, fastcgi.encode({"FCGI_MPXS_CONNS": ""}), request_id=0),
+    BEGIN + fastcgi.record(GET_VALUES, b"", request_id=0), BEGIN + fastcgi.record(END, b"\0" * 8),
+    BEGIN + fastcgi.record(fastcgi.PARAMS, b"\x01") + fastcgi.record(fastcgi.PARAMS),
+    BEGIN + fastcgi.record(fastcgi.PARAMS, b"\xff\xff\xff\xff\xff\xff\xff\xffAB") + fastcgi.record(fastcgi.PARAMS),
+    BEGIN + fastcgi.record(fastcgi.PARAMS, b"\x80\0\0\1\x7f\xff\xff\xffA") + fastcgi.record(fastcgi.PARAMS),
+    # More than memory can be, of which libfcgi would die.
+    BEGIN + fastcgi.record(fastcgi.PARAMS, b"\xff\xff\xff\xff\xa3\xa7\x02\x00A") + fastcgi.record(fastcgi.PARAMS),
+], ids=range(24))
+def test_no_request(responder, content):
+    """What is no request of ours is cut at once, without an answer."""
+    with fastcgi.Peer(responder.address) as peer:
+        started = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            peer.send(content)
+        assert end_of(peer, 10) == b""
+        assert time.monotonic() - started < 1.5
+    serve_honest(responder)
+
+
+@pytest.mark.parametrize("role", [0, 2, 3, 65535])
+def test_other_roles(responder, role):
+    """Who wants an authorizer or a filter is told that we are none."""
+    with fastcgi.Peer(responder.address) as peer:
+        peer.send(fastcgi.record(fastcgi.BEGIN_REQUEST, struct.pack("!HB5x", role, 0), request_id=7))
+        assert end_of(peer, 10) == struct.pack("!BBHHBx", 1, END, 7, 8, 0) + b"\0\0\0\0\x03\0\0\0"
+    serve_honest(responder)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x01", BEGIN[:7], BEGIN, BEGIN + PARAMS[:-3], BEGIN + PARAMS[:20]], ids=range(6))
+def test_half_a_request(responder, content):
+    """Who begins and does not go on is cut at the deadline."""
+    with fastcgi.Peer(responder.address) as peer:
+        peer.send(content)
+        started = time.monotonic()
+        serve_honest(responder)
+        assert end_of(peer, 10) == b""
+        assert 1.5 < time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("close", [True, False])
+def test_half_a_body(responder, close):
+    """The sender of a body that ends early, or does not go on, is told."""
+    with fastcgi.Peer(responder.address) as peer:
+        peer.begin(fastcgi.post_params(100, "0" * 64, 1))
+        peer.body(b"{", end=False)
+        if close:
+            peer.socket.shutdown(socket.SHUT_WR)
+        answer = peer.answer()
+        assert (answer.status, answer.json["detail"]) == (400, "body: shorter than CONTENT_LENGTH")
+
+
+def resident_mib(responder):
+    """What it takes of memory; where sanitizers take more than it, nothing can be said."""
+    binary = (harness.BUILD / "bagelhook").read_bytes()
+    if b"__asan_init" in binary or b"__tsan_init" in binary:
+        pytest.skip("built with a sanitizer that takes memory of its own")
+    pages = int(pathlib.Path(f"/proc/{responder.pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 2 ** 20
+
+
+def test_endless_parameters(responder):
+    """Parameters without end are cut when they are more than any web server passes on."""
+    before = resident_mib(responder)
+    for _ in range(5):
+        with fastcgi.Peer(responder.address) as peer:
+            sent = 0
+            with contextlib.suppress(ConnectionError):
+                peer.send(BEGIN)
+                while sent < 100 * 2 ** 20:
+                    peer.send(fastcgi.record(fastcgi.PARAMS, b"\x01\x01AB" * 16000))
+                    sent += 64000
+            assert sent < 5 * 2 ** 20
+    serve_honest(responder)
+    assert resident_mib(responder) < before + 10
+
+
+def test_endless_body(responder):
+    """A body beyond the limit is answered, what still comes is dropped for a moment, then the connection is cut."""
+    before = resident_mib(responder)
+    with fastcgi.Peer(responder.address) as peer:
+        peer.begin(fastcgi.post_params(10 ** 9, "0" * 64, 1))
+        sent = 0
+        started = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() - started < 20:
+                peer.send(fastcgi.record(fastcgi.STDIN, b"x" * 60000))
+                sent += 60000
+        assert sent > 2 ** 20 and time.monotonic() - started < 15
+    serve_honest(responder)
+    assert resident_mib(responder) < before + 20
+
+
+def test_many_large_halves(responder):
+    """Requests that stay under way do not take all of the memory: there is a bound for all of them together."""
+    before = resident_mib(responder)
+    half = BEGIN + PARAMS + fastcgi.stream(fastcgi.STDIN, b"x" * 900_000)
+    with contextlib.ExitStack() as owned:
+        for _ in range(200):
+            peer = owned.enter_context(fastcgi.Peer(responder.address))
+            with contextlib.suppress(ConnectionError):
+                peer.send(half)
+        serve_honest(responder)
+        assert resident_mib(responder) < before + 120
+
+
+@pytest.fixture
+def many_descriptors():
+    """As many as the system lets us have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_crowd(responder, many_descriptors):
+    """Ten thousand connections that send nothing: the honest one is served nevertheless."""
+    count = min(10_000, many_descriptors - 100)
+    with contextlib.ExitStack() as owned:
+        for number in range(count):
+            owned.enter_context(fastcgi.Peer(responder.address))
+            if number % 2000 == 0:
+                serve_honest(responder, within=4)
+        serve_honest(responder, within=4)
+    serve_honest(responder, within=4)
+
+
+def test_slow_bodies(responder):
+    """Any number of peers that send their bodies slowly hold up nobody."""
+    with contextlib.ExitStack() as owned:
+        peers = [owned.enter_context(fastcgi.Peer(responder.address)) for _ in range(300)]
+        for peer in peers:
+            peer.begin(fastcgi.post_params(1000, "0" * 64, 1))
+            peer.body(b"x", end=False)
+        for _ in range(20):
+            serve_honest(responder, within=1)
+
+
+def test_takes_no_answer(responder):
+    """Who sends request after request and reads no answer loses the answers, not our time."""
+    body, now = bodies.payment(), int(time.time())
+    request = fastcgi.post_params(len(body), harness.sign(responder.secret, body, now), now)
+    with contextlib.ExitStack() as owned:
+        for _ in range(200):
+            peer = owned.enter_context(fastcgi.Peer(responder.address))
+            peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            peer.begin(request)
+            peer.body(body)
+        serve_honest(responder)

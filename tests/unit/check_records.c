@@ -1,0 +1,311 @@
+/* FastCGI requests in pieces: what is whole and well-formed is handed on as it came, and nothing
+ * else is. */
+#include "config.h"
+
+#include <check.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "records.h"
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+/* FastCGI 1.0, section 8 */
+enum { BEGIN = 1, ABORT = 2, END = 3, PARAMS = 4, STDIN = 5, STDOUT = 6, DATA = 8, GET_VALUES = 9 };
+
+static const struct records_limits limits = {1000, 1000};
+
+static void put_record(
+	struct buffer *to, unsigned type, unsigned id, const char *content, size_t len, unsigned padding)
+{
+	const unsigned char header[8] = {1, (unsigned char)type, (unsigned char)(id >> 8), (unsigned char)id,
+		(unsigned char)(len >> 8), (unsigned char)len, (unsigned char)padding, 0};
+	const char zeros[255] = {0};
+
+	buffer_put(to, header, sizeof header);
+	buffer_put(to, content, len);
+	buffer_put(to, zeros, padding);
+}
+
+static void put_begin(struct buffer *to, unsigned role)
+{
+	const char content[8] = {(char)(role >> 8), (char)role, 1, 0, 0, 0, 0, 0};
+
+	put_record(to, BEGIN, 1, content, sizeof content, 0);
+}
+
+/* Feeds all of it in pieces of a size. */
+static enum records_result feed(struct records *records, const struct buffer *bytes, size_t piece)
+{
+	enum records_result result = RECORDS_MORE;
+
+	records_init(records, &limits);
+	for (size_t at = 0; at < bytes->len && result == RECORDS_MORE; at += piece) {
+		size_t len = bytes->len - at < piece ? bytes->len - at : piece;
+		unsigned char *copy = malloc(len);
+
+		ck_assert_ptr_nonnull(copy);
+		memcpy(copy, bytes->data + at, len);
+		result = records_feed(records, copy, len);
+		free(copy);
+	}
+	return result;
+}
+
+static enum records_result result_of(const struct buffer *bytes)
+{
+	struct records records;
+	enum records_result result = feed(&records, bytes, bytes->len);
+
+	records_done(&records);
+	return result;
+}
+
+#define PAIRS                                                                                                \
+	"\x03\x01"                                                                                           \
+	"ABCd"                                                                                               \
+	"\x80\x00\x00\x01\x00"                                                                               \
+	"E"
+
+/* A request whose streams are split over records of this many bytes. */
+static void put_request(struct buffer *to, size_t split, unsigned padding)
+{
+	static const char pairs[] = PAIRS;
+	static const char body[] = "{\"a\":\0 1}";
+
+	put_begin(to, 1);
+	for (size_t at = 0; at < sizeof pairs - 1; at += split)
+		put_record(to, PARAMS, 1, pairs + at,
+			sizeof pairs - 1 - at < split ? sizeof pairs - 1 - at : split, padding);
+	put_record(to, PARAMS, 1, "", 0, padding);
+	for (size_t at = 0; at < sizeof body - 1; at += split)
+		put_record(to, STDIN, 1, body + at,
+			sizeof body - 1 - at < split ? sizeof body - 1 - at : split, padding);
+	put_record(to, STDIN, 1, "", 0, padding);
+}
+
+START_TEST(whole)
+{
+	struct buffer bytes;
+	struct buffer again;
+	struct records records;
+
+	for (size_t split = 1; split < 20; split += 3)
+		for (unsigned padding = 0; padding < 256; padding += 85) {
+			buffer_init(&bytes);
+			buffer_init(&again);
+			put_request(&bytes, split, padding);
+			for (size_t piece = 1; piece <= bytes.len; piece += 1 + piece / 4) {
+				ck_assert_int_eq(feed(&records, &bytes, piece), RECORDS_COMPLETE);
+				ck_assert_uint_eq(records.params.len, sizeof PAIRS - 1);
+				ck_assert_mem_eq(records.params.data, PAIRS, sizeof PAIRS - 1);
+				ck_assert_uint_eq(records.body.len, 9);
+				ck_assert_mem_eq(records.body.data, "{\"a\":\0 1}", 9);
+				buffer_clear(&again);
+				records_put(&records, &again);
+				records_done(&records);
+				/* What is handed on is the same request, in records as few as possible. */
+				ck_assert_uint_eq(again.len, 8 + 8 + 8 + sizeof PAIRS - 1 + 8 + 8 + 9 + 8);
+				ck_assert_int_eq(feed(&records, &again, again.len), RECORDS_COMPLETE);
+				ck_assert_mem_eq(records.params.data, PAIRS, sizeof PAIRS - 1);
+				records_done(&records);
+			}
+			buffer_done(&bytes);
+			buffer_done(&again);
+		}
+}
+END_TEST
+
+/* Up to its last byte a request is not there yet. */
+START_TEST(cut)
+{
+	struct buffer bytes;
+
+	buffer_init(&bytes);
+	put_request(&bytes, 5, 3);
+	for (size_t len = bytes.len - 1; len > 0; len--) {
+		bytes.len = len;
+		ck_assert_int_eq(result_of(&bytes), RECORDS_MORE);
+	}
+	buffer_done(&bytes);
+}
+END_TEST
+
+START_TEST(pairs_that_do_not_fill)
+{
+	static const struct {
+		const char *content;
+		size_t len;
+	} rows[] = {
+		{"\x01", 1},
+		{"\x01\x01", 2},
+		{"\x01\x01"
+		 "A",
+			3},
+		{"\x01\x01"
+		 "ABC",
+			5},
+		{"\x80\x00\x00", 3},
+		{"\x00\x80\x00\x00", 4},
+		{"\xff\xff\xff\xff\xff\xff\xff\xff", 8},
+		{"\x80\x00\x00\x01\xff\xff\xff\xff"
+		 "A",
+			9},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct buffer bytes;
+
+		buffer_init(&bytes);
+		put_begin(&bytes, 1);
+		put_record(&bytes, PARAMS, 1, rows[i].content, rows[i].len, 0);
+		put_record(&bytes, PARAMS, 1, "", 0, 0);
+		ck_assert_int_eq(result_of(&bytes), RECORDS_INVALID);
+		buffer_done(&bytes);
+	}
+}
+END_TEST
+
+/* A record of this type and id, after so many of a request's three streams have begun. */
+START_TEST(out_of_place)
+{
+	static const struct {
+		int begun;
+		unsigned type;
+		unsigned id;
+		enum records_result result;
+	} rows[] = {
+		{0, PARAMS, 1, RECORDS_INVALID},
+		{0, STDIN, 1, RECORDS_INVALID},
+		{0, ABORT, 1, RECORDS_INVALID},
+		{0, BEGIN, 1, RECORDS_INVALID}, /* without its content */
+		{0, GET_VALUES, 0, RECORDS_INVALID},
+		{0, 255, 1, RECORDS_INVALID},
+		{1, BEGIN, 1, RECORDS_INVALID},
+		{1, BEGIN, 2, RECORDS_INVALID},
+		{1, STDIN, 1, RECORDS_INVALID},
+		{1, PARAMS, 2, RECORDS_INVALID},
+		{1, GET_VALUES, 0, RECORDS_INVALID},
+		{1, ABORT, 1, RECORDS_ABORTED},
+		{2, PARAMS, 1, RECORDS_INVALID},
+		{2, STDIN, 2, RECORDS_INVALID},
+		{2, DATA, 1, RECORDS_INVALID},
+		{2, STDOUT, 1, RECORDS_INVALID},
+		{2, END, 1, RECORDS_INVALID},
+		{2, ABORT, 1, RECORDS_ABORTED},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct buffer bytes;
+
+		buffer_init(&bytes);
+		if (rows[i].begun > 0)
+			put_begin(&bytes, 1);
+		if (rows[i].begun > 1)
+			put_record(&bytes, PARAMS, 1, "", 0, 0);
+		put_record(&bytes, rows[i].type, rows[i].id, "", 0, 0);
+		ck_assert_int_eq(result_of(&bytes), rows[i].result);
+		buffer_done(&bytes);
+	}
+}
+END_TEST
+
+START_TEST(roles_and_versions)
+{
+	struct buffer bytes;
+
+	for (unsigned role = 0; role < 5; role++) {
+		buffer_init(&bytes);
+		put_begin(&bytes, role);
+		ck_assert_int_eq(result_of(&bytes), role == 1 ? RECORDS_MORE : RECORDS_WRONG_ROLE);
+		bytes.data[0] = 2;
+		ck_assert_int_eq(result_of(&bytes), RECORDS_INVALID);
+		buffer_done(&bytes);
+	}
+}
+END_TEST
+
+/* Parameters up to their limit; a body of one byte more than its limit is enough. */
+START_TEST(bounds)
+{
+	char content[1100];
+	struct buffer bytes;
+	struct records records;
+
+	memset(content, 0, sizeof content);
+	buffer_init(&bytes);
+	put_begin(&bytes, 1);
+	put_record(&bytes, PARAMS, 1, content, 600, 0);
+	ck_assert_int_eq(result_of(&bytes), RECORDS_MORE);
+	put_record(&bytes, PARAMS, 1, content, 400, 0);
+	ck_assert_int_eq(result_of(&bytes), RECORDS_MORE);
+	put_record(&bytes, PARAMS, 1, content, 1, 0);
+	ck_assert_int_eq(result_of(&bytes), RECORDS_TOO_LONG);
+	buffer_clear(&bytes);
+	put_begin(&bytes, 1);
+	put_record(&bytes, PARAMS, 1, "", 0, 0);
+	put_record(&bytes, STDIN, 1, content, 1000, 0);
+	ck_assert_int_eq(result_of(&bytes), RECORDS_MORE);
+	put_record(&bytes, STDIN, 1, content, 1, 0);
+	ck_assert_int_eq(feed(&records, &bytes, 100), RECORDS_COMPLETE);
+	ck_assert_uint_eq(records.body.len, 1001);
+	ck_assert_uint_ge(records_size(&records), 1001);
+	records_done(&records);
+	buffer_done(&bytes);
+}
+END_TEST
+
+/* Bodies that do not fit into one record are handed on in several. */
+START_TEST(large)
+{
+	static const struct records_limits wide = {1000, 1000000};
+	struct records records;
+	struct buffer bytes;
+	struct buffer again;
+	char *content = calloc(1, 60000);
+
+	ck_assert_ptr_nonnull(content);
+	buffer_init(&bytes);
+	buffer_init(&again);
+	put_begin(&bytes, 1);
+	put_record(&bytes, PARAMS, 1, "", 0, 0);
+	for (int i = 0; i < 5; i++)
+		put_record(&bytes, STDIN, 1, content, 60000, 0);
+	put_record(&bytes, STDIN, 1, "", 0, 0);
+	records_init(&records, &wide);
+	ck_assert_int_eq(
+		records_feed(&records, (const unsigned char *)bytes.data, bytes.len), RECORDS_COMPLETE);
+	records_put(&records, &again);
+	records_done(&records);
+	records_init(&records, &wide);
+	ck_assert_int_eq(
+		records_feed(&records, (const unsigned char *)again.data, again.len), RECORDS_COMPLETE);
+	ck_assert_uint_eq(records.body.len, 300000);
+	records_done(&records);
+	buffer_done(&bytes);
+	buffer_done(&again);
+	free(content);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("records");
+	TCase *tcase = tcase_create("records");
+
+	tcase_add_test(tcase, whole);
+	tcase_add_test(tcase, cut);
+	tcase_add_test(tcase, pairs_that_do_not_fill);
+	tcase_add_test(tcase, out_of_place);
+	tcase_add_test(tcase, roles_and_versions);
+	tcase_add_test(tcase, bounds);
+	tcase_add_test(tcase, large);
+	suite_add_tcase(suite, tcase);
+
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
