@@ -50,8 +50,10 @@ static bool take_length(const unsigned char **at, const unsigned char *end, size
 static bool check_params(const struct buffer *params)
 {
 	const unsigned char *at = (const unsigned char *)params->data;
-	const unsigned char *end = at + params->len;
 
+	if (params->len == 0)
+		return true;
+	const unsigned char *end = at + params->len;
 	while (at < end) {
 		size_t name;
 		size_t value;
