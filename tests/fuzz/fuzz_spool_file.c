@@ -1,0 +1,67 @@
+/* Files of a spool that somebody, or a disk, has changed. */
+#include "config.h"
+
+#include <string.h>
+
+#include "digest.h"
+#include "spool_file.h"
+#include "target.h"
+
+const char fuzz_target_name[] = "spool_file";
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	return 0;
+}
+
+/* What is taken for a file is written again as the same file: it has one reading. */
+static void check_round_trip(const struct delivery *delivery, const uint8_t *data, size_t size)
+{
+	struct buffer file;
+
+	buffer_init(&file);
+	MUST(spool_file_head(delivery, &file));
+	MUST(file.len <= SPOOL_FILE_HEAD_MAX);
+	buffer_put(&file, delivery->body, delivery->body_len);
+	MUST(file.len == size && memcmp(file.data, data, size) == 0);
+	buffer_done(&file);
+}
+
+static void parse(const uint8_t *data, size_t size)
+{
+	char reason[SPOOL_FILE_REASON_SIZE] = "";
+	struct delivery *delivery = NULL;
+
+	enum spool_file_result result = spool_file_parse(data, size, &delivery, reason);
+	switch (result) {
+	case SPOOL_FILE_OK:
+		check_round_trip(delivery, data, size);
+		delivery_free(delivery);
+		break;
+	case SPOOL_FILE_CORRUPT:
+		MUST(reason[0] != '\0');
+		break;
+	case SPOOL_FILE_NO_MEMORY:
+		MUST(result != SPOOL_FILE_NO_MEMORY);
+		break;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char digest[DIGEST_LEN + 1];
+	struct buffer file;
+
+	parse(data, size);
+	/* Nobody guesses a checksum: the same with the right one in front. */
+	buffer_init(&file);
+	MUST(digest_hex(data, size, "", 0, digest));
+	buffer_printf(&file, "bagelhook-spool 1\nsha256 %s\n", digest);
+	buffer_put(&file, data, size);
+	MUST(!buffer_failed(&file));
+	parse((const uint8_t *)file.data, file.len);
+	buffer_done(&file);
+	return 0;
+}
