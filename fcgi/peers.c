@@ -18,6 +18,8 @@
 #define PAUSE_MS 20
 /* How long an answered peer may take to close. */
 #define LINGER_MS 2000
+/* How long a peer has at the least to send its request, however many others want its place. */
+#define GRACE_MS 250
 
 struct peers {
 	struct peers_limits limits;
@@ -28,8 +30,7 @@ struct peers {
 	pthread_mutex_t lock; /* covers the rest; never held across I/O that can block */
 	pthread_cond_t ready;
 	struct peer peer[PEERS_MAX];
-	size_t open;  /* peers that are not free */
-	size_t loose; /* of these, such as could go for a new one */
+	size_t open; /* peers that are not free */
 	struct peer *ready_first;
 	struct peer *ready_last;
 	size_t ready_bytes;        /* of their requests */
@@ -69,25 +70,13 @@ void peers_free(struct peers *p)
 	free(p);
 }
 
-static bool is_loose(enum peer_state state)
-{
-	return state == PEER_GATHERING || state == PEER_LINGERING;
-}
-
-static void set_state(struct peers *p, struct peer *peer, enum peer_state state)
-{
-	p->loose -= is_loose(peer->state);
-	p->loose += is_loose(state);
-	peer->state = state;
-}
-
 /* close(2) on a socket without linger does not wait. */
 static void drop(struct peers *p, struct peer *peer)
 {
 	close(peer->fd);
 	peer->fd = -1;
 	records_done(&peer->records);
-	set_state(p, peer, PEER_FREE);
+	peer->state = PEER_FREE;
 	p->open--;
 }
 
@@ -114,7 +103,7 @@ static void push_ready(struct peers *p, struct peer *peer)
 {
 	p->gathered -= records_size(&peer->records);
 	pthread_mutex_lock(&p->lock);
-	set_state(p, peer, PEER_READY);
+	peer->state = PEER_READY;
 	p->ready_bytes += records_size(&peer->records);
 	peer->next = NULL;
 	if (p->ready_last == NULL)
@@ -224,19 +213,48 @@ static void linger(struct peers *p, struct peer *peer)
 
 /* --- places ------------------------------------------------------------------------------------------ */
 
+/* Whether it may have to go for a new one, from when on is told. */
+static bool is_loose(const struct peer *peer, int64_t *from_ms)
+{
+	*from_ms = peer->state == PEER_GATHERING ? peer->accepted_ms + GRACE_MS : 0;
+	return peer->state == PEER_GATHERING || peer->state == PEER_LINGERING;
+}
+
+/* A free one, or that of the connection that was accepted first of those that may go. */
 static struct peer *find_place(struct peers *p)
 {
+	const int64_t now = clock_ms();
 	struct peer *oldest = NULL;
+	int64_t from_ms;
 
 	for (size_t i = 0; i < p->limits.places; i++) {
 		struct peer *peer = &p->peer[i];
 
 		if (peer->state == PEER_FREE)
 			return peer;
-		if (is_loose(peer->state) && (oldest == NULL || peer->accepted_ms < oldest->accepted_ms))
+		if (is_loose(peer, &from_ms) && from_ms <= now
+			&& (oldest == NULL || peer->accepted_ms < oldest->accepted_ms))
 			oldest = peer;
 	}
 	return oldest;
+}
+
+bool peers_room(struct peers *p)
+{
+	struct peer *place;
+
+	for (;;) {
+		pthread_mutex_lock(&p->lock);
+		place = find_place(p);
+		const bool gathering = place != NULL && place->state == PEER_GATHERING;
+		pthread_mutex_unlock(&p->lock);
+		if (!gathering)
+			return place != NULL;
+		/* Its request may have come while we did other things. */
+		gather(p, place);
+		if (place->state == PEER_GATHERING)
+			return true;
+	}
 }
 
 bool peers_add(struct peers *p, int fd)
@@ -255,7 +273,7 @@ bool peers_add(struct peers *p, int fd)
 		peer->deadline_ms = peer->accepted_ms + p->limits.read_timeout_ms;
 		records_init(&peer->records, &p->limits.records);
 		p->open++;
-		set_state(p, peer, PEER_GATHERING);
+		peer->state = PEER_GATHERING;
 	}
 	pthread_mutex_unlock(&p->lock);
 	if (peer == NULL) {
@@ -292,7 +310,7 @@ struct peer *peers_take(struct peers *p)
 		if (p->ready_first == NULL)
 			p->ready_last = NULL;
 		p->ready_bytes -= records_size(&peer->records);
-		set_state(p, peer, PEER_SERVED);
+		peer->state = PEER_SERVED;
 	}
 	if (has_work(p))
 		wake_worker(p);
@@ -322,7 +340,7 @@ bool peers_drop(struct peers *p, struct peer *peer)
 	bool awaited = lingers || p->open == p->limits.places || p->open == 1;
 	if (lingers) {
 		peer->deadline_ms = clock_ms() + LINGER_MS;
-		set_state(p, peer, PEER_LINGERING);
+		peer->state = PEER_LINGERING;
 	} else {
 		drop(p, peer);
 	}
@@ -349,8 +367,10 @@ int64_t peers_watch(struct peers *p, struct pollfd *polled, struct peer **polled
 	int64_t now = clock_ms();
 	int64_t next = now + WATCH_MAX_MS;
 	size_t expired = 0;
+	int64_t loose_ms;
 
 	pthread_mutex_lock(&p->lock);
+	const bool full = p->open == p->limits.places;
 	/* While workers cannot keep up, what they have not got yet stays with the kernel. */
 	const bool pausing = p->ready_bytes > p->limits.bytes;
 	if (pausing)
@@ -358,7 +378,7 @@ int64_t peers_watch(struct peers *p, struct pollfd *polled, struct peer **polled
 	for (size_t i = 0; i < p->limits.places; i++) {
 		struct peer *peer = &p->peer[i];
 
-		if (!is_loose(peer->state))
+		if (!is_loose(peer, &loose_ms))
 			continue;
 		if (peer->deadline_ms <= now) {
 			p->expired[expired++] = peer;
@@ -366,6 +386,8 @@ int64_t peers_watch(struct peers *p, struct pollfd *polled, struct peer **polled
 		}
 		if (peer->deadline_ms < next)
 			next = peer->deadline_ms;
+		if (full && loose_ms > now && loose_ms < next)
+			next = loose_ms;
 		if (pausing && peer->state == PEER_GATHERING)
 			continue;
 		polled[*count] = (struct pollfd){.fd = peer->fd, .events = POLLIN};
@@ -390,11 +412,10 @@ void peers_heard(struct peers *p, const struct pollfd *polled, struct peer *cons
 	}
 }
 
-size_t peers_count(struct peers *p, bool *full)
+size_t peers_count(struct peers *p)
 {
 	pthread_mutex_lock(&p->lock);
 	size_t open = p->open;
-	*full = open - p->loose >= p->limits.places;
 	pthread_mutex_unlock(&p->lock);
 	return open;
 }

@@ -51,9 +51,14 @@ struct peers *peers_new(const struct peers_limits *);
 /* Frees it; no connection may be open. NULL is allowed. */
 void peers_free(struct peers *);
 
-/* Takes a connection over, and the descriptor with it. Where all places are taken, the connection
- * that has been gathered from longest goes; where there is none, this one is closed, and false
- * returned. The watching thread. */
+/* Whether there is a place for another connection, or one that would go for it: the one that was
+ * accepted first of those that have not sent a whole request, though they had the time for it. The
+ * watching thread. */
+bool peers_room(struct peers *);
+
+/* Takes a connection over, and the descriptor with it. Where all places are taken, another one
+ * goes, as peers_room() says; where there is none such, this one is closed, and false returned.
+ * The watching thread. */
 bool peers_add(struct peers *, int fd);
 
 /* Waits for a connection that is to be answered, or else one whose request is there. NULL once
@@ -76,9 +81,8 @@ int64_t peers_watch(struct peers *, struct pollfd *polled, struct peer **polled_
  * thread. */
 void peers_heard(struct peers *, const struct pollfd *polled, struct peer *const *polled_peers, nfds_t count);
 
-/* Connections that are open, and whether all places are taken by others than such as could go for
- * a new one. */
-size_t peers_count(struct peers *, bool *full);
+/* Connections that are open. Any thread. */
+size_t peers_count(struct peers *);
 
 /* Lets peers_take() return NULL. */
 void peers_end(struct peers *);

@@ -236,9 +236,7 @@ static bool accept_again(struct server *s, int error)
  * is served later, what was accepted without a place could only be cut. */
 static void accept_all(struct server *s)
 {
-	bool full;
-
-	while (peers_count(s->peers, &full), !full) {
+	while (peers_room(s->peers)) {
 		int fd = accept(s->listener->fd, NULL, NULL);
 		if (fd < 0) {
 			if (accept_again(s, errno))
@@ -267,11 +265,11 @@ static void stop_accepting(struct server *s)
 
 /* What poll(2) is to watch the listening socket with: nothing, as a negative descriptor
  * says, while stopping, without a place, or while accepting rests. */
-static struct pollfd watch_listener(const struct server *s, bool full, int64_t *next_ms)
+static struct pollfd watch_listener(const struct server *s, bool room, int64_t *next_ms)
 {
 	struct pollfd watched = {.fd = -1, .events = POLLIN};
 
-	if (!s->accepting || full)
+	if (!s->accepting || !room)
 		return watched;
 	if (clock_ms() >= s->rest_until_ms)
 		watched.fd = s->listener->fd;
@@ -285,7 +283,6 @@ static void watch(struct server *s, void (*reload)(void *context), void *context
 {
 	static struct pollfd polled[PEERS_MAX + 2];
 	static struct peer *polled_peers[PEERS_MAX + 2];
-	bool full;
 
 	for (;;) {
 		nfds_t count = 2;
@@ -298,10 +295,11 @@ static void watch(struct server *s, void (*reload)(void *context), void *context
 		int64_t next_ms = peers_watch(s->peers, polled, polled_peers, &count);
 		if (expiry_ms < next_ms)
 			next_ms = expiry_ms;
-		if (peers_count(s->peers, &full) == 0 && !s->accepting)
+		const bool room = peers_room(s->peers);
+		if (peers_count(s->peers) == 0 && !s->accepting)
 			return;
 		polled[0] = (struct pollfd){.fd = signals_fd(), .events = POLLIN};
-		polled[1] = watch_listener(s, full, &next_ms);
+		polled[1] = watch_listener(s, room, &next_ms);
 		int64_t left_ms = next_ms - clock_ms();
 		if (poll(polled, count, left_ms > 0 ? (int)left_ms : 0) < 0) {
 			if (errno != EINTR)

@@ -1,6 +1,7 @@
 """More to do than threads, descriptors or patience: every request is answered, and by its deadline."""
 
 import contextlib
+import pathlib
 import socket
 import threading
 import time
@@ -13,11 +14,15 @@ import waiting
 
 def begin(responder, body=None, signature=None):
     """Sends a whole request, signed unless a signature is given; the answer is the caller's to wait for."""
-    body, now = body or bodies.payment(), int(time.time())
     peer = fastcgi.Peer(responder.address)
+    send(responder, peer, body, signature)
+    return peer
+
+
+def send(responder, peer, body=None, signature=None):
+    body, now = body or bodies.payment(), int(time.time())
     peer.begin(fastcgi.post_params(len(body), signature or harness.sign(responder.secret, body, now), now))
     peer.body(body)
-    return peer
 
 
 @contextlib.contextmanager
@@ -102,6 +107,30 @@ def test_few_descriptors(cluster):
             assert peer.answer().status == 200
         assert responder.stop() == 0
         assert "Too many open files" not in responder.log
+
+
+def all_answered(responder, count):
+    """Whether count peers that are all there before the first one sends are all answered."""
+    descriptors = pathlib.Path(f"/proc/{responder.pid}/fd")
+    with contextlib.ExitStack() as owned:
+        with waiting.frozen(responder.pid):
+            peers = [owned.enter_context(fastcgi.Peer(responder.address)) for _ in range(count)]
+            before = len(list(descriptors.iterdir()))
+        waiting.wait_until(lambda: len(list(descriptors.iterdir())) > before, "the responder to accept")
+        try:
+            for peer in peers:
+                send(responder, peer)
+            return [peer.answer().status for peer in peers] == [200] * count
+        except (fastcgi.Cut, BrokenPipeError):
+            return False
+
+
+def test_more_than_there_are_places_for(cluster):
+    """Connections that came when all places were taken wait for one, rather than take that of a peer whose request
+    is on its way. The quarter of a second that a peer has for it may be over on a busy machine, hence the turns."""
+    dsn = cluster.dsn("bagelhook", cluster.create_database())
+    with harness.Responder(dsn, prefix=("prlimit", "--nofile=40:40")) as responder:
+        assert any(all_answered(responder, 40) for _ in range(10))
 
 
 def test_deadline_of_those_that_wait(make_stack):

@@ -42,13 +42,18 @@ def backends(stack):
 
 
 @contextlib.contextmanager
-def frozen_backend(stack):
-    """Stops the server process that serves the responder: a database that neither answers nor goes away."""
-    pid, = backends(stack)
+def frozen(pid):
+    """Stops a process, and lets it go on at the end."""
     os.kill(pid, signal.SIGSTOP)
     try:
         wait_until(lambda: pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T",
-                   "the server process to stop")
+                   "a process to stop")
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+def frozen_backend(stack):
+    """Stops the server process that serves the responder: a database that neither answers nor goes away."""
+    pid, = backends(stack)
+    return frozen(pid)
