@@ -46,7 +46,7 @@ def test_opposite_orders(world):
     world.forget()
     world.set()
     before = deadlocks(world)
-    events = many(10000, 40, "opp")
+    events = many(10000, 200, "opp")
 
     def ingest(some):
         with world.cluster.connect(world.database) as connection:
