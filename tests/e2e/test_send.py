@@ -1,16 +1,13 @@
 """bagelhook-send: a line for each body, and an exit status that says whether all were taken."""
 
-import contextlib
-import http.server
 import json
 import socket
-import subprocess
-import threading
 
 import pytest
 
 import bodies
 import harness
+from sending import send, web_server
 
 
 @pytest.fixture
@@ -24,39 +21,6 @@ def body_file(tmp_path):
         return str(path)
 
     return write
-
-
-def send(*arguments, secret=None, stdin=b"", **environment):
-    """Runs bagelhook-send; secret is the path of a secret file. Returns exit status, lines and lines of complaint."""
-    options = [] if secret is None else ["--secret-file", secret]
-    done = subprocess.run([str(word) for word in (harness.BUILD / "bagelhook-send", *options, *arguments)],
-                          input=stdin, capture_output=True, check=False, timeout=harness.PATIENCE_S,
-                          env=harness.clean_environment(**environment))
-    return done.returncode, done.stdout.decode().splitlines(), done.stderr.decode().splitlines()
-
-
-@contextlib.contextmanager
-def web_server(answer, status=200):
-    """A web server that gives one answer to everything; yields its URL."""
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def test_outcomes(shared, body_file):

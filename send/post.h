@@ -1,6 +1,7 @@
-#ifndef BAGELHOOK_SEND_REQUEST_H
-#define BAGELHOOK_SEND_REQUEST_H
+#ifndef BAGELHOOK_POST_H
+#define BAGELHOOK_POST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -8,38 +9,39 @@
  * the responder's signature check, so that the two can disagree and a test can see it.
  */
 
-struct send_target {
+struct post_target {
 	const char *url;             /* http or https; borrowed */
 	const unsigned char *secret; /* the signing key's bytes; borrowed */
 	size_t secret_len;           /* above 0 */
 	long timeout_ms;             /* for the whole exchange, connecting included */
+	bool corrupt;                /* one bit of each body is changed after it was signed */
 };
 
-enum send_result {
-	SEND_ANSWERED,    /* an HTTP answer came; see struct send_answer */
-	SEND_UNREACHABLE, /* no connection: the next body would fare no better */
-	SEND_BROKEN       /* connected, but no complete answer within the limits */
+enum post_result {
+	POST_ANSWERED,    /* an HTTP answer came; see struct post_answer */
+	POST_UNREACHABLE, /* no connection: the next body would fare no better */
+	POST_BROKEN       /* connected, but no complete answer within the limits */
 };
 
 /* Texts are from outside and not yet escaped. NULL where the answer did not say. */
-struct send_answer {
-	long status;      /* HTTP status, 0 unless SEND_ANSWERED */
+struct post_answer {
+	long status;      /* HTTP status, 0 unless POST_ANSWERED */
 	char *outcome;    /* of a JSON answer: `outcome` */
 	char *error;      /* of a JSON answer: `error` */
 	char *detail;     /* of a JSON answer: `detail` */
 	char *event_id;   /* of a JSON answer: `event_id` */
 	int spooled;      /* of a JSON answer: `spooled`; -1 where it did not say */
-	char reason[256]; /* what went wrong, unless SEND_ANSWERED */
+	char reason[256]; /* what went wrong, unless POST_ANSWERED */
 };
 
 /*
  * Signs `timestamp` "." `body` with the target's secret, POSTs the body and reads the answer (at most 1 MiB
- * of it). Blocks up to the target's timeout. Fills *answer in every case; release it with send_answer_done().
+ * of it). Blocks up to the target's timeout. Fills *answer in every case; release it with post_answer_done().
  */
-enum send_result send_request(const struct send_target *target, const char *timestamp,
-	const unsigned char *body, size_t body_len, struct send_answer *answer);
+enum post_result post_body(const struct post_target *target, const char *timestamp, const unsigned char *body,
+	size_t body_len, struct post_answer *answer);
 
 /* Frees what the answer owns. */
-void send_answer_done(struct send_answer *answer);
+void post_answer_done(struct post_answer *answer);
 
 #endif

@@ -8,7 +8,7 @@
 #include <jansson.h>
 #include <openssl/evp.h>
 
-#include "send_request.h"
+#include "post.h"
 #include "text.h"
 
 /*
@@ -34,20 +34,20 @@ static size_t buffer_append(char *data, size_t size, size_t count, void *cookie)
 	/* libcurl takes any other number than len for "stop". */
 	if (len > ANSWER_MAX_BYTES - buffer->len) {
 		buffer->too_long = 1;
-		return (0);
+		return 0;
 	}
 	if (len == 0)
-		return (0);
+		return 0;
 	if ((bytes = realloc(buffer->bytes, buffer->len + len)) == NULL)
-		return (0);
+		return 0;
 	memcpy(bytes + buffer->len, data, len);
 	buffer->bytes = bytes;
 	buffer->len += len;
-	return (len);
+	return len;
 }
 
 /* Writes the signature as lower-case hex with its NUL. 0, or -1 where libcrypto refuses. */
-static int sign_body(const struct send_target *target, const char *timestamp, const unsigned char *body,
+static int sign_body(const struct post_target *target, const char *timestamp, const unsigned char *body,
 	size_t body_len, char hex[2 * SIGNATURE_BYTES + 1])
 {
 	unsigned char mac[SIGNATURE_BYTES];
@@ -72,7 +72,7 @@ static int sign_body(const struct send_target *target, const char *timestamp, co
 out:
 	EVP_MD_CTX_free(context);
 	EVP_PKEY_free(key);
-	return (rc);
+	return rc;
 }
 
 /* Appends a header; on failure the list is freed and NULL comes back. */
@@ -84,7 +84,7 @@ static struct curl_slist *header_append(struct curl_slist *headers, const char *
 	snprintf(line, sizeof(line), "%s: %s", name, value);
 	if ((longer = curl_slist_append(headers, line)) == NULL)
 		curl_slist_free_all(headers);
-	return (longer);
+	return longer;
 }
 
 static struct curl_slist *make_headers(const char *timestamp, const char *signature)
@@ -94,9 +94,9 @@ static struct curl_slist *make_headers(const char *timestamp, const char *signat
 	if ((headers = header_append(headers, "Content-Type", "application/json")) == NULL
 		|| (headers = header_append(headers, "timestamp", timestamp)) == NULL
 		|| (headers = header_append(headers, "Bagelpay-Signature", signature)) == NULL)
-		return (NULL);
+		return NULL;
 	/* Without this, libcurl asks for leave before a large body, and waits a second for it. */
-	return (header_append(headers, "Expect", ""));
+	return header_append(headers, "Expect", "");
 }
 
 /* A copy of a member that is text, else NULL. Out of memory reads as absent: it is only shown. */
@@ -104,10 +104,10 @@ static char *copy_text(const json_t *answer, const char *name)
 {
 	const char *text = json_string_value(json_object_get(answer, name));
 
-	return (text == NULL ? NULL : strdup(text));
+	return text == NULL ? NULL : strdup(text);
 }
 
-static void read_answer(const struct buffer *buffer, struct send_answer *answer)
+static void read_answer(const struct buffer *buffer, struct post_answer *answer)
 {
 	json_t *root, *spooled;
 
@@ -125,7 +125,7 @@ static void read_answer(const struct buffer *buffer, struct send_answer *answer)
 
 /* Every option that can fail for want of memory or of a feature is checked: a wrong request proves nothing.
  */
-static CURLcode set_options(CURL *curl, const struct send_target *target, struct curl_slist *headers,
+static CURLcode set_options(CURL *curl, const struct post_target *target, struct curl_slist *headers,
 	const unsigned char *body, size_t body_len, struct buffer *buffer, char *error)
 {
 	CURLcode rc;
@@ -133,7 +133,7 @@ static CURLcode set_options(CURL *curl, const struct send_target *target, struct
 #define SET(option, value)                                                                                   \
 	do {                                                                                                 \
 		if ((rc = curl_easy_setopt(curl, option, value)) != CURLE_OK)                                \
-			return (rc);                                                                         \
+			return rc;                                                                           \
 	} while (0)
 
 	SET(CURLOPT_ERRORBUFFER, error);
@@ -155,14 +155,14 @@ static CURLcode set_options(CURL *curl, const struct send_target *target, struct
 	SET(CURLOPT_CONNECTTIMEOUT_MS, target->timeout_ms);
 	SET(CURLOPT_NOSIGNAL, 1L);
 #undef SET
-	return (CURLE_OK);
+	return CURLE_OK;
 }
 
-static enum send_result classify(CURLcode rc)
+static enum post_result classify(CURLcode rc)
 {
 	switch (rc) {
 	case CURLE_OK:
-		return (SEND_ANSWERED);
+		return POST_ANSWERED;
 	case CURLE_UNSUPPORTED_PROTOCOL:
 	case CURLE_URL_MALFORMAT:
 	case CURLE_COULDNT_RESOLVE_PROXY:
@@ -170,15 +170,15 @@ static enum send_result classify(CURLcode rc)
 	case CURLE_COULDNT_CONNECT:
 	case CURLE_SSL_CONNECT_ERROR:
 	case CURLE_PEER_FAILED_VERIFICATION:
-		return (SEND_UNREACHABLE);
+		return POST_UNREACHABLE;
 	default:
-		return (SEND_BROKEN);
+		return POST_BROKEN;
 	}
 }
 
 /* What went wrong, with the system's own word for it where there is one: libcurl keeps that apart. */
 static void explain(
-	CURL *curl, CURLcode rc, const char *error, const struct buffer *buffer, struct send_answer *answer)
+	CURL *curl, CURLcode rc, const char *error, const struct buffer *buffer, struct post_answer *answer)
 {
 	long system_error = 0;
 
@@ -195,11 +195,12 @@ static void explain(
 			error[0] != '\0' ? error : curl_easy_strerror(rc));
 }
 
-enum send_result send_request(const struct send_target *target, const char *timestamp,
-	const unsigned char *body, size_t body_len, struct send_answer *answer)
+enum post_result post_body(const struct post_target *target, const char *timestamp, const unsigned char *body,
+	size_t body_len, struct post_answer *answer)
 {
 	char signature[2 * SIGNATURE_BYTES + 1];
 	char error[CURL_ERROR_SIZE] = "";
+	unsigned char *corrupt = NULL;
 	struct buffer buffer = {NULL, 0, 0};
 	struct curl_slist *headers = NULL;
 	CURL *curl = NULL;
@@ -209,7 +210,14 @@ enum send_result send_request(const struct send_target *target, const char *time
 	answer->spooled = -1;
 	if (sign_body(target, timestamp, body, body_len, signature) != 0) {
 		snprintf(answer->reason, sizeof(answer->reason), "cannot compute the signature");
-		return (SEND_BROKEN);
+		return POST_BROKEN;
+	}
+	if (target->corrupt && body_len > 0) {
+		if ((corrupt = malloc(body_len)) == NULL)
+			goto out;
+		memcpy(corrupt, body, body_len);
+		corrupt[body_len / 2] ^= 1;
+		body = corrupt;
 	}
 	if ((headers = make_headers(timestamp, signature)) == NULL || (curl = curl_easy_init()) == NULL)
 		goto out;
@@ -226,10 +234,11 @@ out:
 	curl_easy_cleanup(curl);
 	curl_slist_free_all(headers);
 	free(buffer.bytes);
-	return (classify(rc));
+	free(corrupt);
+	return classify(rc);
 }
 
-void send_answer_done(struct send_answer *answer)
+void post_answer_done(struct post_answer *answer)
 {
 	free(answer->outcome);
 	free(answer->error);

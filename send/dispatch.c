@@ -1,0 +1,164 @@
+#include "config.h"
+
+#include "dispatch.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "clock.h"
+#include "input.h"
+#include "print.h"
+#include "report.h"
+#include "text.h"
+
+/* The provider tries six times after the first. */
+#define RETRIES_MAX 6
+
+struct delivery {
+	const struct parcel *parcel;
+	int tries;
+	int64_t due_ms;
+	bool settled;
+};
+
+struct dispatcher {
+	const struct options *options;
+	const struct post_target *target;
+	struct report report;
+	struct delivery *delivery;
+	size_t count;
+	int64_t next_ms; /* no delivery before, as the rate has it */
+	bool all_well;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int number)
+{
+	(void)number;
+	interrupted = 1;
+}
+
+/* The one that is due first; of equals, the first. NULL when all are settled. */
+static struct delivery *find_next(const struct dispatcher *d)
+{
+	struct delivery *next = NULL;
+
+	for (size_t i = 0; i < d->count; i++)
+		if (!d->delivery[i].settled && (next == NULL || d->delivery[i].due_ms < next->due_ms))
+			next = &d->delivery[i];
+	return next;
+}
+
+static void wait_until(int64_t ms)
+{
+	const struct timespec moment = clock_timespec(ms);
+
+	while (!interrupted && clock_ms() < ms)
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &moment, NULL);
+}
+
+static void settle(struct dispatcher *d, struct delivery *delivery, bool well)
+{
+	delivery->settled = true;
+	d->report.settled++;
+	if (delivery->tries > 1)
+		d->report.waiting--;
+	if (!well)
+		d->all_well = false;
+}
+
+/* What became of a try. Returns false where nothing else need be tried. */
+static bool judge(struct dispatcher *d, struct delivery *delivery, enum post_result result, long status)
+{
+	const bool well = result == POST_ANSWERED && status == (d->options->corrupt ? 401 : 200);
+
+	if (well || !d->options->retries || delivery->tries > RETRIES_MAX) {
+		/* Where nothing listens, the others would only repeat the same line. */
+		settle(d, delivery, well);
+		return result != POST_UNREACHABLE || d->options->retries;
+	}
+	if (delivery->tries == 1)
+		d->report.waiting++;
+	delivery->due_ms = clock_ms() + d->options->retry_interval_ms;
+	return true;
+}
+
+static bool deliver(struct dispatcher *d, struct delivery *delivery)
+{
+	const struct parcel *parcel = delivery->parcel;
+	struct post_answer answer;
+	unsigned char *read = NULL;
+	size_t len = parcel->len;
+	char now[24];
+
+	delivery->tries++;
+	if (parcel->body == NULL && (read = input_body(parcel->label, &len)) == NULL) {
+		complain(parcel->label, text_error(errno));
+		settle(d, delivery, false);
+		return true;
+	}
+	snprintf(now, sizeof now, "%lld", (long long)time(NULL));
+	enum post_result result =
+		post_body(d->target, d->options->timestamp != NULL ? d->options->timestamp : now,
+			read != NULL ? read : parcel->body, len, &answer);
+	if (result == POST_UNREACHABLE && !d->options->retries)
+		complain(d->target->url, answer.reason);
+	else
+		report_answer(&d->report, parcel->label, result, &answer);
+	const bool go_on = judge(d, delivery, result, answer.status);
+	post_answer_done(&answer);
+	free(read);
+	report_progress(&d->report);
+	return go_on;
+}
+
+static void run(struct dispatcher *d)
+{
+	struct delivery *delivery;
+
+	while (!interrupted && (delivery = find_next(d)) != NULL) {
+		wait_until(delivery->due_ms > d->next_ms ? delivery->due_ms : d->next_ms);
+		if (interrupted)
+			break;
+		if (d->options->rate > 0) {
+			const int64_t now = clock_ms();
+			const int64_t slot = d->next_ms > 0 ? d->next_ms : now;
+			/* From the slot, not from now: else each delivery's own time would be lost. */
+			d->next_ms = (slot < now - 1000 ? now : slot) + (int64_t)(1000 / d->options->rate);
+		}
+		if (!deliver(d, delivery))
+			break;
+	}
+}
+
+bool dispatch(const struct options *options, const struct parcels *parcels, const struct post_target *target)
+{
+	struct dispatcher d = {.options = options, .target = target, .all_well = true};
+	const struct sigaction action = {.sa_handler = interrupt};
+	size_t *order = parcels_order(
+		parcels, options->duplicates, options->shuffle ? &options->seed : NULL, &d.count);
+
+	d.delivery = order == NULL ? NULL : calloc(d.count + 1, sizeof *d.delivery);
+	if (d.delivery == NULL) {
+		complain("no memory", "for the deliveries");
+		free(order);
+		return false;
+	}
+	for (size_t i = 0; i < d.count; i++)
+		d.delivery[i].parcel = &parcels->parcel[order[i]];
+	free(order);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	report_begin(&d.report, d.count);
+	if (options->shuffle)
+		fprintf(stderr, "Shuffled; the same order again: --seed %u\n", options->seed);
+	run(&d);
+	report_end(&d.report);
+	free(d.delivery);
+	return d.all_well && d.report.settled == d.count;
+}

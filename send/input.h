@@ -1,0 +1,15 @@
+/* Bytes from files. */
+#ifndef BAGELHOOK_INPUT_H
+#define BAGELHOOK_INPUT_H
+
+#include <stddef.h>
+
+/* Reads a file whole, "-" being standard input; at most 64 MiB. Returns its bytes, the caller's
+ * to free, never NULL for an empty one; NULL with errno, EFBIG where it is longer. Blocks. */
+unsigned char *input_body(const char *name, size_t *len);
+
+/* The first line of a file without its end: bytes that are the caller's to cleanse and free. NULL
+ * after a complaint. */
+unsigned char *input_secret(const char *name, size_t *len);
+
+#endif

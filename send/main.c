@@ -1,0 +1,112 @@
+/* bagelhook-send: signs bodies as the provider would and delivers them. For trying an installation
+ * out, and for delivering again what was saved. The secret comes from a file, never from the
+ * command line, which every user of the machine can read. */
+#include "config.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatch.h"
+#include "input.h"
+#include "options.h"
+#include "parcels.h"
+#include "post.h"
+#include "print.h"
+#include "story.h"
+#include "text.h"
+
+/* A file's body with what the command line says otherwise. NULL after a complaint. */
+static unsigned char *change(const char *name, const struct subject *subject, size_t *len)
+{
+	unsigned char *bytes = input_body(name, len);
+	unsigned char *body = NULL;
+	json_error_t error;
+
+	if (bytes == NULL) {
+		complain(name, text_error(errno));
+		return NULL;
+	}
+	json_t *event = json_loadb((const char *)bytes, *len, JSON_REJECT_DUPLICATES, &error);
+	free(bytes);
+	if (event == NULL)
+		complain(name, error.text);
+	else if (!json_is_object(json_object_get(event, "object")))
+		complain(name, "no event: it has no object that could be changed");
+	else if (!body_change(event, subject)
+		|| (body = body_write(event, subject->amount != NULL ? subject->amount : "", len)) == NULL)
+		complain(name, "no memory to change it");
+	json_decref(event);
+	return body;
+}
+
+/* Files are read when their turn comes, unless they are changed, or can be read only once. */
+static bool add_file(const char *name, const struct options *options, struct parcels *parcels)
+{
+	unsigned char *body = NULL;
+	size_t len = 0;
+
+	if (subject_is_set(&options->subject)) {
+		body = change(name, &options->subject, &len);
+		if (body == NULL)
+			return false;
+	} else if (strcmp(name, "-") == 0) {
+		body = input_body(name, &len);
+		if (body == NULL) {
+			complain(name, text_error(errno));
+			return false;
+		}
+	}
+	return parcels_add(parcels, name, body, len);
+}
+
+/* Whether all that was asked for is there. */
+static bool pack(const struct options *options, struct parcels *parcels)
+{
+	if (!story_events(options->events, options->event_count, &options->subject, parcels)
+		|| (options->story != NULL && !story_tell(options->story, &options->subject, parcels))) {
+		complain("no memory", "for the events");
+		return false;
+	}
+	for (size_t i = 0; i < options->file_count; i++)
+		if (!add_file(options->files[i], options, parcels))
+			return false;
+	return true;
+}
+
+static int run(const struct options *options)
+{
+	struct parcels parcels = {0};
+	struct post_target target = {
+		.url = options->url, .timeout_ms = options->timeout_s * 1000, .corrupt = options->corrupt};
+	unsigned char *secret = input_secret(options->secret_file, &target.secret_len);
+	int status = EXIT_NOT_ALL;
+
+	if (secret == NULL)
+		return EXIT_USAGE;
+	target.secret = secret;
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+		complain("libcurl", "cannot be initialised");
+	else if (pack(options, &parcels) && dispatch(options, &parcels, &target) && fflush(stdout) == 0
+		&& !ferror(stdout))
+		status = EXIT_ALL;
+	parcels_free(&parcels);
+	curl_global_cleanup();
+	OPENSSL_cleanse(secret, target.secret_len);
+	free(secret);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	int status = options_read(argc, argv, &options);
+
+	if (status == -1)
+		status = run(&options);
+	options_done(&options);
+	return status;
+}

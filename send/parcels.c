@@ -1,0 +1,59 @@
+#include "config.h"
+
+#include "parcels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool parcels_add(struct parcels *parcels, const char *label, unsigned char *body, size_t len)
+{
+	struct parcel *larger = realloc(parcels->parcel, (parcels->count + 1) * sizeof *larger);
+	char *copy = strdup(label);
+
+	if (larger != NULL)
+		parcels->parcel = larger;
+	if (larger == NULL || copy == NULL) {
+		free(copy);
+		free(body);
+		return false;
+	}
+	struct parcel *parcel = &parcels->parcel[parcels->count++];
+	parcel->label = copy;
+	parcel->body = body;
+	parcel->len = len;
+	return true;
+}
+
+void parcels_free(struct parcels *parcels)
+{
+	for (size_t i = 0; i < parcels->count; i++) {
+		free(parcels->parcel[i].label);
+		free(parcels->parcel[i].body);
+	}
+	free(parcels->parcel);
+	*parcels = (struct parcels){0};
+}
+
+size_t *parcels_order(
+	const struct parcels *parcels, size_t duplicates, const unsigned int *seed, size_t *count)
+{
+	const size_t each = duplicates + 1;
+	size_t *order = calloc(parcels->count * each + 1, sizeof *order);
+
+	if (order == NULL)
+		return NULL;
+	*count = parcels->count * each;
+	for (size_t i = 0; i < *count; i++)
+		order[i] = i / each;
+	if (seed == NULL)
+		return order;
+	unsigned int state = *seed;
+	for (size_t i = *count; i > 1; i--) {
+		size_t other = (size_t)rand_r(&state) % i;
+		size_t number = order[i - 1];
+
+		order[i - 1] = order[other];
+		order[other] = number;
+	}
+	return order;
+}

@@ -1,0 +1,262 @@
+#include "config.h"
+
+#include "story.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define DAY_MS ((int64_t)24 * 3600 * 1000)
+#define PERIOD_DAYS 30
+#define TRIAL_DAYS 7
+
+/* What the provider sends under a heading. checkout.completed, checkout.failed and checkout.cancel
+ * each have two meanings, which differ in what they name. */
+enum shape { ONE_TIME, SUBSCRIPTION, SUBSCRIPTION_PAYMENT };
+
+struct step {
+	const char *type;
+	int day; /* since the beginning */
+	enum shape shape;
+	int payment; /* the number of the payment that it names; 0: none */
+};
+
+static const struct step trial[] = {
+	{"subscription.trialing", 0, SUBSCRIPTION, 0},
+	{"subscription.paid", TRIAL_DAYS, SUBSCRIPTION, 1},
+};
+static const struct step renewals[] = {
+	{"checkout.completed", 0, SUBSCRIPTION_PAYMENT, 1},
+	{"subscription.paid", 0, SUBSCRIPTION, 1},
+	{"subscription.paid", PERIOD_DAYS, SUBSCRIPTION, 2},
+	{"subscription.paid", 2 * PERIOD_DAYS, SUBSCRIPTION, 3},
+};
+static const struct step refund[] = {
+	{"checkout.completed", 0, ONE_TIME, 1},
+	{"refund.created", 3, ONE_TIME, 1},
+};
+static const struct step dispute[] = {
+	{"checkout.completed", 0, ONE_TIME, 1},
+	{"checkout.cancel", 20, ONE_TIME, 1},
+};
+static const struct step failed_renewal[] = {
+	{"subscription.paid", 0, SUBSCRIPTION, 1},
+	{"checkout.failed", PERIOD_DAYS, SUBSCRIPTION_PAYMENT, 2},
+	{"subscription.canceled", PERIOD_DAYS + 3, SUBSCRIPTION, 0},
+};
+
+#define STEPS(steps) steps, sizeof(steps) / sizeof((steps)[0])
+static const struct story {
+	const char *name;
+	const struct step *steps;
+	size_t count;
+} stories[] = {
+	{"trial", STEPS(trial)},
+	{"renewals", STEPS(renewals)},
+	{"refund", STEPS(refund)},
+	{"dispute", STEPS(dispute)},
+	{"failed-renewal", STEPS(failed_renewal)},
+};
+const char story_names[] = "trial, renewals, refund, dispute, failed-renewal";
+
+static const struct step single_events[] = {
+	{"checkout.completed", 0, ONE_TIME, 1},
+	{"checkout.failed", 0, ONE_TIME, 1},
+	{"checkout.cancel", 0, ONE_TIME, 1},
+	{"subscription.trialing", 0, SUBSCRIPTION, 0},
+	{"subscription.paid", 0, SUBSCRIPTION, 1},
+	{"subscription.canceled", 0, SUBSCRIPTION, 0},
+	{"refund.created", 0, ONE_TIME, 1},
+};
+const char story_event_names[] =
+	"checkout.completed, checkout.failed, checkout.cancel, subscription.trialing, "
+	"subscription.paid, subscription.canceled, refund.created";
+
+/* What the events of one life have in common. */
+struct life {
+	const struct subject *subject;
+	const char *mode;
+	const char *email;
+	struct body_id order_id;
+	struct body_id customer_id;
+	struct body_id subscription_id;
+	struct body_id life_id; /* payments are numbered within it */
+};
+
+static struct life begin_life(const struct subject *subject)
+{
+	const struct life life = {
+		.subject = subject,
+		.mode = subject->mode != NULL ? subject->mode : "test",
+		.email = subject->email != NULL ? subject->email : "ada@example.com",
+		.order_id = body_new_id("order_"),
+		.customer_id = body_new_id("cus_"),
+		.subscription_id = body_new_id("sub_"),
+		.life_id = body_new_id(""),
+	};
+	return life;
+}
+
+struct moment_text {
+	char text[32];
+};
+
+/* With its zone, so that it is the same moment whatever the database's settings are. */
+static struct moment_text moment(int64_t ms)
+{
+	struct moment_text out;
+	struct tm fields;
+	time_t seconds = (time_t)(ms / 1000);
+	char date[24];
+
+	gmtime_r(&seconds, &fields);
+	strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", &fields);
+	snprintf(out.text, sizeof out.text, "%s.%03dZ", date, (int)(ms % 1000));
+	return out;
+}
+
+static bool is(const struct step *step, const char *type)
+{
+	return strcmp(step->type, type) == 0;
+}
+
+static json_t *make_order(const struct life *life, const struct step *step, const char *at)
+{
+	const bool refunded = is(step, "refund.created");
+	const bool paid = refunded || is(step, "checkout.completed") || is(step, "subscription.paid");
+	const bool free_of_charge = is(step, "subscription.trialing");
+	char number[64];
+
+	snprintf(number, sizeof number, "ORD_%s_%d", life->life_id.text, step->payment);
+	return json_pack("{s:s, s:s, s:s, s:o, s:i, s:s, s:s, s:s, s:o*}", "object", "order", "order_id",
+		number, "status",
+		refunded                         ? "refunded"
+			: paid || free_of_charge ? "paid"
+						 : "canceled",
+		"amount", free_of_charge ? json_integer(0) : body_amount(), "tax_amount", 0, "currency",
+		"usd", "created_at", at, "updated_at", at, "refunded_amount",
+		refunded ? body_amount() : NULL);
+}
+
+static json_t *make_product(const struct life *life, const struct step *step)
+{
+	const bool one_time = step->shape == ONE_TIME;
+
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:s}", "object", "product", "mode", life->mode,
+		"product_id", one_time ? "prod_book" : "prod_club", "name", one_time ? "Book" : "Club",
+		"price", body_amount(), "currency", "USD", "billing_type",
+		one_time ? "single_payment" : "subscription");
+}
+
+static json_t *make_subscription(const struct life *life, const struct step *step, int64_t at_ms)
+{
+	const struct moment_text at = moment(at_ms);
+	const bool trialing = is(step, "subscription.trialing");
+	const bool canceled = is(step, "subscription.canceled");
+	const bool paid = is(step, "subscription.paid");
+	const struct moment_text trial_end = moment(at_ms + TRIAL_DAYS * DAY_MS);
+	const struct moment_text period_end = moment(at_ms + PERIOD_DAYS * DAY_MS);
+
+	return json_pack("{s:s, s:s, s:s, s:i, s:s, s:o, s:s*, s:s*, s:s*, s:s*, s:s*, s:b}", "id",
+		life->subscription_id.text, "mode", life->mode, "status",
+		trialing           ? "trialing"
+			: canceled ? "canceled"
+				   : "active",
+		"units", 1, "recurring_interval", "monthly", "billing_amount", body_amount(), "trial_start",
+		trialing ? at.text : NULL, "trial_end", trialing ? trial_end.text : NULL,
+		"billing_period_start", paid ? at.text : NULL, "billing_period_end",
+		paid ? period_end.text : NULL, "canceled_at", canceled ? at.text : NULL,
+		"cancel_at_period_end", 0);
+}
+
+static json_t *make_object(const struct life *life, const struct step *step, int64_t at_ms)
+{
+	const struct subject *subject = life->subject;
+	const struct moment_text at = moment(at_ms);
+	/* The provider tells neither of a failed payment's customer nor of a canceled
+	 * subscription's order. */
+	const bool has_customer = !is(step, "checkout.failed");
+	const bool has_order = !is(step, "subscription.canceled");
+	char payment_id[64];
+
+	snprintf(payment_id, sizeof payment_id, "ch_%s_%d", life->life_id.text, step->payment);
+	return json_pack("{s:s, s:s, s:{s:s}, s:o, s:o*, s:o*, s:o*, s:s*}", "object",
+		step->shape == SUBSCRIPTION ? "subscription" : "checkout", "mode", life->mode, "metadata",
+		"order_id", subject->order_id != NULL ? subject->order_id : life->order_id.text, "product",
+		make_product(life, step), "order", has_order ? make_order(life, step, at.text) : NULL,
+		"customer",
+		has_customer ? json_pack("{s:s, s:s}", "id", life->customer_id.text, "email", life->email)
+			     : NULL,
+		"subscription", step->shape == SUBSCRIPTION ? make_subscription(life, step, at_ms) : NULL,
+		"payment_id", step->payment > 0 ? payment_id : NULL);
+}
+
+static bool add_step(const struct life *life, const struct step *step, int64_t at_ms, struct parcels *parcels)
+{
+	const char *amount = life->subject->amount != NULL ? life->subject->amount : "10.00";
+	json_t *event = json_pack("{s:s, s:s, s:s, s:o}", "event_id", body_new_id("evt_").text, "event_type",
+		step->type, "created_at", moment(at_ms).text, "object", make_object(life, step, at_ms));
+	size_t len = 0;
+	unsigned char *body = event == NULL ? NULL : body_write(event, amount, &len);
+
+	json_decref(event);
+	return body != NULL && parcels_add(parcels, step->type, body, len);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static const struct story *find_story(const char *name)
+{
+	for (size_t i = 0; i < sizeof stories / sizeof stories[0]; i++)
+		if (strcmp(stories[i].name, name) == 0)
+			return &stories[i];
+	return NULL;
+}
+
+static const struct step *find_event(const char *name)
+{
+	for (size_t i = 0; i < sizeof single_events / sizeof single_events[0]; i++)
+		if (strcmp(single_events[i].type, name) == 0)
+			return &single_events[i];
+	return NULL;
+}
+
+bool story_known(const char *name)
+{
+	return find_story(name) != NULL;
+}
+
+bool story_event_known(const char *name)
+{
+	return find_event(name) != NULL;
+}
+
+bool story_tell(const char *name, const struct subject *subject, struct parcels *parcels)
+{
+	const struct story *story = find_story(name);
+	const struct life life = begin_life(subject);
+	const int64_t began_ms = now_ms() - story->steps[story->count - 1].day * DAY_MS;
+
+	for (size_t i = 0; i < story->count; i++)
+		if (!add_step(&life, &story->steps[i], began_ms + story->steps[i].day * DAY_MS, parcels))
+			return false;
+	return true;
+}
+
+bool story_events(char *const *names, size_t count, const struct subject *subject, struct parcels *parcels)
+{
+	const struct life life = begin_life(subject);
+	const int64_t end_ms = now_ms();
+
+	for (size_t i = 0; i < count; i++)
+		if (!add_step(&life, find_event(names[i]), end_ms - (int64_t)(count - 1 - i) * 1000, parcels))
+			return false;
+	return true;
+}
