@@ -54,11 +54,17 @@ static PGresult *query(struct dead_letters *letters, const char *statement, int 
 		snprintf(error, DEAD_LETTERS_ERROR_SIZE, "the connection to the database is lost");
 	} else if (PQresultStatus(result) != PGRES_TUPLES_OK) {
 		const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+		const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
-		snprintf(error, DEAD_LETTERS_ERROR_SIZE, "%s%s", message == NULL ? "unknown error" : message,
-			message != NULL && strncmp(message, "permission denied", 17) == 0
-				? ": connect as a role that has bagelpay_owner"
-				: "");
+		/* Only errors of class 42 are about the statement; in the words of others there may be
+		 * something of the letter. */
+		if (message == NULL || sqlstate == NULL || strncmp(sqlstate, "42", 2) != 0)
+			snprintf(error, DEAD_LETTERS_ERROR_SIZE, "the database fails with SQLSTATE %s",
+				sqlstate == NULL ? "unknown" : sqlstate);
+		else
+			snprintf(error, DEAD_LETTERS_ERROR_SIZE, "%s%s", message,
+				strcmp(sqlstate, "42501") == 0 ? ": connect as a role that has bagelpay_owner"
+							       : "");
 	} else {
 		PQclear(end);
 		return result;

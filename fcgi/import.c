@@ -8,6 +8,7 @@
 
 #include "body_reader.h"
 #include "intake.h"
+#include "log.h"
 #include "progress.h"
 #include "store.h"
 
@@ -26,7 +27,7 @@ struct import {
 
 static int complain(const char *what)
 {
-	fprintf(stderr, "bagelhook import: %s\n", what);
+	log_complaint("bagelhook import", what);
 	return EXIT_LEFT;
 }
 

@@ -14,37 +14,53 @@
 
 static const char *const level_names[] = {"error", "warn", "info"};
 
+static bool is_printable(char c)
+{
+	return c >= 0x20 && c < 0x7f;
+}
+
 /* Printable ASCII goes out as it is; all else, UTF-8 included, as \xHH, so that nothing
  * from outside can end a line, move a cursor or look like another field. */
-static void put_value(struct buffer *b, const char *value)
+static void put_escaped(struct buffer *b, char c)
 {
 	static const char hex[] = "0123456789abcdef";
+	const unsigned char byte = (unsigned char)c;
+
+	if (is_printable(c)) {
+		buffer_put(b, &c, 1);
+	} else {
+		const char escape[4] = {'\\', 'x', hex[byte >> 4], hex[byte & 15]};
+		buffer_put(b, escape, sizeof escape);
+	}
+}
+
+static void put_value(struct buffer *b, const char *value)
+{
 	size_t len = strnlen(value, MAX_VALUE);
 	bool bare = len > 0;
 
-	for (size_t i = 0; i < len && bare; i++) {
-		unsigned char c = (unsigned char)value[i];
-		bare = c > 0x20 && c < 0x7f && c != '"' && c != '=' && c != '\\';
-	}
+	for (size_t i = 0; i < len && bare; i++)
+		bare = is_printable(value[i]) && strchr(" \"=\\", value[i]) == NULL;
 	if (bare) {
 		buffer_put(b, value, len);
 		return;
 	}
 	buffer_put(b, "\"", 1);
 	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)value[i];
-
-		if (c == '"' || c == '\\') {
-			const char escape[2] = {'\\', (char)c};
-			buffer_put(b, escape, sizeof escape);
-		} else if (c >= 0x20 && c < 0x7f) {
-			buffer_put(b, &value[i], 1);
-		} else {
-			const char escape[4] = {'\\', 'x', hex[c >> 4], hex[c & 15]};
-			buffer_put(b, escape, sizeof escape);
-		}
+		if (value[i] == '"' || value[i] == '\\')
+			buffer_put(b, "\\", 1);
+		put_escaped(b, value[i]);
 	}
 	buffer_put(b, "\"", 1);
+}
+
+/* Where even the log cannot be written there is nobody left to tell. */
+static void write_out(struct buffer *b)
+{
+	buffer_put(b, "\n", 1);
+	if (!buffer_failed(b) && write(STDERR_FILENO, b->data, b->len) < 0) {
+	}
+	buffer_done(b);
 }
 
 void log_record(enum log_level level, const char *message, const char *const *pairs)
@@ -66,9 +82,16 @@ void log_record(enum log_level level, const char *message, const char *const *pa
 		buffer_printf(&b, " %s=", pairs[0]);
 		put_value(&b, pairs[1]);
 	}
-	buffer_put(&b, "\n", 1);
-	/* Where even the log cannot be written there is nobody left to tell. */
-	if (!buffer_failed(&b) && write(STDERR_FILENO, b.data, b.len) < 0) {
-	}
-	buffer_done(&b);
+	write_out(&b);
+}
+
+void log_complaint(const char *program, const char *text)
+{
+	struct buffer b;
+
+	buffer_init(&b);
+	buffer_printf(&b, "%s: ", program);
+	for (; *text != '\0'; text++)
+		put_escaped(&b, *text);
+	write_out(&b);
 }

@@ -13,4 +13,7 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO };
  * write(2), so that records of several threads or processes do not mix. */
 void log_record(enum log_level, const char *message, const char *const *pairs);
 
+/* Writes one line for the person who started the program, as "program: text", escaped as records are. */
+void log_complaint(const char *program, const char *text);
+
 #endif

@@ -35,7 +35,7 @@ struct reloaded {
 
 static int complain(int status, const char *text)
 {
-	fprintf(stderr, "bagelhook: %s\n", text);
+	log_complaint("bagelhook", text);
 	return status;
 }
 

@@ -11,6 +11,7 @@
 
 #include "dead_letters.h"
 #include "intake.h"
+#include "log.h"
 #include "response.h"
 #include "store.h"
 
@@ -27,7 +28,7 @@ struct redrive {
 
 static int complain(const char *what)
 {
-	fprintf(stderr, "bagelhook redrive: %s\n", what);
+	log_complaint("bagelhook redrive", what);
 	return EXIT_LEFT;
 }
 

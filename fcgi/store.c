@@ -94,7 +94,8 @@ const char *store_error(const struct store *store)
 	return store->error;
 }
 
-/* With a synchronous standby, a COMMIT whose wait was cut short succeeds with a WARNING. */
+/* With a synchronous standby, a COMMIT whose wait was cut short succeeds with a WARNING. Its words are
+ * not logged: those of a trigger may quote the event. */
 static void receive_notice(void *context, const PGresult *notice)
 {
 	struct store *store = context;
@@ -103,19 +104,25 @@ static void receive_notice(void *context, const PGresult *notice)
 	if (severity == NULL || strcmp(severity, "WARNING") == 0) {
 		store->warned = true;
 		log_record(LOG_WARN, "the database warns",
-			LOG_PAIRS("sqlstate", PQresultErrorField(notice, PG_DIAG_SQLSTATE), "text",
-				PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY)));
+			LOG_PAIRS("sqlstate", PQresultErrorField(notice, PG_DIAG_SQLSTATE)));
 	}
 }
 
+/* The server's words only where it is about to end the connection: those of an error may quote the
+ * event. */
 static void take_error(struct store *store, const PGresult *result)
 {
+	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
 	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 
 	snprintf(store->sqlstate, sizeof store->sqlstate, "%s", sqlstate == NULL ? "" : sqlstate);
-	snprintf(store->error, sizeof store->error, "%s%s%s", store->sqlstate, sqlstate == NULL ? "" : ": ",
-		message == NULL ? "the connection to the database is lost" : message);
+	if (sqlstate == NULL)
+		snprintf(store->error, sizeof store->error, "the connection to the database is lost");
+	else if (message == NULL || severity == NULL || strcmp(severity, "ERROR") == 0)
+		snprintf(store->error, sizeof store->error, "SQLSTATE %s", sqlstate);
+	else
+		snprintf(store->error, sizeof store->error, "%s: %s", sqlstate, message);
 }
 
 enum store_connect_result store_connect(struct store *store, int timeout_ms)
