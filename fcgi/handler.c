@@ -59,19 +59,29 @@ void handler_close(struct handler *h)
 	free(h);
 }
 
-int handler_set_secrets(struct handler *h, const struct secrets *secrets)
+int handler_set_secrets(struct handler *h, const struct secrets *secrets, bool *same)
 {
 	struct signature_verifier *fresh = signature_open(secrets);
-	struct signature_verifier *old;
+	struct signature_verifier *unused = fresh;
 
 	if (fresh == NULL)
 		return -1;
 	pthread_rwlock_wrlock(&h->lock);
-	old = h->verifier;
-	h->verifier = fresh;
+	if (signature_succeed(fresh, h->verifier, same)) {
+		unused = h->verifier;
+		h->verifier = fresh;
+	}
 	pthread_rwlock_unlock(&h->lock);
-	signature_close(old);
-	return 0;
+	signature_close(unused);
+	return unused == fresh ? -1 : 0;
+}
+
+size_t handler_matches(struct handler *h, uint64_t matches[SECRETS_MAX])
+{
+	pthread_rwlock_rdlock(&h->lock);
+	size_t count = signature_matches(h->verifier, matches);
+	pthread_rwlock_unlock(&h->lock);
+	return count;
 }
 
 void handler_on_finish(struct handler *h, queue_finished *finished, void *context)

@@ -28,9 +28,14 @@ struct handler *handler_open(
 /* Frees it; NULL is allowed. */
 void handler_close(struct handler *);
 
-/* Replaces the secrets; requests that are being checked keep the old ones. Returns 0, or
- * -1 without memory, and then keeps the old ones. Any thread. */
-int handler_set_secrets(struct handler *, const struct secrets *);
+/* Replaces the secrets; requests that are being checked keep the old ones. A secret that is still
+ * there keeps its count of matches, wherever it stands now. *same says whether nothing has changed.
+ * Returns 0, or -1 without memory, and then keeps the old ones. Any thread. */
+int handler_set_secrets(struct handler *, const struct secrets *, bool *same);
+
+/* How many signatures each secret has matched, by its position in the file. Returns how many secrets
+ * there are. Does not block; any thread. */
+size_t handler_matches(struct handler *, uint64_t matches[SECRETS_MAX]);
 
 /* Names who takes receipts, and gives up on what is past its deadline: see queue.h. */
 void handler_on_finish(struct handler *, queue_finished *, void *context);

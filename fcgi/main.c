@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "clock.h"
 #include "committer.h"
@@ -14,6 +15,7 @@
 #include "log.h"
 #include "options.h"
 #include "redrive.h"
+#include "rotation.h"
 #include "secrets.h"
 #include "server.h"
 #include "signals.h"
@@ -28,32 +30,15 @@
 /* Of bodies that wait for the database: thousands of usual ones, a few of the largest. */
 #define QUEUE_BYTES ((size_t)64 * 1024 * 1024)
 
-struct reloaded {
-	struct handler *handler;
-	const char *secret_file;
-};
-
 static int complain(int status, const char *text)
 {
 	log_complaint("bagelhook", text);
 	return status;
 }
 
-static void reload_secrets(void *context)
+static int64_t reload_secrets(void *context, bool hangup)
 {
-	const struct reloaded *reloaded = context;
-	struct secrets secrets;
-	char error[512];
-
-	if (reloaded->secret_file == NULL)
-		return;
-	if (secrets_read(reloaded->secret_file, &secrets, error, sizeof error) != 0) {
-		log_record(LOG_ERROR, "keeping the secrets as they were", LOG_PAIRS("reason", error));
-		return;
-	}
-	if (handler_set_secrets(reloaded->handler, &secrets) == 0)
-		log_record(LOG_INFO, "read the secrets again", NULL);
-	secrets_wipe(&secrets);
+	return rotation_look(context, hangup);
 }
 
 /* Connects once, so that what only people can mend is said at once and ends the process;
@@ -104,6 +89,7 @@ static int serve(
 	struct committer *committer = NULL;
 	struct spooler *spooler = NULL;
 	struct handler *handler = NULL;
+	struct rotation rotation;
 	struct listener listener;
 	char error[LISTENER_ERROR_SIZE];
 	int status = EXIT_CANNOT_RUN;
@@ -133,10 +119,11 @@ static int serve(
 	handler = handler_open(committer_queue(committer), spooler, secrets, &handler_limits);
 	if (handler == NULL)
 		goto done;
+	rotation_begin(&rotation, handler, options->secret_file, secrets);
 	secrets_wipe(secrets);
-	struct reloaded reloaded = {handler, options->secret_file};
-	if (server_run(&listener, handler, &server_limits, reload_secrets, &reloaded) == 0)
+	if (server_run(&listener, handler, &server_limits, reload_secrets, &rotation) == 0)
 		status = 0;
+	rotation_log_matches(&rotation);
 done:
 	if (status != 0)
 		complain(status, "cannot start: out of memory, threads (see --threads) or descriptors");
@@ -148,12 +135,32 @@ done:
 	return status;
 }
 
+static int open_and_serve(const struct options *options, struct secrets *secrets)
+{
+	struct store *store = store_new(options->database);
+	if (store == NULL)
+		return complain(EXIT_CANNOT_RUN, text_error(ENOMEM));
+	struct spool *spool;
+	int status = open_spool(options, &spool);
+	if (status == 0)
+		status = first_connect(store, options->check);
+	if (status >= 0) {
+		store_free(store);
+		spool_close(spool);
+		return status;
+	}
+	return serve(options, secrets, store, spool);
+}
+
 int main(int argc, char *argv[])
 {
 	struct options options;
 	struct secrets secrets = {0};
 	char error[OPTIONS_ERROR_SIZE];
 
+	/* Secrets and bodies are in memory: no core dumps, and no looking in by others of the same
+	 * user. */
+	prctl(PR_SET_DUMPABLE, 0);
 	/* Until it can be heeded: a reload must not end a process that is about to serve. */
 	signal(SIGHUP, SIG_IGN);
 	/* A limit on the size of files is an error like another. */
@@ -181,17 +188,7 @@ int main(int argc, char *argv[])
 		return complain(EXIT_CANNOT_RUN, error);
 	if (options.insecure_no_signature)
 		log_record(LOG_WARN, "signatures are not checked: anyone can entitle anyone", NULL);
-	struct store *store = store_new(options.database);
-	if (store == NULL)
-		return complain(EXIT_CANNOT_RUN, text_error(ENOMEM));
-	struct spool *spool;
-	int status = open_spool(&options, &spool);
-	if (status == 0)
-		status = first_connect(store, options.check);
-	if (status >= 0) {
-		store_free(store);
-		spool_close(spool);
-		return status;
-	}
-	return serve(&options, &secrets, store, spool);
+	int status = open_and_serve(&options, &secrets);
+	secrets_wipe(&secrets);
+	return status;
 }

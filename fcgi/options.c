@@ -44,7 +44,7 @@ static const struct option_spec specs[] = {
 	{SERVE, "socket-mode", "BAGELHOOK_SOCKET_MODE", KIND_MODE, AT(socket_mode), 0, 0777, 0660, "MODE",
 		"permissions of a Unix socket"},
 	{SERVE, "secret-file", "BAGELHOOK_SECRET_FILE", KIND_TEXT, AT(secret_file), 0, 0, 0, "FILE",
-		"the webhook's signing secrets, one per line"},
+		"the webhook's signing secrets, one per line; read again when it is changed"},
 	{SERVE | REDRIVE | IMPORT, "database", "BAGELHOOK_DATABASE", KIND_TEXT, AT(database), 0, 0, 0,
 		"CONNINFO", "a libpq connection string or URI; without it, PGHOST, PGSERVICE and so on"},
 	{SERVE, "threads", "BAGELHOOK_THREADS", KIND_NUMBER, AT(threads), 1, 512, 4, "N",
@@ -95,7 +95,7 @@ static const struct {
 		"FastCGI responder that commits BagelPay's webhooks to PostgreSQL.\n\n"
 		"Each option can also be given in the environment; options win.\n\n",
 		"\nSignals: SIGTERM and SIGINT finish what was accepted and exit; SIGHUP reads the secrets "
-		"again.\n"
+		"again,\nand logs how many signatures each has matched.\n"
 		"Exit status: 0 stopped as told, 1 could not run, 2 wrong usage.\n"},
 	[OPTIONS_REDRIVE] = {"redrive", " redrive",
 		"Usage: bagelhook redrive (--id N | --all) [--database CONNINFO]\n"

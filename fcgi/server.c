@@ -279,7 +279,7 @@ static struct pollfd watch_listener(const struct server *s, bool room, int64_t *
 }
 
 /* The watching thread: until SIGTERM, and then until no connection is open. */
-static void watch(struct server *s, void (*reload)(void *context), void *context)
+static void watch(struct server *s, int64_t (*reload)(void *context, bool hangup), void *context)
 {
 	static struct pollfd polled[PEERS_MAX + 2];
 	static struct peer *polled_peers[PEERS_MAX + 2];
@@ -287,14 +287,15 @@ static void watch(struct server *s, void (*reload)(void *context), void *context
 	for (;;) {
 		nfds_t count = 2;
 
-		if (signals_hangup())
-			reload(context);
+		const int64_t reload_ms = reload(context, signals_hangup());
 		if (signals_terminate() && s->accepting)
 			stop_accepting(s);
 		int64_t expiry_ms = handler_expire(s->handler, clock_ms());
 		int64_t next_ms = peers_watch(s->peers, polled, polled_peers, &count);
 		if (expiry_ms < next_ms)
 			next_ms = expiry_ms;
+		if (reload_ms < next_ms)
+			next_ms = reload_ms;
 		const bool room = peers_room(s->peers);
 		if (peers_count(s->peers) == 0 && !s->accepting)
 			return;
@@ -355,7 +356,7 @@ static size_t start_workers(struct server *s, pthread_t *threads, size_t count)
 }
 
 int server_run(struct listener *listener, struct handler *handler, const struct server_limits *limits,
-	void (*reload)(void *context), void *context)
+	int64_t (*reload)(void *context, bool hangup), void *context)
 {
 	struct server s = {.handler = handler, .limits = limits, .listener = listener, .accepting = true};
 	const struct peers_limits peers_limits = {

@@ -15,9 +15,10 @@ struct server_limits {
 };
 
 /* Serves until SIGTERM or SIGINT (see signals.h), then finishes what was accepted and returns 0; -1 when
- * threads or memory could not be had. reload(context) is called on SIGHUP, in this
- * thread. Removes and closes the listener on the way. */
+ * threads or memory could not be had. reload(context, true) is called on SIGHUP,
+ * reload(context, false) by the time that it last returned (clock_ms()) and at others, in this thread.
+ * Removes and closes the listener on the way. */
 int server_run(struct listener *, struct handler *, const struct server_limits *,
-	void (*reload)(void *context), void *context);
+	int64_t (*reload)(void *context, bool hangup), void *context);
 
 #endif

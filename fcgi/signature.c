@@ -7,6 +7,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 struct signature_verifier {
 	EVP_MAC *mac;
 	EVP_MAC_CTX *keyed[SECRETS_MAX];
+	_Atomic uint64_t matches[SECRETS_MAX];
 	size_t count;
 };
 
@@ -118,7 +120,7 @@ static bool compute(const EVP_MAC_CTX *keyed, const char *timestamp, const unsig
 	return done;
 }
 
-enum signature_result signature_verify(const struct signature_verifier *verifier, const char *signature,
+enum signature_result signature_verify(struct signature_verifier *verifier, const char *signature,
 	const char *timestamp_text, const unsigned char *body, size_t len, int64_t *timestamp, size_t *which)
 {
 	unsigned char claimed[DIGEST_LEN];
@@ -129,17 +131,59 @@ enum signature_result signature_verify(const struct signature_verifier *verifier
 		return SIGNATURE_MISSING;
 	if (!decode_signature(signature, claimed) || !decode_timestamp(timestamp_text, timestamp))
 		return SIGNATURE_MALFORMED;
-	/* All secrets are tried, so that the time tells nothing of which one it was. */
+	/* Whole MACs are compared by CRYPTO_memcmp(), whose time does not depend on what is in
+	 * them, so that nobody can grope for a signature digit by digit. That all secrets are
+	 * tried, whichever matches, keeps it from showing which one it was. Branching on whether
+	 * one does gives away no more than the answer. */
 	for (size_t i = 0; i < verifier->count; i++) {
 		if (!compute(verifier->keyed[i], timestamp_text, body, len, expected)) {
 			OPENSSL_cleanse(expected, sizeof expected);
 			return SIGNATURE_FAILED;
 		}
-		if (CRYPTO_memcmp(claimed, expected, DIGEST_LEN) == 0) {
+		/* Of two lines with one secret the first counts. */
+		if (CRYPTO_memcmp(claimed, expected, DIGEST_LEN) == 0 && !matched) {
 			matched = true;
 			*which = i;
 		}
 	}
 	OPENSSL_cleanse(expected, sizeof expected);
+	if (matched)
+		atomic_fetch_add_explicit(&verifier->matches[*which], 1, memory_order_relaxed);
 	return matched ? SIGNATURE_OK : SIGNATURE_WRONG;
+}
+
+size_t signature_matches(const struct signature_verifier *verifier, uint64_t matches[SECRETS_MAX])
+{
+	for (size_t i = 0; i < verifier->count; i++)
+		matches[i] = atomic_load_explicit(&verifier->matches[i], memory_order_relaxed);
+	return verifier->count;
+}
+
+/* What tells secrets apart without keeping them: what each makes of nothing. */
+static bool probe(const struct signature_verifier *verifier, unsigned char probes[SECRETS_MAX][DIGEST_LEN])
+{
+	static const unsigned char nothing[1];
+
+	for (size_t i = 0; i < verifier->count; i++)
+		if (!compute(verifier->keyed[i], "", nothing, 0, probes[i]))
+			return false;
+	return true;
+}
+
+bool signature_succeed(struct signature_verifier *verifier, const struct signature_verifier *old, bool *same)
+{
+	unsigned char probes[SECRETS_MAX][DIGEST_LEN];
+	unsigned char old_probes[SECRETS_MAX][DIGEST_LEN];
+	bool done = probe(verifier, probes) && probe(old, old_probes);
+
+	*same = done && verifier->count == old->count;
+	for (size_t i = 0; done && i < verifier->count; i++)
+		for (size_t j = old->count; j-- > 0;)
+			if (CRYPTO_memcmp(probes[i], old_probes[j], DIGEST_LEN) == 0)
+				atomic_store(&verifier->matches[i], atomic_load(&old->matches[j]));
+			else if (i == j)
+				*same = false;
+	OPENSSL_cleanse(probes, sizeof probes);
+	OPENSSL_cleanse(old_probes, sizeof old_probes);
+	return done;
 }

@@ -3,6 +3,7 @@
 #ifndef BAGELHOOK_SIGNATURE_H
 #define BAGELHOOK_SIGNATURE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,8 +32,18 @@ void signature_close(struct signature_verifier *);
 /* Checks the header texts (NULL: absent) over the body against every secret, in a time
  * that depends neither on which secret matches nor on how much of it does. On
  * SIGNATURE_OK, *timestamp is the signed Unix time in seconds, and *which the position of
- * the secret that matched, from 0. Does not block; any number of threads at once. */
-enum signature_result signature_verify(const struct signature_verifier *, const char *signature,
+ * the secret that matched, from 0, and one more is counted for it. Does not block; any number of
+ * threads at once. */
+enum signature_result signature_verify(struct signature_verifier *, const char *signature,
 	const char *timestamp_text, const unsigned char *body, size_t len, int64_t *timestamp, size_t *which);
+
+/* How many signatures each secret has matched, by its position. Returns how many secrets there
+ * are. Any number of threads at once. */
+size_t signature_matches(const struct signature_verifier *, uint64_t matches[SECRETS_MAX]);
+
+/* Has a new verifier go on counting from where another one is, for the secrets that are in both,
+ * wherever they stand. *same says whether all are the same, in the same order. False where libcrypto
+ * finds no memory. No thread may verify by either meanwhile. */
+bool signature_succeed(struct signature_verifier *, const struct signature_verifier *old, bool *same);
 
 #endif

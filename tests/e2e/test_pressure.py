@@ -1,10 +1,13 @@
 """More to do than threads, descriptors or patience: every request is answered, and by its deadline."""
 
 import contextlib
+import os
 import pathlib
 import socket
 import threading
 import time
+
+import pytest
 
 import bodies
 import fastcgi
@@ -112,6 +115,8 @@ def test_few_descriptors(cluster):
 def all_answered(responder, count):
     """Whether count peers that are all there before the first one sends are all answered."""
     descriptors = pathlib.Path(f"/proc/{responder.pid}/fd")
+    if not os.access(descriptors, os.R_OK):
+        pytest.skip("only root sees what the responder has open")
     with contextlib.ExitStack() as owned:
         with waiting.frozen(responder.pid):
             peers = [owned.enter_context(fastcgi.Peer(responder.address)) for _ in range(count)]

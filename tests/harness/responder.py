@@ -41,7 +41,7 @@ class Responder:
         return self.secrets[0]
 
     def write_secrets(self, *values):
-        """Replaces the secret file; the responder reads it again on SIGHUP."""
+        """Replaces the secret file; the responder reads it again soon, or at once on SIGHUP."""
         self.secrets = list(values)
         new = self.directory / "secret.new"
         new.touch(mode=0o600)

@@ -210,6 +210,32 @@ START_TEST(a_short_reason)
 }
 END_TEST
 
+/* Whatever is done to a file, it is another version; one that is left alone is the same. */
+START_TEST(versions)
+{
+	const char *path = write_file("whsec_test\n", 11);
+	struct secrets secrets;
+	struct secrets_version version;
+	char error[512];
+
+	ck_assert_int_eq(secrets_read(path, &secrets, error, sizeof error), 0);
+	secrets_look(path, &version);
+	ck_assert(secrets_same_version(&version, &secrets.version));
+	ck_assert_int_eq(chmod(path, 0400), 0);
+	secrets_look(path, &version);
+	ck_assert(!secrets_same_version(&version, &secrets.version));
+	ck_assert_int_eq(secrets_read(path, &secrets, error, sizeof error), 0);
+	unlink(path);
+	secrets_look(path, &version);
+	ck_assert(!secrets_same_version(&version, &secrets.version));
+	/* There is nothing to compare in what cannot be read twice, or not at all. */
+	memset(&secrets, 0, sizeof secrets);
+	ck_assert(secrets_same_version(&version, &secrets.version));
+	secrets_look("/dev/null", &version);
+	ck_assert(secrets_same_version(&version, &secrets.version));
+}
+END_TEST
+
 START_TEST(wiping)
 {
 	struct secrets secrets;
@@ -231,6 +257,7 @@ static Suite *secrets_suite(void)
 	tcase_add_test(tcase, nul_cuts_no_secret_short);
 	tcase_add_test(tcase, files_that_cannot_be_read);
 	tcase_add_test(tcase, a_short_reason);
+	tcase_add_test(tcase, versions);
 	tcase_add_test(tcase, wiping);
 	suite_add_tcase(suite, tcase);
 	return suite;
