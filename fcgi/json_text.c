@@ -8,6 +8,7 @@
 
 #include "arena.h"
 #include "number.h"
+#include "text.h"
 
 /* What a number is replaced with: this, its text, a quote. */
 #define NUMBER_TAG "\"\\u0000"
@@ -34,6 +35,49 @@ static bool within_number(char c)
 	return starts_number(c) || c == '+' || c == '.' || c == 'e' || c == 'E';
 }
 
+/* The UTF-16 code unit that an escape \uXXXX gives; -1 where none stands at this place. */
+static int code_unit(const struct scan *s, size_t at)
+{
+	int unit = 0;
+
+	if (s->len - at < 6 || s->text[at] != '\\' || s->text[at + 1] != 'u')
+		return -1;
+	for (size_t i = at + 2; i < at + 6; i++) {
+		int digit = text_hex_value(s->text[i]);
+
+		if (digit < 0)
+			return -1;
+		unit = unit * 16 + digit;
+	}
+	return unit;
+}
+
+static bool is_high_surrogate(int unit)
+{
+	return unit >= 0xd800 && unit <= 0xdbff;
+}
+
+static bool is_low_surrogate(int unit)
+{
+	return unit >= 0xdc00 && unit <= 0xdfff;
+}
+
+/* Passes over an escape, as far as it is known to be inside of the text. Jansson refuses
+ * lone surrogates as well, but does not tell them from what is not JSON at all. */
+static void scan_escape(struct scan *s)
+{
+	int unit = code_unit(s, s->at);
+
+	if (unit == 0) {
+		s->problem = "\\u0000 in a string";
+	} else if (is_low_surrogate(unit)
+		|| (is_high_surrogate(unit) && !is_low_surrogate(code_unit(s, s->at + 6)))) {
+		s->problem = "lone surrogate in a string";
+	} else {
+		s->at += is_high_surrogate(unit) ? 7 : 1;
+	}
+}
+
 /* Copies a string, from its opening quote on. Where it never ends, Jansson says so. */
 static void scan_string(struct scan *s)
 {
@@ -41,11 +85,9 @@ static void scan_string(struct scan *s)
 
 	while (s->at < s->len && s->text[s->at] != '"') {
 		if (s->text[s->at] == '\\') {
-			if (s->len - s->at >= 6 && memcmp(s->text + s->at, "\\u0000", 6) == 0) {
-				s->problem = "\\u0000 in a string";
+			scan_escape(s);
+			if (s->problem != NULL)
 				return;
-			}
-			s->at++;
 		}
 		if (s->at < s->len)
 			s->at++;

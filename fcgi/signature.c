@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text.h"
+
 #define DIGEST_LEN 32
 #define TIMESTAMP_MAX_DIGITS 12
 
@@ -61,25 +63,14 @@ void signature_close(struct signature_verifier *verifier)
 	free(verifier);
 }
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* What the sender claims; it is not secret, so this may take its time. */
 static bool decode_signature(const char *text, unsigned char digest[DIGEST_LEN])
 {
 	if (strlen(text) != SIGNATURE_LEN)
 		return false;
 	for (size_t i = 0; i < DIGEST_LEN; i++) {
-		int high = hex_value(text[2 * i]);
-		int low = hex_value(text[2 * i + 1]);
+		int high = text_hex_value(text[2 * i]);
+		int low = text_hex_value(text[2 * i + 1]);
 
 		if (high < 0 || low < 0)
 			return false;

@@ -19,6 +19,18 @@ static inline char text_upper(char c)
 	return c;
 }
 
+/* What a hex digit of either case stands for; -1 for any other character. */
+static inline int text_hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
 /* What an errno means. The C libraries of Linux and the BSDs return literals for all that
  * they set themselves, so that this is as good as thread-safe. */
 static inline const char *text_error(int error)
