@@ -46,7 +46,8 @@ static bool take_length(const unsigned char **at, const unsigned char *end, size
 	return true;
 }
 
-/* Whether names and values fill the parameters exactly. */
+/* Whether names and values fill the parameters exactly, and hold no NUL, at which libfcgi would
+ * end them: what is checked would not be what was sent. */
 static bool check_params(const struct buffer *params)
 {
 	const unsigned char *at = (const unsigned char *)params->data;
@@ -61,6 +62,8 @@ static bool check_params(const struct buffer *params)
 		if (!take_length(&at, end, &name) || !take_length(&at, end, &value))
 			return false;
 		if (name > (size_t)(end - at) || value > (size_t)(end - at) - name)
+			return false;
+		if (memchr(at, '\0', name + value) != NULL)
 			return false;
 		at += name + value;
 	}

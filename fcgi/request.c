@@ -21,6 +21,23 @@ static bool parse_length(const char *text, size_t *length)
 	return *text == '\0';
 }
 
+/* The value of a header, or NULL. Of one that came twice, neither is to be believed: it is taken
+ * for the list that most web servers make of them, which no check of ours lets pass. */
+static const char *find_header(FCGX_ParamArray params, const char *name)
+{
+	const size_t len = strlen(name);
+	const char *found = NULL;
+
+	for (; *params != NULL; params++) {
+		if (strncmp(*params, name, len) != 0 || (*params)[len] != '=')
+			continue;
+		if (found != NULL)
+			return ",";
+		found = *params + len + 1;
+	}
+	return found;
+}
+
 /* Reads until the buffer is full or the stream ends. */
 static size_t read_all(FCGX_Stream *in, unsigned char *buffer, size_t size)
 {
@@ -54,8 +71,8 @@ enum request_result request_read(
 		return REQUEST_BAD_LENGTH;
 	if (length > max_body)
 		return REQUEST_TOO_LONG;
-	request->signature = FCGX_GetParam("HTTP_BAGELPAY_SIGNATURE", params);
-	request->timestamp = FCGX_GetParam("HTTP_TIMESTAMP", params);
+	request->signature = find_header(params, "HTTP_BAGELPAY_SIGNATURE");
+	request->timestamp = find_header(params, "HTTP_TIMESTAMP");
 	request->body = malloc(length > 0 ? length : 1);
 	if (request->body == NULL)
 		return REQUEST_NO_MEMORY;
