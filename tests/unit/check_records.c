@@ -132,7 +132,7 @@ START_TEST(cut)
 }
 END_TEST
 
-START_TEST(pairs_that_do_not_fill)
+START_TEST(pairs_that_are_none)
 {
 	static const struct {
 		const char *content;
@@ -152,6 +152,16 @@ START_TEST(pairs_that_do_not_fill)
 		{"\x80\x00\x00\x01\xff\xff\xff\xff"
 		 "A",
 			9},
+		/* They fill, but libfcgi would end them at the NUL. */
+		{"\x03\x01"
+		 "A\0BC",
+			6},
+		{"\x01\x03"
+		 "AB\0C",
+			6},
+		{"\x01\x01"
+		 "A\0",
+			4},
 	};
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
@@ -296,7 +306,7 @@ int main(void)
 
 	tcase_add_test(tcase, whole);
 	tcase_add_test(tcase, cut);
-	tcase_add_test(tcase, pairs_that_do_not_fill);
+	tcase_add_test(tcase, pairs_that_are_none);
 	tcase_add_test(tcase, out_of_place);
 	tcase_add_test(tcase, roles_and_versions);
 	tcase_add_test(tcase, bounds);

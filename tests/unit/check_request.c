@@ -452,6 +452,27 @@ START_TEST(headers)
 }
 END_TEST
 
+/* Of a header that came twice, even the same one, neither value is taken. */
+START_TEST(headers_twice)
+{
+	static const char *const again[] = {"a", "b", ""};
+
+	for (size_t i = 0; i < COUNT(again); i++) {
+		struct exchange exchange = exchange_of("POST", "5", 5);
+		struct responder responder;
+
+		add_param(&exchange, "HTTP_BAGELPAY_SIGNATURE", "a");
+		add_param(&exchange, "HTTP_TIMESTAMP", again[i]);
+		add_param(&exchange, "HTTP_BAGELPAY_SIGNATURE", again[i]);
+		add_param(&exchange, "HTTP_TIMESTAMP", "a");
+		ck_assert_int_eq(receive(&responder, &exchange, MAX_BODY), REQUEST_OK);
+		ck_assert_str_eq(responder.request.signature, ",");
+		ck_assert_str_eq(responder.request.timestamp, ",");
+		finish(&responder);
+	}
+}
+END_TEST
+
 /* Done with a request of which nothing was read, and done twice. */
 START_TEST(done_is_safe)
 {
@@ -479,6 +500,7 @@ static Suite *request_suite(void)
 	tcase_add_test(tcase, cut_connections);
 	tcase_add_test(tcase, a_body_of_any_bytes);
 	tcase_add_test(tcase, headers);
+	tcase_add_test(tcase, headers_twice);
 	tcase_add_test(tcase, done_is_safe);
 	suite_add_tcase(suite, tcase);
 	return suite;
