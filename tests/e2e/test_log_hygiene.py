@@ -162,11 +162,11 @@ class Trouble:
         assert [answer.status for answer in self.answers[-4:]] == [401, 401, 405, 413]
 
     def records(self):
-        """What no web server would send: parameters of every byte, records of none of ours."""
+        """What no web server would send: parameters of every byte but NUL, which is cut; records of none of ours."""
         body, now = payment(), int(time.time())
         params = fastcgi.encode(fastcgi.post_params(len(body), harness.sign(SECRET, body, now), now))
         wild = b"".join(bytes((len(name), len(name))) + name + name
-                        for name in (MARK.encode() + bytes(range(at, at + 32)) for at in range(0, 256, 32)))
+                        for name in (MARK.encode() + bytes(range(at or 1, at + 32)) for at in range(0, 256, 32)))
         begin = fastcgi.record(fastcgi.BEGIN_REQUEST, b"\0\1\0\0\0\0\0\0")
         for pairs in (wild + params, fastcgi.encode({"REQUEST_METHOD": marked("method")}),
                       fastcgi.encode({"REQUEST_METHOD": "POST", "CONTENT_LENGTH": marked("length")})):
@@ -177,7 +177,9 @@ class Trouble:
         assert [answer.status for answer in self.answers[-3:]] == [200, 405, 400]
         garbage = (MARK * 20).encode()
         for content in (garbage, begin + garbage, begin + fastcgi.record(fastcgi.PARAMS, b"\xff" * 8 + garbage),
-                        fastcgi.record(9, garbage, 0), begin + fastcgi.stream(fastcgi.STDIN, garbage) + RAW):
+                        fastcgi.record(9, garbage, 0), begin + fastcgi.stream(fastcgi.STDIN, garbage) + RAW,
+                        begin + fastcgi.stream(fastcgi.PARAMS, fastcgi.encode({f"{MARK}\0": f"{MARK}\0"}))
+                        + fastcgi.record(fastcgi.PARAMS)):
             with fastcgi.Peer(self.responder.address) as peer, contextlib.suppress(fastcgi.Cut, ConnectionError):
                 peer.send(content)
                 peer.answer()
