@@ -81,6 +81,8 @@ CREATE TABLE bagelpay.events (
     -- Of operator.… events only.
     granted_until timestamptz,
     note text,
+    -- When forget() or forget_customer() took the body and what was personal.
+    forgotten_at timestamptz,
     CONSTRAINT events_order CHECK ((outcome = 'applied') = (order_id IS NOT NULL)),
     CONSTRAINT events_rank CHECK (outcome = 'ignored' OR rank IS NOT NULL)
 );
@@ -94,6 +96,18 @@ WHERE order_id IS NOT NULL;
 -- For changes_since(). New entries come at its end, many to a transaction.
 CREATE INDEX events_by_transaction ON bagelpay.events (stored_xid)
 WHERE order_id IS NOT NULL;
+
+-- For forget(): those that it has yet to come to.
+CREATE INDEX events_to_forget ON bagelpay.events (received_at)
+WHERE forgotten_at IS NULL;
+
+-- The settings order_key that metadata were cut down to: by other paths, the keys of
+-- forgotten events cannot be known.
+CREATE TABLE bagelpay.forgotten_keys (
+    order_key text[] PRIMARY KEY
+);
+
+COMMENT ON TABLE bagelpay.forgotten_keys IS 'What of the metadata of forgotten events is kept, for rekey()';
 
 CREATE TABLE bagelpay.event_bodies (
     event_id text COLLATE "C" PRIMARY KEY,

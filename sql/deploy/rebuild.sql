@@ -178,10 +178,54 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.rebuild () IS 'State of all orders again from their events; the number of orders changed';
 
+-- Raises object_not_in_prerequisite_state where stored events cannot be given other keys
+-- without another state coming of it than if nothing had been forgotten: the setting names
+-- metadata that were not kept; or an order would be divided, and what one part took over
+-- from the other is kept there only. The caller holds the lock of the table of orders.
+CREATE FUNCTION bagelpay.forgotten_allow_rekey ()
+    RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    lost text;
+    divided record;
+BEGIN
+    SELECT path INTO lost
+    FROM bagelpay.settings AS setting
+    CROSS JOIN unnest(setting.order_key) AS path
+    JOIN bagelpay.forgotten_keys AS kept ON path <> ALL (kept.order_key)
+    WHERE path <> 'request_id'
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'order_key: what forgotten events had at % is not known any more', lost
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'Put the setting back. SELECT * FROM bagelpay.forgotten_keys shows what was kept.';
+    END IF;
+    SELECT e.mode, e.order_id, min(k.order_id) AS one, max(k.order_id) AS another INTO divided
+    FROM bagelpay.events AS e
+    CROSS JOIN bagelpay.settings AS setting
+    CROSS JOIN LATERAL bagelpay.order_key (
+        setting.order_key, e.metadata, e.request_id, e.customer_id, e.product_id, e.provider_order_id, e.payment_id,
+        bagelpay.billed_as_subscription (e.event_type, e.billing_type, e.kind, e.has_subscription)) AS new
+    -- Decisions stay with their order; what was taken from a forgotten one is with the others.
+    CROSS JOIN LATERAL (SELECT coalesce(CASE WHEN e.rank = 8 THEN e.order_id ELSE new.order_id END, 'none')) AS k (order_id)
+    WHERE e.order_id IS NOT NULL AND (e.rank < 8 OR e.forgotten_at IS NOT NULL)
+    GROUP BY e.mode, e.order_id
+    HAVING bool_or(e.forgotten_at IS NOT NULL) AND count(DISTINCT k.order_id) > 1
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'order_key: % order % would be divided (% and %), of which events were forgotten',
+            divided.mode, divided.order_id, divided.one, divided.another
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Put the setting back.';
+    END IF;
+END
+$$;
+
 -- Gives stored events the keys that the setting order_key of now makes of them, and folds
 -- the orders that lost or gained events. What operators decided stays with the order that
 -- they named. Returns the number of orders changed, made or removed. Responders wait
--- meanwhile, as for rebuild().
+-- meanwhile, as for rebuild(). Raises object_not_in_prerequisite_state where forgotten
+-- events do not allow it (see bagelpay.forgotten_allow_rekey()).
 CREATE FUNCTION bagelpay.rekey ()
     RETURNS bigint
     LANGUAGE plpgsql
@@ -197,6 +241,7 @@ DECLARE
 BEGIN
     -- After this no responder is between reading settings and ending its transaction.
     LOCK TABLE bagelpay.orders IN EXCLUSIVE MODE;
+    PERFORM bagelpay.forgotten_allow_rekey ();
     FOR target IN
         WITH keyed AS (
             SELECT e.event_id, e.mode, e.order_id AS old_order_id, e.key_source AS old_key_source,

@@ -8,6 +8,8 @@ DROP TABLE bagelpay.dead_letters;
 
 DROP TABLE bagelpay.event_bodies;
 
+DROP TABLE bagelpay.forgotten_keys;
+
 DROP TABLE bagelpay.events;
 
 DROP FUNCTION bagelpay.events_delete_body ();

@@ -6,6 +6,8 @@ BEGIN;
 
 DROP FUNCTION bagelpay.rekey ();
 
+DROP FUNCTION bagelpay.forgotten_allow_rekey ();
+
 DROP FUNCTION bagelpay.rebuild ();
 
 DROP FUNCTION bagelpay.rebuild (text, text);

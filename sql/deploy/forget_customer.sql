@@ -1,0 +1,181 @@
+-- Deploy bagelpay:forget_customer to pg
+--
+-- Erasure: what is known of the customer with an e-mail address.
+
+BEGIN;
+
+SET LOCAL ROLE bagelpay_owner;
+
+-- Whether bytes contain an e-mail address (in lower case), in any case, as JSON escapes it
+-- or as a URL does, and not as a part of a longer one. Of what is no JSON, \u escapes are
+-- not understood.
+CREATE FUNCTION bagelpay.mentions (body bytea, email text)
+    RETURNS boolean
+    LANGUAGE plpgsql
+    IMMUTABLE STRICT PARALLEL SAFE
+    AS $$
+DECLARE
+    -- All bytes as ASCII, whatever they are: \303\251 for é, \\ for a backslash.
+    spelt text := lower(encode(body, 'escape') COLLATE "C");
+    in_json text := to_json(email)::text;
+    wanted text;
+    decoded text;
+BEGIN
+    FOREACH wanted IN ARRAY ARRAY[email, substring(in_json FROM 2 FOR length(in_json) - 2), replace(email, '@', '%40')] LOOP
+        wanted := encode(convert_to(wanted, 'UTF8'), 'escape');
+        -- Before it may stand the end of \n and the like, and after it a full stop.
+        IF strpos(spelt, wanted) > 0
+            AND spelt ~ ('(^|[^a-z0-9._%+-]|\\\\[bfnrt])' || regexp_replace(wanted, '[^a-z0-9]', '\\\&', 'g') || '($|[^a-z0-9.-]|\.($|[^a-z0-9]))') THEN
+            RETURN TRUE;
+        END IF;
+    END LOOP;
+    IF strpos(spelt, '\\u') = 0 THEN
+        RETURN FALSE;
+    END IF;
+    BEGIN
+        decoded := convert_from(body, 'UTF8')::jsonb::text;
+    EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+        RETURN FALSE;
+    END;
+    RETURN strpos(decoded, '\u') = 0 AND bagelpay.mentions (convert_to(decoded, 'UTF8'), email);
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.mentions (bytea, text) IS 'Whether bytes contain an e-mail address, not as a part of a longer one';
+
+CREATE FUNCTION bagelpay.mentions (content text, email text)
+    RETURNS boolean
+    LANGUAGE sql
+    IMMUTABLE STRICT PARALLEL SAFE
+    AS $$
+    SELECT bagelpay.mentions (convert_to(content, 'UTF8'), email)
+$$;
+
+COMMENT ON FUNCTION bagelpay.mentions (text, text) IS 'Whether a text contains an e-mail address, not as a part of a longer one';
+
+-- Erases what is known of the customer with an e-mail address, given in any case: in events
+-- and orders the address becomes one that is nobody's (NULL would bring back the one before
+-- it), of metadata only what names the order is kept, bodies, notes and last four digits go,
+-- and dead letters that contain the address. Who is entitled stays the same, but for the
+-- question by this address. Returns how many of each were changed or removed; in ids, how
+-- many events have the address in an id of theirs, which cannot be changed.
+--
+-- An expected order whose order has this address loses it, as that was compared; one that
+-- has another goes on differing; one whose order has not come is removed.
+--
+-- Reads all events and bodies, which takes its time and holds nobody up; then locks the
+-- customer's orders. Raises invalid_parameter_value for no address.
+CREATE FUNCTION bagelpay.forget_customer (
+    email text,
+    OUT events bigint,
+    OUT bodies bigint,
+    OUT orders bigint,
+    OUT expected_orders bigint,
+    OUT dead_letters bigint,
+    OUT ids bigint)
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+    the_email text := nullif(bagelpay.trimmed (lower(email COLLATE "C")), '');
+    nobody text := 'forgotten-' || replace(gen_random_uuid()::text, '-', '') || '@bagelpay.invalid';
+    paths text[];
+    hits text[];
+    concerned text[];
+    keys bagelpay.fold_key[];
+    target record;
+    removed bigint;
+BEGIN
+    IF the_email IS NULL THEN
+        RAISE EXCEPTION 'email: missing' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- Keeps rekey() out, which changes what is of one order.
+    LOCK TABLE bagelpay.orders IN ROW EXCLUSIVE MODE;
+    SELECT setting.order_key INTO paths FROM bagelpay.settings AS setting;
+
+    -- Events that have the address, and those that speak of it anywhere else.
+    SELECT
+        coalesce(array_agg(e.event_id) FILTER (WHERE e.customer_email = the_email
+            OR bagelpay.mentions (b.body, the_email)
+            OR bagelpay.mentions (e.note, the_email)
+            OR (e.metadata <> bagelpay.key_metadata (e.metadata, paths) AND bagelpay.mentions (e.metadata::text, the_email))), '{}'),
+        count(*) FILTER (WHERE bagelpay.mentions (
+            concat_ws(' ', e.event_id, e.order_id, e.customer_id, e.request_id, e.payment_id), the_email))
+    INTO hits, ids
+    FROM bagelpay.events AS e
+    LEFT JOIN bagelpay.event_bodies AS b ON b.event_id = e.event_id;
+    -- With them, events that name nobody in orders that have the address.
+    SELECT hits || coalesce(array_agg(e.event_id), '{}') INTO concerned
+    FROM (
+        SELECT DISTINCT t.mode, t.order_id
+        FROM bagelpay.events AS t
+        WHERE t.event_id = ANY (hits) AND t.customer_email = the_email AND t.order_id IS NOT NULL) AS o
+    JOIN bagelpay.events AS e ON e.mode = o.mode AND e.order_id = o.order_id
+    WHERE e.customer_email IS NULL;
+
+    SELECT coalesce(array_agg(ROW (o.mode, o.order_id, NULL, NULL, NULL)::bagelpay.fold_key), '{}') INTO keys
+    FROM (
+        SELECT DISTINCT t.mode, t.order_id
+        FROM bagelpay.events AS t
+        WHERE t.event_id = ANY (concerned) AND t.order_id IS NOT NULL) AS o;
+    PERFORM bagelpay.lock_orders (keys);
+    -- All events that are folded below, too, at once and in the order of their ids.
+    PERFORM FROM bagelpay.events AS t
+    WHERE t.event_id = ANY (concerned || array(
+        SELECT e.event_id
+        FROM unnest(keys) AS k
+        JOIN bagelpay.events AS e ON e.mode = k.mode AND e.order_id = k.order_id))
+    ORDER BY t.event_id
+    FOR UPDATE;
+
+    UPDATE bagelpay.events AS t
+    SET forgotten_at = coalesce(t.forgotten_at, now()),
+        metadata = bagelpay.key_metadata (t.metadata, paths),
+        note = NULL,
+        -- Where another customer's event merely speaks of this one, that one's stay.
+        customer_email = CASE WHEN t.customer_email = the_email THEN nobody ELSE t.customer_email END,
+        payment_method = CASE WHEN t.customer_email <> the_email THEN t.payment_method END,
+        last4 = CASE WHEN t.customer_email <> the_email THEN t.last4 END
+    WHERE t.event_id = ANY (concerned);
+    GET DIAGNOSTICS events = ROW_COUNT;
+    IF events > 0 THEN
+        INSERT INTO bagelpay.forgotten_keys (order_key)
+        VALUES (paths)
+        ON CONFLICT DO NOTHING;
+    END IF;
+    DELETE FROM bagelpay.event_bodies AS b WHERE b.event_id = ANY (concerned);
+    GET DIAGNOSTICS bodies = ROW_COUNT;
+
+    DELETE FROM bagelpay.expected_orders AS x
+    WHERE x.customer_email = the_email
+        AND NOT EXISTS (SELECT FROM bagelpay.orders AS o WHERE o.mode = x.mode AND o.order_id = x.order_id);
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    UPDATE bagelpay.expected_orders AS x
+    SET customer_email = CASE WHEN o.customer_email IS DISTINCT FROM the_email THEN nobody END
+    FROM bagelpay.orders AS o
+    WHERE x.customer_email = the_email AND o.mode = x.mode AND o.order_id = x.order_id;
+    GET DIAGNOSTICS expected_orders = ROW_COUNT;
+    expected_orders := expected_orders + removed;
+
+    orders := 0;
+    FOR target IN
+        SELECT k.mode, k.order_id FROM unnest(keys) AS k ORDER BY k.mode, k.order_id COLLATE "C"
+    LOOP
+        IF bagelpay.refold (target.mode, target.order_id, FALSE) THEN
+            orders := orders + 1;
+        END IF;
+    END LOOP;
+    IF orders > 0 THEN
+        NOTIFY bagelpay_orders;
+    END IF;
+
+    DELETE FROM bagelpay.dead_letters AS d WHERE bagelpay.mentions (d.body, the_email);
+    GET DIAGNOSTICS dead_letters = ROW_COUNT;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.forget_customer IS 'Erases what is known of the customer with an e-mail address; who is entitled stays';
+
+COMMIT;

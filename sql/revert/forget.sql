@@ -1,0 +1,13 @@
+-- Revert bagelpay:forget from pg
+
+BEGIN;
+
+\ir keep_events.psql
+
+DROP PROCEDURE bagelpay.forget_all (interval, bigint, bigint, bigint);
+
+DROP FUNCTION bagelpay.forget (interval, integer);
+
+DROP FUNCTION bagelpay.key_metadata (jsonb, text[]);
+
+COMMIT;

@@ -1,0 +1,9 @@
+-- Verify bagelpay:forget on pg
+
+BEGIN;
+
+SELECT 1 / (bagelpay.key_metadata ('{"a": 1, "b": 2}', '{metadata.a}') = '{"a": 1}')::integer;
+
+SELECT 'bagelpay.forget(interval, integer)'::regprocedure, 'bagelpay.forget_all(interval, bigint, bigint, bigint)'::regprocedure;
+
+ROLLBACK;

@@ -1,0 +1,190 @@
+-- forget(): what goes, what stays because a state stands on it, and that nothing else changes.
+\set ON_ERROR_STOP 1
+\pset format unaligned
+\pset tuples_only true
+SET client_min_messages = warning;
+
+-- Every statement is a transaction of its own, unless it says otherwise. The database is
+-- this file's.
+SELECT plan(60);
+
+\ir builder.psql
+
+CREATE EXTENSION dblink;
+
+-- Every row of state, the order of the fold and what it says of each event, and who is
+-- entitled at some moments.
+CREATE FUNCTION pg_temp.everything ()
+    RETURNS text
+    LANGUAGE sql
+    AS $$
+    SELECT concat_ws(E'\n',
+        (SELECT string_agg(t::text, E'\n' ORDER BY mode, order_id) FROM bagelpay.orders AS t),
+        (SELECT string_agg(t::text, E'\n' ORDER BY mode, order_id) FROM bagelpay.subscriptions AS t),
+        (SELECT string_agg(t::text, E'\n' ORDER BY mode, order_id, payment_id) FROM bagelpay.payments AS t),
+        (SELECT string_agg(t::text, E'\n' ORDER BY mode, order_id, event_id) FROM bagelpay.refunds AS t),
+        (SELECT string_agg(t::text, E'\n' ORDER BY mode, order_id) FROM bagelpay.order_checks AS t),
+        (SELECT string_agg(concat_ws(' ', event_id, outcome, order_id, key_source, warnings::text, occurred_at), E'\n' ORDER BY event_id) FROM bagelpay.events),
+        (SELECT string_agg(concat_ws(' ', t, e), E'\n' ORDER BY t, e::text)
+         FROM unnest('{2025-01-01,2025-01-20,2025-03-01,2030-01-01}'::timestamptz[]) AS t
+         CROSS JOIN LATERAL bagelpay.entitlements_at (t) AS e))
+$$;
+
+-- What an event still holds of a person: e-mail, metadata, payment method, last four, note.
+CREATE FUNCTION pg_temp.held (id text)
+    RETURNS text
+    LANGUAGE sql
+    AS $$
+    SELECT concat_ws(' ', coalesce(customer_email, '-'), coalesce(metadata::text, '-'), coalesce(payment_method, '-'), coalesce(last4, '-'), coalesce(note, '-'))
+    FROM bagelpay.events
+    WHERE event_id = id
+$$;
+
+-- Lets the events of some ids be as old as they say that they are.
+CREATE FUNCTION pg_temp.aged (ids text[], age interval)
+    RETURNS void
+    LANGUAGE sql
+    AS $$
+    UPDATE bagelpay.events SET received_at = now() - age WHERE event_id = ANY (ids)
+$$;
+
+SELECT is(bagelpay.forget ('0')::text, '(0,0,0)', 'nothing to do where there is nothing');
+
+-- One order: the first event says all, the second says some of it again, the third nothing
+-- more; it happened in between.
+\set full '{"payment_id":"x","amount":"10","payment_method":"card","last4":"4242","customer_email":"%s@example.com","metadata":{"order_id":"o1","name":"%s"}}'
+SELECT pg_temp.take ('a1', 'subscription.paid', '2025-01-01 00:00:00', format(:'full', 'first', 'First')::jsonb) \g /dev/null
+SELECT pg_temp.take ('a2', 'subscription.paid', '2025-02-01 00:00:00', (format(:'full', 'second', 'Second')::jsonb || '{"payment_id":"y"}') - 'last4') \g /dev/null
+SELECT pg_temp.take ('a3', 'checkout.cancel', '2025-01-02 00:00:00', '{"customer_email":null,"payment_id":"x"}') \g /dev/null
+SELECT pg_temp.everything () AS before \gset
+SELECT pg_temp.aged ('{a1,a2,a3}', '10 days') \g /dev/null
+
+SELECT is(bagelpay.forget ('11 days')::text, '(0,0,0)', 'what is younger stays');
+SELECT is((SELECT count(*) FROM bagelpay.event_bodies), 3::bigint, 'with its bodies');
+SELECT is(bagelpay.forget ('9 days')::text, '(3,3,0)', 'three events with their bodies');
+SELECT is((SELECT count(*) FROM bagelpay.event_bodies), 0::bigint, 'which are gone');
+SELECT is(pg_temp.held ('a1'), '- {"order_id": "o1"} - 4242 -', 'the first keeps its key, and what no other says');
+SELECT is(pg_temp.held ('a2'), 'second@example.com {"name": "Second", "order_id": "o1"} card - -', 'the second what is the state');
+SELECT is(pg_temp.held ('a3'), '- {"order_id": "o1"} - - -', 'the third had nothing else');
+SELECT is(pg_temp.everything (), :'before', 'the state is the same');
+SELECT is(bagelpay.rebuild (), 0::bigint, 'and follows from what is left');
+SELECT is(pg_temp.everything (), :'before', 'all of it');
+SELECT is(bagelpay.rekey (), 0::bigint, 'so do the keys');
+SELECT is(bagelpay.forget ('9 days')::text, '(0,0,0)', 'a second time there is nothing to do');
+SELECT is((SELECT count(*) FROM bagelpay.explain ('o1') WHERE note <> ''), 3::bigint, 'what happened can still be explained');
+
+-- The same bodies again, and one that says something else.
+SELECT is(pg_temp.take ('a1', 'subscription.paid', '2025-01-01 00:00:00', format(:'full', 'first', 'First')::jsonb), 'duplicate', 'what was forgotten is a duplicate');
+SELECT is((SELECT count(*) FROM bagelpay.event_bodies) + (SELECT count(*) FROM bagelpay.dead_letters), 0::bigint, 'and its bytes are not kept again');
+SELECT is(pg_temp.take ('a1', 'subscription.paid', '2025-01-01 00:00:01'), 'duplicate', 'another body of its id, too');
+SELECT is((SELECT reason FROM bagelpay.dead_letters), 'conflict', 'that one is a dead letter');
+SELECT is(pg_temp.everything (), :'before', 'without a change');
+DELETE FROM bagelpay.dead_letters;
+
+-- What the state stood on goes when what took its place is old.
+SELECT pg_temp.take ('a4', 'subscription.paid', '2025-03-01 00:00:00', format(:'full', 'third', 'Third')::jsonb || '{"payment_id":"z"}') \g /dev/null
+SELECT is(bagelpay.forget ('9 days')::text, '(0,0,0)', 'a new event is not old');
+SELECT is(pg_temp.held ('a2'), 'second@example.com {"name": "Second", "order_id": "o1"} card - -', 'nor is, thereby, what it says anew');
+SELECT pg_temp.aged ('{a4}', '10 days') \g /dev/null
+SELECT is(bagelpay.forget ('9 days')::text, '(1,1,0)', 'then it is');
+SELECT is(pg_temp.held ('a2') || pg_temp.held ('a1'), '- {"order_id": "o1"} - - -- {"order_id": "o1"} - - -', 'and the others keep nothing');
+SELECT is(pg_temp.held ('a4'), 'third@example.com {"name": "Third", "order_id": "o1"} card 4242 -', 'but it');
+SELECT is(bagelpay.rebuild (), 0::bigint, 'which is the state');
+
+-- One that comes late, before what is forgotten.
+SELECT pg_temp.take ('a0', 'subscription.trialing', '2024-12-01 00:00:00', '{"customer_email":"late@example.com","trial_end":"2025-01-01 00:00:00+00"}') \g /dev/null
+SELECT is((SELECT customer_email FROM bagelpay.orders), 'third@example.com', 'a late event changes no later e-mail');
+SELECT is(bagelpay.rebuild (), 0::bigint, 'folded as ever');
+SELECT is(bagelpay.forget ('0')::text, '(1,1,0)', 'forgotten at once');
+SELECT is(pg_temp.held ('a0'), '- {"order_id": "o1"} - - -', 'it has nothing that is needed');
+SELECT is(bagelpay.rebuild (), 0::bigint, 'as it turns out');
+SELECT pg_temp.take ('a5', 'subscription.paid', '2025-03-02 00:00:00', '{"customer_id":"c2","payment_id":"z2"}') \g /dev/null
+SELECT ok((SELECT conflict FROM bagelpay.orders), 'two customers of one key are noticed after as before');
+SELECT pg_temp.forget () \g /dev/null
+
+-- Grants: their e-mails fill only what no event says.
+SELECT bagelpay.grant ('g1', 'one@example.com', 'p1', note => 'a') \g /dev/null
+SELECT bagelpay.grant ('g1', 'two@example.com', 'p1', note => 'b') \g /dev/null
+SELECT bagelpay.grant ('g2', 'three@example.com', 'p1', note => 'c') \g /dev/null
+SELECT bagelpay.revoke ('g2', 'd') \g /dev/null
+SELECT pg_temp.take ('g2', 'checkout.completed', '2025-01-01 00:00:00', '{"metadata":{"order_id":"g2"}}') \g /dev/null
+SELECT pg_temp.everything () AS before \gset
+SELECT is(bagelpay.forget ('0')::text, '(5,1,0)', 'decisions are events');
+SELECT is((SELECT string_agg(concat_ws(' ', order_id, event_type, coalesce(customer_email, '-'), coalesce(note, '-')), ', ' ORDER BY occurred_at) FROM bagelpay.events WHERE rank = 8),
+    'g1 operator.grant - -, g1 operator.grant two@example.com b, g2 operator.grant - -, g2 operator.revoke - d', 'e-mails and notes that are no more than history go');
+SELECT is(bagelpay.rebuild (), 0::bigint, 'without a trace in the state');
+SELECT is(pg_temp.everything (), :'before', 'at all');
+SELECT pg_temp.forget () \g /dev/null
+
+-- What is of no order is of no state.
+SELECT pg_temp.take ('i1', 'invoice.created', '2025-01-01 00:00:00', '{"last4":"1234"}') \g /dev/null
+SELECT pg_temp.take ('u1', 'checkout.failed', '2025-01-01 00:00:00', '{"customer_id":null,"metadata":{"name":"N","order_id":{"a":"b"}}}') \g /dev/null
+SELECT pg_temp.everything () AS before \gset
+SELECT is(bagelpay.forget ('0')::text, '(2,2,0)', 'events of no order');
+SELECT is(pg_temp.held ('i1') || ', ' || pg_temp.held ('u1'), '- {"order_id": "o1"} - - -, - {"order_id": {}} - - -', 'keep nothing but what is or is no key');
+SELECT is(bagelpay.rekey (), 0::bigint, 'and have the one they had');
+SELECT is(pg_temp.everything (), :'before', 'and the warnings');
+SELECT pg_temp.forget () \g /dev/null
+
+-- Dead letters.
+INSERT INTO bagelpay.dead_letters (sha256, body, reason, resolved_at)
+SELECT sha256(b::bytea), b::bytea, 'invalid', r FROM (VALUES ('a', now() - interval '10 days'), ('b', now()), ('c', NULL)) AS v (b, r);
+SELECT is(bagelpay.forget ('9 days')::text, '(0,0,1)', 'dead letters that were resolved long ago');
+SELECT is((SELECT string_agg(body::text, ' ' ORDER BY id) FROM bagelpay.dead_letters), '\x62 \x63', 'and only those');
+SELECT pg_temp.forget () \g /dev/null
+
+-- Keys.
+SELECT is(bagelpay.key_metadata ('{"a":{"b":"1","c":"2"},"d":[7,8],"e":1.50,"f":null,"g":"x"}', paths::text[]), kept::jsonb, 'of metadata stays: ' || paths)
+FROM (VALUES ('{request_id}', '{}'), ('{metadata.a.b,metadata.e}', '{"a":{"b":"1"},"e":1.50}'),
+    ('{metadata.a.b,metadata.a}', '{"a":{"b":"1"}}'), ('{metadata.a,metadata.d.1,metadata.f}', '{"a":{},"d":{"1":8},"f":null}')) AS v (paths, kept);
+TRUNCATE bagelpay.forgotten_keys;
+SELECT pg_temp.take ('k1', 'checkout.completed', '2025-01-01 00:00:00', '{"metadata":{"order_id":"o1","orderId":"p1","name":"N"},"payment_id":"x"}') \g /dev/null
+SELECT pg_temp.take ('k2', 'checkout.completed', '2025-01-02 00:00:00', '{"metadata":{"order_id":"o1","orderId":"p2","name":"M"},"payment_id":"y"}') \g /dev/null
+SELECT bagelpay.forget ('0') \g /dev/null
+SELECT pg_temp.everything () AS before \gset
+UPDATE bagelpay.settings SET order_key = '{metadata.name}';
+SELECT throws_ok('SELECT bagelpay.rekey ()', '55000', 'order_key: what forgotten events had at metadata.name is not known any more', 'keys that cannot be known are not guessed');
+UPDATE bagelpay.settings SET order_key = '{metadata.orderId}';
+SELECT throws_ok('SELECT bagelpay.rekey ()', '55000', 'order_key: live order o1 would be divided (p1 and p2), of which events were forgotten', 'nor what was said in one order only');
+SELECT is(pg_temp.everything (), :'before', 'nothing of it was done');
+DELETE FROM bagelpay.events WHERE event_id = 'k2';
+SELECT is(bagelpay.rekey (), 2::bigint, 'a whole order can get another name');
+SELECT is((SELECT string_agg(order_id, ' ') FROM bagelpay.orders), 'p1', 'by what was kept');
+UPDATE bagelpay.settings SET order_key = DEFAULT;
+SELECT pg_temp.forget () \g /dev/null
+
+-- In bounded numbers, and all of them; while others take the same events in.
+SELECT count(*)
+FROM (
+    SELECT json_agg(pg_temp.made ('b' || n, 'checkout.completed', '2025-01-01 00:00:00',
+            jsonb_build_object('metadata', jsonb_build_object('order_id', 'b' || n % 1000), 'payment_id', 'b' || n))) AS events,
+        array_agg(convert_to(n::text, 'UTF8')) AS bodies
+    FROM generate_series(1, 2500) AS n
+    GROUP BY n / 100) AS batch
+CROSS JOIN LATERAL bagelpay.ingest (batch.events, batch.bodies) \g /dev/null
+SELECT pg_temp.everything () AS before \gset
+SELECT is(bagelpay.forget ('0', 100)::text, '(100,100,0)', 'a call goes through as many as it is told');
+SELECT dblink_connect('other', format('host=%s port=%s dbname=%s user=%s',
+    (string_to_array(current_setting('unix_socket_directories'), ','))[1], current_setting('port'), current_database(), session_user)) \g /dev/null
+SELECT dblink_exec('other', 'BEGIN') \g /dev/null
+SELECT dblink_exec('other', 'SET LOCAL statement_timeout = 10000') \g /dev/null
+BEGIN;
+SELECT is(bagelpay.forget ('0', 100)::text, '(100,100,0)', 'and holds no others while it does');
+SELECT lives_ok($$SELECT * FROM dblink('other', 'SELECT outcome FROM bagelpay.ingest (
+        ''[{"event_id":"n1","event_type":"checkout.failed","mode":"live","occurred_at":"2025-01-02Z","customer_id":"c1","metadata":{"order_id":"b1"}}]'', ''{x}'')') AS t (outcome text)$$,
+    'events of the same orders come in meanwhile');
+COMMIT;
+SELECT dblink_exec('other', 'ROLLBACK') \g /dev/null
+SELECT dblink_disconnect('other') \g /dev/null
+CALL bagelpay.forget_all ('0') \gset
+SELECT is((:events, :bodies, :dead_letters)::text, '(2300,2300,0)', 'the procedure goes through all');
+SELECT is((SELECT count(DISTINCT forgotten_at) FROM bagelpay.events), 5::bigint, 'in several transactions');
+SELECT is(pg_temp.everything (), :'before', 'still the same state');
+SELECT is(bagelpay.rebuild (), 0::bigint, 'by what is left');
+
+-- Arguments.
+SELECT throws_ok(call, '22023', NULL, call)
+FROM unnest(ARRAY['SELECT bagelpay.forget (NULL)', 'SELECT bagelpay.forget (''-1 day'')', 'SELECT bagelpay.forget (''1 day'', 0)']) WITH ORDINALITY AS v (call, i)
+ORDER BY i;
+
+SELECT * FROM finish();
