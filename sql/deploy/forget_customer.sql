@@ -113,7 +113,9 @@ BEGIN
         FROM bagelpay.events AS t
         WHERE t.event_id = ANY (hits) AND t.customer_email = the_email AND t.order_id IS NOT NULL) AS o
     JOIN bagelpay.events AS e ON e.mode = o.mode AND e.order_id = o.order_id
-    WHERE e.customer_email IS NULL;
+    WHERE e.customer_email IS NULL
+        AND (e.forgotten_at IS NULL OR num_nonnulls(e.payment_method, e.last4, e.note) > 0
+            OR e.metadata <> bagelpay.key_metadata (e.metadata, paths));
 
     SELECT coalesce(array_agg(ROW (o.mode, o.order_id, NULL, NULL, NULL)::bagelpay.fold_key), '{}') INTO keys
     FROM (

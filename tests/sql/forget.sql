@@ -157,7 +157,7 @@ SELECT pg_temp.forget () \g /dev/null
 SELECT count(*)
 FROM (
     SELECT json_agg(pg_temp.made ('b' || n, 'checkout.completed', '2025-01-01 00:00:00',
-            jsonb_build_object('metadata', jsonb_build_object('order_id', 'b' || n % 1000), 'payment_id', 'b' || n))) AS events,
+            jsonb_build_object('metadata', jsonb_build_object('order_id', 'b' || n % 100), 'payment_id', 'b' || n))) AS events,
         array_agg(convert_to(n::text, 'UTF8')) AS bodies
     FROM generate_series(1, 2500) AS n
     GROUP BY n / 100) AS batch
