@@ -156,11 +156,12 @@ SELECT pg_temp.forget () \g /dev/null
 -- In bounded numbers, and all of them; while others take the same events in.
 SELECT count(*)
 FROM (
-    SELECT json_agg(pg_temp.made ('b' || n, 'checkout.completed', '2025-01-01 00:00:00',
+    SELECT json_agg(pg_temp.made ('b' || n, 'checkout.completed', (timestamp '2025-01-01' + n * interval '1 minute')::text,
             jsonb_build_object('metadata', jsonb_build_object('order_id', 'b' || n % 100), 'payment_id', 'b' || n))) AS events,
         array_agg(convert_to(n::text, 'UTF8')) AS bodies
     FROM generate_series(1, 2500) AS n
-    GROUP BY n / 100) AS batch
+    GROUP BY n / 100
+    ORDER BY n / 100) AS batch
 CROSS JOIN LATERAL bagelpay.ingest (batch.events, batch.bodies) \g /dev/null
 SELECT pg_temp.everything () AS before \gset
 SELECT is(bagelpay.forget ('0', 100)::text, '(100,100,0)', 'a call goes through as many as it is told');
@@ -171,8 +172,8 @@ SELECT dblink_exec('other', 'SET LOCAL statement_timeout = 10000') \g /dev/null
 BEGIN;
 SELECT is(bagelpay.forget ('0', 100)::text, '(100,100,0)', 'and holds no others while it does');
 SELECT lives_ok($$SELECT * FROM dblink('other', 'SELECT outcome FROM bagelpay.ingest (
-        ''[{"event_id":"n1","event_type":"checkout.failed","mode":"live","occurred_at":"2025-01-02Z","customer_id":"c1","metadata":{"order_id":"b1"}}]'', ''{x}'')') AS t (outcome text)$$,
-    'events of the same orders come in meanwhile');
+        ''[{"event_id":"n1","event_type":"checkout.failed","mode":"live","occurred_at":"2025-02-01Z","customer_id":"c1","metadata":{"order_id":"b1"}}]'', ''{x}'')') AS t (outcome text)$$,
+    'the next events of their orders come in meanwhile');
 COMMIT;
 SELECT dblink_exec('other', 'ROLLBACK') \g /dev/null
 SELECT dblink_disconnect('other') \g /dev/null
