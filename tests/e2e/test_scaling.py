@@ -1,0 +1,189 @@
+"""More than one responder, one server, one life of a database: nothing is lost between them."""
+
+import contextlib
+import json
+import re
+import subprocess
+import threading
+
+import psycopg
+import pytest
+
+import bodies
+import harness
+
+STATE = ("orders", "subscriptions", "payments", "refunds", "expected_orders", "entitlements", "entitlements_test", "order_checks")
+
+
+def query(cluster, db, sql, *parameters):
+    with cluster.connect(db) as connection:
+        return connection.execute(sql, parameters or None).fetchall()
+
+
+def everything(cluster, db):
+    """All that readers see, as sorted texts."""
+    return {name: query(cluster, db, f"SELECT t::text FROM bagelpay.{name} AS t ORDER BY 1") for name in STATE}
+
+
+def deliver_samples(stack):
+    """The documented bodies, one of them again for a live order; what an application and operators say of it."""
+    for name in bodies.NAMES:
+        assert stack.deliver(bodies.documented(name)).status == 200
+    live = bodies.payment("o1", mode="live", customer={"id": "c1", "email": "ann@example.com"})
+    assert stack.deliver(live).status == 200
+    stack.query("SELECT bagelpay.expect_order('o1', 'ann@example.com', 'prod_1', 10, 'usd')")
+    stack.query("SELECT bagelpay.grant('o2', 'bob@example.com', 'prod_2')")
+    return live
+
+
+class Upstream(harness.Nginx):
+    """nginx with the shipped configuration for two responders."""
+
+    def __init__(self, *sockets):
+        self.sockets = sockets
+        super().__init__(sockets[0])
+
+    def _configure(self):
+        super()._configure()
+        location = self.directory / "bagelhook.conf"
+        location.write_text(location.read_text().replace(f"fastcgi_pass unix:{self.socket_path};", "fastcgi_pass bagelhook;"))
+        text = (harness.SOURCE / "nginx" / "bagelhook-upstream.conf").read_text()
+        for name, socket in zip(("one", "two"), self.sockets):
+            text = text.replace(f"unix:/run/bagelhook/{name}.sock", f"unix:{socket}")
+        assert "/run/" not in text
+        (self.directory / "upstream.conf").write_text(text)
+        main = self.directory / "nginx.conf"
+        text, count = re.subn(r"(?m)^(\s*)server \{", rf"\1include {self.directory}/upstream.conf;\n\1server {{", main.read_text())
+        assert count == 1
+        main.write_text(text)
+
+
+class Answers:
+    """Deliveries of new events, from several threads, until the block ends; every answer is kept."""
+
+    def __init__(self, url, secret, deliverers=8):
+        self._url, self._secret = url, secret
+        self._ending = threading.Event()
+        self.found = []
+        self._threads = [threading.Thread(target=self._go_on) for _ in range(deliverers)]
+
+    def _go_on(self):
+        while not self._ending.is_set():
+            body = bodies.payment()
+            try:
+                status = harness.deliver(self._url, self._secret, body).status
+            except OSError as error:
+                status = repr(error)
+            self.found.append((bodies.event_id(body), status))
+
+    def wait_for(self, more):
+        goal = len(self.found) + more
+        harness.wait_until(lambda: len(self.found) >= goal, "answers")
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ending.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def test_one_of_two_responders_is_killed(cluster):
+    """Killed under load, twice each: all requests are answered 200, by the other one, and all events are there."""
+    db = cluster.create_database()
+    with contextlib.ExitStack() as made:
+        secret = "whsec_two"
+        pair = [made.enter_context(harness.Responder(cluster.dsn("bagelhook", db), secret=secret)) for _ in range(2)]
+        nginx = made.enter_context(Upstream(*(one.socket_path for one in pair)))
+        with Answers(nginx.url, secret) as answers:
+            for one in pair * 2:
+                answers.wait_for(100)
+                one.kill()
+                answers.wait_for(100)
+                one.start()
+            answers.wait_for(100)
+        assert {status for _, status in answers.found} == {200}
+        stored = {event_id for event_id, in query(cluster, db, "SELECT event_id FROM bagelpay.events")}
+        assert {event_id for event_id, _ in answers.found} == stored
+        for one in pair:
+            assert one.stop() == 0
+    cluster.drop_database(db)
+
+
+def test_reading_from_a_standby(cluster, make_stack):
+    """A hot standby says the same as the primary, for readers, and takes nothing."""
+    stack = make_stack()
+    with harness.Cluster(primary=cluster) as standby:
+        deliver_samples(stack)
+        (written,), = stack.query("SELECT pg_current_wal_lsn()")
+        harness.wait_until(lambda: query(standby, stack.db, "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", written) == [(True,)],
+                           "the standby to follow")
+        wanted = everything(cluster, stack.db)
+        assert wanted["subscriptions"] and wanted["entitlements"] and wanted["entitlements_test"]
+        assert everything(standby, stack.db) == wanted
+        for question in ("SELECT bagelpay.is_entitled('ann@example.com', 'prod_1'), bagelpay.is_entitled('bob@example.com', 'prod_1')",
+                         "SELECT * FROM bagelpay.explain('o1')"):
+            assert query(standby, stack.db, question) == query(cluster, stack.db, question)
+        orders = query(cluster, stack.db, "SELECT mode, order_id FROM bagelpay.orders")
+        # Once no older transaction of the primary's own is under way.
+        harness.wait_until(lambda: set(query(standby, stack.db, "SELECT mode, order_id FROM bagelpay.changes_since('')")) == set(orders),
+                           "all orders to be in the standby's feed")
+        assert query(standby, stack.db, "SELECT bagelpay.is_entitled('ann@example.com', 'prod_1')") == [(True,)]
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            query(standby, stack.db, "SELECT bagelpay.grant('o3')")
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            query(standby, stack.db, "SELECT bagelpay.forget('0')")
+
+
+def run(cluster, program, *arguments):
+    done = subprocess.run([cluster.bin / program, *arguments], env=harness.clean_environment(), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def test_backup_is_restored(make_stack):
+    """pg_dump into another server: the same rows, a responder goes on with them, and readers of the feed begin again."""
+    stack = make_stack()
+    # Transactions that the other server has not had.
+    with stack.connect() as connection:
+        for _ in range(3000):
+            connection.execute("SELECT pg_current_xact_id()")
+    live = deliver_samples(stack)
+    assert stack.deliver(b"{}").status == 400
+    cursor, *_ = stack.query("SELECT cursor FROM bagelpay.changes_since('') ORDER BY cursor::bigint DESC LIMIT 1")[0]
+
+    roles = run(stack.cluster, "pg_dumpall", "--roles-only", "--dbname", stack.cluster.dsn())
+    dump = run(stack.cluster, "pg_dump", "--format=custom", stack.cluster.dsn(db=stack.db))
+    with harness.Cluster() as other:
+        (other.directory / "roles").write_bytes(roles)
+        (other.directory / "dump").write_bytes(dump)
+        # The role postgres is there already.
+        subprocess.run([other.bin / "psql", "--no-psqlrc", "--quiet", "--file", other.directory / "roles", other.dsn()],
+                       env=harness.clean_environment(), stderr=subprocess.DEVNULL, check=True)
+        db = other.create_database(migrated=False)
+        run(other, "pg_restore", "--exit-on-error", "--dbname", other.dsn(db=db), other.directory / "dump")
+
+        assert everything(other, db) == everything(stack.cluster, stack.db)
+        for table in ("events", "event_bodies", "dead_letters", "settings"):
+            rows = f"SELECT t::text FROM bagelpay.{table} AS t ORDER BY 1"
+            assert query(other, db, rows) == query(stack.cluster, stack.db, rows)
+        assert query(other, db, "SELECT bagelpay.rebuild()") == [(0,)]
+
+        with harness.Responder(other.dsn("bagelhook", db), secret=stack.secret) as responder, harness.Nginx(responder.socket_path) as nginx:
+            again = harness.deliver(nginx.url, stack.secret, live)
+            assert (again.status, again.json["outcome"]) == (200, "duplicate")
+            fresh = json.loads(live)
+            fresh["event_id"] = "after"
+            fresh["object"]["payment_id"] = "after"
+            answer = harness.deliver(nginx.url, stack.secret, fresh)
+            assert (answer.status, answer.json["outcome"]) == (200, "applied")
+            assert responder.stop() == 0
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match="not of this server"):
+            query(other, db, "SELECT * FROM bagelpay.changes_since(%s)", cursor)
+        orders = query(other, db, "SELECT mode, order_id FROM bagelpay.orders")
+        # Once no older transaction of the server's own is under way.
+        harness.wait_until(lambda: set(query(other, db, "SELECT mode, order_id FROM bagelpay.changes_since('')")) == set(orders),
+                           "all orders to be in the feed")
