@@ -16,6 +16,7 @@
 #include "options.h"
 #include "redrive.h"
 #include "rotation.h"
+#include "sandbox.h"
 #include "secrets.h"
 #include "server.h"
 #include "signals.h"
@@ -75,6 +76,39 @@ static int open_spool(const struct options *options, struct spool **spool)
 	return *spool == NULL ? complain(EXIT_CANNOT_RUN, error) : 0;
 }
 
+/* Once everything is open, and before the first thread. Returns 0, or the exit status. */
+static int enter_sandbox(const struct options *options, const struct listener *listener)
+{
+	const char *const sockets[] = {listener->path, NULL};
+	const struct sandbox_access access = {options->spool, sockets};
+	struct sandbox sandbox;
+	char error[SANDBOX_ERROR_SIZE];
+
+	if (options->no_sandbox) {
+		log_record(LOG_WARN, "no sandbox, as told", NULL);
+		return 0;
+	}
+	if (sandbox_enter(&access, &sandbox, error) != 0)
+		return complain(EXIT_CANNOT_RUN, error);
+	log_record(LOG_INFO, "sandbox",
+		LOG_PAIRS("no_new_privs", "yes", "seccomp", sandbox.seccomp, "landlock", sandbox.landlock));
+	return 0;
+}
+
+/* The operator's commands: they write nothing but their output. Returns the exit status. */
+static int run_command(const struct options *options)
+{
+	const struct sandbox_access nothing = {NULL, NULL};
+	struct sandbox sandbox;
+	char error[SANDBOX_ERROR_SIZE];
+
+	if (!options->no_sandbox && sandbox_enter(&nothing, &sandbox, error) != 0)
+		return complain(EXIT_CANNOT_RUN, error);
+	if (options->command == OPTIONS_REDRIVE)
+		return redrive_run(options->database, options->id);
+	return import_run(options->database, options->files, options->file_count);
+}
+
 /* Owns store and spool. */
 static int serve(
 	const struct options *options, struct secrets *secrets, struct store *store, struct spool *spool)
@@ -102,6 +136,12 @@ static int serve(
 	log_record(LOG_INFO, "listening",
 		LOG_PAIRS("address", options->listen == NULL ? "descriptor 0" : options->listen, "version",
 			PACKAGE_VERSION));
+	if (enter_sandbox(options, &listener) != 0) {
+		store_free(store);
+		spool_close(spool);
+		listener_close(&listener);
+		return EXIT_CANNOT_RUN;
+	}
 	/* libfcgi installs signal handlers of its own; ours come after. */
 	if (FCGX_Init() != 0 || signals_catch() != 0) {
 		store_free(store);
@@ -175,14 +215,8 @@ int main(int argc, char *argv[])
 		puts("bagelhook " PACKAGE_VERSION);
 		return 0;
 	}
-	switch (options.command) {
-	case OPTIONS_REDRIVE:
-		return redrive_run(options.database, options.id);
-	case OPTIONS_IMPORT:
-		return import_run(options.database, options.files, options.file_count);
-	case OPTIONS_SERVE:
-		break;
-	}
+	if (options.command != OPTIONS_SERVE)
+		return run_command(&options);
 	if (options.secret_file != NULL
 		&& secrets_read(options.secret_file, &secrets, error, sizeof error) != 0)
 		return complain(EXIT_CANNOT_RUN, error);

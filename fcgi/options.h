@@ -35,6 +35,7 @@ struct options {
 	char *const *files; /* import */
 	size_t file_count;
 	bool insecure_no_signature;
+	bool no_sandbox;
 	bool check;
 	bool help;
 	bool version;
