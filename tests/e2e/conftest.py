@@ -110,6 +110,13 @@ def mortal(_second_cluster):
         _second_cluster.start()
 
 
+@pytest.fixture(scope="session")
+def remote():
+    """A cluster that is reached as if over a network; a test that stops it starts it again."""
+    with harness.RemoteCluster() as running:
+        yield running
+
+
 @pytest.fixture
 def background():
     """background(function, *arguments) calls it in a thread of its own and returns the future of its result."""

@@ -31,8 +31,8 @@
 typedef int attempt_function(void);
 
 static char top[64] = "/tmp/check_sandbox.XXXXXX";
-static char spool[128];
-static char socket_path[128];
+static char spool[256];
+static char socket_path[256];
 /* What this kernel and this build have. */
 static struct sandbox have;
 static int landlock_abi;
@@ -243,6 +243,16 @@ static const char *below(const char *name)
 	return path;
 }
 
+static void fill_address(struct sockaddr_un *address, const char *name)
+{
+	const char *path = below(name);
+
+	memset(address, 0, sizeof *address);
+	address->sun_family = AF_UNIX;
+	ck_assert_uint_lt(strlen(path), sizeof address->sun_path);
+	memcpy(address->sun_path, path, strlen(path));
+}
+
 static int try_open(const char *name, int flags)
 {
 	int fd = open(below(name), flags | O_CLOEXEC, 0600);
@@ -263,9 +273,9 @@ static int try_rename(const char *from, const char *to)
 
 static int bind_at(const char *name)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct sockaddr_un address;
 
-	snprintf(address.sun_path, sizeof address.sun_path, "%s", below(name));
+	fill_address(&address, name);
 	return result_of(bind(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&address, sizeof address));
 }
 
@@ -465,10 +475,10 @@ static int write_standard_error(void)
 /* Somebody else's socket, as PostgreSQL's or the name service's. */
 static int connect_outside(void)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct sockaddr_un address;
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
-	snprintf(address.sun_path, sizeof address.sun_path, "%s", below("other/listening"));
+	fill_address(&address, "other/listening");
 	return result_of(connect(fd, (struct sockaddr *)&address, sizeof address));
 }
 
@@ -478,10 +488,10 @@ static attempt_function *const allowed[] = {read_outside, write_in_spool, cut_in
 
 START_TEST(test_allowed)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct sockaddr_un address;
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
-	snprintf(address.sun_path, sizeof address.sun_path, "%s", below("other/listening"));
+	fill_address(&address, "other/listening");
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
 	ck_assert_int_eq(listen(fd, 1), 0);
 	ck_assert_int_eq(inside(allowed[_i]), 0);
