@@ -8,6 +8,22 @@ SET LOCAL ROLE bagelpay_owner;
 
 GRANT USAGE ON SCHEMA bagelpay TO bagelpay_ingest, bagelpay_reader;
 
+-- Default privileges do not reach the row types of tables and views. Whoever may use one in
+-- a table of his own keeps the owner from changing ours.
+DO $$
+DECLARE
+    row_type regtype;
+BEGIN
+    FOR row_type IN
+        SELECT c.reltype
+        FROM pg_catalog.pg_class AS c
+        WHERE c.relnamespace = 'bagelpay'::regnamespace AND c.relkind IN ('r', 'v')
+    LOOP
+        EXECUTE format('REVOKE USAGE ON TYPE %s FROM PUBLIC', row_type);
+    END LOOP;
+END
+$$;
+
 -- Responders: the ingest functions and nothing else, not even SELECT.
 GRANT EXECUTE ON FUNCTION bagelpay.served_responders (), bagelpay.ingest (json, bytea[]) TO bagelpay_ingest;
 
