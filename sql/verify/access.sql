@@ -19,4 +19,10 @@ WHERE c.relnamespace = 'bagelpay'::regnamespace
     AND c.relkind IN ('r', 'v')
     AND pg_catalog.has_table_privilege('public', c.oid, 'SELECT, INSERT, UPDATE, DELETE');
 
+SELECT 1 / (count(*) = 0)::integer
+FROM pg_catalog.pg_type AS t
+WHERE t.typnamespace = 'bagelpay'::regnamespace
+    AND t.typelem = 0
+    AND pg_catalog.has_type_privilege('public', t.oid, 'USAGE');
+
 ROLLBACK;

@@ -6,7 +6,7 @@ SET client_min_messages = warning;
 
 BEGIN;
 
-SELECT plan(54);
+SELECT plan(55);
 
 \set reader_tables 'dead_letters entitlements entitlements_test events expected_orders order_checks orders payments refunds settings subscriptions zone_evidence'
 \set reader_functions 'changes_since entitlements_at explain interval_length is_entitled matches_expectation utc_plus zone_half_hours'
@@ -51,6 +51,10 @@ SELECT is(public.readable ('public'), NULL, 'PUBLIC reads nothing');
 SELECT is(public.writable ('public'), '', 'PUBLIC writes nothing');
 SELECT is(public.callable ('public'), '', 'PUBLIC calls nothing');
 SELECT ok(NOT has_schema_privilege('public', 'bagelpay', 'USAGE, CREATE'), 'PUBLIC does not enter');
+
+SELECT is(string_agg(t.typname, ' '), NULL, 'PUBLIC uses no type, row types of tables and views included')
+FROM pg_type AS t
+WHERE t.typnamespace = 'bagelpay'::regnamespace AND t.typelem = 0 AND has_type_privilege('public', t.oid, 'USAGE');
 
 SELECT is(public.readable ('bagelpay_ingest'), NULL, 'responders read nothing');
 SELECT is(public.writable ('bagelpay_ingest'), '', 'responders write nothing');
