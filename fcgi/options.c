@@ -72,8 +72,10 @@ static const struct option_spec specs[] = {
 	{SERVE, "insecure-no-signature", "BAGELHOOK_INSECURE_NO_SIGNATURE", KIND_SWITCH,
 		AT(insecure_no_signature), 0, 0, 0, NULL,
 		"take every body for authentic: anyone can then entitle anyone (the variable: yes or no)"},
-	{SERVE | REDRIVE | IMPORT, "no-sandbox", "BAGELHOOK_NO_SANDBOX", KIND_SWITCH, AT(no_sandbox), 0, 0, 0, NULL,
-		"keep the rights to run programs, look into processes and write outside the spool (the variable: "
+	{SERVE | REDRIVE | IMPORT, "no-sandbox", "BAGELHOOK_NO_SANDBOX", KIND_SWITCH, AT(no_sandbox), 0, 0, 0,
+		NULL,
+		"keep the rights to run programs, look into processes and write outside the spool (the "
+		"variable: "
 		"yes or no)"},
 	{SERVE, "check", NULL, KIND_SWITCH, AT(check), 0, 0, 0, NULL,
 		"check configuration, database and schema, then exit"},
