@@ -12,6 +12,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "metrics.h"
 
 #define CONNECT_TIMEOUT_MS 5000
 #define BACKOFF_FIRST_MS 100
@@ -25,6 +26,10 @@
 #define LOCKED_RETRY_MS 100
 #define MAX_SET_ASIDE 16
 #define MAX_TRIES 3
+/* How often to look whether the connection is still there while nothing is to be committed. */
+#define IDLE_LOOK_MS 1000
+
+_Static_assert((int)METRICS_COMMITS + STORE_UNKNOWN == METRICS_COMMITS_LAST, "a counter for each result");
 
 struct committer {
 	int timeout_ms;
@@ -68,12 +73,15 @@ static bool connect_if_due(struct committer *c)
 {
 	if (store_connected(c->store))
 		return true;
+	metrics_set(METRICS_DATABASE_UP, 0);
 	if (clock_ms() < c->connect_at_ms)
 		return false;
 	if (store_connect(c->store, CONNECT_TIMEOUT_MS) == STORE_CONNECTED) {
 		log_record(LOG_INFO, "connected to the database", NULL);
 		c->backoff_ms = BACKOFF_FIRST_MS;
 		c->reported[0] = '\0';
+		metrics_count(METRICS_DATABASE_CONNECTED);
+		metrics_set(METRICS_DATABASE_UP, 1);
 		queue_set_away(c->queue, false);
 		return true;
 	}
@@ -81,9 +89,28 @@ static bool connect_if_due(struct committer *c)
 		log_record(LOG_ERROR, "the database cannot be used, answering 503 and trying again",
 			LOG_PAIRS("reason", store_error(c->store)));
 	snprintf(c->reported, sizeof c->reported, "%s", store_error(c->store));
+	metrics_count(METRICS_DATABASE_NOT_CONNECTED);
 	queue_set_away(c->queue, true);
 	c->connect_at_ms = clock_ms() + take_backoff(c);
 	return false;
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void count_committed(struct delivery *const batch[], size_t count, int64_t took_ns)
+{
+	metrics_observe(METRICS_COMMIT_NS, (uint64_t)took_ns);
+	metrics_observe(METRICS_BATCH_EVENTS, count);
+	for (size_t i = 0; i < count; i++)
+		if (batch[i]->dead_letter != NULL)
+			metrics_count(batch[i]->event == NULL ? METRICS_DEAD_LETTERS_INVALID
+							      : METRICS_DEAD_LETTERS_DATABASE);
 }
 
 static enum store_result try_commit(
@@ -93,8 +120,14 @@ static enum store_result try_commit(
 	int64_t deadline_ms = clock_ms() + c->timeout_ms;
 
 	queue_set_committing(c->queue, batch, count, true);
-	for (int tries = 0; result == STORE_RETRY && tries < MAX_TRIES; tries++)
+	for (int tries = 0; result == STORE_RETRY && tries < MAX_TRIES; tries++) {
+		const int64_t began_ns = now_ns();
+
 		result = store_commit(c->store, batch, count, lock_ms, deadline_ms);
+		metrics_count(METRICS_COMMITS + result);
+		if (result == STORE_OK)
+			count_committed(batch, count, now_ns() - began_ns);
+	}
 	if (result != STORE_OK && result != STORE_UNKNOWN)
 		queue_set_committing(c->queue, batch, count, false);
 	if (result == STORE_UNAVAILABLE || result == STORE_UNKNOWN || result == STORE_RETRY)
@@ -224,12 +257,12 @@ static void commit_set_aside(struct committer *c)
 	}
 }
 
-/* When the thread has something to do though nothing is queued; INT64_MAX: never. */
+/* When the thread has something to do though nothing is queued. */
 static int64_t next_wake(struct committer *c)
 {
 	if (c->set_aside.count > 0)
 		return c->set_aside.first->retry_at_ms;
-	return store_connected(c->store) ? INT64_MAX : c->connect_at_ms;
+	return store_connected(c->store) ? clock_ms() + IDLE_LOOK_MS : c->connect_at_ms;
 }
 
 static void *run(void *argument)
@@ -258,6 +291,10 @@ struct committer *committer_open(struct store *store, const struct committer_lim
 	c->store = store;
 	c->backoff_ms = BACKOFF_FIRST_MS;
 	delivery_list_init(&c->set_aside);
+	if (store_connected(store)) {
+		metrics_count(METRICS_DATABASE_CONNECTED);
+		metrics_set(METRICS_DATABASE_UP, 1);
+	}
 	c->batch = calloc(limits->batch,
 		sizeof(struct delivery *)); /* NOLINT(bugprone-sizeof-expression): of pointers */
 	if (c->batch == NULL)

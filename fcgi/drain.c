@@ -17,6 +17,7 @@
 #include "clock.h"
 #include "event.h"
 #include "log.h"
+#include "metrics.h"
 
 /* At the queue at once, and when they are large. */
 #define MAX_AT_QUEUE 64
@@ -138,6 +139,7 @@ static void settle(struct drain *d, struct drained *one)
 	case DELIVERY_UNMATCHED:
 	case DELIVERY_DEAD_LETTER:
 	case DELIVERY_REFUSED:
+		metrics_count(METRICS_SPOOL_DRAINED);
 		if (spool_remove(d->spool, one->name))
 			d->committed++;
 		else
@@ -158,6 +160,7 @@ static void settle(struct drain *d, struct drained *one)
 	case DELIVERY_QUEUE_FULL:
 	case DELIVERY_PENDING:
 		/* Others of its batch had to go one by one for it. */
+		metrics_count(METRICS_SPOOL_LEFT);
 		d->left++;
 		d->allowed = 1;
 		break;

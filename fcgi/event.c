@@ -12,7 +12,6 @@
 #include "moment.h"
 #include "number.h"
 
-#define ID_MAX 255
 #define CREATED_AT_RAW_MAX 255
 
 /* Paths from the body's root. */
@@ -32,7 +31,7 @@ static bool fail(char detail[EVENT_DETAIL_SIZE], const char *path, const char *w
 }
 
 /* Without an event_id, ingest() names the event by the digest of its body. */
-static void take_id(const json_t *body, struct normalised *n)
+static void take_id(const json_t *body, struct event *event, struct normalised *n)
 {
 	for (size_t i = 0; i < COUNT(id_places); i++) {
 		const char *text = NULL;
@@ -46,10 +45,11 @@ static void take_id(const json_t *body, struct normalised *n)
 				n, id_places[i], "neither text nor an integer, not taken as the event's id");
 		else if (len == 0)
 			normalised_warning(n, id_places[i], "empty, not taken as the event's id");
-		else if (len > ID_MAX)
+		else if (len > EVENT_ID_MAX)
 			normalised_warning(
 				n, id_places[i], "longer than 255 bytes, not taken as the event's id");
 		else {
+			memcpy(event->id, text, len);
 			normalised_text(&n->members, "event_id", text, len);
 			return;
 		}
@@ -155,7 +155,7 @@ static bool take_all(
 {
 	const json_t *object = json_object_get(body, "object");
 
-	take_id(body, n);
+	take_id(body, event, n);
 	if (!take_type(body, event, n, detail))
 		return false;
 	if (object == NULL || json_is_null(object))

@@ -9,6 +9,8 @@
 #define EVENT_DETAIL_SIZE 256
 /* Bytes of an event type. */
 #define EVENT_TYPE_MAX 64
+/* Bytes of an event id. */
+#define EVENT_ID_MAX 255
 
 enum event_result {
 	EVENT_OK,
@@ -23,6 +25,7 @@ struct event {
 	size_t members_len;
 	char type[EVENT_TYPE_MAX + 1]; /* may hold any character but NUL: escape it */
 	char mode[5];                  /* "test" or "live" */
+	char id[EVENT_ID_MAX + 1];     /* likewise; "" where the body carries none */
 };
 
 /* Parses and normalises a body. On EVENT_OK the caller owns *event; on EVENT_INVALID

@@ -12,11 +12,14 @@
 #include "clock.h"
 #include "event.h"
 #include "log.h"
+#include "metrics.h"
 #include "signature.h"
 #include "text.h"
 
 /* How often refusals are logged at most. */
 #define REFUSAL_LOG_MS 1000
+
+_Static_assert(DELIVERY_QUEUE_FULL < METRICS_OUTCOME_SPOOLED, "an outcome each, and one more");
 
 struct handler {
 	struct handler_limits limits;
@@ -97,11 +100,22 @@ int64_t handler_expire(struct handler *h, int64_t now_ms)
 	return of_queue < of_spooler ? of_queue : of_spooler;
 }
 
+/* Whether an id looks like one, and may be logged. What else there is in its place is not known; it
+ * could be an e-mail address. */
+static bool is_plain(const char *id, size_t size)
+{
+	const size_t len = strspn(id, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_.:");
+
+	return len > 0 && len < size && id[len] == '\0';
+}
+
 bool handler_receive(struct handler *h, FCGX_Request *fcgi, struct request *request, struct answer *answer)
 {
 	memset(answer, 0, sizeof *answer);
 	answer->kind = ANSWER_REQUEST;
 	answer->request = request_read(fcgi->in, fcgi->envp, h->limits.max_body, request);
+	if (request->id != NULL && is_plain(request->id, sizeof answer->request_id))
+		memcpy(answer->request_id, request->id, strlen(request->id) + 1);
 	return answer->request == REQUEST_OK;
 }
 
@@ -121,16 +135,39 @@ static const char *signature_problem(enum signature_result result)
 	return "not checked";
 }
 
+static const char *request_id(const struct answer *answer)
+{
+	return answer->request_id[0] == '\0' ? NULL : answer->request_id;
+}
+
 /* Helps whoever connects the two sides. Strangers can cause it, so once a second is
  * enough, and nothing of what they sent is in it. */
-static void log_refusal(struct handler *h, const char *reason)
+static void log_refusal(struct handler *h, const struct answer *answer, const char *reason)
 {
 	int64_t now = clock_ms();
 	int64_t last = atomic_load(&h->refusal_logged_ms);
 
 	if (now - last >= REFUSAL_LOG_MS && atomic_compare_exchange_strong(&h->refusal_logged_ms, &last, now))
-		log_record(
-			LOG_WARN, "refused as not authentic", LOG_PAIRS("status", "401", "reason", reason));
+		log_record(LOG_WARN, "refused as not authentic",
+			LOG_PAIRS("status", "401", "reason", reason, "request_id", request_id(answer)));
+}
+
+static void count_refusal(enum signature_result result)
+{
+	switch (result) {
+	case SIGNATURE_MISSING:
+		metrics_count(METRICS_SIGNATURE_MISSING);
+		break;
+	case SIGNATURE_MALFORMED:
+		metrics_count(METRICS_SIGNATURE_MALFORMED);
+		break;
+	case SIGNATURE_WRONG:
+		metrics_count(METRICS_SIGNATURE_WRONG);
+		break;
+	case SIGNATURE_OK:
+	case SIGNATURE_FAILED:
+		break;
+	}
 }
 
 /* Whether the request is authentic, as far as it has to be; fills in what was signed. */
@@ -153,11 +190,15 @@ static bool authenticate(
 	}
 	answer->kind = ANSWER_UNAUTHENTIC;
 	if (result != SIGNATURE_OK) {
-		log_refusal(h, signature_problem(result));
+		count_refusal(result);
+		log_refusal(h, answer, signature_problem(result));
 		return false;
 	}
-	if (h->limits.max_age > 0 && (int64_t)time(NULL) - timestamp > h->limits.max_age) {
-		log_refusal(h, "the signed timestamp is older than --max-age");
+	const int64_t difference = timestamp - (int64_t)time(NULL);
+	metrics_set(METRICS_CLOCK_DIFFERENCE_S, difference);
+	if (h->limits.max_age > 0 && -difference > h->limits.max_age) {
+		metrics_count(METRICS_SIGNATURE_TOO_OLD);
+		log_refusal(h, answer, "the signed timestamp is older than --max-age");
 		return false;
 	}
 	delivery->timestamp = timestamp;
@@ -167,18 +208,36 @@ static bool authenticate(
 	return true;
 }
 
-/* One record for whatever is not a 200; those are counted in the database. All in it is in words of
- * ours; an authentic body could name its own event_type. */
+/* One record, whose words are ours: an event may name its own type, and anything an id. */
 static void log_answer(const struct answer *answer, const struct delivery *delivery)
 {
 	char status[16];
-	const struct event *event = delivery == NULL ? NULL : delivery->event;
+	const struct event *event = delivery->event;
+	const char *event_id = answer->event_id[0] != '\0' ? answer->event_id
+		: event == NULL                            ? ""
+							   : event->id;
+	const enum log_level level = response_status(answer) == 200 ? LOG_INFO : LOG_WARN;
 
+	if (!log_wants(level))
+		return;
 	snprintf(status, sizeof status, "%d", response_status(answer));
-	log_record(LOG_WARN, "not accepted",
+	log_record(level, level == LOG_INFO ? "accepted" : "not accepted",
 		LOG_PAIRS("status", status, "outcome", response_outcome_name(answer->outcome), "detail",
 			answer->detail[0] == '\0' ? NULL : answer->detail, "spooled",
-			answer->spooled ? "yes" : NULL, "mode", event == NULL ? NULL : event->mode));
+			answer->spooled ? "yes" : NULL, "event_id",
+			is_plain(event_id, sizeof answer->event_id) ? event_id : NULL, "event_type",
+			event == NULL ? NULL : metrics_event_type(event->type), "mode",
+			event == NULL ? NULL : event->mode, "request_id", request_id(answer)));
+}
+
+static void count_answer(const struct answer *answer, const struct delivery *delivery)
+{
+	const struct event *event = delivery->event;
+
+	metrics_count_event(event == NULL ? NULL : event->type, event == NULL ? NULL : event->mode,
+		answer->spooled ? METRICS_OUTCOME_SPOOLED : (unsigned)answer->outcome);
+	if (event != NULL && response_status(answer) == 200)
+		metrics_set(event->mode[0] == 'l' ? METRICS_LAST_LIVE_S : METRICS_LAST_TEST_S, time(NULL));
 }
 
 bool handler_submit(
@@ -210,6 +269,7 @@ bool handler_submit(
 	if (queue_submit(h->queue, delivery, receipt))
 		return true;
 	answer->outcome = DELIVERY_QUEUE_FULL;
+	count_answer(answer, delivery);
 	log_answer(answer, delivery);
 answered:
 	delivery_free(delivery);
@@ -225,8 +285,8 @@ void handler_complete(struct receipt *receipt, struct answer *answer)
 		memcpy(answer->event_id, receipt->delivery->event_id, sizeof answer->event_id);
 		memcpy(answer->detail, receipt->delivery->detail, sizeof answer->detail);
 	}
-	if (response_status(answer) != 200)
-		log_answer(answer, receipt->delivery);
+	count_answer(answer, receipt->delivery);
+	log_answer(answer, receipt->delivery);
 	delivery_free(receipt->delivery);
 	receipt->delivery = NULL;
 }

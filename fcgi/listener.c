@@ -41,28 +41,28 @@ static bool is_stale(const struct sockaddr_un *address)
 	return refused;
 }
 
-static int open_unix(
-	struct listener *listener, const char *path, mode_t mode, char error[LISTENER_ERROR_SIZE])
+static int open_unix(struct listener *listener, const char *option, const char *path, mode_t mode,
+	char error[LISTENER_ERROR_SIZE])
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct stat status;
 
 	if (path[0] != '/' || strlen(path) >= sizeof address.sun_path) {
 		snprintf(error, LISTENER_ERROR_SIZE,
-			"--listen unix:%s: must be an absolute path of at most %zu bytes", path,
+			"%s unix:%s: must be an absolute path of at most %zu bytes", option, path,
 			sizeof address.sun_path - 1);
 		return -1;
 	}
 	memcpy(address.sun_path, path, strlen(path) + 1);
 	if (lstat(path, &status) == 0) {
 		if (!S_ISSOCK(status.st_mode)) {
-			snprintf(error, LISTENER_ERROR_SIZE,
-				"--listen unix:%s: there is a file that is no socket", path);
+			snprintf(error, LISTENER_ERROR_SIZE, "%s unix:%s: there is a file that is no socket",
+				option, path);
 			return -1;
 		}
 		if (!is_stale(&address)) {
-			snprintf(error, LISTENER_ERROR_SIZE,
-				"--listen unix:%s: another process listens there", path);
+			snprintf(error, LISTENER_ERROR_SIZE, "%s unix:%s: another process listens there",
+				option, path);
 			return -1;
 		}
 		unlink(path);
@@ -84,7 +84,7 @@ static int open_unix(
 	listener->inode = status.st_ino;
 	return 0;
 err:
-	snprintf(error, LISTENER_ERROR_SIZE, "--listen unix:%s: %s", path, text_error(errno));
+	snprintf(error, LISTENER_ERROR_SIZE, "%s unix:%s: %s", option, path, text_error(errno));
 	return -1;
 }
 
@@ -105,7 +105,8 @@ static int bind_inet(const struct addrinfo *address)
 	return -1;
 }
 
-static int open_inet(struct listener *listener, const char *address, char error[LISTENER_ERROR_SIZE])
+static int open_inet(
+	struct listener *listener, const char *option, const char *address, char error[LISTENER_ERROR_SIZE])
 {
 	const struct addrinfo hints = {
 		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
@@ -116,7 +117,7 @@ static int open_inet(struct listener *listener, const char *address, char error[
 
 	if (colon == NULL || colon == address || colon[1] == '\0'
 		|| (size_t)(colon - address) >= sizeof host) {
-		snprintf(error, LISTENER_ERROR_SIZE, "--listen %.100s: must be unix:/path or host:port",
+		snprintf(error, LISTENER_ERROR_SIZE, "%s %.100s: must be unix:/path or host:port", option,
 			address);
 		return -1;
 	}
@@ -126,7 +127,7 @@ static int open_inet(struct listener *listener, const char *address, char error[
 	/* Only the main thread runs yet. */
 	int failed = getaddrinfo(host, colon + 1, &hints, &found);
 	if (failed != 0) {
-		snprintf(error, LISTENER_ERROR_SIZE, "--listen %.100s: %s", address,
+		snprintf(error, LISTENER_ERROR_SIZE, "%s %.100s: %s", option, address,
 			gai_strerror(failed)); /* NOLINT(concurrency-mt-unsafe): literals */
 		return -1;
 	}
@@ -138,7 +139,7 @@ static int open_inet(struct listener *listener, const char *address, char error[
 	freeaddrinfo(found);
 	if (listener->fd >= 0)
 		return 0;
-	snprintf(error, LISTENER_ERROR_SIZE, "--listen %.100s: %s", address, reason);
+	snprintf(error, LISTENER_ERROR_SIZE, "%s %.100s: %s", option, address, reason);
 	return -1;
 }
 
@@ -157,8 +158,8 @@ static int take_inherited(struct listener *listener, char error[LISTENER_ERROR_S
 	return 0;
 }
 
-int listener_open(
-	struct listener *listener, const char *address, mode_t mode, char error[LISTENER_ERROR_SIZE])
+int listener_open(struct listener *listener, const char *option, const char *address, mode_t mode,
+	char error[LISTENER_ERROR_SIZE])
 {
 	int opened;
 
@@ -167,9 +168,9 @@ int listener_open(
 	if (address == NULL)
 		opened = take_inherited(listener, error);
 	else if (strncmp(address, "unix:", 5) == 0)
-		opened = open_unix(listener, address + 5, mode, error);
+		opened = open_unix(listener, option, address + 5, mode, error);
 	else
-		opened = open_inet(listener, address, error);
+		opened = open_inet(listener, option, address, error);
 	if (opened == 0 && !set_flags(listener->fd)) {
 		snprintf(error, LISTENER_ERROR_SIZE, "cannot prepare the listening socket: %s",
 			text_error(errno));

@@ -16,11 +16,12 @@ struct listener {
 	ino_t inode;
 };
 
-/* Opens "unix:/path" (made with the mode; one that nobody listens on is replaced) or
- * "host:port" ("[::1]:9000"), or, where address is NULL, takes over a listening socket
- * that was inherited as descriptor 0. The socket does not block. Returns 0, or -1 with
- * the reason, one line, in error. */
-int listener_open(struct listener *, const char *address, mode_t mode, char error[LISTENER_ERROR_SIZE]);
+/* Opens, for the option of that name, "unix:/path" (made with the mode; one that nobody listens on is
+ * replaced) or "host:port" ("[::1]:9000"), or, where address is NULL, takes over a listening socket that was
+ * inherited as descriptor 0. The socket does not block. Returns 0, or -1 with the reason, one line, in error.
+ */
+int listener_open(struct listener *, const char *option, const char *address, mode_t mode,
+	char error[LISTENER_ERROR_SIZE]);
 
 /* Removes the Unix socket that listener_open() made, unless another took its place. New
  * connections then fail; those that already wait can still be accepted. */

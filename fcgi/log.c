@@ -4,7 +4,6 @@
 
 #include "buffer.h"
 
-#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,13 +13,28 @@
 
 static const char *const level_names[] = {"error", "warn", "info"};
 
+static enum log_format format = LOG_LOGFMT;
+static enum log_level wanted = LOG_INFO;
+
+void log_configure(enum log_format as, enum log_level up_to)
+{
+	format = as;
+	wanted = up_to;
+}
+
+bool log_wants(enum log_level level)
+{
+	return level <= wanted;
+}
+
 static bool is_printable(char c)
 {
 	return c >= 0x20 && c < 0x7f;
 }
 
 /* Printable ASCII goes out as it is; all else, UTF-8 included, as \xHH, so that nothing
- * from outside can end a line, move a cursor or look like another field. */
+ * from outside can end a line, move a cursor or look like another field. It is the same in JSON,
+ * whose own \u00HH would be another character. */
 static void put_escaped(struct buffer *b, char c)
 {
 	static const char hex[] = "0123456789abcdef";
@@ -37,7 +51,7 @@ static void put_escaped(struct buffer *b, char c)
 static void put_value(struct buffer *b, const char *value)
 {
 	size_t len = strnlen(value, MAX_VALUE);
-	bool bare = len > 0;
+	bool bare = len > 0 && format == LOG_LOGFMT;
 
 	for (size_t i = 0; i < len && bare; i++)
 		bare = is_printable(value[i]) && strchr(" \"=\\", value[i]) == NULL;
@@ -47,7 +61,7 @@ static void put_value(struct buffer *b, const char *value)
 	}
 	buffer_put(b, "\"", 1);
 	for (size_t i = 0; i < len; i++) {
-		if (value[i] == '"' || value[i] == '\\')
+		if (value[i] == '"' || value[i] == '\\' || (format == LOG_JSON && !is_printable(value[i])))
 			buffer_put(b, "\\", 1);
 		put_escaped(b, value[i]);
 	}
@@ -70,18 +84,25 @@ void log_record(enum log_level level, const char *message, const char *const *pa
 	struct tm utc;
 	char stamp[32];
 
+	if (!log_wants(level))
+		return;
 	buffer_init(&b);
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &utc);
 	strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
-	buffer_printf(&b, "time=%s.%03ldZ level=%s msg=", stamp, now.tv_nsec / 1000000, level_names[level]);
+	buffer_printf(&b,
+		format == LOG_JSON ? "{\"time\":\"%s.%03ldZ\",\"level\":\"%s\",\"msg\":"
+				   : "time=%s.%03ldZ level=%s msg=",
+		stamp, now.tv_nsec / 1000000, level_names[level]);
 	put_value(&b, message);
 	for (; pairs != NULL && pairs[0] != NULL; pairs += 2) {
 		if (pairs[1] == NULL)
 			continue;
-		buffer_printf(&b, " %s=", pairs[0]);
+		buffer_printf(&b, format == LOG_JSON ? ",\"%s\":" : " %s=", pairs[0]);
 		put_value(&b, pairs[1]);
 	}
+	if (format == LOG_JSON)
+		buffer_puts(&b, "}");
 	write_out(&b);
 }
 

@@ -1,12 +1,23 @@
-/* Log records: one line each on standard error, in logfmt, every value from outside
- * escaped. No secret, no body and no e-mail address is ever passed in. */
+/* Log records: one line each on standard error, in logfmt or as a JSON object, every value from
+ * outside escaped. No secret, no body and no e-mail address is ever passed in. */
 #ifndef BAGELHOOK_LOG_H
 #define BAGELHOOK_LOG_H
+
+#include <stdbool.h>
+
+enum log_format { LOG_LOGFMT, LOG_JSON };
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO };
 
 /* Pairs of key and value for log_record(). */
 #define LOG_PAIRS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+/* Says how records are written, logfmt unless said, and which are not: those beyond the level.
+ * To be called before there is a second thread. */
+void log_configure(enum log_format, enum log_level);
+
+/* Whether records of this level are written. Any thread. */
+bool log_wants(enum log_level);
 
 /* Writes one record: the message, then the pairs (NULL: none). A pair whose value is NULL
  * is left out. Keys and message are literals of ours. Any thread; a record is one

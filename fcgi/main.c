@@ -7,13 +7,16 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "admin.h"
 #include "clock.h"
 #include "committer.h"
 #include "handler.h"
 #include "import.h"
 #include "listener.h"
 #include "log.h"
+#include "metrics.h"
 #include "options.h"
+#include "process.h"
 #include "redrive.h"
 #include "rotation.h"
 #include "sandbox.h"
@@ -61,10 +64,15 @@ static int first_connect(struct store *store, int check)
 	return complain(EXIT_CANNOT_RUN, store_error(store));
 }
 
+static struct spool_limits spool_limits(const struct options *options)
+{
+	return (struct spool_limits){options->spool_files, options->spool_bytes, options->spool_free};
+}
+
 /* The spool, or NULL where none is wanted. Returns 0, or the exit status. */
 static int open_spool(const struct options *options, struct spool **spool)
 {
-	const struct spool_limits limits = {options->spool_files, options->spool_bytes, options->spool_free};
+	const struct spool_limits limits = spool_limits(options);
 	char error[SPOOL_ERROR_SIZE];
 
 	*spool = NULL;
@@ -77,9 +85,11 @@ static int open_spool(const struct options *options, struct spool **spool)
 }
 
 /* Once everything is open, and before the first thread. Returns 0, or the exit status. */
-static int enter_sandbox(const struct options *options, const struct listener *listener)
+static int enter_sandbox(
+	const struct options *options, const struct listener *listener, const struct admin *admin)
 {
-	const char *const sockets[] = {listener->path, NULL};
+	const char *sockets[3] = {NULL};
+	size_t count = 0;
 	const struct sandbox_access access = {options->spool, sockets};
 	struct sandbox sandbox;
 	char error[SANDBOX_ERROR_SIZE];
@@ -88,6 +98,11 @@ static int enter_sandbox(const struct options *options, const struct listener *l
 		log_record(LOG_WARN, "no sandbox, as told", NULL);
 		return 0;
 	}
+	/* They are removed in the end. */
+	if (listener->path != NULL)
+		sockets[count++] = listener->path;
+	if (admin != NULL && admin_socket(admin) != NULL)
+		sockets[count++] = admin_socket(admin);
 	if (sandbox_enter(&access, &sandbox, error) != 0)
 		return complain(EXIT_CANNOT_RUN, error);
 	log_record(LOG_INFO, "sandbox",
@@ -109,6 +124,23 @@ static int run_command(const struct options *options)
 	return import_run(options->database, options->files, options->file_count);
 }
 
+/* Opens the sockets. Returns 0, or the exit status. */
+static int open_sockets(const struct options *options, struct listener *listener, struct admin **admin)
+{
+	char error[LISTENER_ERROR_SIZE];
+
+	*admin = NULL;
+	if (listener_open(listener, "--listen", options->listen, (mode_t)options->socket_mode, error) != 0)
+		return complain(EXIT_CANNOT_RUN, error);
+	if (options->admin_listen == NULL)
+		return 0;
+	*admin = admin_open(options->admin_listen, (mode_t)options->socket_mode, error);
+	if (*admin != NULL)
+		return 0;
+	listener_close(listener);
+	return complain(EXIT_CANNOT_RUN, error);
+}
+
 /* Owns store and spool. */
 static int serve(
 	const struct options *options, struct secrets *secrets, struct store *store, struct spool *spool)
@@ -125,21 +157,23 @@ static int serve(
 	struct handler *handler = NULL;
 	struct rotation rotation;
 	struct listener listener;
-	char error[LISTENER_ERROR_SIZE];
-	int status = EXIT_CANNOT_RUN;
+	struct admin *admin;
+	int status = open_sockets(options, &listener, &admin);
 
-	if (listener_open(&listener, options->listen, (mode_t)options->socket_mode, error) != 0) {
+	if (status != 0) {
 		store_free(store);
 		spool_close(spool);
-		return complain(EXIT_CANNOT_RUN, error);
+		return status;
 	}
+	status = EXIT_CANNOT_RUN;
 	log_record(LOG_INFO, "listening",
 		LOG_PAIRS("address", options->listen == NULL ? "descriptor 0" : options->listen, "version",
 			PACKAGE_VERSION));
-	if (enter_sandbox(options, &listener) != 0) {
+	if (enter_sandbox(options, &listener, admin) != 0) {
 		store_free(store);
 		spool_close(spool);
 		listener_close(&listener);
+		admin_close(admin);
 		return EXIT_CANNOT_RUN;
 	}
 	/* libfcgi installs signal handlers of its own; ours come after. */
@@ -161,12 +195,16 @@ static int serve(
 		goto done;
 	rotation_begin(&rotation, handler, options->secret_file, secrets);
 	secrets_wipe(secrets);
+	const struct exposition_sources sources = {handler, spool, spool_limits(options)};
+	if (admin != NULL && admin_start(admin, &sources) != 0)
+		goto done;
 	if (server_run(&listener, handler, &server_limits, reload_secrets, &rotation) == 0)
 		status = 0;
 	rotation_log_matches(&rotation);
 done:
 	if (status != 0)
 		complain(status, "cannot start: out of memory, threads (see --threads) or descriptors");
+	admin_close(admin);
 	handler_close(handler);
 	spooler_stop(spooler);
 	committer_close(committer);
@@ -217,6 +255,9 @@ int main(int argc, char *argv[])
 	}
 	if (options.command != OPTIONS_SERVE)
 		return run_command(&options);
+	log_configure((enum log_format)options.log_format, (enum log_level)options.log_level);
+	metrics_start();
+	process_open();
 	if (options.secret_file != NULL
 		&& secrets_read(options.secret_file, &secrets, error, sizeof error) != 0)
 		return complain(EXIT_CANNOT_RUN, error);

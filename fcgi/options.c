@@ -15,6 +15,7 @@ enum kind {
 	KIND_TEXT,
 	KIND_NUMBER,
 	KIND_MODE, /* octal */
+	KIND_WORD, /* one of those in argument, as its position there */
 	KIND_SWITCH
 };
 
@@ -69,6 +70,12 @@ static const struct option_spec specs[] = {
 		1024L * 1024 * 1024, "BYTES", "bytes in the spool at most"},
 	{SERVE, "spool-free", "BAGELHOOK_SPOOL_FREE", KIND_NUMBER, AT(spool_free), 0, 99, 10, "PERCENT",
 		"how much of its disk the spool leaves free"},
+	{SERVE, "admin-listen", "BAGELHOOK_ADMIN_LISTEN", KIND_TEXT, AT(admin_listen), 0, 0, 0, "ADDRESS",
+		"answer /healthz, /readyz and /metrics there: unix:/path or host:port, not for the public"},
+	{SERVE, "log-format", "BAGELHOOK_LOG_FORMAT", KIND_WORD, AT(log_format), 0, 0, 0, "logfmt|json",
+		"how records are written to standard error, a line each"},
+	{SERVE, "log-level", "BAGELHOOK_LOG_LEVEL", KIND_WORD, AT(log_level), 0, 0, 2, "error|warn|info",
+		"the least that is logged; each event that is accepted is info"},
 	{SERVE, "insecure-no-signature", "BAGELHOOK_INSECURE_NO_SIGNATURE", KIND_SWITCH,
 		AT(insecure_no_signature), 0, 0, 0, NULL,
 		"take every body for authentic: anyone can then entitle anyone (the variable: yes or no)"},
@@ -124,6 +131,31 @@ static bool is_for(const struct option_spec *spec, enum options_command command)
 	return (spec->commands & FOR(command)) != 0;
 }
 
+/* The position of a word among those between bars, or -1. */
+static long find_word(const char *words, const char *text)
+{
+	const size_t len = strlen(text);
+
+	for (long i = 0;; i++) {
+		const size_t word_len = strcspn(words, "|");
+
+		if (word_len == len && memcmp(words, text, len) == 0)
+			return i;
+		if (words[word_len] == '\0')
+			return -1;
+		words += word_len + 1;
+	}
+}
+
+/* The word at a position. */
+static int word_at(const char *words, long position, const char **word)
+{
+	*word = words;
+	for (long i = 0; i < position; i++)
+		*word += strcspn(*word, "|") + 1;
+	return (int)strcspn(*word, "|");
+}
+
 /* Sets one option from a text. name is how the user said it. */
 static int set(struct options *options, const struct option_spec *spec, const char *name, const char *text,
 	char error[OPTIONS_ERROR_SIZE])
@@ -151,6 +183,15 @@ static int set(struct options *options, const struct option_spec *spec, const ch
 		memcpy(member, &on, sizeof on);
 		return 0;
 	}
+	case KIND_WORD:
+		value = find_word(spec->argument, text);
+		if (value < 0) {
+			snprintf(error, OPTIONS_ERROR_SIZE, "%s: must be one of %s, not \"%.100s\"", name,
+				spec->argument, text);
+			return -1;
+		}
+		memcpy(member, &value, sizeof value);
+		return 0;
 	case KIND_NUMBER:
 	case KIND_MODE:
 		break;
@@ -178,7 +219,7 @@ static int take_environment(struct options *options, char error[OPTIONS_ERROR_SI
 			? NULL
 			: getenv(spec->variable); /* NOLINT(concurrency-mt-unsafe) */
 
-		if (spec->kind == KIND_NUMBER || spec->kind == KIND_MODE)
+		if (spec->kind == KIND_NUMBER || spec->kind == KIND_MODE || spec->kind == KIND_WORD)
 			memcpy((char *)options + spec->offset, &spec->otherwise, sizeof spec->otherwise);
 		/* Unit files and containers set variables to nothing where they mean none. */
 		if (text != NULL && text[0] != '\0' && is_for(spec, options->command)
@@ -290,6 +331,12 @@ void options_help(enum options_command command, FILE *out)
 				spec->otherwise);
 		if (spec->kind == KIND_MODE)
 			fprintf(out, " (octal; default %lo)", (unsigned long)spec->otherwise);
+		if (spec->kind == KIND_WORD) {
+			const char *word;
+			const int len = word_at(spec->argument, spec->otherwise, &word);
+
+			fprintf(out, " (default %.*s)", len, word);
+		}
 		fputs("\n", out);
 		if (spec->variable != NULL)
 			fprintf(out, "      %s\n", spec->variable);

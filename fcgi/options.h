@@ -19,6 +19,9 @@ struct options {
 	const char *secret_file;
 	const char *database;
 	const char *spool;
+	const char *admin_listen;
+	long log_format; /* enum log_format */
+	long log_level;  /* enum log_level */
 	long socket_mode;
 	long threads;
 	long queue;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "metrics.h"
 
 /* How long poll(2) may sleep when nothing is due: a net under missed wake-ups. */
 #define WATCH_MAX_MS 1000
@@ -78,6 +79,7 @@ static void drop(struct peers *p, struct peer *peer)
 	records_done(&peer->records);
 	peer->state = PEER_FREE;
 	p->open--;
+	metrics_set(METRICS_CONNECTIONS_OPEN, (int64_t)p->open);
 }
 
 /* The same for one that is being gathered. The watching thread. */
@@ -262,8 +264,10 @@ bool peers_add(struct peers *p, int fd)
 	pthread_mutex_lock(&p->lock);
 	struct peer *peer = find_place(p);
 	if (peer != NULL) {
-		if (peer->state == PEER_GATHERING)
+		if (peer->state == PEER_GATHERING) {
 			p->gathered -= records_size(&peer->records);
+			metrics_count(METRICS_CONNECTIONS_EVICTED);
+		}
 		if (peer->state != PEER_FREE)
 			drop(p, peer);
 		peer->fd = fd;
@@ -273,6 +277,8 @@ bool peers_add(struct peers *p, int fd)
 		peer->deadline_ms = peer->accepted_ms + p->limits.read_timeout_ms;
 		records_init(&peer->records, &p->limits.records);
 		p->open++;
+		metrics_count(METRICS_CONNECTIONS);
+		metrics_set(METRICS_CONNECTIONS_OPEN, (int64_t)p->open);
 		peer->state = PEER_GATHERING;
 	}
 	pthread_mutex_unlock(&p->lock);

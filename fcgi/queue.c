@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "metrics.h"
 
 /* A batch that has reached this gets no further delivery. PostgreSQL takes messages of up
  * to 1 GiB, and --max-body allows 64 MiB. */
@@ -47,6 +48,8 @@ struct queue *queue_new(const struct queue_limits *limits)
 	if (q == NULL)
 		return NULL;
 	q->limits = *limits;
+	metrics_set(METRICS_QUEUE_LIMIT_EVENTS, (int64_t)limits->count);
+	metrics_set(METRICS_QUEUE_LIMIT_BYTES, (int64_t)limits->bytes);
 	delivery_list_init(&q->waiting);
 	delivery_list_init(&q->spooled);
 	if (pthread_mutex_init(&q->lock, NULL) != 0)
@@ -133,6 +136,13 @@ static void remove_submitted(struct queue *q, struct delivery *delivery)
 		delivery->newer->older = delivery->older;
 }
 
+/* How much waits, for those who watch. */
+static void tell(const struct queue *q)
+{
+	metrics_set(METRICS_QUEUE_EVENTS, (int64_t)q->waiting.count);
+	metrics_set(METRICS_QUEUE_BYTES, (int64_t)q->bytes);
+}
+
 /* Whether there is a place. A queue that is stalled refuses as one without a database does. */
 static enum delivery_outcome admit(const struct queue *q, int64_t now_ms)
 {
@@ -166,6 +176,7 @@ bool queue_submit(struct queue *q, struct delivery *delivery, struct receipt *re
 		q->bytes += delivery->bytes;
 		delivery_list_add(&q->waiting, delivery);
 		add_submitted(q, delivery);
+		tell(q);
 	}
 	pthread_mutex_unlock(&q->lock);
 	if (wake)
@@ -209,6 +220,7 @@ static struct delivery *take_waiting(struct queue *q)
 
 	delivery->queued = false;
 	q->bytes -= delivery->bytes;
+	tell(q);
 	return delivery;
 }
 

@@ -63,6 +63,10 @@ enum request_result request_read(
 	size_t length;
 
 	memset(request, 0, sizeof *request);
+	request->id = FCGX_GetParam("REQUEST_ID", params);
+	/* Apache's mod_unique_id has a name of its own for it. */
+	if (request->id == NULL)
+		request->id = FCGX_GetParam("UNIQUE_ID", params);
 	if (method == NULL || strcmp(method, "POST") != 0)
 		return REQUEST_WRONG_METHOD;
 	if (length_text == NULL || length_text[0] == '\0')

@@ -10,6 +10,9 @@
 #include "delivery.h"
 #include "request.h"
 
+/* Bytes of what the web server calls a request, and NUL. */
+#define ANSWER_REQUEST_ID_SIZE 65
+
 enum answer_kind {
 	ANSWER_DELIVERY,    /* authentic; outcome, event_id and detail say the rest */
 	ANSWER_REQUEST,     /* refused before the signature was looked at; request says why */
@@ -23,6 +26,7 @@ struct answer {
 	enum request_result request;
 	enum delivery_outcome outcome;
 	bool spooled; /* with a 503: it is on disk, and will be committed without another delivery */
+	char request_id[ANSWER_REQUEST_ID_SIZE]; /* for the log; "" where there is none */
 	char event_id[DELIVERY_ID_SIZE];
 	char detail[EVENT_DETAIL_SIZE];
 };

@@ -25,6 +25,7 @@
 #include "clock.h"
 #include "desk.h"
 #include "log.h"
+#include "metrics.h"
 #include "peers.h"
 #include "signals.h"
 #include "text.h"
@@ -80,6 +81,7 @@ static void write_answer(struct exchange *exchange, struct desk *desk)
 {
 	char records[ANSWER_SIZE];
 
+	metrics_count_request(response_status(&exchange->answer));
 	buffer_clear(&desk->out);
 	response_format(&exchange->answer, &desk->out);
 	if (!buffer_failed(&desk->out))
@@ -130,6 +132,7 @@ static void apologise(const struct peer *peer, struct desk *desk)
 	const struct answer answer = {.kind = ANSWER_NO_MEMORY};
 
 	log_record(LOG_ERROR, "cannot serve a request", LOG_PAIRS("reason", text_error(errno)));
+	metrics_count_request(response_status(&answer));
 	buffer_clear(&desk->out);
 	buffer_clear(&desk->records);
 	response_format(&answer, &desk->out);
@@ -256,6 +259,7 @@ static void accept_all(struct server *s)
 static void stop_accepting(struct server *s)
 {
 	log_record(LOG_INFO, "stopping: finishing what was accepted", NULL);
+	metrics_set(METRICS_STOPPING, 1);
 	listener_unlink(s->listener);
 	if (s->listener->fd > STDIN_FILENO)
 		accept_all(s);
@@ -287,6 +291,7 @@ static void watch(struct server *s, int64_t (*reload)(void *context, bool hangup
 	for (;;) {
 		nfds_t count = 2;
 
+		metrics_set(METRICS_TURNED_MS, clock_ms());
 		const int64_t reload_ms = reload(context, signals_hangup());
 		if (signals_terminate() && s->accepting)
 			stop_accepting(s);

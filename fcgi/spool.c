@@ -19,6 +19,7 @@
 #include "clock.h"
 #include "directory.h"
 #include "log.h"
+#include "metrics.h"
 #include "spool_file.h"
 #include "text.h"
 
@@ -71,6 +72,11 @@ void spool_close(struct spool *spool)
 int spool_check(const char *path, char error[SPOOL_ERROR_SIZE])
 {
 	return spool_parts_check(path, error);
+}
+
+bool spool_look(const struct spool *spool, struct spool_contents *contents)
+{
+	return spool_usage_look(spool->parts.fresh, spool->parts.corrupt, contents);
 }
 
 /* --- writing ----------------------------------------------------------------------------------------- */
@@ -144,11 +150,13 @@ static void report(struct spool *spool, const char *refused)
 			log_record(LOG_ERROR, "the spool takes no more",
 				LOG_PAIRS("spool", spool->path, "reason", refused));
 		spool->refusing = true;
+		metrics_set(METRICS_SPOOL_REFUSING, 1);
 		spool->refused_ms = now;
 	} else if (spool->refusing && now - spool->refused_ms > RECOVERED_MS) {
 		/* Where a large one does not fit, a small one may. */
 		log_record(LOG_INFO, "the spool takes events again", LOG_PAIRS("spool", spool->path));
 		spool->refusing = false;
+		metrics_set(METRICS_SPOOL_REFUSING, 0);
 	}
 }
 
@@ -170,6 +178,8 @@ void spool_write(struct spool *spool, struct delivery *const batch[], size_t cou
 		refused = text_error(errno);
 		memset(stored, 0, count * sizeof stored[0]);
 	}
+	for (size_t i = 0; i < count; i++)
+		metrics_count(stored[i] ? METRICS_SPOOL_WRITTEN : METRICS_SPOOL_REFUSED);
 	report(spool, refused);
 }
 

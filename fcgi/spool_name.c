@@ -42,6 +42,11 @@ bool spool_name_parse(const char *text, int64_t *size)
 		&& end[RANDOM_DIGITS + 1] == '\0';
 }
 
+double spool_name_time(const char *name)
+{
+	return strtod(name, NULL) / 1e9;
+}
+
 size_t spool_name_insert(char names[][SPOOL_NAME_SIZE], size_t count, size_t size, const char *name)
 {
 	size_t low = 0;

@@ -17,6 +17,9 @@ bool spool_name_make(size_t size, char name[SPOOL_NAME_SIZE]);
 /* Whether a text is such a name; *size is then what it says. Any thread. */
 bool spool_name_parse(const char *text, int64_t *size);
 
+/* When a file of this name began to be written, in Unix time. Any thread. */
+double spool_name_time(const char *name);
+
 /* Puts a name, of at most SPOOL_NAME_SIZE - 1 bytes, where it belongs among count sorted ones;
  * where there are already size of them, the last of all drops out. Returns how many there are. */
 size_t spool_name_insert(char names[][SPOOL_NAME_SIZE], size_t count, size_t size, const char *name);

@@ -2,7 +2,9 @@
 
 #include "spool_usage.h"
 
+#include <string.h>
 #include <sys/statvfs.h>
+#include <time.h>
 
 #include "clock.h"
 #include "directory.h"
@@ -32,6 +34,37 @@ static void count_files(struct spool_usage *usage, int fd)
 	}
 	closedir(directory);
 	usage->counted_ms = clock_ms();
+}
+
+bool spool_usage_look(int fresh, int corrupt, struct spool_contents *contents)
+{
+	char oldest[SPOOL_NAME_SIZE] = "";
+	DIR *directory = directory_stream(fresh);
+	struct timespec now;
+	int64_t size;
+
+	memset(contents, 0, sizeof *contents);
+	if (directory == NULL)
+		return false;
+	for (const struct dirent *entry; (entry = directory_next(directory)) != NULL;) {
+		if (!spool_name_parse(entry->d_name, &size))
+			continue;
+		contents->files++;
+		contents->bytes += size;
+		if (oldest[0] == '\0' || strcmp(entry->d_name, oldest) < 0)
+			memcpy(oldest, entry->d_name, strlen(entry->d_name) + 1);
+	}
+	closedir(directory);
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (contents->files > 0)
+		contents->oldest_s = (double)now.tv_sec + (double)now.tv_nsec / 1e9 - spool_name_time(oldest);
+	directory = directory_stream(corrupt);
+	if (directory == NULL)
+		return false;
+	while (directory_next(directory) != NULL)
+		contents->corrupt++;
+	closedir(directory);
+	return true;
 }
 
 void spool_usage_refresh(struct spool_usage *usage, int directory)

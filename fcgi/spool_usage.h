@@ -2,6 +2,7 @@
 #ifndef BAGELHOOK_SPOOL_USAGE_H
 #define BAGELHOOK_SPOOL_USAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,18 @@ struct spool_usage {
 	int64_t room;       /* bytes until too little of the file system is free */
 	int64_t counted_ms; /* when the files were counted; INT64_MIN: never */
 };
+
+/* What is in a spool, for those who watch. */
+struct spool_contents {
+	long files;
+	int64_t bytes;
+	double oldest_s; /* for how long its oldest file has been there; 0 with none */
+	long corrupt;    /* what was set apart */
+};
+
+/* Looks through the directories new/ and corrupt/. False where they cannot be read. Blocks on the
+ * disk; any thread. */
+bool spool_usage_look(int fresh, int corrupt, struct spool_contents *);
 
 /* Nothing counted yet. */
 void spool_usage_init(struct spool_usage *, const struct spool_limits *);
