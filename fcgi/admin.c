@@ -29,6 +29,8 @@
 #define CONNECTION_BYTES ((size_t)16 * 1024)
 /* From accepting a connection to the end of its answer. */
 #define DEADLINE_MS 5000
+/* At the limit the library listens no more, and begins again only when it is called. */
+#define WAIT_MAX_MS 1000
 #define STACK_BYTES ((size_t)256 * 1024)
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
@@ -127,10 +129,10 @@ static void notice(void *context, struct MHD_Connection *connection, void **sock
 }
 
 /* Ends those that are past their deadline; the library sees that they have ended. Returns when the next
- * one will be. */
+ * one will be, at the latest WAIT_MAX_MS from now. */
 static int64_t cut_overdue(struct admin *admin, int64_t now_ms)
 {
-	int64_t next_ms = INT64_MAX;
+	int64_t next_ms = now_ms + WAIT_MAX_MS;
 
 	for (size_t i = 0; i < CONNECTIONS; i++) {
 		struct connection *one = &admin->connections[i];
@@ -157,10 +159,10 @@ static void *run(void *argument)
 		const int64_t now_ms = clock_ms();
 		const int64_t next_ms = cut_overdue(admin, now_ms);
 		MHD_UNSIGNED_LONG_LONG wanted_ms;
-		int wait_ms = next_ms == INT64_MAX ? -1 : (int)(next_ms - now_ms);
+		int wait_ms = (int)(next_ms - now_ms);
 
 		if (MHD_get_timeout(admin->daemon, &wanted_ms) == MHD_YES
-			&& (wait_ms < 0 || wanted_ms < (MHD_UNSIGNED_LONG_LONG)wait_ms))
+			&& wanted_ms < (MHD_UNSIGNED_LONG_LONG)wait_ms)
 			wait_ms = (int)wanted_ms;
 		if (poll(polled, 2, wait_ms) < 0 && errno != EINTR)
 			log_record(LOG_ERROR, "poll failed", LOG_PAIRS("reason", text_error(errno)));

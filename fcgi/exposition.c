@@ -27,6 +27,8 @@ static const struct series counters[] = {
 	{"connections_total", "", METRICS_CONNECTIONS, "Connections accepted from the web server."},
 	{"connections_evicted_total", "", METRICS_CONNECTIONS_EVICTED,
 		"Connections that had to go for newer ones before their request was there."},
+	{"left_to_retries_total", "", METRICS_LEFT_TO_RETRIES,
+		"Requests answered 503 of which nothing was kept: it is the provider that has to try again."},
 	{"signature_failures_total", "{reason=\"missing\"}", METRICS_SIGNATURE_MISSING,
 		"Requests refused as not authentic (401), by reason."},
 	{NULL, "{reason=\"malformed\"}", METRICS_SIGNATURE_MALFORMED, NULL},

@@ -20,7 +20,7 @@ enum request_result {
 struct request {
 	const char *signature; /* NULL where absent; the FastCGI request owns them */
 	const char *timestamp;
-	const char *id; /* what the web server calls it */
+	const char *id;      /* what the web server calls it */
 	unsigned char *body; /* owned */
 	size_t body_len;
 };

@@ -75,13 +75,22 @@ static bool finish_request(struct desk *desk, FCGX_Request *fcgi)
 	return true;
 }
 
+static void count_answer(const struct answer *answer)
+{
+	const int status = response_status(answer);
+
+	metrics_count_request(status);
+	if (status == 503 && !answer->spooled)
+		metrics_count(METRICS_LEFT_TO_RETRIES);
+}
+
 /* Answers. That is short enough for any socket's buffer: a peer that does not take it gets
  * none, and nobody waits for it. */
 static void write_answer(struct exchange *exchange, struct desk *desk)
 {
 	char records[ANSWER_SIZE];
 
-	metrics_count_request(response_status(&exchange->answer));
+	count_answer(&exchange->answer);
 	buffer_clear(&desk->out);
 	response_format(&exchange->answer, &desk->out);
 	if (!buffer_failed(&desk->out))
@@ -132,7 +141,7 @@ static void apologise(const struct peer *peer, struct desk *desk)
 	const struct answer answer = {.kind = ANSWER_NO_MEMORY};
 
 	log_record(LOG_ERROR, "cannot serve a request", LOG_PAIRS("reason", text_error(errno)));
-	metrics_count_request(response_status(&answer));
+	count_answer(&answer);
 	buffer_clear(&desk->out);
 	buffer_clear(&desk->records);
 	response_format(&answer, &desk->out);
