@@ -93,6 +93,16 @@ def test_counts_of_many(watched, admin, background):
     assert buckets == sorted(buckets) and buckets[-1] == metrics["bagelhook_commit_duration_seconds_count"]
 
 
+def test_matches(watched, admin):
+    """How often each secret was the one that matched, by its position in the file."""
+    stack = watched(secret=["first", "second", "third"])
+    for secret, count in (("third", 2), ("first", 3), ("fourth", 1)):
+        for _ in range(count):
+            harness.deliver(stack.url, secret, bodies.payment())
+    values = [admin.value(f'secret_matches_total{{position="{position}"}}') for position in (1, 2, 3)]
+    assert values == [3, 0, 2] and len(admin.counted("secret_matches_total")) == 2
+
+
 def test_times(watched, admin):
     """When the last good event came, by mode, and how far the provider's clock is from ours."""
     stack = watched()
