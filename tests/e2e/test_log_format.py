@@ -34,8 +34,10 @@ def test_request_id(make_stack, form):
     assert stack.deliver(good).status == stack.deliver(good).status == 200
     assert stack.deliver(broken).status == 400
     assert harness.post(stack.url, good).status == 401
-    stack.nginx.stop()
-    logged = (stack.nginx.directory / "access.log").read_text().splitlines()
+    path = stack.nginx.directory / "access.log"
+    # It writes a line when it is done with a request, which may be after the answer.
+    harness.wait_until(lambda: path.read_text().count("\n") == 4, "nginx's log")
+    logged = path.read_text().splitlines()
     ids = [re.search(r'" (\d+) .* request_id=([0-9a-f]{32})$', line).groups() for line in logged]
     assert len(set(ids)) == 4
     found = [record for record in records(stack.responder, form) if "request_id" in record]
