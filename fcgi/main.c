@@ -195,6 +195,8 @@ static int serve(
 		goto done;
 	rotation_begin(&rotation, handler, options->secret_file, secrets);
 	secrets_wipe(secrets);
+	/* It will turn in a moment, and must not seem to hang until then. */
+	metrics_set(METRICS_TURNED_MS, clock_ms());
 	const struct exposition_sources sources = {handler, spool, spool_limits(options)};
 	if (admin != NULL && admin_start(admin, &sources) != 0)
 		goto done;
