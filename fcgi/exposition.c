@@ -246,8 +246,8 @@ bool exposition_readiness(const struct exposition_sources *sources, struct buffe
 	buffer_printf(out, "database: %s\n", up ? "up, its schema fits" : "away");
 	buffer_printf(out, "queue: %s\n", room ? "below its bound" : "full");
 	buffer_printf(out, "spool: %s\n",
-		sources->spool == NULL                               ? "none"
-			: metrics_gauge(METRICS_SPOOL_REFUSING) != 0 ? "takes no more"
-								     : "takes events");
+		sources->spool == NULL                                   ? "none"
+			: metrics_gauge(METRICS_SPOOL_REFUSED_LAST) != 0 ? "refused the last event"
+									 : "takes events");
 	return ready;
 }

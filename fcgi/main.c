@@ -16,7 +16,6 @@
 #include "log.h"
 #include "metrics.h"
 #include "options.h"
-#include "process.h"
 #include "redrive.h"
 #include "rotation.h"
 #include "sandbox.h"
@@ -259,7 +258,6 @@ int main(int argc, char *argv[])
 		return run_command(&options);
 	log_configure((enum log_format)options.log_format, (enum log_level)options.log_level);
 	metrics_start();
-	process_open();
 	if (options.secret_file != NULL
 		&& secrets_read(options.secret_file, &secrets, error, sizeof error) != 0)
 		return complain(EXIT_CANNOT_RUN, error);

@@ -15,14 +15,6 @@
 /* The system gives the lowest descriptors first, and connections are limited to fewer. */
 #define DESCRIPTORS_MAX 4096
 
-/* Of a file that a sandbox may forbid to open later. */
-static int statm = -1;
-
-void process_open(void)
-{
-	statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-}
-
 static void put(struct buffer *out, const char *name, const char *type, const char *help, double value)
 {
 	buffer_printf(out, "# HELP process_%s %s\n# TYPE process_%s %s\nprocess_%s %.15g\n", name, help, name,
@@ -32,9 +24,12 @@ static void put(struct buffer *out, const char *name, const char *type, const ch
 static void put_memory(struct buffer *out)
 {
 	char text[128];
-	const ssize_t len = statm < 0 ? -1 : pread(statm, text, sizeof text - 1, 0);
+	const int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	const ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
 	char *end;
 
+	if (fd >= 0)
+		close(fd);
 	if (len <= 0)
 		return;
 	text[len] = '\0';

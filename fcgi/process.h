@@ -4,9 +4,6 @@
 
 #include "buffer.h"
 
-/* Opens what has to be opened while that is allowed. To be called once, before a second thread. */
-void process_open(void);
-
 /* Appends process_… metrics in Prometheus's text format. Those that cannot be had are left out. Any
  * thread. */
 void process_metrics(struct buffer *);

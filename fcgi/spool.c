@@ -150,13 +150,11 @@ static void report(struct spool *spool, const char *refused)
 			log_record(LOG_ERROR, "the spool takes no more",
 				LOG_PAIRS("spool", spool->path, "reason", refused));
 		spool->refusing = true;
-		metrics_set(METRICS_SPOOL_REFUSING, 1);
 		spool->refused_ms = now;
 	} else if (spool->refusing && now - spool->refused_ms > RECOVERED_MS) {
 		/* Where a large one does not fit, a small one may. */
 		log_record(LOG_INFO, "the spool takes events again", LOG_PAIRS("spool", spool->path));
 		spool->refusing = false;
-		metrics_set(METRICS_SPOOL_REFUSING, 0);
 	}
 }
 
@@ -180,6 +178,7 @@ void spool_write(struct spool *spool, struct delivery *const batch[], size_t cou
 	}
 	for (size_t i = 0; i < count; i++)
 		metrics_count(stored[i] ? METRICS_SPOOL_WRITTEN : METRICS_SPOOL_REFUSED);
+	metrics_set(METRICS_SPOOL_REFUSED_LAST, refused != NULL);
 	report(spool, refused);
 }
 

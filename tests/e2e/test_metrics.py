@@ -230,7 +230,7 @@ def test_full_spool(admin, tmp_path):
         assert (admin.value("spool_written_total"), admin.value("spool_refused_total")) == (1, 2)
         assert admin.value("left_to_retries_total") == 2
         assert (admin.value("spool_limit_files"), admin.value("spool_corrupt_files")) == (1, 1)
-        assert b"spool: takes no more\n" in admin.ask("/readyz").body
+        assert b"spool: refused the last event\n" in admin.ask("/readyz").body
         assert one.stop() == 0
 
 
