@@ -39,6 +39,8 @@ bool connection_wait(PGconn *pg, short events, int64_t deadline_ms)
 
 bool connection_next_result(PGconn *pg, int64_t deadline_ms, PGresult **result)
 {
+	const size_t said = strlen(PQerrorMessage(pg));
+
 	*result = NULL;
 	for (;;) {
 		int unsent = PQflush(pg);
@@ -47,6 +49,10 @@ bool connection_next_result(PGconn *pg, int64_t deadline_ms, PGresult **result)
 			return false;
 		if (unsent == 0 && !PQisBusy(pg))
 			break;
+		/* Where libpq has no memory for a result, it says so, and waits for another one, which
+		 * need not come. */
+		if (strlen(PQerrorMessage(pg)) != said)
+			return false;
 		/* While sending, also read: a server that waits for its answers to be taken would
 		 * otherwise never take what is sent. */
 		if (!connection_wait(pg, unsent > 0 ? POLLIN | POLLOUT : POLLIN, deadline_ms))

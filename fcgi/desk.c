@@ -3,15 +3,27 @@
 #include "desk.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+/* What libfcgi allocates for a request: three streams with their buffers; and for a parameter, which
+ * takes two bytes at the least, a block and its share of a growing array. */
+#define FCGI_BYTES ((size_t)32 * 1024)
+#define FCGI_PARAM_BYTES ((size_t)64)
 
 bool desk_open(struct desk *desk)
 {
 	buffer_init(&desk->records);
 	buffer_init(&desk->out);
 	desk->file = memfd_create("bagelhook", MFD_CLOEXEC);
-	return desk->file >= 0;
+	if (desk->file < 0)
+		return false;
+	/* Kept, so that without memory at least that can be said. */
+	if (buffer_reserve(&desk->records, DESK_ANSWER_SIZE) && buffer_reserve(&desk->out, DESK_ANSWER_SIZE))
+		return true;
+	errno = ENOMEM;
+	return false;
 }
 
 void desk_close(struct desk *desk)
@@ -22,12 +34,23 @@ void desk_close(struct desk *desk)
 	buffer_done(&desk->out);
 }
 
+/* Whether there is memory for what libfcgi will make of a request: it ends the process where it gets
+ * none. Another thread may still take it; that cannot be helped from here. */
+static bool has_memory_for(const struct records *records)
+{
+	/* A compiler would take a block that nobody uses for one that is always there. */
+	void *volatile block =
+		malloc(FCGI_BYTES + records->params.len + records->params.len / 2 * FCGI_PARAM_BYTES);
+
+	free(block);
+	return block != NULL;
+}
+
 bool desk_lay_out(struct desk *desk, const struct records *records)
 {
 	buffer_clear(&desk->records);
 	records_put(records, &desk->records);
-	if (buffer_failed(&desk->records)) {
-		buffer_done(&desk->records);
+	if (buffer_failed(&desk->records) || !has_memory_for(records)) {
 		errno = ENOMEM;
 		return false;
 	}

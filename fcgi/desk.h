@@ -8,19 +8,24 @@
 #include "buffer.h"
 #include "records.h"
 
+/* The longest answer as records: an event id of 255 bytes may be escaped to six times that. */
+#define DESK_ANSWER_SIZE 8192
+
 struct desk {
 	int file;
 	struct buffer records;
 	struct buffer out;
 };
 
-/* Makes the file. False with errno where that cannot be; nothing can be laid out then. */
+/* Makes the file, and room for an answer. False with errno where that cannot be; nothing can be laid out
+ * then. */
 bool desk_open(struct desk *);
 
 /* Frees what it owns. */
 void desk_close(struct desk *);
 
-/* Makes a request the content of the file, from its beginning. False with errno. */
+/* Makes a request the content of the file, from its beginning, and sees to it that libfcgi finds memory for
+ * it. False with errno. */
 bool desk_lay_out(struct desk *, const struct records *);
 
 #endif

@@ -142,6 +142,16 @@ static void end_early(struct peers *p, struct peer *peer)
 	}
 }
 
+/* What has come of a request for which there is no memory gives its own back. A worker answers it. */
+static void apologise_later(struct peers *p, struct peer *peer)
+{
+	p->gathered -= records_size(&peer->records);
+	records_done(&peer->records);
+	peer->no_memory = true;
+	peer->partial = true;
+	push_ready(p, peer);
+}
+
 static struct peer *find_largest(struct peers *p)
 {
 	struct peer *largest = NULL;
@@ -189,13 +199,15 @@ static void gather(struct peers *p, struct peer *peer)
 		peer->partial = peer->records.body.len > p->limits.records.body;
 		push_ready(p, peer);
 		return;
+	case RECORDS_NO_MEMORY:
+		apologise_later(p, peer);
+		return;
 	case RECORDS_WRONG_ROLE:
 		refuse_role(peer);
 		break;
 	case RECORDS_ABORTED:
 	case RECORDS_INVALID:
 	case RECORDS_TOO_LONG:
-	case RECORDS_NO_MEMORY:
 		break;
 	}
 	give_up(p, peer);
@@ -273,6 +285,7 @@ bool peers_add(struct peers *p, int fd)
 		peer->fd = fd;
 		peer->exchange = NULL;
 		peer->partial = false;
+		peer->no_memory = false;
 		peer->accepted_ms = clock_ms();
 		peer->deadline_ms = peer->accepted_ms + p->limits.read_timeout_ms;
 		records_init(&peer->records, &p->limits.records);

@@ -37,6 +37,7 @@ struct peer {
 	int64_t accepted_ms;
 	struct records records; /* the request; the worker's from peers_take() on */
 	bool partial;           /* more of the request may come than was gathered */
+	bool no_memory;         /* there was none to gather it: it is to be answered so */
 	void *exchange;         /* the server's: a request that waits for its outcome; else NULL */
 
 	/* Covered by the lock of struct peers. */

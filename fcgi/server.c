@@ -37,8 +37,6 @@
  * header fields of a few dozen kilobytes. */
 #define GATHERED_BYTES ((size_t)64 * 1024 * 1024)
 #define PARAMS_BYTES ((size_t)256 * 1024)
-/* The longest answer as records: an event id of 255 bytes may be escaped to six times that. */
-#define ANSWER_SIZE 8192
 /* How long accepting rests when there are no descriptors, and how often that is logged. */
 #define ACCEPT_REST_MS 100
 #define ERROR_LOG_MS 1000
@@ -88,7 +86,7 @@ static void count_answer(const struct answer *answer)
  * none, and nobody waits for it. */
 static void write_answer(struct exchange *exchange, struct desk *desk)
 {
-	char records[ANSWER_SIZE];
+	char records[DESK_ANSWER_SIZE];
 
 	count_answer(&exchange->answer);
 	buffer_clear(&desk->out);
@@ -155,8 +153,10 @@ static void apologise(const struct peer *peer, struct desk *desk)
  * where the connection is finished with. */
 static bool begin(struct server *s, struct peer *peer, struct desk *desk)
 {
-	struct exchange *exchange = calloc(1, sizeof *exchange);
+	struct exchange *exchange = peer->no_memory ? NULL : calloc(1, sizeof *exchange);
 
+	if (peer->no_memory)
+		errno = ENOMEM;
 	if (exchange == NULL || !desk_lay_out(desk, &peer->records)) {
 		apologise(peer, desk);
 		free(exchange);

@@ -116,3 +116,8 @@ class Process:
             self.popen.wait()
             raise HarnessError(f"{self.popen.args[0]} did not end within {timeout} seconds\n"
                                f"{tail(self.log_path)}") from None
+
+
+def is_sanitized():
+    """Whether the binaries were built with sanitizers."""
+    return b"__asan_init" in (BUILD / "bagelhook").read_bytes() or b"__tsan_init" in (BUILD / "bagelhook").read_bytes()

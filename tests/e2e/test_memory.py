@@ -1,0 +1,137 @@
+"""Memory that runs out while a request is served: it is answered 503, and the next one as ever."""
+
+import contextlib
+import pathlib
+import resource
+import time
+
+import bodies
+import fastcgi
+import harness
+import pytest
+
+
+@pytest.fixture
+def faults(tmp_path):
+    if harness.is_sanitized():
+        pytest.skip("the sanitizers' allocator is not to be replaced")
+    return harness.Faults(tmp_path)
+
+
+def environment(faults):
+    # What is freed is overwritten, so that nobody reads it unnoticed.
+    return {**faults.environment, "MALLOC_PERTURB_": 165}
+
+
+def request(responder, body=None):
+    """One signed request."""
+    body, now = body or bodies.payment(), int(time.time())
+    signature = harness.sign(responder.secret, body, now)
+    return fastcgi.request(responder.address, fastcgi.post_params(len(body), signature, now), body)
+
+
+def descriptors(responder):
+    return len(list(pathlib.Path(f"/proc/{responder.pid}/fd").iterdir()))
+
+
+def fail_each(responder, faults, make_body, times, others):
+    """One request for each allocation that fails (times: with how many behind it), until none does.
+
+    Returns how many were answered 503; all that may also be answered is in others.
+    """
+    refused = 0
+    for skip in range(1000):
+        started = time.monotonic()
+        with faults.armed("memory", skip, times):
+            answer = request(responder, make_body())
+        assert time.monotonic() - started < 10, f"allocation {skip}"
+        if faults.failed == 0:
+            return refused
+        assert answer.status in {503, *others}, f"allocation {skip}: {answer}"
+        refused += answer.status == 503
+        # A connection that was lost, too, is there again soon.
+        harness.wait_until(lambda: request(responder).status == 200, f"an answer after allocation {skip}")
+    raise AssertionError("no request needs so many allocations")
+
+
+def large():
+    """A body beyond what a buffer or an arena begins with."""
+    return bodies.payment(note="x" * 100000, metadata={"order_id": bodies.unique(), "list": ["y"] * 5000})
+
+
+def invalid():
+    """One that is kept as a dead letter."""
+    return b'{"event_type":'
+
+
+@pytest.mark.parametrize(("make_body", "times"), [
+    (bodies.payment, 1), (large, 1), (invalid, 1), (bodies.payment, 1000000)],
+    ids=["small", "large", "invalid", "all from one on"])
+def test_each_allocation(make_responder, faults, make_body, times):
+    """Whichever allocation fails, the answer is 503, or as it would be otherwise: never none, and at once."""
+    responder = make_responder(environment=environment(faults))
+    usual = request(responder, make_body()).status
+    pid, before = responder.pid, descriptors(responder)
+    assert fail_each(responder, faults, make_body, times, {usual}) >= 20
+    assert (responder.pid, responder.running) == (pid, True)
+    harness.wait_until(lambda: descriptors(responder) <= before, "connections to be closed")
+
+
+def test_each_allocation_without_a_database(cluster, faults, tmp_path):
+    """On the way to the spool the answer is always 503; what says spooled is there."""
+    directory = tmp_path / "spool"
+    dsn = cluster.dsn("bagelhook", "nowhere").replace(cluster.host, str(tmp_path))
+    spooled = 0
+    with harness.Responder(dsn, "--spool", directory, environment=environment(faults)) as responder:
+        harness.wait_until(lambda: request(responder).json["spooled"], "the database to be away")
+        before = len(list((directory / "new").iterdir()))
+        for skip in range(1000):
+            with faults.armed("memory", skip):
+                answer = request(responder)
+            assert answer.status == 503, f"allocation {skip}: {answer}"
+            spooled += answer.json["spooled"]
+            if faults.failed == 0:
+                break
+        assert answer.json["spooled"] and skip >= 10
+        assert len(list((directory / "new").iterdir())) == before + spooled
+        assert responder.stop() == 0
+
+
+@contextlib.contextmanager
+def no_more_memory(responder):
+    """The system gives it none, beyond what it has."""
+    status = pathlib.Path(f"/proc/{responder.pid}/status").read_text()
+    used = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmData:"))
+    usual = resource.prlimit(responder.pid, resource.RLIMIT_DATA)
+    resource.prlimit(responder.pid, resource.RLIMIT_DATA, (used * 1024, usual[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(responder.pid, resource.RLIMIT_DATA, usual)
+
+
+def request_with_many_parameters(responder):
+    body, now = bodies.payment(), int(time.time())
+    params = fastcgi.encode(fastcgi.post_params(len(body), harness.sign(responder.secret, body, now), now))
+    with fastcgi.Peer(responder.address) as peer:
+        peer.send(fastcgi.record(fastcgi.BEGIN_REQUEST, b"\0\1\0\0\0\0\0\0"),
+                  fastcgi.stream(fastcgi.PARAMS, params + b"\1\0X" * 80000), fastcgi.record(fastcgi.PARAMS))
+        peer.body(body)
+        return peer.answer()
+
+
+def test_parameters_without_memory(make_responder):
+    """libfcgi, which ends the process where it gets no memory, gets no request for which there is none."""
+    if harness.is_sanitized():
+        pytest.skip("the sanitizers' allocator ends the process itself")
+    # The watching thread has memory in reserve; the worker has it for the request as it came, from the one before, but not
+    # for what libfcgi makes of it.
+    responder = make_responder("--threads", 1, environment={
+        "MALLOC_TOP_PAD_": 1 << 20, "MALLOC_TRIM_THRESHOLD_": 1 << 30, "MALLOC_MMAP_THRESHOLD_": 1 << 30})
+    assert request(responder, bodies.payment(note="x" * 400000)).status == 200
+    pid = responder.pid
+    with no_more_memory(responder):
+        answers = [request_with_many_parameters(responder).status for _ in range(3)]
+    assert answers == [503] * 3
+    assert (responder.pid, responder.running) == (pid, True)
+    assert request_with_many_parameters(responder).status == 200

@@ -1,0 +1,153 @@
+/* Preloaded into a program under test, makes chosen calls fail: memory, and system calls that
+ * would otherwise need a broken disk or a full system. A test maps the file that FAULTS names, too, and
+ * says there which calls, and which of them.
+ *
+ * Allocations that libfcgi makes are passed over: it ends the process where it gets no memory, which is
+ * why the responder makes sure beforehand that there is some. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+/* As tests/harness/faults.py lays it out. */
+struct faults {
+	char call[24];          /* which call fails; "": none. "memory" is every allocation */
+	_Atomic uint32_t error; /* with this errno */
+	_Atomic uint32_t armed;
+	uint64_t skip;         /* after so many of them */
+	uint64_t times;        /* and so many times */
+	_Atomic uint64_t seen; /* such calls since it was armed */
+	_Atomic uint64_t failed;
+};
+
+static struct faults *faults;
+
+/* What the C library calls its own, for those who replace it. NOLINTBEGIN */
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *memory, size_t size);
+void *__libc_memalign(size_t alignment, size_t size);
+/* NOLINTEND */
+
+__attribute__((constructor)) static void map_faults(void)
+{
+	const char *path = getenv("FAULTS");
+	int fd = path == NULL ? -1 : open(path, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	void *mapped = mmap(NULL, sizeof *faults, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (mapped != MAP_FAILED)
+		faults = mapped;
+	close(fd);
+}
+
+static bool is_armed_for(const char *call)
+{
+	return faults != NULL && atomic_load(&faults->armed) != 0 && strcmp(faults->call, call) == 0;
+}
+
+/* Counts a call that the test has chosen. Whether it is to fail; errno is set then. */
+static bool strikes(void)
+{
+	uint64_t before = atomic_fetch_add(&faults->seen, 1);
+
+	if (before < faults->skip || before - faults->skip >= faults->times)
+		return false;
+	atomic_fetch_add(&faults->failed, 1);
+	errno = (int)atomic_load(&faults->error);
+	return true;
+}
+
+static bool fails(const char *call)
+{
+	return is_armed_for(call) && strikes();
+}
+
+static bool is_of_libfcgi(const void *caller)
+{
+	Dl_info info;
+
+	return dladdr(caller, &info) != 0 && info.dli_fname != NULL
+		&& strstr(info.dli_fname, "libfcgi") != NULL;
+}
+
+static bool memory_fails(const void *caller)
+{
+	return is_armed_for("memory") && !is_of_libfcgi(caller) && strikes();
+}
+
+void *malloc(size_t size)
+{
+	return memory_fails(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+	return memory_fails(__builtin_return_address(0)) ? NULL : __libc_calloc(count, size);
+}
+
+void *realloc(void *memory, size_t size)
+{
+	return memory_fails(__builtin_return_address(0)) ? NULL : __libc_realloc(memory, size);
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+	return memory_fails(__builtin_return_address(0)) ? NULL : __libc_memalign(alignment, size);
+}
+
+int posix_memalign(void **memory, size_t alignment, size_t size)
+{
+	void *got = memory_fails(__builtin_return_address(0)) ? NULL : __libc_memalign(alignment, size);
+
+	if (got == NULL)
+		return ENOMEM;
+	*memory = got;
+	return 0;
+}
+
+/* The C library's function of this name. */
+static void *next(const char *name)
+{
+	void *found = dlsym(RTLD_NEXT, name);
+
+	if (found == NULL)
+		abort();
+	return found;
+}
+
+/* A call with up to three arguments, the first time of which nothing else has to work. */
+#define FAILING(type, name, parameters, arguments)                                                           \
+	type name parameters                                                                                 \
+	{                                                                                                    \
+		static type(*_Atomic real) parameters;                                                       \
+                                                                                                             \
+		if (fails(#name))                                                                            \
+			return -1;                                                                           \
+		if (atomic_load(&real) == NULL)                                                              \
+			atomic_store(&real, (type(*) parameters)next(#name));                                \
+		return atomic_load(&real) arguments;                                                         \
+	}
+
+FAILING(int, memfd_create, (const char *name, unsigned int flags), (name, flags))
+FAILING(int, ftruncate, (int fd, off_t length), (fd, length))
+FAILING(off_t, lseek, (int fd, off_t offset, int whence), (fd, offset, whence))
+FAILING(ssize_t, pwrite, (int fd, const void *bytes, size_t len, off_t at), (fd, bytes, len, at))
+FAILING(ssize_t, write, (int fd, const void *bytes, size_t len), (fd, bytes, len))
+FAILING(int, fsync, (int fd), (fd))
+FAILING(int, renameat, (int from, const char *old, int to, const char *new), (from, old, to, new))
+FAILING(int, unlinkat, (int fd, const char *path, int flags), (fd, path, flags))
+FAILING(ssize_t, send, (int fd, const void *bytes, size_t len, int flags), (fd, bytes, len, flags))
+FAILING(ssize_t, recv, (int fd, void *bytes, size_t len, int flags), (fd, bytes, len, flags))
+FAILING(int, accept, (int fd, struct sockaddr *address, socklen_t *len), (fd, address, len))
