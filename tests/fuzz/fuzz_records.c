@@ -1,0 +1,87 @@
+/* A connection's bytes, however they arrive: in pieces they mean what they mean as a whole. The first byte
+ * says how many lengths of pieces follow, which are taken in turn. */
+#include "config.h"
+
+#include <string.h>
+
+#include "records.h"
+#include "target.h"
+
+const char fuzz_target_name[] = "records";
+
+static const struct records_limits limits = {10000, 10000};
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	return 0;
+}
+
+/* Of a body that is too long, as much is kept as came with the byte that made it so. */
+static void check_same(const struct records *whole, const struct records *pieces)
+{
+	size_t len = whole->body.len;
+
+	MUST(whole->state == pieces->state && whole->id == pieces->id);
+	MUST(whole->params.len == pieces->params.len);
+	MUST(whole->params.len == 0
+		|| memcmp(whole->params.data, pieces->params.data, whole->params.len) == 0);
+	MUST((len > limits.body) == (pieces->body.len > limits.body));
+	if (len > limits.body)
+		len = limits.body;
+	else
+		MUST(len == pieces->body.len);
+	MUST(len == 0 || memcmp(whole->body.data, pieces->body.data, len) == 0);
+}
+
+/* What is made of a request for libfcgi is the same request. */
+static void check_round_trip(const struct records *records)
+{
+	struct records again;
+	struct buffer out;
+
+	buffer_init(&out);
+	records_put(records, &out);
+	MUST(!buffer_failed(&out));
+	records_init(&again, &limits);
+	MUST(records_feed(&again, (const unsigned char *)out.data, out.len) == RECORDS_COMPLETE);
+	check_same(records, &again);
+	records_done(&again);
+	buffer_done(&out);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	enum records_result result = RECORDS_MORE;
+	struct records whole;
+	struct records pieces;
+
+	if (size == 0 || size - 1 < data[0])
+		return 0;
+	const uint8_t *lengths = data + 1;
+	const size_t count = data[0];
+	const uint8_t *bytes = lengths + count;
+	const size_t len = size - 1 - count;
+
+	records_init(&whole, &limits);
+	enum records_result expected = records_feed(&whole, bytes, len);
+
+	records_init(&pieces, &limits);
+	for (size_t at = 0, i = 0; at < len && result == RECORDS_MORE; i++) {
+		/* Without any: byte by byte. */
+		size_t piece = count == 0 ? 1 : (size_t)lengths[i % count] + 1;
+
+		if (piece > len - at)
+			piece = len - at;
+		result = records_feed(&pieces, bytes + at, piece);
+		at += piece;
+	}
+	MUST(result == expected);
+	check_same(&whole, &pieces);
+	if (expected == RECORDS_COMPLETE && whole.body.len <= limits.body)
+		check_round_trip(&whole);
+	records_done(&whole);
+	records_done(&pieces);
+	return 0;
+}
