@@ -6,6 +6,7 @@ as the user postgres; everything else runs as whoever runs the tests.
 
     BAGELHOOK_BUILD   the directory with the binaries (default: the source tree)
     BAGELHOOK_SOURCE  the source tree (default: the one this package is in)
+    BAGELHOOK_PREFIX  a command that runs each responder, such as valgrind (default: none)
 """
 
 from .cluster import Cluster

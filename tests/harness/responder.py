@@ -1,6 +1,8 @@
 """The responder as a process."""
 
+import os
 import secrets as random_source
+import shlex
 import shutil
 import signal
 
@@ -28,7 +30,7 @@ class Responder:
         self.listen = listen or f"unix:{self.socket_path}"
         self.arguments = [str(argument) for argument in arguments]
         self.environment = clean_environment(**(environment or {}))
-        self.prefix = prefix
+        self.prefix = [*prefix, *shlex.split(os.environ.get("BAGELHOOK_PREFIX", ""))]
         self.process = None
         try:
             self.start(wait)
