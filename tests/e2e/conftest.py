@@ -118,6 +118,14 @@ def remote():
 
 
 @pytest.fixture
+def faults(tmp_path):
+    """Calls that fail when the test says so, for a responder that is started with faults.environment."""
+    if harness.is_sanitized():
+        pytest.skip("the sanitizers' functions are not to be replaced")
+    return harness.Faults(tmp_path)
+
+
+@pytest.fixture
 def background():
     """background(function, *arguments) calls it in a thread of its own and returns the future of its result."""
     with concurrent.futures.ThreadPoolExecutor(64) as pool:

@@ -11,13 +11,6 @@ import harness
 import pytest
 
 
-@pytest.fixture
-def faults(tmp_path):
-    if harness.is_sanitized():
-        pytest.skip("the sanitizers' allocator is not to be replaced")
-    return harness.Faults(tmp_path)
-
-
 def environment(faults):
     # What is freed is overwritten, so that nobody reads it unnoticed.
     return {**faults.environment, "MALLOC_PERTURB_": 165}

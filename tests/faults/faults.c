@@ -8,14 +8,21 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -127,7 +134,7 @@ static void *next(const char *name)
 	return found;
 }
 
-/* A call with up to three arguments, the first time of which nothing else has to work. */
+/* A system call that says with -1 that it failed. */
 #define FAILING(type, name, parameters, arguments)                                                           \
 	type name parameters                                                                                 \
 	{                                                                                                    \
@@ -143,11 +150,57 @@ static void *next(const char *name)
 FAILING(int, memfd_create, (const char *name, unsigned int flags), (name, flags))
 FAILING(int, ftruncate, (int fd, off_t length), (fd, length))
 FAILING(off_t, lseek, (int fd, off_t offset, int whence), (fd, offset, whence))
-FAILING(ssize_t, pwrite, (int fd, const void *bytes, size_t len, off_t at), (fd, bytes, len, at))
+FAILING(ssize_t, read, (int fd, void *bytes, size_t len), (fd, bytes, len))
+FAILING(ssize_t, pread, (int fd, void *bytes, size_t len, off_t at), (fd, bytes, len, at))
 FAILING(ssize_t, write, (int fd, const void *bytes, size_t len), (fd, bytes, len))
+FAILING(ssize_t, pwrite, (int fd, const void *bytes, size_t len, off_t at), (fd, bytes, len, at))
+FAILING(int, close, (int fd), (fd))
 FAILING(int, fsync, (int fd), (fd))
+FAILING(int, fstat, (int fd, struct stat *status), (fd, status))
+FAILING(int, fstatvfs, (int fd, struct statvfs *status), (fd, status))
+FAILING(int, flock, (int fd, int operation), (fd, operation))
+FAILING(int, mkdirat, (int fd, const char *path, mode_t mode), (fd, path, mode))
 FAILING(int, renameat, (int from, const char *old, int to, const char *new), (from, old, to, new))
 FAILING(int, unlinkat, (int fd, const char *path, int flags), (fd, path, flags))
+FAILING(int, getentropy, (void *bytes, size_t len), (bytes, len))
+FAILING(int, poll, (struct pollfd * polled, nfds_t count, int timeout), (polled, count, timeout))
+FAILING(int, socket, (int family, int type, int protocol), (family, type, protocol))
+FAILING(int, bind, (int fd, const struct sockaddr *address, socklen_t len), (fd, address, len))
+FAILING(int, listen, (int fd, int backlog), (fd, backlog))
+FAILING(int, accept, (int fd, struct sockaddr *address, socklen_t *len), (fd, address, len))
 FAILING(ssize_t, send, (int fd, const void *bytes, size_t len, int flags), (fd, bytes, len, flags))
 FAILING(ssize_t, recv, (int fd, void *bytes, size_t len, int flags), (fd, bytes, len, flags))
-FAILING(int, accept, (int fd, struct sockaddr *address, socklen_t *len), (fd, address, len))
+FAILING(int, pipe, (int fds[2]), (fds))
+FAILING(int, getrlimit, (__rlimit_resource_t resource, struct rlimit *limit), (resource, limit))
+
+int openat(int fd, const char *path, int flags, ...)
+{
+	static int (*_Atomic real)(int, const char *, int, ...);
+	mode_t mode = 0;
+	va_list more;
+
+	va_start(more, flags);
+	if ((flags & O_CREAT) != 0)
+		mode = va_arg(more, mode_t);
+	va_end(more);
+	if (fails("openat"))
+		return -1;
+	if (atomic_load(&real) == NULL)
+		atomic_store(&real, (int (*)(int, const char *, int, ...))next("openat"));
+	return atomic_load(&real)(fd, path, flags, mode);
+}
+
+/* Says what is wrong by what it returns. */
+int pthread_create(
+	pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *argument), void *argument)
+{
+	static int (*_Atomic real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+
+	if (fails("pthread_create"))
+		return errno;
+	if (atomic_load(&real) == NULL)
+		atomic_store(&real,
+			(int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))next(
+				"pthread_create"));
+	return atomic_load(&real)(thread, attributes, run, argument);
+}

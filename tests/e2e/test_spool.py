@@ -1,0 +1,78 @@
+"""What is found in a spool: what others left there, and what is no spool file."""
+
+import os
+import pathlib
+import subprocess
+
+import bodies
+import harness
+import pytest
+import waiting
+
+
+def spool_of_one(stack, spool):
+    """The bytes and the name of a spool file, of an event that the database does not take until it is let."""
+    with stack.connect() as connection:
+        connection.execute("REVOKE USAGE ON SCHEMA bagelpay FROM bagelpay_ingest")
+    assert stack.deliver(bodies.payment()).json["spooled"]
+    file, = (spool / "new").iterdir()
+    return file.read_bytes(), file.name
+
+
+def test_what_is_no_spool_file(make_stack, tmp_path):
+    """It goes to corrupt/, under a name of its own, and keeps nothing else from being drained."""
+    spool = tmp_path / "spool"
+    stack = make_stack("--spool", spool)
+    content, name = spool_of_one(stack, spool)
+    kinds = {name.replace(name[:8], "00000000", 1): content[:-1], "x.y": content, "z": b"", name: content[:-2] + b"}}"}
+    (spool / "corrupt" / "x.y").write_bytes(b"from before")
+    for other, bytes_of_it in kinds.items():
+        (spool / "tmp" / other).write_bytes(bytes_of_it)
+        (spool / "tmp" / other).rename(spool / "new" / other)
+    (spool / "new" / "directory").mkdir()
+    with stack.connect() as connection:
+        connection.execute("GRANT USAGE ON SCHEMA bagelpay TO bagelpay_ingest")
+    waiting.wait_until(lambda: not list((spool / "new").iterdir()), "the spool to be drained")
+    assert (spool / "corrupt" / "x.y").read_bytes() == b"from before"
+    assert len(list((spool / "corrupt").iterdir())) >= 4
+    assert "no whole spool file" in stack.responder.log
+
+
+def test_abandoned_file(make_stack, tmp_path):
+    """A file that a responder had not finished is taken up when it is surely nobody's any more."""
+    spool = tmp_path / "spool"
+    stack = make_stack("--spool", spool)
+    _, name = spool_of_one(stack, spool)
+    assert stack.responder.stop() == 0
+    (spool / "new" / name).rename(spool / "tmp" / name)
+    os.utime(spool / "tmp" / name, (0, 0))
+    with stack.connect() as connection:
+        connection.execute("GRANT USAGE ON SCHEMA bagelpay TO bagelpay_ingest")
+    stack.responder.start()
+    waiting.wait_until(lambda: stack.query("SELECT count(*) FROM bagelpay.events") == [(1,)], "the event")
+    waiting.wait_until(lambda: not list((spool / "tmp").iterdir()), "tmp/ to be empty")
+
+
+@pytest.mark.parametrize(("make", "said"), [
+    (lambda path: path.mkdir(mode=0o700), "are in order"),
+    (lambda path: None, "are in order"),
+    (lambda path: path.touch(), "Not a directory"),
+    (lambda path: path.mkdir(mode=0o755), "it is open to others (mode 0755)"),
+    (lambda path: (path.mkdir(0o700), os.chown(path, 1, 1)), "it belongs to user 1"),
+], ids=["there", "not yet", "a file", "open", "somebody's"])
+def test_check(cluster, tmp_path, make, said):
+    """--check says of the spool what a start would, and makes nothing."""
+    if os.geteuid() != 0 and "belongs" in said:
+        pytest.skip("needs root, to give a directory away")
+    spool = pathlib.Path(tmp_path / "spool")
+    make(spool)
+    before = spool.exists()
+    (tmp_path / "secret").touch(mode=0o600)
+    (tmp_path / "secret").write_text("x" * 32)
+    done = subprocess.run([harness.BUILD / "bagelhook", "--check", "--spool", spool, "--secret-file", tmp_path / "secret",
+                           "--database", cluster.dsn("bagelhook", cluster.create_database())],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+                          env=harness.clean_environment())
+    assert said in done.stdout
+    assert done.returncode == (0 if "order" in said else 1)
+    assert spool.exists() == before
