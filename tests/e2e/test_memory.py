@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 import resource
+import subprocess
 import time
 
 import bodies
@@ -128,3 +129,58 @@ def test_parameters_without_memory(make_responder):
     assert answers == [503] * 3
     assert (responder.pid, responder.running) == (pid, True)
     assert request_with_many_parameters(responder).status == 200
+
+
+def is_answered(responder):
+    try:
+        return request(responder).status in (200, 503)
+    except (fastcgi.Cut, OSError):
+        return False
+
+
+def last_of(count, most=80):
+    """The last allocations of a program: the first are the libraries' own preparations."""
+    return range(max(count - most, 0), count + 1)
+
+
+def test_start_without_memory(cluster, faults):
+    """Whichever allocation of the way from the connected database to the first accept fails: it says so, or serves."""
+    dsn = cluster.dsn("bagelhook", cluster.create_database())
+
+    def start(skip):
+        faults.arm("memory", skip)
+        with harness.Responder(dsn, environment=environment(faults), wait=False) as responder:
+            harness.wait_until(lambda: not responder.running or harness.accepts(responder.address), "a start")
+            harness.wait_until(lambda: not responder.running or is_answered(responder), "an answer")
+            seen = faults.seen
+            serves = responder.running
+            assert (responder.stop() if serves else responder.wait()) in ((0, 1) if serves else (1,))
+            assert serves or "bagelhook: " in responder.log
+            return serves, seen
+
+    serves, count = start(1 << 40)
+    assert serves
+    # The very last ones are those of the request.
+    assert not all([start(skip)[0] for skip in last_of(count, 90)[:60:2]])
+
+
+@pytest.mark.parametrize("command", ["import", "redrive"])
+def test_commands_without_memory(cluster, faults, tmp_path, command):
+    """Whichever allocation fails, the operator's commands end with 0 or with 1 and the reason; run again, they finish."""
+    db = cluster.create_database()
+    (tmp_path / "bodies").write_bytes(bodies.payment() + b"\nno event\n")
+    arguments = {"import": [tmp_path / "bodies"], "redrive": ["--all"]}
+
+    def run(which, skip=1 << 40):
+        faults.arm("memory", skip)
+        done = subprocess.run([harness.BUILD / "bagelhook", which, "--database", cluster.dsn(db=db), *arguments[which]],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+                              env=harness.clean_environment(**environment(faults)))
+        return done.returncode, done.stdout, faults.seen
+
+    run("import")
+    usual, _, count = run(command)
+    for skip in last_of(count):
+        status, output, _ = run(command, skip)
+        assert status in (usual, 1) and (status == usual or output), f"allocation {skip}: {status} {output}"
+    assert run(command)[0] == usual

@@ -59,6 +59,21 @@ __attribute__((constructor)) static void map_faults(void)
 	close(fd);
 }
 
+static void disarm(void)
+{
+	atomic_store(&faults->armed, 0);
+}
+
+/* Once main() has ended nothing fails any more: what counts coverage, which writes its counts then, does not
+ * survive it. */
+static void disarm_at_exit(void)
+{
+	static atomic_bool registered;
+
+	if (!atomic_exchange(&registered, true))
+		atexit(disarm);
+}
+
 static bool is_armed_for(const char *call)
 {
 	return faults != NULL && atomic_load(&faults->armed) != 0 && strcmp(faults->call, call) == 0;
@@ -67,6 +82,7 @@ static bool is_armed_for(const char *call)
 /* Counts a call that the test has chosen. Whether it is to fail; errno is set then. */
 static bool strikes(void)
 {
+	disarm_at_exit();
 	uint64_t before = atomic_fetch_add(&faults->seen, 1);
 
 	if (before < faults->skip || before - faults->skip >= faults->times)
