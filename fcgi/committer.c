@@ -29,6 +29,7 @@
 struct committer {
 	int timeout_ms;
 	size_t batch_size;
+	bool on_demand;
 	pthread_t thread;
 	struct queue *queue;
 
@@ -229,7 +230,10 @@ static int64_t next_wake(struct committer *c)
 {
 	if (c->set_aside.count > 0)
 		return c->set_aside.first->retry_at_ms;
-	return store_connected(c->store) ? INT64_MAX : c->connect_at_ms;
+	/* On demand it is due at once when a delivery comes, and again only after a failure. */
+	if (store_connected(c->store) || (c->on_demand && c->connect_at_ms == 0))
+		return INT64_MAX;
+	return c->connect_at_ms;
 }
 
 static void *run(void *argument)
@@ -255,6 +259,7 @@ struct committer *committer_open(struct store *store, const struct committer_lim
 		goto err0;
 	c->timeout_ms = limits->queue.timeout_ms;
 	c->batch_size = limits->batch;
+	c->on_demand = limits->on_demand;
 	c->store = store;
 	c->backoff_ms = BACKOFF_FIRST_MS;
 	delivery_list_init(&c->set_aside);

@@ -42,3 +42,13 @@ bool desk_lay_out(struct desk *desk, const struct records *records)
 	/* What is behind its end is an older request's. */
 	return ftruncate(desk->file, (off_t)desk->records.len) == 0 && lseek(desk->file, 0, SEEK_SET) == 0;
 }
+
+bool desk_accept(struct desk *desk, FCGX_Request *fcgi)
+{
+	/* Without a listening socket it cannot accept behind our back. With keepConnection
+	 * unset, FCGX_Accept_r() would first close the descriptor. */
+	FCGX_InitRequest(fcgi, -1, 0);
+	fcgi->ipcFd = desk->file;
+	fcgi->keepConnection = 1;
+	return FCGX_Accept_r(fcgi) == 0;
+}

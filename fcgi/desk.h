@@ -3,6 +3,7 @@
 #ifndef BAGELHOOK_DESK_H
 #define BAGELHOOK_DESK_H
 
+#include <fcgiapp.h>
 #include <stdbool.h>
 
 #include "buffer.h"
@@ -22,5 +23,9 @@ void desk_close(struct desk *);
 
 /* Makes a request the content of the file, from its beginning. False with errno. */
 bool desk_lay_out(struct desk *, const struct records *);
+
+/* Has libfcgi begin to read what was laid out: up to its parameters. False where it does not
+ * take it. */
+bool desk_accept(struct desk *, FCGX_Request *);
 
 #endif

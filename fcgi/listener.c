@@ -142,12 +142,17 @@ static int open_inet(struct listener *listener, const char *address, char error[
 	return -1;
 }
 
-static int take_inherited(struct listener *listener, char error[LISTENER_ERROR_SIZE])
+bool listener_is_inherited(void)
 {
 	int listening = 0;
 	socklen_t size = sizeof listening;
 
-	if (getsockopt(STDIN_FILENO, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 || !listening) {
+	return getsockopt(STDIN_FILENO, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening;
+}
+
+static int take_inherited(struct listener *listener, char error[LISTENER_ERROR_SIZE])
+{
+	if (!listener_is_inherited()) {
 		snprintf(error, LISTENER_ERROR_SIZE,
 			"nothing to listen on: give --listen unix:/path or --listen host:port, or start it "
 			"with a listening socket as descriptor 0");

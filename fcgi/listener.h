@@ -22,6 +22,9 @@ struct listener {
  * the reason, one line, in error. */
 int listener_open(struct listener *, const char *address, mode_t mode, char error[LISTENER_ERROR_SIZE]);
 
+/* Whether descriptor 0 is a listening socket. */
+bool listener_is_inherited(void);
+
 /* Removes the Unix socket that listener_open() made, unless another took its place. New
  * connections then fail; those that already wait can still be accepted. */
 void listener_unlink(struct listener *);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cgi.h"
 #include "clock.h"
 #include "committer.h"
 #include "handler.h"
@@ -90,13 +91,13 @@ static int open_spool(const struct options *options, struct spool **spool)
 	return *spool == NULL ? complain(EXIT_CANNOT_RUN, error) : 0;
 }
 
-/* Owns store and spool. */
-static int serve(
-	const struct options *options, struct secrets *secrets, struct store *store, struct spool *spool)
+/* Owns store and spool. As a CGI program (by_cgi) it serves one request, and listens to nothing. */
+static int serve(const struct options *options, bool by_cgi, struct secrets *secrets, struct store *store,
+	struct spool *spool)
 {
 	const struct committer_limits commit_limits = {
 		{(size_t)options->queue, QUEUE_BYTES, (int)options->commit_timeout * 1000},
-		(size_t)options->batch};
+		(size_t)options->batch, by_cgi};
 	const struct handler_limits handler_limits = {
 		(size_t)options->max_body, options->max_age, options->insecure_no_signature};
 	const struct server_limits server_limits = {
@@ -104,18 +105,19 @@ static int serve(
 	struct committer *committer = NULL;
 	struct spooler *spooler = NULL;
 	struct handler *handler = NULL;
-	struct listener listener;
+	struct listener listener = {.fd = -1};
 	char error[LISTENER_ERROR_SIZE];
 	int status = EXIT_CANNOT_RUN;
 
-	if (listener_open(&listener, options->listen, (mode_t)options->socket_mode, error) != 0) {
+	if (!by_cgi && listener_open(&listener, options->listen, (mode_t)options->socket_mode, error) != 0) {
 		store_free(store);
 		spool_close(spool);
 		return complain(EXIT_CANNOT_RUN, error);
 	}
-	log_record(LOG_INFO, "listening",
-		LOG_PAIRS("address", options->listen == NULL ? "descriptor 0" : options->listen, "version",
-			PACKAGE_VERSION));
+	if (!by_cgi)
+		log_record(LOG_INFO, "listening",
+			LOG_PAIRS("address", options->listen == NULL ? "descriptor 0" : options->listen,
+				"version", PACKAGE_VERSION));
 	/* libfcgi installs signal handlers of its own; ours come after. */
 	if (FCGX_Init() != 0 || signals_catch() != 0) {
 		store_free(store);
@@ -134,9 +136,14 @@ static int serve(
 	if (handler == NULL)
 		goto done;
 	secrets_wipe(secrets);
+	const struct cgi_limits cgi_limits = {server_limits.max_body, server_limits.read_timeout_ms};
 	struct reloaded reloaded = {handler, options->secret_file};
-	if (server_run(&listener, handler, &server_limits, reload_secrets, &reloaded) == 0)
+	if (by_cgi) {
+		cgi_serve(handler, &cgi_limits);
 		status = 0;
+	} else if (server_run(&listener, handler, &server_limits, reload_secrets, &reloaded) == 0) {
+		status = 0;
+	}
 done:
 	if (status != 0)
 		complain(status, "cannot start: out of memory, threads (see --threads) or descriptors");
@@ -148,7 +155,7 @@ done:
 	return status;
 }
 
-int main(int argc, char *argv[])
+static int run(int argc, char *argv[], bool by_cgi)
 {
 	struct options options;
 	struct secrets secrets = {0};
@@ -187,11 +194,23 @@ int main(int argc, char *argv[])
 	struct spool *spool;
 	int status = open_spool(&options, &spool);
 	if (status == 0)
-		status = first_connect(store, options.check);
+		/* A CGI program connects for an authentic request only. */
+		status = by_cgi ? -1 : first_connect(store, options.check);
 	if (status >= 0) {
 		store_free(store);
 		spool_close(spool);
 		return status;
 	}
-	return serve(&options, &secrets, store, spool);
+	return serve(&options, by_cgi, &secrets, store, spool);
+}
+
+int main(int argc, char *argv[])
+{
+	if (!cgi_is_request())
+		return run(argc, argv, false);
+	/* The arguments are the client's. */
+	int status = run(1, argv, true);
+	if (status != 0)
+		cgi_apologise();
+	return status;
 }

@@ -153,12 +153,7 @@ static bool begin(struct server *s, struct peer *peer, struct desk *desk)
 	records_done(&peer->records);
 	exchange->peer = peer;
 	peer->exchange = exchange;
-	/* Without a listening socket it cannot accept behind our back. With keepConnection
-	 * unset, FCGX_Accept_r() would first close the descriptor. */
-	FCGX_InitRequest(&exchange->fcgi, -1, 0);
-	exchange->fcgi.ipcFd = desk->file;
-	exchange->fcgi.keepConnection = 1;
-	if (FCGX_Accept_r(&exchange->fcgi) != 0)
+	if (!desk_accept(desk, &exchange->fcgi))
 		finish_request(desk, &exchange->fcgi);
 	else if (submit(s, exchange, desk))
 		return true;
