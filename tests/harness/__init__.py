@@ -8,14 +8,16 @@ as the user postgres; everything else runs as whoever runs the tests.
     BAGELHOOK_SOURCE  the source tree (default: the one this package is in)
 """
 
+from .apache import Apache
 from .cluster import Cluster
 from .delivery import Answer, deliver, post, sign
+from .lighttpd import Lighttpd
 from .nginx import PATH, Nginx
 from .process import (BUILD, PATIENCE_S, SAMPLES, SOURCE, HarnessError, Process, accepts, clean_environment,
                       end_on_sigterm, free_port, make_directory, wait_until)
 from .responder import Responder
 from .stack import Stack
 
-__all__ = ["BUILD", "PATH", "PATIENCE_S", "SAMPLES", "SOURCE", "Answer", "Cluster", "HarnessError", "Nginx", "Process",
-           "Responder", "Stack", "accepts", "clean_environment", "deliver", "end_on_sigterm", "free_port",
+__all__ = ["BUILD", "PATH", "PATIENCE_S", "SAMPLES", "SOURCE", "Answer", "Apache", "Cluster", "HarnessError", "Lighttpd",
+           "Nginx", "Process", "Responder", "Stack", "accepts", "clean_environment", "deliver", "end_on_sigterm", "free_port",
            "make_directory", "post", "sign", "wait_until"]
