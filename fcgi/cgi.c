@@ -20,8 +20,6 @@
 #include "signals.h"
 #include "text.h"
 
-extern char **environ;
-
 struct visit {
 	struct receipt receipt;
 	atomic_bool came; /* the receipt */

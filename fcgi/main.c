@@ -57,19 +57,30 @@ static void reload_secrets(void *context)
 	secrets_wipe(&secrets);
 }
 
+/* The end of --check, behind everything else: where to listen. */
+static int report_check(const struct options *options)
+{
+	char error[LISTENER_ERROR_SIZE];
+	bool in_use = false;
+
+	if (options->listen != NULL && listener_check(options->listen, &in_use, error) != 0)
+		return complain(EXIT_CANNOT_RUN, error);
+	puts("bagelhook: configuration, database and schema are in order");
+	if (in_use)
+		printf("bagelhook: somebody listens on %s already\n", options->listen);
+	return 0;
+}
+
 /* Connects once, so that what only people can mend is said at once and ends the process;
  * a database that is merely away does not. Returns an exit status, or -1 to go on. */
-static int first_connect(struct store *store, int check)
+static int first_connect(struct store *store, const struct options *options)
 {
 	switch (store_connect(store, FIRST_CONNECT_MS)) {
 	case STORE_CONNECTED:
-		if (!check)
-			return -1;
-		puts("bagelhook: configuration, database and schema are in order");
-		return 0;
+		return options->check ? report_check(options) : -1;
 	case STORE_UNREACHABLE:
 		/* The committer tries again, and says so. */
-		return check ? complain(EXIT_CANNOT_RUN, store_error(store)) : -1;
+		return options->check ? complain(EXIT_CANNOT_RUN, store_error(store)) : -1;
 	case STORE_UNUSABLE:
 		break;
 	}
@@ -195,7 +206,7 @@ static int run(int argc, char *argv[], bool by_cgi)
 	int status = open_spool(&options, &spool);
 	if (status == 0)
 		/* A CGI program connects for an authentic request only. */
-		status = by_cgi ? -1 : first_connect(store, options.check);
+		status = by_cgi ? -1 : first_connect(store, &options);
 	if (status >= 0) {
 		store_free(store);
 		spool_close(spool);

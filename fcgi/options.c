@@ -8,8 +8,12 @@
 #include <getopt.h>
 #include <limits.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "nearest.h"
 
 enum kind {
 	KIND_TEXT,
@@ -73,7 +77,7 @@ static const struct option_spec specs[] = {
 		AT(insecure_no_signature), 0, 0, 0, NULL,
 		"take every body for authentic: anyone can then entitle anyone (the variable: yes or no)"},
 	{SERVE, "check", NULL, KIND_SWITCH, AT(check), 0, 0, 0, NULL,
-		"check configuration, database and schema, then exit"},
+		"check configuration, database, schema and address, then exit"},
 	{SERVE | REDRIVE | IMPORT, "help", NULL, KIND_SWITCH, AT(help), 0, 0, 0, NULL,
 		"print this, then exit"},
 	{REDRIVE, "id", NULL, KIND_NUMBER, AT(id), 1, LONG_MAX, 0, "N", "try the dead letter of this id"},
@@ -164,6 +168,51 @@ static int set(struct options *options, const struct option_spec *spec, const ch
 	return 0;
 }
 
+/* Says that there is no such option, or variable, and which one may have been meant. */
+static void refuse_unknown(
+	enum options_command command, const char *said, bool variable, char error[OPTIONS_ERROR_SIZE])
+{
+	const char *nearest = NULL;
+	size_t distance = SIZE_MAX;
+
+	for (size_t i = 0; i < SPEC_COUNT; i++) {
+		const char *name = variable ? specs[i].variable : specs[i].flag;
+
+		if (name == NULL || !is_for(&specs[i], command) || nearest_distance(said, name) >= distance)
+			continue;
+		distance = nearest_distance(said, name);
+		nearest = name;
+	}
+	const char *dashes = variable ? "" : "--";
+	const char *what = variable ? "variable" : "option";
+	if (nearest != NULL && nearest_is_near(distance, said))
+		snprintf(error, OPTIONS_ERROR_SIZE, "%s%.200s: no such %s; did you mean %s%s?", dashes, said,
+			what, dashes, nearest);
+	else
+		snprintf(error, OPTIONS_ERROR_SIZE, "%s%.200s: no such %s; see bagelhook%s --help", dashes,
+			said, what, commands[command].said);
+}
+
+/* A variable that is misspelt would be as good as none, and nobody would know. */
+static int check_environment(enum options_command command, char error[OPTIONS_ERROR_SIZE])
+{
+	for (char **variable = environ; *variable != NULL; variable++) {
+		char name[NEAREST_MAX + 1];
+		bool known = false;
+
+		if (strncmp(*variable, "BAGELHOOK_", 10) != 0)
+			continue;
+		snprintf(name, sizeof name, "%.*s", (int)strcspn(*variable, "="), *variable);
+		for (size_t i = 0; i < SPEC_COUNT && !known; i++)
+			known = specs[i].variable != NULL && strcmp(specs[i].variable, name) == 0;
+		if (!known) {
+			refuse_unknown(command, name, true, error);
+			return -1;
+		}
+	}
+	return 0;
+}
+
 static int take_environment(struct options *options, char error[OPTIONS_ERROR_SIZE])
 {
 	for (size_t i = 0; i < SPEC_COUNT; i++) {
@@ -202,10 +251,14 @@ static int take_arguments(struct options *options, int argc, char *argv[], char 
 		if (got != 0) {
 			const char *argument = argv[optind - 1];
 
-			snprintf(error, OPTIONS_ERROR_SIZE,
-				got == ':' ? "%.200s: needs a value"
-					   : "%.200s: no such option, or not so used; see bagelhook --help",
-				argument);
+			if (got == '?' && strncmp(argument, "--", 2) == 0 && strchr(argument, '=') == NULL)
+				refuse_unknown(options->command, argument + 2, false, error);
+			else
+				snprintf(error, OPTIONS_ERROR_SIZE,
+					got == ':' ? "%.200s: needs a value"
+						   : "%.200s: no such option, or not so used; see bagelhook "
+						     "--help",
+					argument);
 			return -1;
 		}
 		snprintf(name, sizeof name, "--%s", specs[index].flag);
@@ -265,7 +318,8 @@ int options_parse(struct options *options, int argc, char *argv[], char error[OP
 		argc--;
 		argv++;
 	}
-	if (take_environment(options, error) != 0 || take_arguments(options, argc, argv, error) != 0)
+	if (check_environment(options->command, error) != 0 || take_environment(options, error) != 0
+		|| take_arguments(options, argc, argv, error) != 0)
 		return -1;
 	return options->help || options->version ? 0 : check(options, error);
 }
