@@ -25,6 +25,8 @@
 
 #define EXIT_CANNOT_RUN 1
 #define EXIT_USAGE 2
+/* With --check: all that does not need the database is in order, and nobody answers there. */
+#define EXIT_DATABASE_AWAY 3
 #define FIRST_CONNECT_MS 5000
 /* Of bodies that wait for the database: thousands of usual ones, a few of the largest. */
 #define QUEUE_BYTES ((size_t)64 * 1024 * 1024)
@@ -58,13 +60,15 @@ static void reload_secrets(void *context)
 }
 
 /* The end of --check, behind everything else: where to listen. */
-static int report_check(const struct options *options)
+static int report_check(const struct options *options, const char *unreachable)
 {
 	char error[LISTENER_ERROR_SIZE];
 	bool in_use = false;
 
 	if (options->listen != NULL && listener_check(options->listen, &in_use, error) != 0)
 		return complain(EXIT_CANNOT_RUN, error);
+	if (unreachable != NULL)
+		return complain(EXIT_DATABASE_AWAY, unreachable);
 	puts("bagelhook: configuration, database and schema are in order");
 	if (in_use)
 		printf("bagelhook: somebody listens on %s already\n", options->listen);
@@ -77,10 +81,10 @@ static int first_connect(struct store *store, const struct options *options)
 {
 	switch (store_connect(store, FIRST_CONNECT_MS)) {
 	case STORE_CONNECTED:
-		return options->check ? report_check(options) : -1;
+		return options->check ? report_check(options, NULL) : -1;
 	case STORE_UNREACHABLE:
 		/* The committer tries again, and says so. */
-		return options->check ? complain(EXIT_CANNOT_RUN, store_error(store)) : -1;
+		return options->check ? report_check(options, store_error(store)) : -1;
 	case STORE_UNUSABLE:
 		break;
 	}

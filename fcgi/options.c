@@ -48,7 +48,7 @@ static const struct option_spec specs[] = {
 	{SERVE, "socket-mode", "BAGELHOOK_SOCKET_MODE", KIND_MODE, AT(socket_mode), 0, 0777, 0660, "MODE",
 		"permissions of a Unix socket"},
 	{SERVE, "secret-file", "BAGELHOOK_SECRET_FILE", KIND_TEXT, AT(secret_file), 0, 0, 0, "FILE",
-		"the webhook's signing secrets, one per line"},
+		"the webhook's signing secrets, one per line; without it, $CREDENTIALS_DIRECTORY/secret"},
 	{SERVE | REDRIVE | IMPORT, "database", "BAGELHOOK_DATABASE", KIND_TEXT, AT(database), 0, 0, 0,
 		"CONNINFO", "a libpq connection string or URI; without it, PGHOST, PGSERVICE and so on"},
 	{SERVE, "threads", "BAGELHOOK_THREADS", KIND_NUMBER, AT(threads), 1, 512, 4, "N",
@@ -100,7 +100,9 @@ static const struct {
 		"Each option can also be given in the environment; options win.\n\n",
 		"\nSignals: SIGTERM and SIGINT finish what was accepted and exit; SIGHUP reads the secrets "
 		"again.\n"
-		"Exit status: 0 stopped as told, 1 could not run, 2 wrong usage.\n"},
+		"Exit status: 0 stopped as told, 1 could not run, 2 wrong usage; 3 of --check, where only "
+		"the\n"
+		"database could not be reached.\n"},
 	[OPTIONS_REDRIVE] = {"redrive", " redrive",
 		"Usage: bagelhook redrive (--id N | --all) [--database CONNINFO]\n"
 		"Tries dead letters again, after bagelhook, the schema or a setting has changed: what is\n"
@@ -281,6 +283,19 @@ static int take_arguments(struct options *options, int argc, char *argv[], char 
 	return 0;
 }
 
+/* Where no file of secrets was named, the one that the service manager may have put there. */
+static void take_credential(struct options *options)
+{
+	static char path[PATH_MAX];
+	const char *directory = getenv("CREDENTIALS_DIRECTORY"); /* NOLINT(concurrency-mt-unsafe) */
+
+	if (options->secret_file != NULL || directory == NULL || directory[0] != '/')
+		return;
+	int len = snprintf(path, sizeof path, "%s/secret", directory);
+	if (len > 0 && (size_t)len < sizeof path && access(path, F_OK) == 0)
+		options->secret_file = path;
+}
+
 /* What a command cannot do without, and options that exclude each other. */
 static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 {
@@ -290,8 +305,8 @@ static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 	case OPTIONS_SERVE:
 		if (options->secret_file == NULL && !options->insecure_no_signature)
 			wrong = "no signing secret: give --secret-file FILE with the webhook's signing "
-				"secret, "
-				"or, for experiments only, --insecure-no-signature";
+				"secret, or a credential \"secret\" by the service manager, or, for "
+				"experiments only, --insecure-no-signature";
 		break;
 	case OPTIONS_REDRIVE:
 		if ((options->id != 0) == options->all)
@@ -321,6 +336,7 @@ int options_parse(struct options *options, int argc, char *argv[], char error[OP
 	if (check_environment(options->command, error) != 0 || take_environment(options, error) != 0
 		|| take_arguments(options, argc, argv, error) != 0)
 		return -1;
+	take_credential(options);
 	return options->help || options->version ? 0 : check(options, error);
 }
 

@@ -25,6 +25,7 @@
 #include "clock.h"
 #include "desk.h"
 #include "log.h"
+#include "notify.h"
 #include "peers.h"
 #include "signals.h"
 #include "text.h"
@@ -251,6 +252,7 @@ static void accept_all(struct server *s)
 static void stop_accepting(struct server *s)
 {
 	log_record(LOG_INFO, "stopping: finishing what was accepted", NULL);
+	notify_stopping();
 	listener_unlink(s->listener);
 	if (s->listener->fd > STDIN_FILENO)
 		accept_all(s);
@@ -282,8 +284,11 @@ static void watch(struct server *s, void (*reload)(void *context), void *context
 	for (;;) {
 		nfds_t count = 2;
 
-		if (signals_hangup())
+		if (signals_hangup()) {
+			notify_reloading();
 			reload(context);
+			notify_ready();
+		}
 		if (signals_terminate() && s->accepting)
 			stop_accepting(s);
 		int64_t expiry_ms = handler_expire(s->handler, clock_ms());
@@ -366,6 +371,7 @@ int server_run(struct listener *listener, struct handler *handler, const struct 
 	handler_on_finish(handler, receive_receipts, &s);
 	size_t started = start_workers(&s, threads, workers);
 	if (started == workers) {
+		notify_ready();
 		watch(&s, reload, context);
 		status = 0;
 	}

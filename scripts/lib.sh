@@ -52,7 +52,7 @@ logged() {
 # shellcheck disable=SC2034 # for the scripts
 build_packages=(
     gcc libc6-dev make autoconf automake pkg-config
-    libfcgi-dev libjansson-dev libpq-dev libssl-dev libcurl4-openssl-dev
+    libfcgi-dev libjansson-dev libpq-dev libssl-dev libcurl4-openssl-dev libsystemd-dev
 )
 # shellcheck disable=SC2034
 run_packages=(postgresql sqitch libdbd-pg-perl nginx)

@@ -258,12 +258,13 @@ def test_check_of_addresses(cluster, secret_file, tmp_path):
 
 
 def test_check_without_server(mortal, secret_file):
-    """--check does not wait for a database that is away: 1, in one line."""
+    """--check does not wait for a database that is away: 3, in one line; 1 where anything else is wrong as well."""
     dsn = mortal.dsn("bagelhook", mortal.create_database())
     mortal.stop()
     status, output, complaints = run("--check", "--secret-file", secret_file, "--database", dsn)
-    assert (status, output, len(complaints)) == (1, "", 1)
+    assert (status, output, len(complaints)) == (3, "", 1)
     assert complaints[0].startswith("bagelhook: ") and "failed" in complaints[0]
+    assert run("--check", "--secret-file", secret_file, "--database", dsn, "--listen", "unix:/nonexistent/socket")[0] == 1
 
 
 def test_database_away_at_start(mortal, make_stack):
