@@ -3,10 +3,13 @@
 BAGELHOOK_MIRROR says where that root is made from; without it, where this machine's packages come from.
 """
 
+import contextlib
 import os
 import pathlib
 import re
 import shutil
+import signal
+import socket
 import subprocess
 
 import pytest
@@ -181,3 +184,92 @@ def newer(deb, directory):
     made = pathlib.Path(directory / "bagelhook_later.deb")
     run("dpkg-deb", "--root-owner-group", "-b", directory / "unpacked", made)
     return made
+
+
+def start_as_the_unit_would(root, log):
+    """The service without its manager: a socket and a credential such as the units say, and their user."""
+    uid, gid = (int(root.run("id", "-u", "bagelhook")), int(root.run("id", "-g", "www-data")))
+    place = root.path / "run/bagelhook"
+    place.mkdir(mode=0o755)
+    credentials = root.path / "run/credentials/bagelhook.service"
+    credentials.mkdir(parents=True)
+    shutil.copy(root.path / "etc/bagelhook/secret", credentials / "secret")
+    (credentials / "secret").chmod(0o400)
+    os.chown(credentials / "secret", uid, -1)
+    state = root.path / "var/lib/bagelhook"
+    state.mkdir(mode=0o700)
+    os.chown(state, uid, -1)
+    directory = os.open(place, os.O_PATH)
+    with socket.socket(socket.AF_UNIX) as listening, open(log, "ab") as output:
+        # The path itself may be too long for a socket's address.
+        listening.bind(f"/proc/self/fd/{directory}/bagelhook.sock")
+        os.close(directory)
+        (place / "bagelhook.sock").chmod(0o660)
+        os.chown(place / "bagelhook.sock", uid, gid)
+        listening.listen(16)
+        settings = ("set -a; . /etc/default/bagelhook; BAGELHOOK_SPOOL=/var/lib/bagelhook/spool;"
+                    " CREDENTIALS_DIRECTORY=/run/credentials/bagelhook.service; exec bagelhook")
+        return subprocess.Popen(["chroot", "--userspec=bagelhook:bagelhook", root.path, "sh", "-c", settings],
+                                stdin=listening, stdout=output, stderr=output, env=harness.clean_environment())
+
+
+def test_steps(root, deb, tmp_path):
+    """What README.Debian says, step by step, leads to a 200 through nginx and through Apache."""
+    root.run("apt-get", "install", "-y", "-q", "--no-install-recommends", "postgresql", "nginx", "apache2", "sqitch",
+             "libdbd-pg-perl")
+    root.install(deb)
+    steps = [line.strip() for line in root.read("/usr/share/doc/bagelhook/README.Debian").splitlines()
+             if line.startswith("       ")]
+    log = tmp_path / "log"
+    with contextlib.ExitStack() as running:
+        # 1: the secret.
+        assert steps[0] == "install -m 600 /dev/null /etc/bagelhook/secret" and steps[1].startswith("editor ")
+        root.run("sh", "-c", steps[0])
+        (root.path / "etc/bagelhook/secret").write_text("secret\n")
+        # 2: the database.
+        version, name = root.run("pg_lsclusters", "-h").split()[:2]
+        root.run("pg_ctlcluster", version, name, "start")
+        running.callback(stop_postgres, root.path / "var/lib/postgresql" / version / name / "postmaster.pid")
+        for step in steps[2:5]:
+            assert step.startswith("su postgres -c")
+            root.run("sh", "-c", step)
+        # 3: the service.
+        assert steps[5] == "systemctl start bagelhook.socket bagelhook.service"
+        responder = start_as_the_unit_would(root, log)
+        running.callback(end, responder)
+        # 4: the web servers.
+        ports = {"nginx": harness.free_port(), "apache": harness.free_port()}
+        snippets = {step.split()[0] for step in steps[6:9]}
+        nginx, apache = (f"/usr/share/bagelhook/{name}.conf" for name in ("nginx/bagelhook", "apache/bagelhook-proxy"))
+        assert {nginx, apache} <= snippets
+        (root.path / "etc/nginx/sites-enabled/default").unlink()
+        (root.path / "etc/nginx/conf.d/shop.conf").write_text(
+            f"server {{ listen 127.0.0.1:{ports['nginx']}; include {nginx}; }}\n")
+        (root.path / "etc/apache2/ports.conf").write_text(f"Listen 127.0.0.1:{ports['apache']}\nServerName localhost\n")
+        (root.path / "etc/apache2/sites-available/shop.conf").write_text(
+            f"<VirtualHost *:{ports['apache']}>\nInclude {apache}\n</VirtualHost>\n")
+        for command in (("a2dissite", "000-default"), ("a2ensite", "shop"), ("a2enmod", "proxy_fcgi")):
+            root.run(*command)
+        for command in ("exec nginx -g 'daemon off;'",
+                        ". /etc/apache2/envvars; mkdir -p $APACHE_RUN_DIR $APACHE_LOCK_DIR; exec apache2 -DFOREGROUND"):
+            running.callback(end, harness.Process(["chroot", root.path, "sh", "-c", command], log,
+                                                  env=harness.clean_environment()).popen)
+        # 5: a delivery.
+        sample = "/usr/share/doc/bagelhook/examples/checkout.completed.json"
+        assert [sample, "bagelhook-send --secret-file /etc/bagelhook/secret \\"] == [steps[11], steps[9]]
+        for name, outcome in (("nginx", "applied"), ("apache", "duplicate")):
+            harness.wait_until(lambda name=name: harness.accepts(("127.0.0.1", ports[name])), name, log=log)
+            said = root.run("bagelhook-send", "--secret-file", "/etc/bagelhook/secret",
+                            f"http://127.0.0.1:{ports[name]}/webhooks/bagelpay", sample)
+            assert said.split("\t")[1:3] == ["200", outcome]
+
+
+def stop_postgres(pid_file):
+    """pg_ctlcluster would do it, but wants a /proc."""
+    os.kill(int(pid_file.read_text().split()[0]), signal.SIGINT)
+    harness.wait_until(lambda: not pid_file.exists(), "PostgreSQL to end")
+
+
+def end(process):
+    process.terminate()
+    process.wait(harness.PATIENCE_S)
