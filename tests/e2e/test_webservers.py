@@ -19,12 +19,13 @@ class Served:
     def __init__(self, way, cluster, owned):
         self.cluster, self.way = cluster, way
         self.db = cluster.create_database()
+        self.responder = None
         dsn = cluster.dsn("bagelhook", self.db)
         socket = "/run/bagelhook/bagelhook.sock"
         if way in ("nginx", "apache-proxy", "lighttpd"):
             spool = owned.enter_context(_directory("spool"))
             responder = owned.enter_context(harness.Responder(dsn, "--socket-mode", "0666", "--spool", spool / "spool"))
-            self.secret = responder.secret
+            self.responder, self.secret = responder, responder.secret
             if way == "nginx":
                 self.server = harness.Nginx(responder.socket_path)
             elif way == "lighttpd":
@@ -195,3 +196,16 @@ def test_many_at_once(served, background):
     several = [bodies.payment() for _ in range(24)]
     assert [future.result().status for future in [background(served.deliver, body) for body in several]] == [200] * 24
     assert sum(served.stored(body) for body in several) == 24
+
+
+def test_responder_restarts(served):
+    """While there is no responder the delivery is refused; as soon as there is one again, it is asked."""
+    if served.responder is None:
+        pytest.skip("the web server starts it")
+    for _ in range(3):
+        served.responder.stop()
+        assert served.deliver(bodies.payment()).status in (502, 503)
+        served.responder.start()
+        began = time.monotonic()
+        harness.wait_until(lambda: served.deliver(bodies.payment()).status == 200, "the responder to be asked again")
+        assert time.monotonic() - began < 5
