@@ -80,8 +80,8 @@ class WebServer:
     def log(self):
         return self.log_path.read_text(errors="replace")
 
-    def children(self):
-        """The ids of the processes below the server, of all generations."""
+    def responders(self):
+        """The ids of the responders that the server has started."""
         def below(pid):
             try:
                 found = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -89,7 +89,7 @@ class WebServer:
                 return []
             return [int(child) for child in found] + [other for child in found for other in below(child)]
 
-        return below(self.process.pid)
+        return [pid for pid in below(self.process.pid) if _name(pid) == "bagelhook"]
 
     def close(self):
         if self.process is not None and self.process.poll() is None:
@@ -101,3 +101,10 @@ class WebServer:
 
     def __exit__(self, *_):
         self.close()
+
+
+def _name(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
