@@ -34,6 +34,7 @@ _Static_assert((int)METRICS_COMMITS + STORE_UNKNOWN == METRICS_COMMITS_LAST, "a 
 struct committer {
 	int timeout_ms;
 	size_t batch_size;
+	bool on_demand;
 	pthread_t thread;
 	struct queue *queue;
 
@@ -262,7 +263,10 @@ static int64_t next_wake(struct committer *c)
 {
 	if (c->set_aside.count > 0)
 		return c->set_aside.first->retry_at_ms;
-	return store_connected(c->store) ? clock_ms() + IDLE_LOOK_MS : c->connect_at_ms;
+	if (store_connected(c->store))
+		return clock_ms() + IDLE_LOOK_MS;
+	/* On demand it is due at once when a delivery comes, and again only after a failure. */
+	return c->on_demand && c->connect_at_ms == 0 ? INT64_MAX : c->connect_at_ms;
 }
 
 static void *run(void *argument)
@@ -288,6 +292,7 @@ struct committer *committer_open(struct store *store, const struct committer_lim
 		goto err0;
 	c->timeout_ms = limits->queue.timeout_ms;
 	c->batch_size = limits->batch;
+	c->on_demand = limits->on_demand;
 	c->store = store;
 	c->backoff_ms = BACKOFF_FIRST_MS;
 	delivery_list_init(&c->set_aside);

@@ -3,6 +3,7 @@
 #ifndef BAGELHOOK_COMMITTER_H
 #define BAGELHOOK_COMMITTER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "queue.h"
@@ -10,7 +11,8 @@
 
 struct committer_limits {
 	struct queue_limits queue;
-	size_t batch; /* deliveries in one transaction */
+	size_t batch;   /* deliveries in one transaction */
+	bool on_demand; /* connects when the first delivery is there, not before */
 };
 
 struct committer;

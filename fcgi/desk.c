@@ -3,6 +3,7 @@
 #include "desk.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -64,4 +65,34 @@ bool desk_lay_out(struct desk *desk, const struct records *records)
 	}
 	/* What is behind its end is an older request's. */
 	return ftruncate(desk->file, (off_t)desk->records.len) == 0 && lseek(desk->file, 0, SEEK_SET) == 0;
+}
+
+bool desk_accept(struct desk *desk, FCGX_Request *fcgi)
+{
+	/* Without a listening socket it cannot accept behind our back. With keepConnection
+	 * unset, FCGX_Accept_r() would first close the descriptor. */
+	FCGX_InitRequest(fcgi, -1, 0);
+	fcgi->ipcFd = desk->file;
+	fcgi->keepConnection = 1;
+	if (FCGX_Accept_r(fcgi) == 0)
+		return true;
+	/* It has closed what it could not read a request from. */
+	desk->file = memfd_create("bagelhook", MFD_CLOEXEC);
+	return false;
+}
+
+bool desk_finish(struct desk *desk, FCGX_Request *fcgi)
+{
+	/* It closes what it could not write to, so it gets a descriptor that is its own to close:
+	 * ours could meanwhile have become another connection's. */
+	int file = fcntl(desk->file, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+	fcgi->ipcFd = file;
+	fcgi->keepConnection = 0;
+	if (file >= 0 && ftruncate(file, 0) == 0 && lseek(file, 0, SEEK_SET) == 0) {
+		FCGX_Finish_r(fcgi);
+		return true;
+	}
+	FCGX_Free(fcgi, 1);
+	return false;
 }

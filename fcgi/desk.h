@@ -3,6 +3,7 @@
 #ifndef BAGELHOOK_DESK_H
 #define BAGELHOOK_DESK_H
 
+#include <fcgiapp.h>
 #include <stdbool.h>
 
 #include "buffer.h"
@@ -27,5 +28,13 @@ void desk_close(struct desk *);
 /* Makes a request the content of the file, from its beginning, and sees to it that libfcgi finds memory for
  * it. False with errno. */
 bool desk_lay_out(struct desk *, const struct records *);
+
+/* Has libfcgi begin to read what was laid out: up to its parameters. False where it does not
+ * take it, and then holds nothing of it. */
+bool desk_accept(struct desk *, FCGX_Request *);
+
+/* Ends what libfcgi holds of a request, which may have been read on another desk. What there is of
+ * the answer is in the file then, unless it is false. */
+bool desk_finish(struct desk *, FCGX_Request *);
 
 #endif

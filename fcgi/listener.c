@@ -41,32 +41,51 @@ static bool is_stale(const struct sockaddr_un *address)
 	return refused;
 }
 
+/* Whether there can be a socket at this path: the address, and whether one is there that is
+ * listened on (live), or is not (stale). */
+static int look_at_path(const char *option, const char *path, struct sockaddr_un *address, bool *live,
+	bool *stale, char error[LISTENER_ERROR_SIZE])
+{
+	struct stat status;
+
+	*live = *stale = false;
+	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (path[0] != '/' || strlen(path) >= sizeof address->sun_path) {
+		snprintf(error, LISTENER_ERROR_SIZE,
+			"%s unix:%s: must be an absolute path of at most %zu bytes", option, path,
+			sizeof address->sun_path - 1);
+		return -1;
+	}
+	memcpy(address->sun_path, path, strlen(path) + 1);
+	if (lstat(path, &status) != 0)
+		return 0;
+	if (!S_ISSOCK(status.st_mode)) {
+		snprintf(error, LISTENER_ERROR_SIZE, "%s unix:%s: there is a file that is no socket", option,
+			path);
+		return -1;
+	}
+	*stale = is_stale(address);
+	*live = !*stale;
+	return 0;
+}
+
 static int open_unix(struct listener *listener, const char *option, const char *path, mode_t mode,
 	char error[LISTENER_ERROR_SIZE])
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct sockaddr_un address;
 	struct stat status;
+	bool live;
+	bool stale;
 
-	if (path[0] != '/' || strlen(path) >= sizeof address.sun_path) {
-		snprintf(error, LISTENER_ERROR_SIZE,
-			"%s unix:%s: must be an absolute path of at most %zu bytes", option, path,
-			sizeof address.sun_path - 1);
+	if (look_at_path(option, path, &address, &live, &stale, error) != 0)
+		return -1;
+	if (live) {
+		snprintf(error, LISTENER_ERROR_SIZE, "%s unix:%s: another process listens there", option,
+			path);
 		return -1;
 	}
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	if (lstat(path, &status) == 0) {
-		if (!S_ISSOCK(status.st_mode)) {
-			snprintf(error, LISTENER_ERROR_SIZE, "%s unix:%s: there is a file that is no socket",
-				option, path);
-			return -1;
-		}
-		if (!is_stale(&address)) {
-			snprintf(error, LISTENER_ERROR_SIZE, "%s unix:%s: another process listens there",
-				option, path);
-			return -1;
-		}
+	if (stale)
 		unlink(path);
-	}
 	listener->fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	if (listener->fd < 0)
 		goto err;
@@ -88,6 +107,23 @@ err:
 	return -1;
 }
 
+static int check_unix(const char *option, const char *path, bool *in_use, char error[LISTENER_ERROR_SIZE])
+{
+	struct sockaddr_un address;
+	char directory[sizeof address.sun_path];
+	bool stale;
+
+	if (look_at_path(option, path, &address, in_use, &stale, error) != 0)
+		return -1;
+	const size_t len = (size_t)(strrchr(path, '/') - path);
+	memcpy(directory, path, len);
+	memcpy(directory + len, len == 0 ? "/" : "", len == 0 ? 2 : 1);
+	if (faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) == 0)
+		return 0;
+	snprintf(error, LISTENER_ERROR_SIZE, "%s unix:%s: %s", option, path, text_error(errno));
+	return -1;
+}
+
 /* A listening socket on one address, or -1 with errno. */
 static int bind_inet(const struct addrinfo *address)
 {
@@ -105,8 +141,9 @@ static int bind_inet(const struct addrinfo *address)
 	return -1;
 }
 
-static int open_inet(
-	struct listener *listener, const char *option, const char *address, char error[LISTENER_ERROR_SIZE])
+/* A socket on the first of the host's addresses that can be bound. */
+static int open_inet(struct listener *listener, const char *option, const char *address, bool *in_use,
+	char error[LISTENER_ERROR_SIZE])
 {
 	const struct addrinfo hints = {
 		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
@@ -133,8 +170,10 @@ static int open_inet(
 	}
 	for (const struct addrinfo *one = found; one != NULL && listener->fd < 0; one = one->ai_next) {
 		listener->fd = bind_inet(one);
-		if (listener->fd < 0)
+		if (listener->fd < 0) {
+			*in_use = *in_use || errno == EADDRINUSE;
 			reason = text_error(errno);
+		}
 	}
 	freeaddrinfo(found);
 	if (listener->fd >= 0)
@@ -143,12 +182,17 @@ static int open_inet(
 	return -1;
 }
 
-static int take_inherited(struct listener *listener, char error[LISTENER_ERROR_SIZE])
+bool listener_is_inherited(void)
 {
 	int listening = 0;
 	socklen_t size = sizeof listening;
 
-	if (getsockopt(STDIN_FILENO, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 || !listening) {
+	return getsockopt(STDIN_FILENO, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening;
+}
+
+static int take_inherited(struct listener *listener, char error[LISTENER_ERROR_SIZE])
+{
+	if (!listener_is_inherited()) {
 		snprintf(error, LISTENER_ERROR_SIZE,
 			"nothing to listen on: give --listen unix:/path or --listen host:port, or start it "
 			"with a listening socket as descriptor 0");
@@ -162,6 +206,7 @@ int listener_open(struct listener *listener, const char *option, const char *add
 	char error[LISTENER_ERROR_SIZE])
 {
 	int opened;
+	bool in_use = false;
 
 	memset(listener, 0, sizeof *listener);
 	listener->fd = -1;
@@ -170,7 +215,7 @@ int listener_open(struct listener *listener, const char *option, const char *add
 	else if (strncmp(address, "unix:", 5) == 0)
 		opened = open_unix(listener, option, address + 5, mode, error);
 	else
-		opened = open_inet(listener, option, address, error);
+		opened = open_inet(listener, option, address, &in_use, error);
 	if (opened == 0 && !set_flags(listener->fd)) {
 		snprintf(error, LISTENER_ERROR_SIZE, "cannot prepare the listening socket: %s",
 			text_error(errno));
@@ -179,6 +224,18 @@ int listener_open(struct listener *listener, const char *option, const char *add
 	if (opened != 0)
 		listener_close(listener);
 	return opened;
+}
+
+int listener_check(const char *option, const char *address, bool *in_use, char error[LISTENER_ERROR_SIZE])
+{
+	struct listener probe = {.fd = -1};
+
+	*in_use = false;
+	if (strncmp(address, "unix:", 5) == 0)
+		return check_unix(option, address + 5, in_use, error);
+	int opened = open_inet(&probe, option, address, in_use, error);
+	listener_close(&probe);
+	return opened == 0 || *in_use ? 0 : -1;
 }
 
 void listener_unlink(struct listener *listener)

@@ -8,8 +8,12 @@
 #include <getopt.h>
 #include <limits.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "nearest.h"
 
 enum kind {
 	KIND_TEXT,
@@ -45,7 +49,8 @@ static const struct option_spec specs[] = {
 	{SERVE, "socket-mode", "BAGELHOOK_SOCKET_MODE", KIND_MODE, AT(socket_mode), 0, 0777, 0660, "MODE",
 		"permissions of a Unix socket"},
 	{SERVE, "secret-file", "BAGELHOOK_SECRET_FILE", KIND_TEXT, AT(secret_file), 0, 0, 0, "FILE",
-		"the webhook's signing secrets, one per line; read again when it is changed"},
+		"the webhook's signing secrets, one per line, read again when it is changed; without it, "
+		"$CREDENTIALS_DIRECTORY/secret"},
 	{SERVE | REDRIVE | IMPORT, "database", "BAGELHOOK_DATABASE", KIND_TEXT, AT(database), 0, 0, 0,
 		"CONNINFO", "a libpq connection string or URI; without it, PGHOST, PGSERVICE and so on"},
 	{SERVE, "threads", "BAGELHOOK_THREADS", KIND_NUMBER, AT(threads), 1, 512, 4, "N",
@@ -85,7 +90,7 @@ static const struct option_spec specs[] = {
 		"variable: "
 		"yes or no)"},
 	{SERVE, "check", NULL, KIND_SWITCH, AT(check), 0, 0, 0, NULL,
-		"check configuration, database and schema, then exit"},
+		"check configuration, database, schema and address, then exit"},
 	{SERVE | REDRIVE | IMPORT, "help", NULL, KIND_SWITCH, AT(help), 0, 0, 0, NULL,
 		"print this, then exit"},
 	{REDRIVE, "id", NULL, KIND_NUMBER, AT(id), 1, LONG_MAX, 0, "N", "try the dead letter of this id"},
@@ -108,7 +113,9 @@ static const struct {
 		"Each option can also be given in the environment; options win.\n\n",
 		"\nSignals: SIGTERM and SIGINT finish what was accepted and exit; SIGHUP reads the secrets "
 		"again,\nand logs how many signatures each has matched.\n"
-		"Exit status: 0 stopped as told, 1 could not run, 2 wrong usage.\n"},
+		"Exit status: 0 stopped as told, 1 could not run, 2 wrong usage; 3 of --check, where only "
+		"the\n"
+		"database could not be reached.\n"},
 	[OPTIONS_REDRIVE] = {"redrive", " redrive",
 		"Usage: bagelhook redrive (--id N | --all) [--database CONNINFO]\n"
 		"Tries dead letters again, after bagelhook, the schema or a setting has changed: what is\n"
@@ -210,6 +217,51 @@ static int set(struct options *options, const struct option_spec *spec, const ch
 	return 0;
 }
 
+/* Says that there is no such option, or variable, and which one may have been meant. */
+static void refuse_unknown(
+	enum options_command command, const char *said, bool variable, char error[OPTIONS_ERROR_SIZE])
+{
+	const char *nearest = NULL;
+	size_t distance = SIZE_MAX;
+
+	for (size_t i = 0; i < SPEC_COUNT; i++) {
+		const char *name = variable ? specs[i].variable : specs[i].flag;
+
+		if (name == NULL || !is_for(&specs[i], command) || nearest_distance(said, name) >= distance)
+			continue;
+		distance = nearest_distance(said, name);
+		nearest = name;
+	}
+	const char *dashes = variable ? "" : "--";
+	const char *what = variable ? "variable" : "option";
+	if (nearest != NULL && nearest_is_near(distance, said))
+		snprintf(error, OPTIONS_ERROR_SIZE, "%s%.200s: no such %s; did you mean %s%s?", dashes, said,
+			what, dashes, nearest);
+	else
+		snprintf(error, OPTIONS_ERROR_SIZE, "%s%.200s: no such %s; see bagelhook%s --help", dashes,
+			said, what, commands[command].said);
+}
+
+/* A variable that is misspelt would be as good as none, and nobody would know. */
+static int check_environment(enum options_command command, char error[OPTIONS_ERROR_SIZE])
+{
+	for (char **variable = environ; *variable != NULL; variable++) {
+		char name[NEAREST_MAX + 1];
+		bool known = false;
+
+		if (strncmp(*variable, "BAGELHOOK_", 10) != 0)
+			continue;
+		snprintf(name, sizeof name, "%.*s", (int)strcspn(*variable, "="), *variable);
+		for (size_t i = 0; i < SPEC_COUNT && !known; i++)
+			known = specs[i].variable != NULL && strcmp(specs[i].variable, name) == 0;
+		if (!known) {
+			refuse_unknown(command, name, true, error);
+			return -1;
+		}
+	}
+	return 0;
+}
+
 static int take_environment(struct options *options, char error[OPTIONS_ERROR_SIZE])
 {
 	for (size_t i = 0; i < SPEC_COUNT; i++) {
@@ -248,10 +300,14 @@ static int take_arguments(struct options *options, int argc, char *argv[], char 
 		if (got != 0) {
 			const char *argument = argv[optind - 1];
 
-			snprintf(error, OPTIONS_ERROR_SIZE,
-				got == ':' ? "%.200s: needs a value"
-					   : "%.200s: no such option, or not so used; see bagelhook --help",
-				argument);
+			if (got == '?' && strncmp(argument, "--", 2) == 0 && strchr(argument, '=') == NULL)
+				refuse_unknown(options->command, argument + 2, false, error);
+			else
+				snprintf(error, OPTIONS_ERROR_SIZE,
+					got == ':' ? "%.200s: needs a value"
+						   : "%.200s: no such option, or not so used; see bagelhook "
+						     "--help",
+					argument);
 			return -1;
 		}
 		snprintf(name, sizeof name, "--%s", specs[index].flag);
@@ -274,6 +330,19 @@ static int take_arguments(struct options *options, int argc, char *argv[], char 
 	return 0;
 }
 
+/* Where no file of secrets was named, the one that the service manager may have put there. */
+static void take_credential(struct options *options)
+{
+	static char path[PATH_MAX];
+	const char *directory = getenv("CREDENTIALS_DIRECTORY"); /* NOLINT(concurrency-mt-unsafe) */
+
+	if (options->secret_file != NULL || directory == NULL || directory[0] != '/')
+		return;
+	int len = snprintf(path, sizeof path, "%s/secret", directory);
+	if (len > 0 && (size_t)len < sizeof path && access(path, F_OK) == 0)
+		options->secret_file = path;
+}
+
 /* What a command cannot do without, and options that exclude each other. */
 static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 {
@@ -283,8 +352,8 @@ static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 	case OPTIONS_SERVE:
 		if (options->secret_file == NULL && !options->insecure_no_signature)
 			wrong = "no signing secret: give --secret-file FILE with the webhook's signing "
-				"secret, "
-				"or, for experiments only, --insecure-no-signature";
+				"secret, or a credential \"secret\" by the service manager, or, for "
+				"experiments only, --insecure-no-signature";
 		break;
 	case OPTIONS_REDRIVE:
 		if ((options->id != 0) == options->all)
@@ -311,8 +380,10 @@ int options_parse(struct options *options, int argc, char *argv[], char error[OP
 		argc--;
 		argv++;
 	}
-	if (take_environment(options, error) != 0 || take_arguments(options, argc, argv, error) != 0)
+	if (check_environment(options->command, error) != 0 || take_environment(options, error) != 0
+		|| take_arguments(options, argc, argv, error) != 0)
 		return -1;
+	take_credential(options);
 	return options->help || options->version ? 0 : check(options, error);
 }
 

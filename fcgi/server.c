@@ -26,6 +26,7 @@
 #include "desk.h"
 #include "log.h"
 #include "metrics.h"
+#include "notify.h"
 #include "peers.h"
 #include "signals.h"
 #include "text.h"
@@ -61,18 +62,6 @@ struct server {
 	int64_t accept_error_ms; /* when the last error of accept(2) was logged */
 };
 
-/* Ends what libfcgi holds of a request; what there is of the answer is in the file then. */
-static bool finish_request(struct desk *desk, FCGX_Request *fcgi)
-{
-	if (ftruncate(desk->file, 0) != 0 || lseek(desk->file, 0, SEEK_SET) != 0)
-		return false;
-	fcgi->ipcFd = desk->file;
-	/* It leaves open what it thinks is to be kept. */
-	fcgi->keepConnection = 1;
-	FCGX_Finish_r(fcgi);
-	return true;
-}
-
 static void count_answer(const struct answer *answer)
 {
 	const int status = response_status(answer);
@@ -93,7 +82,7 @@ static void write_answer(struct exchange *exchange, struct desk *desk)
 	response_format(&exchange->answer, &desk->out);
 	if (!buffer_failed(&desk->out))
 		FCGX_PutStr(desk->out.data, (int)desk->out.len, exchange->fcgi.out);
-	if (!finish_request(desk, &exchange->fcgi))
+	if (!desk_finish(desk, &exchange->fcgi))
 		return;
 	ssize_t len = pread(desk->file, records, sizeof records, 0);
 	if (len > 0 && send(exchange->peer->fd, records, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
@@ -165,14 +154,7 @@ static bool begin(struct server *s, struct peer *peer, struct desk *desk)
 	records_done(&peer->records);
 	exchange->peer = peer;
 	peer->exchange = exchange;
-	/* Without a listening socket it cannot accept behind our back. With keepConnection
-	 * unset, FCGX_Accept_r() would first close the descriptor. */
-	FCGX_InitRequest(&exchange->fcgi, -1, 0);
-	exchange->fcgi.ipcFd = desk->file;
-	exchange->fcgi.keepConnection = 1;
-	if (FCGX_Accept_r(&exchange->fcgi) != 0)
-		finish_request(desk, &exchange->fcgi);
-	else if (submit(s, exchange, desk))
+	if (desk_accept(desk, &exchange->fcgi) && submit(s, exchange, desk))
 		return true;
 	peer->exchange = NULL;
 	free(exchange);
@@ -269,6 +251,7 @@ static void stop_accepting(struct server *s)
 {
 	log_record(LOG_INFO, "stopping: finishing what was accepted", NULL);
 	metrics_set(METRICS_STOPPING, 1);
+	notify_stopping();
 	listener_unlink(s->listener);
 	if (s->listener->fd > STDIN_FILENO)
 		accept_all(s);
@@ -301,7 +284,12 @@ static void watch(struct server *s, int64_t (*reload)(void *context, bool hangup
 		nfds_t count = 2;
 
 		metrics_set(METRICS_TURNED_MS, clock_ms());
-		const int64_t reload_ms = reload(context, signals_hangup());
+		const bool hangup = signals_hangup();
+		if (hangup)
+			notify_reloading();
+		const int64_t reload_ms = reload(context, hangup);
+		if (hangup)
+			notify_ready();
 		if (signals_terminate() && s->accepting)
 			stop_accepting(s);
 		int64_t expiry_ms = handler_expire(s->handler, clock_ms());
@@ -386,6 +374,7 @@ int server_run(struct listener *listener, struct handler *handler, const struct 
 	handler_on_finish(handler, receive_receipts, &s);
 	size_t started = start_workers(&s, threads, workers);
 	if (started == workers) {
+		notify_ready();
 		watch(&s, reload, context);
 		status = 0;
 	}

@@ -53,6 +53,7 @@ logged() {
 build_packages=(
     gcc libc6-dev make autoconf automake pkg-config
     libfcgi-dev libjansson-dev libpq-dev libssl-dev libcurl4-openssl-dev libseccomp-dev libmicrohttpd-dev
+    libsystemd-dev
 )
 # shellcheck disable=SC2034
 run_packages=(postgresql sqitch libdbd-pg-perl nginx)

@@ -28,7 +28,9 @@ ALTER DEFAULT PRIVILEGES FOR ROLE bagelpay_owner REVOKE USAGE ON TYPES FROM PUBL
 -- The responders that this schema serves, as an inclusive range of the protocol
 -- number that each responder is built with. A responder outside of it refuses to
 -- start. A change to ingest() that older responders cannot live with raises the
--- lower bound, every change that they need to know of the upper.
+-- lower bound, every change that they need to know of the upper. The protocol
+-- before the newest is always served: one migrates first, and restarts the
+-- responders after.
 CREATE FUNCTION bagelpay.served_responders (OUT oldest integer, OUT newest integer)
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE

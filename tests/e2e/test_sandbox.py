@@ -205,7 +205,7 @@ def test_not_the_server(remote, stranger, tmp_path, wrong, reason):
         assert responder.stop() == 0
     assert count_events(remote, db) == 0
     code, _, complaint = check(dsn, environment)
-    assert (code, reason in complaint) == (1, True)
+    assert (code, reason in complaint) == (3, True)
     # A control: with the right authority and name the same is in order.
     assert check(remote.remote_dsn(db), environment)[:2] == (
         0, "bagelhook: configuration, database and schema are in order\n")

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import shutil
+import socket
 import subprocess
 import time
 
@@ -54,7 +55,11 @@ def refuse(request, secret_file, tmp_path):
 
 
 @pytest.mark.parametrize("arguments, text", [
-    (["--nonsense"], "--nonsense: no such option, or not so used; see bagelhook --help"),
+    (["--nonsense"], "--nonsense: no such option; see bagelhook --help"),
+    (["--treads", "4"], "--treads: no such option; did you mean --threads?"),
+    (["--secretfile", "x"], "--secretfile: no such option; did you mean --secret-file?"),
+    (["--max-bdoy", "1"], "--max-bdoy: no such option; did you mean --max-body?"),
+    (["--" + "x" * 1000], "x: no such option; see bagelhook --help"),
     (["--check=1"], "--check=1: no such option, or not so used; see bagelhook --help"),
     (["-x"], "see bagelhook --help"),
     (["serve"], "serve: takes no arguments besides options"),
@@ -84,6 +89,8 @@ def test_usage(refuse, arguments, text):
 @pytest.mark.parametrize("variable, value, text", [
     ("BAGELHOOK_THREADS", "many", 'BAGELHOOK_THREADS: must be a number from 1 to 512, not "many"'),
     ("BAGELHOOK_SOCKET_MODE", "rw", "BAGELHOOK_SOCKET_MODE: must be an octal mode"),
+    ("BAGELHOOK_MAXAGE", "300", "BAGELHOOK_MAXAGE: no such variable; did you mean BAGELHOOK_MAX_AGE?"),
+    ("BAGELHOOK_NONSENSE", "", "BAGELHOOK_NONSENSE: no such variable; see bagelhook --help"),
     ("BAGELHOOK_INSECURE_NO_SIGNATURE", "maybe", 'BAGELHOOK_INSECURE_NO_SIGNATURE: must be yes or no, not "maybe"'),
 ])
 def test_usage_in_the_environment(refuse, variable, value, text):
@@ -201,10 +208,11 @@ def _rule_holds(cluster, name):
     (":9000", "must be unix:/path or host:port"),
     ("127.0.0.1:no-such-port", "--listen 127.0.0.1:no-such-port: "),
 ])
-def test_unusable_address(cluster, secret_file, address, text):
+@pytest.mark.parametrize("check", [[], ["--check"]], ids=["start", "check"])
+def test_unusable_address(cluster, secret_file, address, text, check):
     """1 where it cannot listen."""
     status, output, complaints = run("--listen", address, "--secret-file", secret_file, "--database",
-                                     cluster.dsn("bagelhook", cluster.create_database()))
+                                     cluster.dsn("bagelhook", cluster.create_database()), *check)
     assert (status, output, len(complaints)) == (1, "", 1)
     assert complaints[0].startswith(f"bagelhook: --listen {address}") and text in complaints[0]
 
@@ -227,13 +235,36 @@ def test_check(cluster, secret_file):
                PGDATABASE=name)[0] == 0
 
 
+def test_check_of_addresses(cluster, secret_file, tmp_path):
+    """--check tries the address to listen on and leaves nothing there; somebody who listens may be who is replaced."""
+    arguments = ["--check", "--secret-file", secret_file, "--database",
+                 cluster.dsn("bagelhook", cluster.create_database()), "--listen"]
+    path, file = tmp_path / "socket", tmp_path / "file"
+    file.touch()
+    assert run(*arguments, f"unix:{path}")[0] == 0 and not path.exists()
+    assert run(*arguments, f"127.0.0.1:{harness.free_port()}")[0] == 0
+    status, output, complaints = run(*arguments, f"unix:{file}")
+    assert (status, output) == (1, "") and "there is a file that is no socket" in complaints[0]
+    with socket.socket(socket.AF_UNIX) as unix, socket.create_server(("127.0.0.1", 0)) as inet:
+        unix.bind(str(path))
+        # A socket that nobody listens on will be replaced.
+        assert run(*arguments, f"unix:{path}")[1].count("\n") == 1
+        unix.listen()
+        for address in (f"unix:{path}", "127.0.0.1:%d" % inet.getsockname()[1]):
+            assert run(*arguments, address) == (
+                0, "bagelhook: configuration, database and schema are in order\n"
+                   f"bagelhook: somebody listens on {address} already\n", [])
+        assert path.exists()
+
+
 def test_check_without_server(mortal, secret_file):
-    """--check does not wait for a database that is away: 1, in one line."""
+    """--check does not wait for a database that is away: 3, in one line; 1 where anything else is wrong as well."""
     dsn = mortal.dsn("bagelhook", mortal.create_database())
     mortal.stop()
     status, output, complaints = run("--check", "--secret-file", secret_file, "--database", dsn)
-    assert (status, output, len(complaints)) == (1, "", 1)
+    assert (status, output, len(complaints)) == (3, "", 1)
     assert complaints[0].startswith("bagelhook: ") and "failed" in complaints[0]
+    assert run("--check", "--secret-file", secret_file, "--database", dsn, "--listen", "unix:/nonexistent/socket")[0] == 1
 
 
 def test_database_away_at_start(mortal, make_stack):

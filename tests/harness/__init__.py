@@ -9,9 +9,11 @@ as the user postgres; everything else runs as whoever runs the tests.
     BAGELHOOK_PREFIX  a command that runs each responder, such as valgrind (default: none)
 """
 
+from .apache import Apache
 from .cluster import Cluster
 from .delivery import Answer, deliver, post, sign
 from .faults import Faults
+from .lighttpd import Lighttpd
 from .nginx import PATH, Nginx
 from .process import (BUILD, PATIENCE_S, SAMPLES, SOURCE, HarnessError, Process, accepts, clean_environment,
                       end_on_sigterm, free_port, is_sanitized, make_directory, wait_until)
@@ -19,6 +21,7 @@ from .remote import Authority, RemoteCluster
 from .responder import Responder
 from .stack import Stack
 
-__all__ = ["BUILD", "PATH", "PATIENCE_S", "SAMPLES", "SOURCE", "Answer", "Authority", "Cluster", "Faults", "HarnessError",
-           "Nginx", "Process", "RemoteCluster", "Responder", "Stack", "accepts", "clean_environment", "deliver",
-           "end_on_sigterm", "free_port", "is_sanitized", "make_directory", "post", "sign", "wait_until"]
+__all__ = ["BUILD", "PATH", "PATIENCE_S", "SAMPLES", "SOURCE", "Answer", "Apache", "Authority", "Cluster", "Faults",
+           "HarnessError", "Lighttpd", "Nginx", "Process", "RemoteCluster", "Responder", "Stack", "accepts",
+           "clean_environment", "deliver", "end_on_sigterm", "free_port", "is_sanitized", "make_directory", "post",
+           "sign", "wait_until"]

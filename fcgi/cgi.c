@@ -1,0 +1,182 @@
+/* The environment becomes the parameters of a FastCGI request, and what is read its body, so that
+ * libfcgi and the handler see the same as with a responder. */
+#include "config.h"
+
+#include "cgi.h"
+
+#include <errno.h>
+#include <fcgiapp.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "desk.h"
+#include "listener.h"
+#include "log.h"
+#include "signals.h"
+#include "text.h"
+
+struct visit {
+	struct receipt receipt;
+	atomic_bool came; /* the receipt */
+};
+
+bool cgi_is_request(void)
+{
+	/* Only the main thread runs yet. */
+	return getenv("GATEWAY_INTERFACE") != NULL  /* NOLINT(concurrency-mt-unsafe) */
+		&& getenv("REQUEST_METHOD") != NULL /* NOLINT(concurrency-mt-unsafe) */
+		&& !listener_is_inherited();
+}
+
+/* A length as section 3.4 of the FastCGI specification has it. */
+static void put_length(struct buffer *out, size_t length)
+{
+	const unsigned char bytes[4] = {(unsigned char)(length >> 24 | 0x80), (unsigned char)(length >> 16),
+		(unsigned char)(length >> 8), (unsigned char)length};
+
+	if (length < 128)
+		buffer_put(out, bytes + 3, 1);
+	else
+		buffer_put(out, bytes, sizeof bytes);
+}
+
+static void put_environment(struct buffer *out)
+{
+	for (char **variable = environ; *variable != NULL; variable++) {
+		const char *equals = strchr(*variable, '=');
+
+		if (equals == NULL)
+			continue;
+		put_length(out, (size_t)(equals - *variable));
+		put_length(out, strlen(equals + 1));
+		buffer_put(out, *variable, (size_t)(equals - *variable));
+		buffer_puts(out, equals + 1);
+	}
+}
+
+/* How much of standard input is the body. It need not end there (section 4.2), so that nothing is
+ * read of what will be refused anyway. */
+static size_t body_length(size_t max_body)
+{
+	const char *text = getenv("CONTENT_LENGTH"); /* NOLINT(concurrency-mt-unsafe): nobody sets it */
+	size_t length = 0;
+
+	if (text == NULL)
+		return 0;
+	for (; *text >= '0' && *text <= '9' && length <= max_body; text++)
+		length = length * 10 + (size_t)(*text - '0');
+	return *text == '\0' && length <= max_body ? length : 0;
+}
+
+/* Reads until the body is whole, standard input ends, or the deadline comes. */
+static void read_body(struct buffer *body, size_t length, int64_t deadline_ms)
+{
+	char bytes[16384];
+
+	while (body->len < length && !buffer_failed(body)) {
+		const size_t wanted = length - body->len < sizeof bytes ? length - body->len : sizeof bytes;
+		const int64_t left_ms = deadline_ms - clock_ms();
+		struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+
+		if (left_ms <= 0)
+			return;
+		if (poll(&input, 1, (int)left_ms) <= 0)
+			continue;
+		const ssize_t got = read(STDIN_FILENO, bytes, wanted);
+		if (got > 0)
+			buffer_put(body, bytes, (size_t)got);
+		else if (got == 0 || (errno != EINTR && errno != EAGAIN))
+			return;
+	}
+}
+
+static void write_answer(const struct answer *answer)
+{
+	struct buffer out;
+	size_t at = 0;
+
+	buffer_init(&out);
+	response_format(answer, &out);
+	while (!buffer_failed(&out) && at < out.len) {
+		const ssize_t written = write(STDOUT_FILENO, out.data + at, out.len - at);
+
+		if (written < 0 && errno != EINTR)
+			break;
+		at += written > 0 ? (size_t)written : 0;
+	}
+	buffer_done(&out);
+}
+
+void cgi_apologise(void)
+{
+	write_answer(&(struct answer){.kind = ANSWER_CANNOT_RUN});
+}
+
+static void receive(void *context, struct receipt *receipts)
+{
+	struct visit *visit = context;
+
+	(void)receipts;
+	atomic_store(&visit->came, true);
+	signals_wake();
+}
+
+/* Waits as long as deliveries may: handler_expire() ends it. */
+static void wait_for_receipt(struct handler *handler, struct visit *visit)
+{
+	while (!atomic_load(&visit->came)) {
+		const int64_t left_ms = handler_expire(handler, clock_ms()) - clock_ms();
+		struct pollfd wake = {.fd = signals_fd(), .events = POLLIN};
+
+		if (poll(&wake, 1, left_ms < 0 ? 0 : left_ms < INT32_MAX ? (int)left_ms : -1) > 0)
+			signals_empty();
+	}
+}
+
+/* The steps of the request that libfcgi has begun to read. */
+static void serve(struct handler *handler, FCGX_Request *fcgi, struct answer *answer)
+{
+	struct request request;
+	struct visit visit = {0};
+	bool submitted = false;
+
+	handler_on_finish(handler, receive, &visit);
+	if (handler_receive(handler, fcgi, &request, answer))
+		submitted = handler_submit(handler, &request, answer, &visit.receipt);
+	request_done(&request);
+	if (!submitted)
+		return;
+	wait_for_receipt(handler, &visit);
+	handler_complete(&visit.receipt, answer);
+}
+
+void cgi_serve(struct handler *handler, const struct cgi_limits *limits)
+{
+	struct answer answer = {.kind = ANSWER_NO_MEMORY};
+	struct records records;
+	struct desk desk;
+	FCGX_Request fcgi;
+
+	/* What was read is within these already. */
+	records_init(&records, NULL);
+	records.id = 1;
+	put_environment(&records.params);
+	read_body(&records.body, body_length(limits->max_body), clock_ms() + limits->read_timeout_ms);
+	if (desk_open(&desk) && !buffer_failed(&records.params) && !buffer_failed(&records.body)
+		&& desk_lay_out(&desk, &records)) {
+		if (desk_accept(&desk, &fcgi)) {
+			serve(handler, &fcgi, &answer);
+			FCGX_Free(&fcgi, 0);
+		}
+	} else {
+		log_record(LOG_ERROR, "cannot serve a request", LOG_PAIRS("reason", text_error(errno)));
+	}
+	records_done(&records);
+	desk_close(&desk);
+	write_answer(&answer);
+}

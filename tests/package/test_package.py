@@ -1,0 +1,275 @@
+"""The Debian package: built, checked by lintian, and installed, upgraded and purged in a root of its own.
+
+BAGELHOOK_MIRROR says where that root is made from; without it, where this machine's packages come from.
+"""
+
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+
+import pytest
+
+import harness
+
+SOURCE = harness.SOURCE
+RELEASE = "bookworm"
+# What installing and removing any package leaves behind: records, caches, and users, which are never removed.
+LEFT = re.compile(r"/(var/(lib/(dpkg|apt|systemd|pam)|cache|log)|etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$"
+                  r"|etc/(ld\.so\.cache|\.pwd\.lock|systemd)|run|tmp|proc|sys|dev|root)(/|$)|/(etc|var|usr)?$")
+
+
+def run(*command, cwd="/", status=0, **environment):
+    """Runs a command to its end; returns its output."""
+    done = subprocess.run([os.fspath(word) for word in command], cwd=cwd, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+                          env=harness.clean_environment(**{"LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive",
+                                                           **environment}))
+    assert done.returncode == status, f"{command}\n{done.stdout[-5000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """The directory with what dpkg-buildpackage made of the tree; unit tests have run elsewhere."""
+    directory = tmp_path_factory.mktemp("package")
+    tree = directory / "bagelhook"
+    hidden = shutil.ignore_patterns(".git", ".test", ".run", ".bench", "autom4te.cache", "build-aux", "__pycache__",
+                                    "configure", "configure~", "Makefile.in", "aclocal.m4", "config.h.in*")
+    shutil.copytree(SOURCE, tree, ignore=hidden)
+    run("dpkg-buildpackage", "-us", "-uc", cwd=tree, DEB_BUILD_OPTIONS="nocheck")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def deb(package):
+    one, = package.glob("bagelhook_*.deb")
+    return one
+
+
+def test_lintian(package):
+    """lintian has nothing to say at its default level."""
+    changes, = package.glob("*.changes")
+    said = run("lintian", "--allow-root", "--fail-on", "warning", changes)
+    assert [line for line in said.splitlines() if re.match("[EWIX]:", line)] == []
+
+
+def test_content(deb):
+    """What an operator needs is there, where Debian has it."""
+    files = {line.split()[5].lstrip(".") for line in run("dpkg-deb", "-c", deb).splitlines()}
+    share = "/usr/share/bagelhook"
+    assert {"/usr/bin/bagelhook", "/usr/bin/bagelhook-send", "/etc/default/bagelhook", "/etc/bagelhook/",
+            "/lib/systemd/system/bagelhook.service", "/lib/systemd/system/bagelhook.socket",
+            "/usr/lib/sysusers.d/bagelhook.conf", f"{share}/nginx/bagelhook.conf",
+            f"{share}/apache/bagelhook-proxy.conf", f"{share}/apache/bagelhook-fcgid.conf",
+            f"{share}/apache/bagelhook-cgi.conf", f"{share}/lighttpd/bagelhook.conf", f"{share}/sql/sqitch.plan",
+            "/usr/share/man/man8/bagelhook.8.gz", "/usr/share/man/man1/bagelhook-send.1.gz",
+            "/usr/share/man/man7/bagelpay.7.gz"} <= files
+    for change in (SOURCE / "sql" / "deploy").glob("*.sql"):
+        assert f"{share}/sql/deploy/{change.name}" in files
+
+
+def test_upgrade_leaves_the_socket(deb, tmp_path):
+    """An upgrade restarts the service, and never the socket in which deliveries wait meanwhile."""
+    run("dpkg-deb", "-e", deb, tmp_path / "control")
+    script = (tmp_path / "control" / "postinst").read_text()
+    invoked = re.findall(r"deb-systemd-invoke (\S+) (.*?) >", script)
+    assert invoked == [("start", "'bagelhook.socket'"), ("$_dh_action", "'bagelhook.service'")]
+    script = (tmp_path / "control" / "prerm").read_text()
+    for line in script.splitlines():
+        assert "deb-systemd-invoke" not in line or " stop " in line
+    assert script.count('"$1" = remove') == script.count("deb-systemd-invoke")
+
+
+class Root:
+    """A clean Debian in a directory."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def run(self, *command, status=0, **environment):
+        return run("chroot", self.path, *command, status=status, **environment)
+
+    def files(self):
+        """All paths but those that any installation leaves."""
+        found = set()
+        for directory, names, files in os.walk(self.path):
+            place = "/" + os.path.relpath(directory, self.path).removeprefix(".")
+            names[:] = [name for name in names if not LEFT.match(os.path.join(place, name))]
+            found.update(path for path in (os.path.join(place, name) for name in (*names, *files))
+                         if not LEFT.match(path))
+        return found
+
+    def read(self, path):
+        return (self.path / path.lstrip("/")).read_text()
+
+    def install(self, package):
+        shutil.copy(package, self.path / "tmp" / package.name)
+        self.run("apt-get", "install", "-y", "-q", "--no-install-recommends", f"/tmp/{package.name}")
+
+
+def mirror():
+    found = re.findall(r"(\S+/debian)/? ", run("apt-get", "indextargets", "--format", "$(SITE)  $(RELEASE)")
+                       + " http://deb.debian.org/debian ")
+    return os.environ.get("BAGELHOOK_MIRROR") or found[0]
+
+
+@pytest.fixture(scope="module")
+def root(deb, tmp_path_factory):
+    """A root with what the package depends on, but not the package."""
+    if os.geteuid() != 0:
+        pytest.skip("making a root of its own takes root")
+    path = tmp_path_factory.mktemp("root")
+    path.parent.chmod(0o755)
+    path.chmod(0o755)
+    run("debootstrap", "--variant=minbase", RELEASE, path, mirror())
+    (path / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
+    (path / "usr/sbin/policy-rc.d").chmod(0o755)
+    shutil.copy("/etc/resolv.conf", path / "etc/resolv.conf")
+    (path / "etc/apt/apt.conf.d/50sandbox").write_text('APT::Sandbox::User "root";\n')
+    one = Root(path)
+    one.run("apt-get", "update", "-q")
+    depends = run("dpkg-deb", "-f", deb, "Depends")
+    # Of alternatives the smallest: no service manager is started here.
+    names = [re.sub(r"\(.*?\)", "", group).split("|") for group in depends.split(",")]
+    names = [next((name.strip() for name in group if "standalone" in name), group[0].strip()) for group in names]
+    one.run("apt-get", "install", "-y", "-q", "--no-install-recommends", *names)
+    return one
+
+
+def test_install_upgrade_purge(root, deb, tmp_path):
+    """Installed, it runs; upgraded, it keeps what was configured; purged, it leaves nothing, but events that wait."""
+    before = root.files()
+    root.install(deb)
+    assert root.run("bagelhook", "--version").startswith("bagelhook ")
+    assert re.search(r"^bagelhook:x:\d+:\d+:[^:]*:/var/lib/bagelhook:", root.read("/etc/passwd"), re.MULTILINE)
+    assert "no signing secret" in root.run("bagelhook", "--check", status=2)
+    # As the unit would: the options that the package ships, and the secrets.
+    secret = root.path / "etc/bagelhook/secret"
+    secret.touch(mode=0o600)
+    secret.write_text("secret\n")
+    settings = "set -a; . /etc/default/bagelhook; exec bagelhook --check --secret-file /etc/bagelhook/secret"
+    assert "failed" in root.run("sh", "-c", settings, status=3)
+    wanted = root.path / "etc/systemd/system"
+    assert os.path.islink(wanted / "sockets.target.wants/bagelhook.socket")
+    assert os.path.islink(wanted / "multi-user.target.wants/bagelhook.service")
+
+    with open(root.path / "etc/default/bagelhook", "a", encoding="utf-8") as default:
+        default.write("BAGELHOOK_THREADS=7\n")
+    root.install(newer(deb, tmp_path))
+    assert root.run("dpkg-query", "-W", "-f", "${Version}", "bagelhook").endswith("+later")
+    assert root.read("/etc/default/bagelhook").endswith("BAGELHOOK_THREADS=7\n")
+    assert secret.read_text() == "secret\n" and secret.stat().st_mode & 0o777 == 0o600
+
+    waiting = root.path / "var/lib/bagelhook/spool/new/1"
+    waiting.parent.mkdir(parents=True)
+    waiting.write_text("an event")
+    assert "events that are not in the database" in root.run("dpkg", "--purge", "bagelhook")
+    assert waiting.exists() and not secret.exists()
+    root.install(deb)
+    waiting.unlink()
+    root.run("dpkg", "--purge", "bagelhook")
+    assert root.files() == before
+
+
+def newer(deb, directory):
+    """The same package under a higher version."""
+    run("dpkg-deb", "-R", deb, directory / "unpacked")
+    control = directory / "unpacked/DEBIAN/control"
+    control.write_text(re.sub(r"^(Version: .*)$", r"\1+later", control.read_text(), flags=re.MULTILINE))
+    made = pathlib.Path(directory / "bagelhook_later.deb")
+    run("dpkg-deb", "--root-owner-group", "-b", directory / "unpacked", made)
+    return made
+
+
+def start_as_the_unit_would(root, log):
+    """The service without its manager: a socket and a credential such as the units say, and their user."""
+    uid, gid = (int(root.run("id", "-u", "bagelhook")), int(root.run("id", "-g", "www-data")))
+    place = root.path / "run/bagelhook"
+    place.mkdir(mode=0o755)
+    credentials = root.path / "run/credentials/bagelhook.service"
+    credentials.mkdir(parents=True)
+    shutil.copy(root.path / "etc/bagelhook/secret", credentials / "secret")
+    (credentials / "secret").chmod(0o400)
+    os.chown(credentials / "secret", uid, -1)
+    state = root.path / "var/lib/bagelhook"
+    state.mkdir(mode=0o700)
+    os.chown(state, uid, -1)
+    directory = os.open(place, os.O_PATH)
+    with socket.socket(socket.AF_UNIX) as listening, open(log, "ab") as output:
+        # The path itself may be too long for a socket's address.
+        listening.bind(f"/proc/self/fd/{directory}/bagelhook.sock")
+        os.close(directory)
+        (place / "bagelhook.sock").chmod(0o660)
+        os.chown(place / "bagelhook.sock", uid, gid)
+        listening.listen(16)
+        settings = ("set -a; . /etc/default/bagelhook; BAGELHOOK_SPOOL=/var/lib/bagelhook/spool;"
+                    " CREDENTIALS_DIRECTORY=/run/credentials/bagelhook.service; exec bagelhook")
+        return subprocess.Popen(["chroot", "--userspec=bagelhook:bagelhook", root.path, "sh", "-c", settings],
+                                stdin=listening, stdout=output, stderr=output, env=harness.clean_environment())
+
+
+def test_steps(root, deb, tmp_path):
+    """What README.Debian says, step by step, leads to a 200 through nginx and through Apache."""
+    root.run("apt-get", "install", "-y", "-q", "--no-install-recommends", "postgresql", "nginx", "apache2", "sqitch",
+             "libdbd-pg-perl")
+    root.install(deb)
+    steps = [line.strip() for line in root.read("/usr/share/doc/bagelhook/README.Debian").splitlines()
+             if line.startswith("       ")]
+    log = tmp_path / "log"
+    with contextlib.ExitStack() as running:
+        # 1: the secret.
+        assert steps[0] == "install -m 600 /dev/null /etc/bagelhook/secret" and steps[1].startswith("editor ")
+        root.run("sh", "-c", steps[0])
+        (root.path / "etc/bagelhook/secret").write_text("secret\n")
+        # 2: the database.
+        version, name = root.run("pg_lsclusters", "-h").split()[:2]
+        root.run("pg_ctlcluster", version, name, "start")
+        running.callback(stop_postgres, root.path / "var/lib/postgresql" / version / name / "postmaster.pid")
+        for step in steps[2:5]:
+            assert step.startswith("su postgres -c")
+            root.run("sh", "-c", step)
+        # 3: the service.
+        assert steps[5] == "systemctl start bagelhook.socket bagelhook.service"
+        responder = start_as_the_unit_would(root, log)
+        running.callback(end, responder)
+        # 4: the web servers.
+        ports = {"nginx": harness.free_port(), "apache": harness.free_port()}
+        snippets = {step.split()[0] for step in steps[6:9]}
+        nginx, apache = (f"/usr/share/bagelhook/{name}.conf" for name in ("nginx/bagelhook", "apache/bagelhook-proxy"))
+        assert {nginx, apache} <= snippets
+        (root.path / "etc/nginx/sites-enabled/default").unlink()
+        (root.path / "etc/nginx/conf.d/shop.conf").write_text(
+            f"server {{ listen 127.0.0.1:{ports['nginx']}; include {nginx}; }}\n")
+        (root.path / "etc/apache2/ports.conf").write_text(f"Listen 127.0.0.1:{ports['apache']}\nServerName localhost\n")
+        (root.path / "etc/apache2/sites-available/shop.conf").write_text(
+            f"<VirtualHost *:{ports['apache']}>\nInclude {apache}\n</VirtualHost>\n")
+        for command in (("a2dissite", "000-default"), ("a2ensite", "shop"), ("a2enmod", "proxy_fcgi")):
+            root.run(*command)
+        for command in ("exec nginx -g 'daemon off;'",
+                        ". /etc/apache2/envvars; mkdir -p $APACHE_RUN_DIR $APACHE_LOCK_DIR; exec apache2 -DFOREGROUND"):
+            running.callback(end, harness.Process(["chroot", root.path, "sh", "-c", command], log,
+                                                  env=harness.clean_environment()).popen)
+        # 5: a delivery.
+        sample = "/usr/share/doc/bagelhook/examples/checkout.completed.json"
+        assert [sample, "bagelhook-send --secret-file /etc/bagelhook/secret \\"] == [steps[11], steps[9]]
+        for name, outcome in (("nginx", "applied"), ("apache", "duplicate")):
+            harness.wait_until(lambda name=name: harness.accepts(("127.0.0.1", ports[name])), name, log=log)
+            said = root.run("bagelhook-send", "--secret-file", "/etc/bagelhook/secret",
+                            f"http://127.0.0.1:{ports[name]}/webhooks/bagelpay", sample)
+            assert said.split("\t")[1:3] == ["200", outcome]
+
+
+def stop_postgres(pid_file):
+    """pg_ctlcluster would do it, but wants a /proc."""
+    os.kill(int(pid_file.read_text().split()[0]), signal.SIGINT)
+    harness.wait_until(lambda: not pid_file.exists(), "PostgreSQL to end")
+
+
+def end(process):
+    process.terminate()
+    process.wait(harness.PATIENCE_S)
