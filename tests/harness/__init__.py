@@ -9,6 +9,7 @@ as the user postgres; everything else runs as whoever runs the tests.
 """
 
 from .cluster import Cluster
+from .console import PASSWORD, USER, Console, ConsoleNginx
 from .delivery import Answer, deliver, post, sign
 from .nginx import PATH, Nginx
 from .process import (BUILD, PATIENCE_S, SAMPLES, SOURCE, HarnessError, Process, accepts, clean_environment,
@@ -16,6 +17,6 @@ from .process import (BUILD, PATIENCE_S, SAMPLES, SOURCE, HarnessError, Process,
 from .responder import Responder
 from .stack import Stack
 
-__all__ = ["BUILD", "PATH", "PATIENCE_S", "SAMPLES", "SOURCE", "Answer", "Cluster", "HarnessError", "Nginx", "Process",
-           "Responder", "Stack", "accepts", "clean_environment", "deliver", "end_on_sigterm", "free_port",
-           "make_directory", "post", "sign", "wait_until"]
+__all__ = ["BUILD", "PASSWORD", "PATH", "PATIENCE_S", "SAMPLES", "SOURCE", "USER", "Answer", "Cluster", "Console",
+           "ConsoleNginx", "HarnessError", "Nginx", "Process", "Responder", "Stack", "accepts", "clean_environment",
+           "deliver", "end_on_sigterm", "free_port", "make_directory", "post", "sign", "wait_until"]
