@@ -10,15 +10,19 @@
 
 #define MAX_FILE ((size_t)1024 * 1024)
 
+/* index.html is what / is. */
+static const char *const names[PAGE_FILES] = {"index.html", "style.css", "icon.svg", "api.js", "body.js",
+	"dead_letters.js", "deliveries.js", "delivery.js", "dom.js", "find.js", "moments.js", "order.js",
+	"overview.js", "plots.js", "script.js", "timeline.js", "words.js"};
+
 static const struct {
-	const char *path; /* of the address */
-	const char *name;
+	const char *ending;
 	const char *type;
-} files[PAGE_FILES] = {
-	{"/", "index.html", "text/html; charset=utf-8"},
-	{"/style.css", "style.css", "text/css; charset=utf-8"},
-	{"/script.js", "script.js", "text/javascript; charset=utf-8"},
-	{"/icon.svg", "icon.svg", "image/svg+xml"},
+} types[] = {
+	{".html", "text/html; charset=utf-8"},
+	{".css", "text/css; charset=utf-8"},
+	{".js", "text/javascript; charset=utf-8"},
+	{".svg", "image/svg+xml"},
 };
 
 static int read_file(const char *path, struct buffer *content)
@@ -48,12 +52,12 @@ int page_read(struct page *page, const char *directory, char error[PAGE_ERROR_SI
 	for (size_t i = 0; i < PAGE_FILES; i++)
 		buffer_init(&page->files[i]);
 	for (size_t i = 0; i < PAGE_FILES; i++) {
-		int len = snprintf(path, sizeof path, "%s/%s", directory, files[i].name);
+		int len = snprintf(path, sizeof path, "%s/%s", directory, names[i]);
 		int failed = len < 0 || (size_t)len >= sizeof path ? ENAMETOOLONG
 								   : read_file(path, &page->files[i]);
 
 		if (failed != 0) {
-			snprintf(error, PAGE_ERROR_SIZE, "--page: %.300s/%s: %s", directory, files[i].name,
+			snprintf(error, PAGE_ERROR_SIZE, "--page: %.300s/%s: %s", directory, names[i],
 				text_error(failed));
 			page_done(page);
 			return -1;
@@ -68,10 +72,22 @@ void page_done(struct page *page)
 		buffer_done(&page->files[i]);
 }
 
+static const char *type_of(const char *name)
+{
+	const char *ending = strrchr(name, '.');
+
+	for (size_t i = 0; ending != NULL && i < sizeof types / sizeof types[0]; i++)
+		if (strcmp(ending, types[i].ending) == 0)
+			return types[i].type;
+	return "application/octet-stream";
+}
+
 struct page_file page_find(const struct page *page, const char *path)
 {
+	const char *name = strcmp(path, "/") == 0 ? "/index.html" : path;
+
 	for (size_t i = 0; i < PAGE_FILES; i++)
-		if (strcmp(path, files[i].path) == 0)
-			return (struct page_file){files[i].type, &page->files[i]};
+		if (name[0] == '/' && strcmp(name + 1, names[i]) == 0)
+			return (struct page_file){type_of(names[i]), &page->files[i]};
 	return (struct page_file){NULL, NULL};
 }

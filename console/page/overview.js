@@ -1,0 +1,63 @@
+// How it goes: figures, and the last hour as plots.
+
+import { ask } from "./api.js";
+import { address, h, redrawn } from "./dom.js";
+import { bytes, clock, ms, shortSpan, span } from "./moments.js";
+import { plotCounts, plotDelays } from "./plots.js";
+
+const EVERY_MS = 3000;
+
+function card(title, figure, kind, ...more) {
+  return h("section", { class: kind?.wide ? "sheet card wide" : "sheet card" },
+    h("h2", null, title), h("p", { class: `figure ${kind?.mood ?? ""}` }, figure), ...more);
+}
+
+function lastCard(o) {
+  if (o.last === null) return card("Last good event", "none yet", { wide: true }, h("p", { class: "dim" }, "Events appear here as they are committed."));
+  const age = Math.max((ms(o.now) - ms(o.last.at)) / 1000, 0);
+  return card("Last good event", age < 1 ? "just now" : `${span(age)} ago`, { wide: true },
+    h("p", null, h("a", { href: address.delivery(o.last.id) }, o.last.type), h("span", { class: "dim" }, ` at ${clock(o.last.at)}`)));
+}
+
+function lettersCard(o) {
+  const count = o.open_dead_letters;
+  return card("Open dead letters", count > 1000 ? "over 1000" : String(count), { mood: count > 0 ? "bad" : "good" },
+    h("p", null, h("a", { href: "#/dead-letters" }, count > 0 ? "See why" : "All that was authentic is an event")));
+}
+
+function spoolCard(spool) {
+  if (!spool.known) return card("Spool", "not known", null, h("p", { class: "dim" }, spool.why));
+  return card("Spool", spool.files === 0 ? "empty" : `${spool.files} file${spool.files === 1 ? "" : "s"}`, { mood: spool.files > 0 ? "bad" : "good" },
+    h("p", { class: "dim" }, spool.files > 0 ? `${bytes(spool.bytes)}, the oldest for ${shortSpan(spool.oldest)}` : "Nothing waits for the database.",
+      spool.corrupt > 0 ? ` ${spool.corrupt} in corrupt/.` : null));
+}
+
+export async function overview(view) {
+  const minutes = new Map();
+  const cards = h("div", { class: "cards" });
+  const counts = h("div", { class: "sheet" });
+  const delays = h("div", { class: "sheet" });
+
+  async function update(since) {
+    const [o, spool] = await Promise.all([
+      ask("overview", { since }, view.signal),
+      ask("spool", null, view.signal),
+    ]);
+    for (const minute of o.minutes) minutes.set(minute.at, minute);
+    const hour = [...minutes.values()].filter((m) => ms(m.at) > ms(o.now) - 3600000).sort((a, b) => ms(a.at) - ms(b.at));
+    minutes.clear();
+    for (const minute of hour) minutes.set(minute.at, minute);
+    const perMinute = hour.length > 1 ? hour[hour.length - 2].events : 0;
+    cards.replaceChildren(lastCard(o), card("Events in the last full minute", perMinute >= 10000 ? "10000 or more" : String(perMinute), null,
+      h("p", { class: "dim" }, o.stored > 0 ? `about ${o.stored.toLocaleString("en")} are stored` : "")), lettersCard(o), spoolCard(spool));
+    counts.replaceChildren(redrawn((width) => plotCounts(width, hour)), h("p", { class: "legend" }, h("span", { class: "paid" }, "events"), h("span", { class: "bad" }, "dead letters")));
+    delays.replaceChildren(redrawn((width) => plotDelays(width, hour)), h("p", { class: "legend" }, h("span", { class: "paid" }, "half of them within"), h("span", null, "95 % within")));
+  }
+
+  view.show("Overview", cards,
+    h("h2", null, "Events and dead letters a minute"), counts,
+    h("h2", null, "From event to commit"), delays);
+  await update(null);
+  // Of the minutes only those that may still change.
+  view.every(EVERY_MS, () => update([...minutes.keys()].at(-2)));
+}
