@@ -25,7 +25,7 @@ function row(r, now, fresh) {
   const link = r.kind === "event" ? address.delivery(r.id) : address.letter(r.id.replace("dead:", ""));
   return h("tr", { class: fresh && "new" },
     h("td", { class: "time" }, h("a", { href: link }, listed(r.at, now))),
-    h("td", null, r.type ?? h("span", { class: "dim" }, "no valid event")),
+    h("td", { class: "type" }, r.type ?? h("span", { class: "dim" }, "no valid event")),
     h("td", null, modeChip(r.mode)),
     h("td", null, r.order === null ? null : h("a", { href: address.order(r.mode, r.order), class: "id" }, r.order)),
     h("td", null, outcomeChip(r.outcome), r.deliveries > 1 ? h("span", { class: "dim small" }, ` came ${r.deliveries} times`) : null),

@@ -22,9 +22,9 @@ function eventRows(o) {
     h("td", { class: "number" }, e.position),
     h("td", { class: "time" }, stamp(e.occurred_at)),
     h("td", { class: "time" }, stamp(e.received_at), e.late ? [" ", h("span", { class: "chip bad" }, "late")] : null),
-    h("td", null, h("a", { href: address.delivery(e.event_id) }, e.event_type)),
+    h("td", { class: "type" }, h("a", { href: address.delivery(e.event_id) }, e.event_type)),
     h("td", null, e.order_status, e.subscription_status ? ` / ${e.subscription_status}` : null),
-    h("td", { class: "small" }, e.note)));
+    h("td", { class: "note" }, e.note)));
 }
 
 export async function order(view, mode, name) {

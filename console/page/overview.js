@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { address, h, redrawn } from "./dom.js";
-import { bytes, clock, ms, shortSpan, span } from "./moments.js";
+import { bytes, clock, ms, shortSpan, stamp } from "./moments.js";
 import { plotCounts, plotDelays } from "./plots.js";
 
 const EVERY_MS = 3000;
@@ -15,8 +15,8 @@ function card(title, figure, kind, ...more) {
 function lastCard(o) {
   if (o.last === null) return card("Last good event", "none yet", { wide: true }, h("p", { class: "dim" }, "Events appear here as they are committed."));
   const age = Math.max((ms(o.now) - ms(o.last.at)) / 1000, 0);
-  return card("Last good event", age < 1 ? "just now" : `${span(age)} ago`, { wide: true },
-    h("p", null, h("a", { href: address.delivery(o.last.id) }, o.last.type), h("span", { class: "dim" }, ` at ${clock(o.last.at)}`)));
+  return card("Last good event", age < 1 ? "just now" : `${shortSpan(age)} ago`, { wide: true },
+    h("p", null, h("a", { href: address.delivery(o.last.id) }, o.last.type), h("span", { class: "dim" }, ` at ${age < 86400 ? clock(o.last.at) : stamp(o.last.at)}`)));
 }
 
 function lettersCard(o) {

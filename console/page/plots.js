@@ -73,5 +73,7 @@ export function plotDelays(width, hour) {
     : "No events in the last hour.",
   background,
   timed.length === 0 ? s("text", { x: width / 2, y: HEIGHT / 2, "text-anchor": "middle" }, "No events in the last hour") : null,
-  curve("p95", "curve-high"), curve("median", "curve"));
+  curve("p95", "curve-high"), curve("median", "curve"),
+  hour.map((m, i) => (m.median === null ? null : s("circle", { cx: x(i) + slot / 2, cy: y(m.median), r: 3, class: "point" },
+    s("title", null, `${clock(m.at).slice(0, 5)}: half within ${shortSpan(m.median)}, 95 % within ${shortSpan(m.p95)}`)))));
 }

@@ -39,6 +39,7 @@ class View {
     this.name = name;
     this.parameters = parameters;
     this.focus = focus;
+    this.shown = false;
     this.controller = new AbortController();
     this.signal = this.controller.signal;
     this.address = addressOf;
@@ -46,6 +47,7 @@ class View {
 
   show(title, ...content) {
     if (this.signal.aborted) return;
+    this.shown = true;
     const heading = h("h1", { tabindex: "-1" }, title);
     main.replaceChildren(heading, ...content.flat(2).filter(Boolean));
     document.title = `${heading.textContent} · bagelhook`;
@@ -97,7 +99,8 @@ async function route(focus) {
     if (here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  if (name === "find") document.getElementById("q").value = view.parameters.get("q") ?? "";
+  const q = document.getElementById("q");
+  if (q !== document.activeElement || name === "find") q.value = name === "find" ? view.parameters.get("q") ?? "" : "";
   if (known === null) {
     view.show("There is no such page", h("p", null, h("a", { href: "#/overview" }, "Overview")));
     return;
@@ -113,6 +116,7 @@ async function route(focus) {
   if (error.status === 404) view.show(known.title, empty("There is no such thing, or not yet."));
   else if (error.status === 400) view.show(known.title, empty(error.message));
   else {
+    if (!view.shown) view.show(known.title, empty("It is shown as soon as it can be."));
     complain(`${error.message}. Trying again.`);
     window.setTimeout(() => { if (current === view) route(false); }, 3000);
   }
