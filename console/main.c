@@ -44,6 +44,19 @@ static int first_connect(const struct console_options *options)
 	return 0;
 }
 
+/* Unless the connection string or the environment says otherwise: a name for those who look at
+ * pg_stat_activity, and that a server which takes no writes will do. Before any thread is started. */
+static int name_session(void)
+{
+	static const char *const defaults[][2] = {
+		{"PGAPPNAME", "bagelhook-console"}, {"PGTARGETSESSIONATTRS", "prefer-standby"}};
+
+	for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; i++)
+		if (setenv(defaults[i][0], defaults[i][1], 0) != 0) /* NOLINT(concurrency-mt-unsafe) */
+			return -1;
+	return 0;
+}
+
 static int serve(const struct console_options *options, const struct views *views)
 {
 	char error[LISTENER_ERROR_SIZE];
@@ -79,12 +92,7 @@ int main(int argc, char *argv[])
 		puts("bagelhook-console " PACKAGE_VERSION);
 		return 0;
 	}
-	/* Unless the connection string or the environment says otherwise: its name for those who look
-	 * at pg_stat_activity, and that a server which takes no writes will do. Only this thread runs.
-	 * NOLINTNEXTLINE(concurrency-mt-unsafe) */
-	if (setenv("PGAPPNAME", "bagelhook-console", 0) != 0
-		|| setenv("PGTARGETSESSIONATTRS", "prefer-standby", 0)
-			!= 0) /* NOLINT(concurrency-mt-unsafe) */
+	if (name_session() != 0)
 		return complain(EXIT_CANNOT_RUN, text_error(errno));
 	if (page_read(&page, options.page, page_error) != 0)
 		return complain(EXIT_CANNOT_RUN, page_error);

@@ -357,7 +357,7 @@ configure_console() {
     local directory=$1 text
     text=$(<"$tree/nginx/bagelhook-console.conf")
     text=${text//127.0.0.1:8081;/"127.0.0.1:$2;"}
-    text=${text//unix:\/run\/bagelhook\/console.sock/"unix:$3"}
+    text=${text//unix:\/run\/bagelhook-console\/console.sock/"unix:$3"}
     text=${text//\/etc\/bagelhook\/console.htpasswd;/"\"$directory/htpasswd\";"}
     printf '%s\n' "$text" >"$directory/console.conf"
     (umask 077 && printf 'bagelhook:{PLAIN}%s\n' "$4" >"$directory/htpasswd")

@@ -7,9 +7,12 @@ import { plotCounts, plotDelays } from "./plots.js";
 
 const EVERY_MS = 3000;
 
+function figures(title, figure, mood, ...more) {
+  return [h("h2", null, title), h("p", { class: `figure ${mood}` }, figure), ...more];
+}
+
 function card(title, figure, kind, ...more) {
-  return h("section", { class: kind?.wide ? "sheet card wide" : "sheet card" },
-    h("h2", null, title), h("p", { class: `figure ${kind?.mood ?? ""}` }, figure), ...more);
+  return h("section", { class: kind?.wide ? "sheet card wide" : "sheet card" }, figures(title, figure, kind?.mood ?? "", ...more));
 }
 
 function lastCard(o) {
@@ -26,8 +29,8 @@ function lettersCard(o) {
 }
 
 function spoolCard(spool) {
-  if (!spool.known) return card("Spool", "not known", null, h("p", { class: "dim" }, spool.why));
-  return card("Spool", spool.files === 0 ? "empty" : `${spool.files} file${spool.files === 1 ? "" : "s"}`, { mood: spool.files > 0 ? "bad" : "good" },
+  if (!spool.known) return figures("Spool", "not known", "", h("p", { class: "dim" }, spool.why));
+  return figures("Spool", spool.files === 0 ? "empty" : `${spool.files} file${spool.files === 1 ? "" : "s"}`, spool.files > 0 ? "bad" : "good",
     h("p", { class: "dim" }, spool.files > 0 ? `${bytes(spool.bytes)}, the oldest for ${shortSpan(spool.oldest)}` : "Nothing waits for the database.",
       spool.corrupt > 0 ? ` ${spool.corrupt} in corrupt/.` : null));
 }
@@ -35,25 +38,32 @@ function spoolCard(spool) {
 export async function overview(view) {
   const minutes = new Map();
   const cards = h("div", { class: "cards" });
+  const waiting = h("section", { class: "sheet card" });
   const counts = h("div", { class: "sheet" });
   const delays = h("div", { class: "sheet" });
 
+  // The spool says most while the database says nothing.
   async function update(since) {
-    const [o, spool] = await Promise.all([
+    const [known, spool] = await Promise.allSettled([
       ask("overview", { since }, view.signal),
       ask("spool", null, view.signal),
     ]);
+    if (view.signal.aborted) return;
+    if (spool.status === "fulfilled") waiting.replaceChildren(...spoolCard(spool.value));
+    if (known.status === "rejected") throw known.reason;
+    const o = known.value;
     for (const minute of o.minutes) minutes.set(minute.at, minute);
     const hour = [...minutes.values()].filter((m) => ms(m.at) > ms(o.now) - 3600000).sort((a, b) => ms(a.at) - ms(b.at));
     minutes.clear();
     for (const minute of hour) minutes.set(minute.at, minute);
     const perMinute = hour.length > 1 ? hour[hour.length - 2].events : 0;
     cards.replaceChildren(lastCard(o), card("Events in the last full minute", perMinute >= 10000 ? "10000 or more" : String(perMinute), null,
-      h("p", { class: "dim" }, o.stored > 0 ? `about ${o.stored.toLocaleString("en")} are stored` : "")), lettersCard(o), spoolCard(spool));
+      h("p", { class: "dim" }, o.stored > 0 ? `about ${o.stored.toLocaleString("en")} are stored` : "")), lettersCard(o), waiting);
     counts.replaceChildren(redrawn((width) => plotCounts(width, hour)), h("p", { class: "legend" }, h("span", { class: "paid" }, "events"), h("span", { class: "bad" }, "dead letters")));
     delays.replaceChildren(redrawn((width) => plotDelays(width, hour)), h("p", { class: "legend" }, h("span", { class: "paid" }, "half of them within"), h("span", null, "95 % within")));
   }
 
+  cards.append(waiting);
   view.show("Overview", cards,
     h("h2", null, "Events and dead letters a minute"), counts,
     h("h2", null, "From event to commit"), delays);

@@ -63,7 +63,8 @@ class View {
   every(pause, update) {
     const turn = async () => {
       if (this.signal.aborted) return;
-      if (!document.hidden) await guarded(this, update);
+      const error = document.hidden ? null : await guarded(this, update);
+      if (error !== null) complain(`${error.message}. Trying again.`);
       window.setTimeout(turn, pause);
     };
     window.setTimeout(turn, pause);
@@ -74,7 +75,7 @@ class View {
   }
 }
 
-// Calls, and says what went wrong. Returns whether nothing did.
+// Calls, and returns what went wrong, or null. Of a view that has ended nothing is said any more.
 async function guarded(view, call) {
   try {
     await call();

@@ -202,15 +202,20 @@ def test_the_policy_holds(browser):
 
 
 def test_the_database_goes_away_and_comes_back(stand, browser):
+    """Views say so, show what is known without it, and go on by themselves."""
     browser.go("#/overview")
     browser.wait_text("Last good event")
     stand.query("ALTER ROLE bagelhook_console CONNECTION LIMIT 0")
     try:
         stand.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND application_name = 'bagelhook-console'", stand.db)
+        browser.wait_text("Trying again", "#trouble")
+        (stand.spool / "new" / "waiting").write_bytes(b"x")
+        browser.wait_text("1 file")
         browser.go("#/dead-letters")
         browser.wait_text("Trying again", "#trouble")
     finally:
         stand.query("ALTER ROLE bagelhook_console CONNECTION LIMIT -1")
+        (stand.spool / "new" / "waiting").unlink(missing_ok=True)
     browser.wait_text("bagelhook redrive --id 1")
     assert not browser.find("#trouble").is_displayed()
     # That it was refused is what the browser itself complains of, and rightly.

@@ -69,7 +69,7 @@ class ConsoleNginx(Nginx):
         users.write_text(f"{USER}:{{PLAIN}}{PASSWORD}\n")
         text = (SOURCE / "nginx" / "bagelhook-console.conf").read_text()
         for pattern, value in (("127.0.0.1:8081;", f"127.0.0.1:{self.console_port};"),
-                               ("unix:/run/bagelhook/console.sock", f"unix:{self.console_socket_path}"),
+                               ("unix:/run/bagelhook-console/console.sock", f"unix:{self.console_socket_path}"),
                                ("/etc/bagelhook/console.htpasswd;", f"{users};")):
             text, count = re.subn(re.escape(pattern), value, text)
             if count != 1:
