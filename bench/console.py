@@ -136,15 +136,18 @@ def main():
         owned.callback(contestant.close)
         console = owned.enter_context(harness.Console(cluster.dsn("bagelhook_console", db)))
         web = owned.enter_context(harness.ConsoleNginx(contestant.responder.socket_path, console.socket_path))
+        contestant.processes |= {"console": console.process.pid, "its nginx": web.process.pid}
         taken = time_views(web, given)
         print(f"| view, {given.events:,} stored events | p50 ms | slowest of {given.asks}, ms |\n|---|---:|---:|")
         for name, times in taken.items():
             print(f"| {name} | {statistics.median(times):.1f} | {times[-1]:.1f} |", flush=True)
         results = compare(contestant, web, given)
     share = 1 - statistics.median(b["rate"] / a["rate"] for a, b in zip(results[0], results[given.viewers]))
-    print("", "| viewers | events/s | p50 ms | p99 ms |", "|---:|---:|---:|---:|", sep="\n")
+    print("", "| viewers | events/s | p50 ms | p99 ms | CPU µs/event: database | console | its nginx |",
+          "|---:|---:|---:|---:|---:|---:|---:|", sep="\n")
     for count, rounds in results.items():
-        print(f"| {count} | {median(rounds, 'rate'):.0f} | {median(rounds, 'p50_us') / 1000:.1f} | {median(rounds, 'p99_us') / 1000:.1f} |")
+        print(f"| {count} | {median(rounds, 'rate'):.0f} | {median(rounds, 'p50_us') / 1000:.1f} | {median(rounds, 'p99_us') / 1000:.1f} | "
+              + " | ".join(f"{median(rounds, 'cpu_us', part):.1f}" for part in ("database", "console", "its nginx")) + " |")
     print(f"\n{given.viewers} viewers cost {100 * share:.1f} % of the events a second. {given.rounds} rounds of {given.seconds} s in turns, "
           f"medians; {machine()}.")
     slow = [name for name, times in taken.items() if statistics.median(times) > LIMIT_MS]

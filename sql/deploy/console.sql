@@ -5,7 +5,7 @@
 --
 -- Each function does a bounded amount of work, however much is stored: what it looks through
 -- is found by an index, and limited. Plans are those for large tables, even if they are made
--- while these are small.
+-- while these are small; where planning takes longer than running, it is PL/pgSQL that keeps them.
 
 BEGIN;
 
@@ -157,28 +157,33 @@ COMMENT ON FUNCTION bagelpay.console_deliveries IS 'What came, newest first, as 
 -- explain() says of it. NULL where there is none of this id.
 CREATE FUNCTION bagelpay.console_delivery (event_id text)
     RETURNS json
-    LANGUAGE sql
+    LANGUAGE plpgsql
     STABLE
     SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off
     SET jit = off
+    SET plan_cache_mode = force_generic_plan
     AS $$
-    SELECT (to_jsonb(e) || jsonb_build_object(
-        'amount', e.amount::text, 'tax_amount', e.tax_amount::text, 'billing_amount', e.billing_amount::text,
-        'refund_amount', e.refund_amount::text, 'refund_running_total', e.refund_running_total::text,
-        'metadata', e.metadata::text,
-        'body_sha256', encode(e.body_sha256, 'hex'),
-        'body', encode(b.body, 'base64'),
-        'late', x.late, 'note', x.note, 'order_status', x.order_status, 'subscription_status', x.subscription_status))::json
-    FROM bagelpay.events AS e
-    LEFT JOIN bagelpay.event_bodies AS b ON b.event_id = e.event_id
-    LEFT JOIN LATERAL (
-        SELECT n.*
-        FROM (SELECT e.mode, e.order_id WHERE e.order_id IS NOT NULL OFFSET 0) AS it
-        CROSS JOIN LATERAL bagelpay.explain (it.order_id, it.mode) AS n
-        WHERE n.event_id = e.event_id
-    ) AS x ON TRUE
-    WHERE e.event_id = $1
+#variable_conflict use_column
+BEGIN
+    RETURN (
+        SELECT (to_jsonb(e) || jsonb_build_object(
+            'amount', e.amount::text, 'tax_amount', e.tax_amount::text, 'billing_amount', e.billing_amount::text,
+            'refund_amount', e.refund_amount::text, 'refund_running_total', e.refund_running_total::text,
+            'metadata', e.metadata::text,
+            'body_sha256', encode(e.body_sha256, 'hex'),
+            'body', encode(b.body, 'base64'),
+            'late', x.late, 'note', x.note, 'order_status', x.order_status, 'subscription_status', x.subscription_status))::json
+        FROM bagelpay.events AS e
+        LEFT JOIN bagelpay.event_bodies AS b ON b.event_id = e.event_id
+        LEFT JOIN LATERAL (
+            SELECT n.*
+            FROM (SELECT e.mode, e.order_id WHERE e.order_id IS NOT NULL OFFSET 0) AS it
+            CROSS JOIN LATERAL bagelpay.explain (it.order_id, it.mode) AS n
+            WHERE n.event_id = e.event_id
+        ) AS x ON TRUE
+        WHERE e.event_id = $1);
+END
 $$;
 
 COMMENT ON FUNCTION bagelpay.console_delivery IS 'One event with its body, as JSON for the console';
@@ -187,12 +192,16 @@ COMMENT ON FUNCTION bagelpay.console_delivery IS 'One event with its body, as JS
 -- without gaps from the order's beginning on.
 CREATE FUNCTION bagelpay.console_spans (mode text, order_id text)
     RETURNS TABLE (from_at timestamptz, to_at timestamptz, entitled boolean, reason text)
-    LANGUAGE sql
+    LANGUAGE plpgsql
     STABLE
     SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off
     SET jit = off
+    SET plan_cache_mode = force_generic_plan
     AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     WITH known AS (
         SELECT o.granted_until, v.valid_from, v.valid_until, after.valid_until AS later_until
         FROM bagelpay.orders AS o
@@ -214,7 +223,8 @@ CREATE FUNCTION bagelpay.console_spans (mode text, order_id text)
     FROM moments AS m
     CROSS JOIN LATERAL (
         SELECT * FROM bagelpay.entitlements_at (m.moment, $1) AS e WHERE e.order_id = $2 COLLATE "C") AS v
-    ORDER BY m.moment
+    ORDER BY m.moment;
+END
 $$;
 
 COMMENT ON FUNCTION bagelpay.console_spans IS 'When an order entitles, by all that is known now';
@@ -223,47 +233,52 @@ COMMENT ON FUNCTION bagelpay.console_spans IS 'When an order entitles, by all th
 -- explain() tells them (the last 500 of them). NULL where there is no such order.
 CREATE FUNCTION bagelpay.console_order (mode text, order_id text)
     RETURNS json
-    LANGUAGE sql
+    LANGUAGE plpgsql
     STABLE
     SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off
     SET jit = off
+    SET plan_cache_mode = force_generic_plan
     AS $$
-    SELECT json_build_object(
-        'now', now(),
-        'order', to_jsonb(o) || jsonb_build_object('amount', o.amount::text, 'tax_amount', o.tax_amount::text,
-            'metadata', o.metadata::text),
-        'entitlement', (SELECT to_json(e) FROM bagelpay.entitlements_at (now(), $1) AS e WHERE e.order_id = $2 COLLATE "C"),
-        'spans', (SELECT coalesce(json_agg(s), '[]') FROM bagelpay.console_spans ($1, $2) AS s),
-        'subscription', to_jsonb(s) || jsonb_build_object('billing_amount', s.billing_amount::text),
-        'payments', (
-            SELECT coalesce(json_agg(to_jsonb(p) || jsonb_build_object(
-                'amount', p.amount::text, 'tax_amount', p.tax_amount::text, 'refunded_amount', p.refunded_amount::text,
-                'refund_running_total', p.refund_running_total::text, 'refund_sum', p.refund_sum::text,
-                -- As entitlements_at() has it; what one purchase bought has no end.
-                'paid_until', CASE
-                    WHEN p.paid_at IS NULL OR s.order_id IS NULL THEN NULL
-                    WHEN p.period_end > p.paid_at THEN p.period_end
-                    ELSE bagelpay.utc_plus (p.paid_at,
-                        coalesce(bagelpay.interval_length (s.recurring_interval), setting.default_period))
-                END,
-                'counts', p.status IN ('paid', 'partially_refunded') OR (p.status = 'disputed' AND NOT setting.revoke_on_dispute))
-                ORDER BY p.paid_at, p.payment_id), '[]')
-            FROM bagelpay.payments AS p
-            WHERE p.mode = $1 AND p.order_id = $2),
-        'refunds', (
-            SELECT coalesce(json_agg(to_jsonb(r) || jsonb_build_object('amount', r.amount::text) ORDER BY r.occurred_at, r.event_id), '[]')
-            FROM bagelpay.refunds AS r
-            WHERE r.mode = $1 AND r.order_id = $2),
-        'expected', (SELECT to_json(c) FROM bagelpay.order_checks AS c WHERE c.mode = $1 AND c.order_id = $2),
-        'settings', (SELECT to_jsonb(setting) - 'singleton'),
-        'events', (
-            SELECT coalesce(json_agg(x ORDER BY x.position), '[]')
-            FROM (SELECT * FROM bagelpay.explain ($2, $1) ORDER BY position DESC LIMIT 500) AS x))
-    FROM bagelpay.orders AS o
-    CROSS JOIN bagelpay.settings AS setting
-    LEFT JOIN bagelpay.subscriptions AS s ON s.mode = o.mode AND s.order_id = o.order_id
-    WHERE o.mode = $1 AND o.order_id = $2
+#variable_conflict use_column
+BEGIN
+    RETURN (
+        SELECT json_build_object(
+            'now', now(),
+            'order', to_jsonb(o) || jsonb_build_object('amount', o.amount::text, 'tax_amount', o.tax_amount::text,
+                'metadata', o.metadata::text),
+            'entitlement', (SELECT to_json(e) FROM bagelpay.entitlements_at (now(), $1) AS e WHERE e.order_id = $2 COLLATE "C"),
+            'spans', (SELECT coalesce(json_agg(s), '[]') FROM bagelpay.console_spans ($1, $2) AS s),
+            'subscription', to_jsonb(s) || jsonb_build_object('billing_amount', s.billing_amount::text),
+            'payments', (
+                SELECT coalesce(json_agg(to_jsonb(p) || jsonb_build_object(
+                    'amount', p.amount::text, 'tax_amount', p.tax_amount::text, 'refunded_amount', p.refunded_amount::text,
+                    'refund_running_total', p.refund_running_total::text, 'refund_sum', p.refund_sum::text,
+                    -- As entitlements_at() has it; what one purchase bought has no end.
+                    'paid_until', CASE
+                        WHEN p.paid_at IS NULL OR s.order_id IS NULL THEN NULL
+                        WHEN p.period_end > p.paid_at THEN p.period_end
+                        ELSE bagelpay.utc_plus (p.paid_at,
+                            coalesce(bagelpay.interval_length (s.recurring_interval), setting.default_period))
+                    END,
+                    'counts', p.status IN ('paid', 'partially_refunded') OR (p.status = 'disputed' AND NOT setting.revoke_on_dispute))
+                    ORDER BY p.paid_at, p.payment_id), '[]')
+                FROM bagelpay.payments AS p
+                WHERE p.mode = $1 AND p.order_id = $2),
+            'refunds', (
+                SELECT coalesce(json_agg(to_jsonb(r) || jsonb_build_object('amount', r.amount::text) ORDER BY r.occurred_at, r.event_id), '[]')
+                FROM bagelpay.refunds AS r
+                WHERE r.mode = $1 AND r.order_id = $2),
+            'expected', (SELECT to_json(c) FROM bagelpay.order_checks AS c WHERE c.mode = $1 AND c.order_id = $2),
+            'settings', (SELECT to_jsonb(setting) - 'singleton'),
+            'events', (
+                SELECT coalesce(json_agg(x ORDER BY x.position), '[]')
+                FROM (SELECT * FROM bagelpay.explain ($2, $1) ORDER BY position DESC LIMIT 500) AS x))
+        FROM bagelpay.orders AS o
+        CROSS JOIN bagelpay.settings AS setting
+        LEFT JOIN bagelpay.subscriptions AS s ON s.mode = o.mode AND s.order_id = o.order_id
+        WHERE o.mode = $1 AND o.order_id = $2);
+END
 $$;
 
 COMMENT ON FUNCTION bagelpay.console_order IS 'One order with all that is known of it, as JSON for the console';
@@ -345,54 +360,59 @@ COMMENT ON FUNCTION bagelpay.console_search IS 'The orders that a text names and
 -- letters that are open. Of a minute at most 10000 events are counted, and the last 100 timed.
 CREATE FUNCTION bagelpay.console_overview (since timestamptz DEFAULT NULL)
     RETURNS json
-    LANGUAGE sql
+    LANGUAGE plpgsql
     STABLE
     SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off
     SET jit = off
+    SET plan_cache_mode = force_generic_plan
     AS $$
-    SELECT json_build_object(
-        'now', clock_timestamp(),
-        'last', (
-            SELECT json_build_object('id', e.event_id, 'at', e.received_at, 'type', e.event_type)
-            FROM bagelpay.events AS e
-            WHERE e.event_type !~ '^operator\.'
-            ORDER BY e.received_at DESC
-            LIMIT 1),
-        'stored', (SELECT c.reltuples::bigint FROM pg_class AS c WHERE c.oid = 'bagelpay.events'::regclass),
-        'open_dead_letters', (
-            SELECT count(*) FROM (SELECT FROM bagelpay.dead_letters AS d WHERE d.resolved_at IS NULL LIMIT 1001) AS d),
-        'last_dead_letter', (
-            SELECT json_build_object('id', d.id, 'at', d.received_at)
-            FROM bagelpay.dead_letters AS d
-            ORDER BY d.received_at DESC
-            LIMIT 1),
-        'minutes', (
-            SELECT json_agg(json_build_object('at', m.minute, 'events', counted.events, 'dead_letters', dead.letters,
-                'median', timed.percentiles[1], 'p95', timed.percentiles[2]) ORDER BY m.minute)
-            FROM generate_series(
-                date_trunc('minute', greatest($1, now() - interval '59 minutes')), now(), interval '1 minute') AS m (minute)
-            CROSS JOIN LATERAL (
-                SELECT count(*) AS events
-                FROM (
-                    SELECT FROM bagelpay.events AS e
-                    WHERE e.received_at >= m.minute AND e.received_at < m.minute + interval '1 minute'
-                    LIMIT 10000) AS e) AS counted
-            CROSS JOIN LATERAL (
-                SELECT count(*) AS letters
-                FROM (
-                    SELECT FROM bagelpay.dead_letters AS d
-                    WHERE d.received_at >= m.minute AND d.received_at < m.minute + interval '1 minute'
-                    LIMIT 10000) AS d) AS dead
-            CROSS JOIN LATERAL (
-                SELECT percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY e.seconds) AS percentiles
-                FROM (
-                    SELECT round(greatest(extract(epoch FROM e.received_at - e.occurred_at), 0), 3) AS seconds
-                    FROM bagelpay.events AS e
-                    WHERE e.received_at >= m.minute AND e.received_at < m.minute + interval '1 minute'
-                        AND e.event_type !~ '^operator\.'
-                    ORDER BY e.received_at DESC
-                    LIMIT 100) AS e) AS timed))
+#variable_conflict use_column
+BEGIN
+    RETURN (
+        SELECT json_build_object(
+            'now', clock_timestamp(),
+            'last', (
+                SELECT json_build_object('id', e.event_id, 'at', e.received_at, 'type', e.event_type)
+                FROM bagelpay.events AS e
+                WHERE e.event_type !~ '^operator\.'
+                ORDER BY e.received_at DESC
+                LIMIT 1),
+            'stored', (SELECT c.reltuples::bigint FROM pg_class AS c WHERE c.oid = 'bagelpay.events'::regclass),
+            'open_dead_letters', (
+                SELECT count(*) FROM (SELECT FROM bagelpay.dead_letters AS d WHERE d.resolved_at IS NULL LIMIT 1001) AS d),
+            'last_dead_letter', (
+                SELECT json_build_object('id', d.id, 'at', d.received_at)
+                FROM bagelpay.dead_letters AS d
+                ORDER BY d.received_at DESC
+                LIMIT 1),
+            'minutes', (
+                SELECT json_agg(json_build_object('at', m.minute, 'events', counted.events, 'dead_letters', dead.letters,
+                    'median', timed.percentiles[1], 'p95', timed.percentiles[2]) ORDER BY m.minute)
+                FROM generate_series(
+                    date_trunc('minute', greatest($1, now() - interval '59 minutes')), now(), interval '1 minute') AS m (minute)
+                CROSS JOIN LATERAL (
+                    SELECT count(*) AS events
+                    FROM (
+                        SELECT FROM bagelpay.events AS e
+                        WHERE e.received_at >= m.minute AND e.received_at < m.minute + interval '1 minute'
+                        LIMIT 10000) AS e) AS counted
+                CROSS JOIN LATERAL (
+                    SELECT count(*) AS letters
+                    FROM (
+                        SELECT FROM bagelpay.dead_letters AS d
+                        WHERE d.received_at >= m.minute AND d.received_at < m.minute + interval '1 minute'
+                        LIMIT 10000) AS d) AS dead
+                CROSS JOIN LATERAL (
+                    SELECT percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY e.seconds) AS percentiles
+                    FROM (
+                        SELECT round(greatest(extract(epoch FROM e.received_at - e.occurred_at), 0), 3) AS seconds
+                        FROM bagelpay.events AS e
+                        WHERE e.received_at >= m.minute AND e.received_at < m.minute + interval '1 minute'
+                            AND e.event_type !~ '^operator\.'
+                        ORDER BY e.received_at DESC
+                        LIMIT 100) AS e) AS timed)));
+END
 $$;
 
 COMMENT ON FUNCTION bagelpay.console_overview IS 'How it goes, as JSON for the console';
