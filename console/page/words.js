@@ -53,11 +53,13 @@ export function modeChip(mode) {
 function period(e, now) {
   if (!e.valid_from && !e.valid_until) return null;
   const past = e.valid_until && new Date(e.valid_until) <= new Date(now);
-  return h("p", null,
-    e.valid_from ? [e.reason === "not_yet" ? "From " : "Since ", moment(e.valid_from, now)] : null,
-    e.valid_until ? [e.valid_from ? (past ? ", it ended on " : ", until ") : (past ? "It ended on " : "Until "), moment(e.valid_until, now)]
-      : e.entitled ? [e.valid_from ? ", without end" : "Without end"] : null,
-    ".");
+  const until = e.valid_until ? moment(e.valid_until, now) : null;
+  if (!e.valid_from) return h("p", null, past ? "It ended on " : "Until ", until, ".");
+  const from = moment(e.valid_from, now);
+  if (past) return h("p", null, "It lasted from ", from, " until ", until, ".");
+  if (e.reason === "not_yet") return h("p", null, "It begins on ", from, until ? [" and ends on ", until] : null, ".");
+  if (!e.entitled && !until) return h("p", null, "It began on ", from, ".");
+  return h("p", null, "Since ", from, until ? [", until ", until] : e.entitled ? ", without end" : null, ".");
 }
 
 // One order's verdict. heading: h2 or h3, with a link to the order, or null on its own page.
