@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { address, h, redrawn } from "./dom.js";
 import { bytes, clock, ms, shortSpan, stamp } from "./moments.js";
-import { plotCounts, plotDelays } from "./plots.js";
+import { plotCounts, plotDelays, plotSpool } from "./plots.js";
 
 const EVERY_MS = 3000;
 
@@ -41,6 +41,9 @@ export async function overview(view) {
   const waiting = h("section", { class: "sheet card" });
   const counts = h("div", { class: "sheet" });
   const delays = h("div", { class: "sheet" });
+  const files = new Map();
+  const spooled = h("div", { class: "sheet" });
+  const spoolPart = h("section", { hidden: true }, h("h2", null, "Files in the spool, while this page is open"), spooled);
 
   // The spool says most while the database says nothing.
   async function update(since) {
@@ -49,7 +52,13 @@ export async function overview(view) {
       ask("spool", null, view.signal),
     ]);
     if (view.signal.aborted) return;
-    if (spool.status === "fulfilled") waiting.replaceChildren(...spoolCard(spool.value));
+    if (spool.status === "fulfilled") {
+      const minute = Math.floor(Date.now() / 60000);
+      waiting.replaceChildren(...spoolCard(spool.value));
+      spoolPart.hidden = !spool.value.known;
+      files.set(minute, Math.max(files.get(minute) ?? 0, spool.value.files ?? 0));
+      files.delete(minute - 60);
+    }
     if (known.status === "rejected") throw known.reason;
     const o = known.value;
     for (const minute of o.minutes) minutes.set(minute.at, minute);
@@ -61,12 +70,13 @@ export async function overview(view) {
       h("p", { class: "dim" }, o.stored > 0 ? `about ${o.stored.toLocaleString("en")} are stored` : "")), lettersCard(o), waiting);
     counts.replaceChildren(redrawn((width) => plotCounts(width, hour)), h("p", { class: "legend" }, h("span", { class: "paid" }, "events"), h("span", { class: "bad" }, "dead letters")));
     delays.replaceChildren(redrawn((width) => plotDelays(width, hour)), h("p", { class: "legend" }, h("span", { class: "paid" }, "half of them within"), h("span", null, "95 % within")));
+    spooled.replaceChildren(redrawn((width) => plotSpool(width, hour, files)));
   }
 
   cards.append(waiting);
   view.show("Overview", cards,
     h("h2", null, "Events and dead letters a minute"), counts,
-    h("h2", null, "From event to commit"), delays);
+    h("h2", null, "From event to commit"), delays, spoolPart);
   await update(null);
   // Of the minutes only those that may still change.
   view.every(EVERY_MS, () => update([...minutes.keys()].at(-2)));

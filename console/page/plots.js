@@ -1,7 +1,7 @@
 // The plots of the overview: an hour, by minute.
 
 import { drawing, s } from "./dom.js";
-import { clock, shortSpan } from "./moments.js";
+import { clock, ms, shortSpan } from "./moments.js";
 
 const LEFT = 52;
 const RIGHT = 8;
@@ -27,19 +27,40 @@ function frame(width, hour, marks, y) {
       ? s("text", { x: x(i) + slot / 2, y: HEIGHT - 4, "text-anchor": x(i) > width - 40 ? "end" : "middle" }, clock(minute.at).slice(0, 5)) : null))]];
 }
 
-export function plotCounts(width, hour) {
-  const most = roundUp(Math.max(...hour.map((m) => m.events + m.dead_letters), 1));
+// The scale of counts up to some number.
+function scale(highest) {
+  const most = roundUp(Math.max(highest, 1));
   const y = (value) => TOP + (1 - value / most) * (HEIGHT - TOP - BOTTOM);
-  const marks = [0, most / 2, most].filter(Number.isInteger).map((value) => ({ value, text: value.toLocaleString("en") }));
+  return [y, [0, most / 2, most].filter(Number.isInteger).map((value) => ({ value, text: value.toLocaleString("en") }))];
+}
+
+function bar(left, slot, top, bottom, kind, title) {
+  return s("rect", { x: left + 1, width: Math.max(slot - 2, 1), y: top, height: Math.max(bottom - top, 1.5), class: kind }, s("title", null, title));
+}
+
+export function plotCounts(width, hour) {
+  const [y, marks] = scale(Math.max(...hour.map((m) => m.events + m.dead_letters)));
   const [slot, x, background] = frame(width, hour, marks, y);
   const sum = (name) => hour.reduce((total, m) => total + m[name], 0);
-  const bar = (i, from, to, kind, title) => (to <= from ? null
-    : s("rect", { x: x(i) + 1, width: Math.max(slot - 2, 1), y: y(to), height: Math.max(y(from) - y(to), 1.5), class: kind }, s("title", null, title)));
   return drawing(width, HEIGHT, `In the last hour ${sum("events")} events and ${sum("dead_letters")} dead letters; at most ${Math.max(...hour.map((m) => m.events), 0)} events in a minute.`,
     background,
     hour.map((m, i) => {
       const title = `${clock(m.at).slice(0, 5)}: ${m.events >= 10000 ? "10000 or more" : m.events} events, ${m.dead_letters} dead letters`;
-      return [bar(i, 0, m.events, "bar", title), bar(i, m.events, m.events + m.dead_letters, "bar-bad", title)];
+      const both = m.events + m.dead_letters;
+      return [m.events > 0 ? bar(x(i), slot, y(m.events), y(0), "bar", title) : null,
+        m.dead_letters > 0 ? bar(x(i), slot, y(both), y(m.events), "bar-bad", title) : null];
+    }));
+}
+
+// files: the most files of each minute (as its number since 1970) in which this page looked.
+export function plotSpool(width, hour, files) {
+  const [y, marks] = scale(Math.max(0, ...files.values()));
+  const [slot, x, background] = frame(width, hour, marks, y);
+  return drawing(width, HEIGHT, `At most ${Math.max(0, ...files.values())} files in the spool while this page was open.`,
+    background,
+    hour.map((m, i) => {
+      const count = files.get(ms(m.at) / 60000);
+      return count > 0 ? bar(x(i), slot, y(count), y(0), "bar-spool", `${clock(m.at).slice(0, 5)}: ${count} files`) : null;
     }));
 }
 

@@ -162,6 +162,7 @@ def test_overview(stand, browser):
     (stand.spool / "new" / "waiting").write_bytes(b"x" * 2048)
     browser.wait_text("1 file")
     browser.wait_text("2.0 KiB")
+    browser.wait(lambda: browser.count("svg .bar-spool") >= 1, "a bar for the spool")
     (stand.spool / "new" / "waiting").unlink()
     browser.wait(lambda: browser.count("svg .bar") >= 1 and browser.count("svg .bar-bad") >= 1, "bars")
 
