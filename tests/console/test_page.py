@@ -13,7 +13,7 @@ import pytest
 import harness
 import story
 from browser import Browser, By, Keys
-from conftest import Stand
+from console_stand import Stand
 
 AXE = "axe-core@4.10.3"
 AXE_SHA512 = "5e6edba515e70d25f6604d9815f064d859c5d1ea7ab661bbc4f87c88779ef0c21cae0abbeb636471ef39e9d62d2582e4b88a1866f19f4ecfcf6d986275e4dc12"
