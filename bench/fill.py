@@ -1,6 +1,7 @@
 """Databases that already hold many events, as if the load had sent them: the rows that ingest() makes of one order's
 two events, copied with other numbers."""
 
+import datetime
 import multiprocessing
 import subprocess
 
@@ -9,6 +10,9 @@ from contestants import BUILD, TEMPLATES
 # Beyond those that the load numbers.
 FIRST_NUMBER = 500_000_000_000
 MARKS = ("ORDERNUMBER_", "EVENTNUMBER_")
+# When the filled events came: evenly over so many days until now.
+DAYS = 30
+RECEIVED = "RECEIVED_AT_"
 # Tables, by who copies them: two processes share the work about evenly.
 SHARES = (("events",), ("event_bodies", "orders", "subscriptions", "payments"))
 LINES_AT_ONCE = 2000
@@ -61,23 +65,24 @@ def read_templates(cluster, db, tables):
                 (f"bagelpay.{table}",)))
             with connection.cursor().copy(f"COPY (SELECT {columns} FROM bagelpay.{table}) TO STDOUT") as copy:
                 text = b"".join(copy).decode()
-            read[table] = columns, text.replace(MARKS[0].lower(), MARKS[0])
+            now = connection.execute("SELECT now()::text").fetchone()[0]
+            read[table] = columns, text.replace(MARKS[0].lower(), MARKS[0]).replace(now, RECEIVED)
         connection.rollback()
     return read
 
 
 def as_format(text):
     """A line with marks as a format of names: o and e for the numbers, oh and eh for them within a bytea."""
-    text = text.replace("%", "%%")
+    text = text.replace("%", "%%").replace(RECEIVED, "%(t)s")
     for mark, name in zip(MARKS, "oe"):
         text = text.replace(mark, f"%({name})s").replace(mark.encode().hex(), f"%({name}h)s")
     return text
 
 
-def names(order, event):
+def names(order, event, received):
     """What the names of such a format stand for."""
     o, e = f"{order:012}", f"{event:012}"
-    return {"o": o, "e": e, "oh": o.encode().hex(), "eh": e.encode().hex()}
+    return {"o": o, "e": e, "oh": o.encode().hex(), "eh": e.encode().hex(), "t": received.isoformat()}
 
 
 def copy_share(dsn, templates, orders):
@@ -111,10 +116,12 @@ def copy_lines(connection, statement, text, orders):
     lines = [(as_format(line), int(payment in line or payment.encode().hex() in line)) for line in text.splitlines(keepends=True)]
     with connection.cursor().copy(statement) as copy:
         pending = []
+        now = datetime.datetime.now(datetime.timezone.utc)
         for index in range(orders):
             order = order_number(index)
+            received = now - datetime.timedelta(days=DAYS) * (1 - index / orders)
             for line, second in lines:
-                pending.append(line % names(order, scatter(FIRST_NUMBER + 2 * index + second)))
+                pending.append(line % names(order, scatter(FIRST_NUMBER + 2 * index + second), received))
             if len(pending) >= LINES_AT_ONCE:
                 copy.write("".join(pending))
                 pending.clear()

@@ -353,6 +353,18 @@ configure_nginx() {
     printf '%s\n' "$text" >"$directory/nginx.conf"
 }
 
+# Adds the console's server, with one user, bagelhook: configure_console DIR PORT SOCKET PASSWORD
+configure_console() {
+    local directory=$1 text
+    text=$(<"$tree/nginx/bagelhook-console.conf")
+    text=${text//127.0.0.1:8081;/"127.0.0.1:$2;"}
+    text=${text//unix:\/run\/bagelhook-console\/console.sock/"unix:$3"}
+    text=${text//\/etc\/bagelhook\/console.htpasswd;/"\"$directory/htpasswd\";"}
+    printf '%s\n' "$text" >"$directory/console.conf"
+    (umask 077 && printf 'bagelhook:{PLAIN}%s\n' "$4" >"$directory/htpasswd")
+    [[ -z $service_user ]] || chown "$service_user:" "$directory/htpasswd"
+}
+
 # Whether anything listens there already: port_taken PORT
 port_taken() {
     (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null

@@ -112,7 +112,8 @@ class Cluster:
     def create_database(self, migrated=True, name=None):
         """Creates a database and returns its name. A migrated one is a copy: migrating takes seconds, copying does not.
 
-        The role bagelhook (login, member of bagelpay_ingest) exists from the first migrated database on.
+        The roles bagelhook (login, member of bagelpay_ingest) and bagelhook_console (of bagelpay_console) exist from
+        the first migrated database on.
         """
         name = name or f"test_{next(self._names)}"
         template = self._migrated_template() if migrated else "template0"
@@ -132,6 +133,7 @@ class Cluster:
             self.deploy("bagelpay_template")
             with self.connect() as connection:
                 connection.execute("CREATE ROLE bagelhook LOGIN IN ROLE bagelpay_ingest")
+                connection.execute("CREATE ROLE bagelhook_console LOGIN IN ROLE bagelpay_console")
             self._template = "bagelpay_template"
         return self._template
 

@@ -1,0 +1,123 @@
+#include "config.h"
+
+#include "options.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum option_key {
+	KEY_LISTEN,
+	KEY_SOCKET_MODE,
+	KEY_DATABASE,
+	KEY_PAGE,
+	KEY_SPOOL,
+	KEY_CHECK,
+	KEY_HELP,
+	KEY_VERSION
+};
+
+static const struct option long_options[] = {
+	{"listen", required_argument, NULL, KEY_LISTEN},
+	{"socket-mode", required_argument, NULL, KEY_SOCKET_MODE},
+	{"database", required_argument, NULL, KEY_DATABASE},
+	{"page", required_argument, NULL, KEY_PAGE},
+	{"spool", required_argument, NULL, KEY_SPOOL},
+	{"check", no_argument, NULL, KEY_CHECK},
+	{"help", no_argument, NULL, KEY_HELP},
+	{"version", no_argument, NULL, KEY_VERSION},
+	{NULL, 0, NULL, 0},
+};
+
+static int take_mode(mode_t *mode, const char *text, char error[OPTIONS_ERROR_SIZE])
+{
+	char *end = NULL;
+	unsigned long value = strtoul(text, &end, 8);
+
+	if (text[0] < '0' || text[0] > '7' || *end != '\0' || value > 0777) {
+		snprintf(error, OPTIONS_ERROR_SIZE,
+			"--socket-mode: must be an octal mode up to 777, not \"%.100s\"", text);
+		return -1;
+	}
+	*mode = (mode_t)value;
+	return 0;
+}
+
+int console_options_parse(
+	struct console_options *options, int argc, char *argv[], char error[OPTIONS_ERROR_SIZE])
+{
+	int got;
+
+	memset(options, 0, sizeof *options);
+	options->socket_mode = 0660;
+	options->page = PAGE_DIRECTORY;
+	opterr = 0;
+	optind = 1;
+	/* Only the main thread runs yet. NOLINTNEXTLINE(concurrency-mt-unsafe) */
+	while ((got = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
+		switch (got) {
+		case KEY_LISTEN:
+			options->listen = optarg;
+			break;
+		case KEY_SOCKET_MODE:
+			if (take_mode(&options->socket_mode, optarg, error) != 0)
+				return -1;
+			break;
+		case KEY_DATABASE:
+			options->database = optarg;
+			break;
+		case KEY_PAGE:
+			options->page = optarg;
+			break;
+		case KEY_SPOOL:
+			options->spool = optarg;
+			break;
+		case KEY_CHECK:
+			options->check = true;
+			break;
+		case KEY_HELP:
+			options->help = true;
+			break;
+		case KEY_VERSION:
+			options->version = true;
+			break;
+		default:
+			snprintf(error, OPTIONS_ERROR_SIZE,
+				got == ':' ? "%.200s: needs a value"
+					   : "%.200s: no such option, or not so used; see --help",
+				argv[optind - 1]);
+			return -1;
+		}
+	}
+	if (optind < argc) {
+		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: takes no arguments besides options",
+			argv[optind]);
+		return -1;
+	}
+	return 0;
+}
+
+void console_options_help(FILE *out)
+{
+	fputs("Usage: bagelhook-console [OPTIONS]\n"
+	      "FastCGI responder that shows what bagelhook keeps in PostgreSQL. It shows personal data to\n"
+	      "whoever can ask it: the web server in front of it must listen on a port of its own, and\n"
+	      "authenticate. It changes nothing, and refuses a role that could.\n\n"
+	      "  --listen ADDRESS\n"
+	      "      unix:/path or host:port; without it, a listening socket inherited as descriptor 0\n"
+	      "  --socket-mode MODE\n"
+	      "      permissions of a Unix socket (octal; default 660)\n"
+	      "  --database CONNINFO\n"
+	      "      a libpq connection string or URI, of a role that has bagelpay_console; without it,\n"
+	      "      PGHOST, PGSERVICE and so on\n"
+	      "  --spool DIR\n"
+	      "      the responder's spool, to be counted; this user must be able to read it\n"
+	      "  --page DIR\n"
+	      "      the page's files (default " PAGE_DIRECTORY ")\n"
+	      "  --check\n"
+	      "      check page, database, schema and role, then exit\n"
+	      "  --help, --version\n\n"
+	      "Signals: SIGTERM and SIGINT finish what is being answered and exit.\n"
+	      "Exit status: 0 stopped as told, 1 could not run, 2 wrong usage.\n",
+		out);
+}

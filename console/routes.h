@@ -1,0 +1,21 @@
+/* From an address to an answer: the page's files, and the views as JSON. */
+#ifndef BAGELHOOK_ROUTES_H
+#define BAGELHOOK_ROUTES_H
+
+#include "buffer.h"
+#include "database.h"
+#include "page.h"
+
+/* What all workers share. */
+struct views {
+	const struct page *page;
+	const char *spool; /* NULL: not known */
+};
+
+/* Answers a request, as a whole CGI response in out. method and uri as the web server gives them,
+ * NULL where it gives none; uri may have a query. The database is this worker's own. Blocks for some
+ * seconds at most. */
+void routes_answer(
+	const struct views *, struct database *, const char *method, const char *uri, struct buffer *out);
+
+#endif

@@ -1,0 +1,182 @@
+"""The console's answers: who gets them, what they may do in a browser, and what they say."""
+
+import base64
+import concurrent.futures
+import json
+import socket
+
+import pytest
+
+import bodies
+import fastcgi
+import harness
+
+DATA = ("/api/overview", "/api/deliveries", "/api/dead-letters", "/api/search?q=x", "/api/spool")
+PAGE = ("/", "/style.css", "/script.js", "/icon.svg")
+
+
+# --- who, and how -----------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("path", PAGE + DATA)
+def test_nothing_without_a_password(stand, path):
+    assert stand.web.get(path, user=None).status == 401
+    assert stand.web.get(path, password="wrong").status == 401
+
+
+def test_not_on_the_public_server(stand):
+    for path in PAGE + DATA:
+        assert harness.post(f"http://127.0.0.1:{stand.web.port}{path}", b"", method="GET").status == 404
+
+
+@pytest.mark.parametrize("path", PAGE + DATA)
+def test_headers(stand, path):
+    answer = stand.get(path)
+    assert answer.status == 200
+    policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
+    assert policy == {"default-src": "'none'", "script-src": "'self'", "style-src": "'self'", "img-src": "'self'",
+                      "connect-src": "'self'", "base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'"}
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Cache-Control"] == ("no-store" if path.startswith("/api/") else "no-cache")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+def test_only_get(stand, method):
+    answer = stand.web.get("/api/overview", method=method)
+    assert answer.status == 405
+    assert answer.headers["Allow"] == "GET"
+
+
+@pytest.mark.parametrize("path", ["/page.c", "/../style.css", "/api", "/api/", "/api/settings", "/%2e%2e/", "/" + "a" * 5000])
+def test_nothing_else(stand, path):
+    assert stand.get(path).status in (400, 404)
+
+
+@pytest.mark.parametrize("path, status", [
+    ("/api/delivery?event=%ff", 400), ("/api/delivery?event=a%00b", 400), ("/api/delivery?event=%zz", 400),
+    ("/api/delivery?event=" + "a" * 2100, 400), ("/api/delivery?event=nix", 404), ("/api/delivery", 404),
+    ("/api/dead-letter?id=x", 400), ("/api/dead-letter?id=4711", 404), ("/api/deliveries?since=yesterdayish", 400),
+    ("/api/deliveries?warned=perhaps", 400), ("/api/order?mode=live&order=nix", 404), ("/api/search", 400),
+    ("/api/search?q=%25'%22;--", 200), ("/api/search?q=%E2%80%AE", 200), ("/api/deliveries?x=1&&=&mode", 200)])
+def test_odd_parameters(stand, path, status):
+    answer = stand.get(path)
+    assert answer.status == status
+    assert answer.json is not None and ("error" in answer.json) == (status != 200)
+
+
+# --- what -------------------------------------------------------------------------------------------------------------
+
+def test_a_delivery(stand):
+    """From the list to the body, whose bytes are those that came."""
+    body = bodies.payment("api_order", amount="12345678901.123456", event_id="evt_api")
+    assert stand.deliver(body).status == 200
+    assert stand.deliver(body).json["outcome"] == "duplicate"
+    row = stand.get("/api/deliveries", event="evt_api").json["rows"][0]
+    assert {name: row[name] for name in ("kind", "id", "type", "mode", "order", "outcome", "deliveries")} == {
+        "kind": "event", "id": "evt_api", "type": "checkout.completed", "mode": "test", "order": "api_order",
+        "outcome": "applied", "deliveries": 2}
+    shown = stand.get("/api/delivery", event="evt_api").json
+    assert base64.b64decode(shown["body"]) == body
+    assert shown["amount"] == "12345678901.123456"
+    assert shown["note"] == "order pending → paid; payment ch_evt_api: paid"
+    found = stand.get("/api/search", q="BUYER@example.com").json
+    assert "api_order" in [order["order_id"] for order in found["orders"]]
+    order = stand.get("/api/order", mode="test", order="api_order").json
+    assert order["entitlement"]["entitled"] is True and order["entitlement"]["reason"] == "paid"
+    assert stand.get("/api/order", mode="live", order="api_order").status == 404
+
+
+def test_a_dead_letter(stand):
+    body = b'{"event_id": "evt_dead", "note": "\xe2\x80\xae"}'
+    assert stand.deliver(body).status == 400
+    row = stand.get("/api/dead-letters").json["rows"][0]
+    assert row["reason"] == "invalid" and row["bytes"] == len(body)
+    assert base64.b64decode(stand.get("/api/dead-letter", id=row["id"]).json["body"]) == body
+    assert stand.get("/api/overview").json["open_dead_letters"] >= 1
+
+
+def test_pages(stand):
+    """Page after page shows each event once, though many have the same time."""
+    wanted = {f"evt_page_{number}" for number in range(180)}
+    with concurrent.futures.ThreadPoolExecutor(32) as pool:
+        answers = list(pool.map(lambda name: stand.deliver(bodies.payment("paged", event_id=name)).status, wanted))
+    assert set(answers) == {200}
+    seen, cursor, pages = [], {}, 0
+    while cursor is not None:
+        page = stand.get("/api/deliveries", order="paged", **{f"before_{name}": value for name, value in cursor.items()}).json
+        assert len(page["rows"]) <= 50
+        seen += [row["id"] for row in page["rows"]]
+        cursor, pages = page["next"], pages + 1
+    assert pages == 4 and len(seen) == 180 and set(seen) == wanted
+
+
+def test_the_spool(stand):
+    (stand.spool / "new" / "a").write_bytes(b"x" * 100)
+    harness.wait_until(lambda: stand.get("/api/spool").json["files"] == 1, "the spool to be counted again")
+    (stand.spool / "new" / "a").unlink()
+    shown = harness.wait_until(lambda: (lambda s: s if s["files"] == 0 else None)(stand.get("/api/spool").json), "no file")
+    assert shown == {"known": True, "files": 0, "bytes": 0, "oldest": None, "corrupt": 0}
+
+
+def test_silent_peers_do_not_keep_it_busy(stand):
+    """As many connections as there are workers, which say nothing, or half a request."""
+    silent = []
+    for number in range(4):
+        peer = socket.socket(socket.AF_UNIX)
+        peer.connect(str(stand.console.socket_path))
+        if number % 2:
+            peer.sendall(fastcgi.record(fastcgi.BEGIN_REQUEST, b"\0\1\0\0\0\0\0\0") + b"\1\4\0\1\0")
+        silent.append(peer)
+    assert stand.get("/api/overview").status == 200
+    for peer in silent:
+        peer.close()
+
+
+# --- the database -----------------------------------------------------------------------------------------------------
+
+def test_what_it_is_to_the_database(stand):
+    """Read-only, bounded in time, by a name that can be found, and few."""
+    stand.get("/api/overview")
+    rows = stand.query("SELECT usename, count(*) FROM pg_stat_activity WHERE datname = %s AND application_name = "
+                       "'bagelhook-console' GROUP BY 1", stand.db)
+    assert len(rows) == 1 and rows[0][0] == "bagelhook_console" and 1 <= rows[0][1] <= 4
+
+
+def test_a_lost_connection_is_made_anew(stand):
+    assert stand.get("/api/overview").status == 200
+    stand.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND application_name = "
+                "'bagelhook-console'", stand.db)
+    assert [stand.get("/api/overview").status for _ in range(8)] == [200] * 8
+
+
+def test_a_locked_table(stand):
+    """What has to wait is given up, and said so."""
+    with stand.connect(autocommit=False) as connection:
+        connection.execute("LOCK TABLE bagelpay.dead_letters IN ACCESS EXCLUSIVE MODE")
+        answer = stand.get("/api/dead-letters")
+        assert answer.status == 503 and answer.json == {"error": "The database does not answer"}
+        connection.rollback()
+    assert stand.get("/api/dead-letters").status == 200
+
+
+@pytest.mark.parametrize("user, complaint", [
+    ("postgres", "could change what the console only shows"), ("bagelhook", "bagelhook"), ("too_much", "could change")])
+def test_roles_that_are_refused(cluster, stand, user, complaint):
+    with stand.connect() as connection:
+        connection.execute("DROP ROLE IF EXISTS too_much")
+        connection.execute("CREATE ROLE too_much LOGIN IN ROLE bagelpay_console, bagelpay_app")
+    with harness.Console(cluster.dsn(user, stand.db), wait=False) as refused:
+        assert refused.process.popen.wait(harness.PATIENCE_S) == 1
+        assert complaint in refused.log
+    stand.query("DROP ROLE too_much")
+
+
+def test_a_database_that_is_away():
+    """The page says so; the console does not end."""
+    with harness.Console("host=/nonexistent user=x") as console:
+        answer = fastcgi.request(console.socket_path, {"REQUEST_METHOD": "GET", "REQUEST_URI": "/api/overview"})
+        assert answer.status == 503 and answer.json == {"error": "The database does not answer"}
+        assert fastcgi.request(console.socket_path, {"REQUEST_METHOD": "GET", "REQUEST_URI": "/"}).status == 200
+        spool = fastcgi.request(console.socket_path, {"REQUEST_METHOD": "GET", "REQUEST_URI": "/api/spool"})
+        assert json.loads(spool.body)["known"] is False
+        assert console.stop() == 0

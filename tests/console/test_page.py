@@ -1,0 +1,294 @@
+"""The page in a browser, as people use it."""
+
+import contextlib
+import hashlib
+import os
+import pathlib
+import re
+import subprocess
+import tarfile
+
+import pytest
+
+import harness
+import story
+from browser import Browser, By, Keys
+from console_stand import Stand
+
+AXE = "axe-core@4.10.3"
+AXE_SHA512 = "5e6edba515e70d25f6604d9815f064d859c5d1ea7ab661bbc4f87c88779ef0c21cae0abbeb636471ef39e9d62d2582e4b88a1866f19f4ecfcf6d986275e4dc12"
+VIEWS = {"overview": "#/overview", "deliveries": "#/deliveries", "delivery": "#/delivery/order_ann_3",
+         "order": "#/order/live/order_ann", "find": "#/find?q=eve@example.com", "dead-letters": "#/dead-letters",
+         "dead-letter": "#/dead-letter/1"}
+
+
+@pytest.fixture(scope="module")
+def stand(cluster):
+    """Stories that came over the last weeks, a hostile order, and a dead letter."""
+    with contextlib.closing(Stand(cluster)) as one:
+        for body in [*story.renewals("order_ann", "ann@example.com"), *story.refunded("order_bob", "bob@example.com"),
+                     *story.expired("order_eve", "eve@example.com"), story.hostile()]:
+            assert one.deliver(body).status == 200
+        assert one.deliver(b'{"event_id": "evt_dead", "event_type": "checkout.completed", "object": {}}').status == 400
+        # As if each had come two seconds after it happened, but one, which was retried for days.
+        one.query("UPDATE bagelpay.events SET received_at = occurred_at + CASE event_id WHEN 'order_ann_3' "
+                  "THEN interval '34 days' ELSE interval '2 seconds' END")
+        yield one
+
+
+@pytest.fixture(scope="module")
+def browser(stand, tmp_path_factory):
+    one = Browser(stand.origin, tmp_path_factory.mktemp("chromium"))
+    try:
+        one.log_in()
+        yield one
+    finally:
+        one.close()
+
+
+@pytest.fixture(autouse=True)
+def well_behaved(browser):
+    """No test may leave a complaint in the page's console, or a request to anybody else."""
+    browser.size(1280, 900)
+    browser.scheme("light")
+    yield
+    assert browser.misdeeds() == []
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Where screenshots go; BAGELHOOK_SCREENSHOTS says to docs/, to be looked at and kept."""
+    return pathlib.Path(os.environ.get("BAGELHOOK_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory):
+    """The source of axe-core, which Debian has not: from npm's registry, by its checksum."""
+    directory = tmp_path_factory.mktemp("axe")
+    try:
+        subprocess.run(["npm", "pack", "--silent", AXE], cwd=directory, check=True, capture_output=True, timeout=60)
+    except (OSError, subprocess.SubprocessError) as error:
+        pytest.skip(f"{AXE} cannot be had: {error}")
+    archive, = directory.glob("*.tgz")
+    assert hashlib.sha512(archive.read_bytes()).hexdigest() == AXE_SHA512
+    with tarfile.open(archive) as files:
+        return files.extractfile("package/axe.min.js").read().decode()
+
+
+# --- what people do ---------------------------------------------------------------------------------------------------
+
+def test_a_story_appears(stand, browser):
+    """Delivered while somebody looks, it appears by itself; from there to the order and its life."""
+    browser.go("#/deliveries?order=order_new")
+    browser.wait_text("Nothing that came fits these filters.")
+    for body in story.renewals("order_new", "new@example.com"):
+        assert stand.deliver(body).status == 200
+    browser.wait(lambda: browser.count("tbody tr") == 5, "five rows")
+    browser.find("tbody a[href='#/order/live/order_new']").click()
+    browser.wait(lambda: browser.heading() == "Order order_new live", "the order")
+    assert browser.text(".answer") == "Entitled"
+    browser.wait(lambda: browser.count("svg .dot, svg .dot-late") == 10, "each event twice in the drawing")
+    assert browser.count("svg .dot-late") == 2 and browser.count("svg .now") == 1
+    assert (browser.count("svg .trial"), browser.count("svg .paid"), browser.count("svg .entitled")) == (1, 3, 1)
+    now = float(browser.find("svg .now").get_attribute("x1"))
+    entitled = browser.find("svg .entitled")
+    assert float(entitled.get_attribute("x")) < now < float(entitled.get_attribute("x")) + float(entitled.get_attribute("width"))
+
+
+def test_why_is_this_customer_not_entitled(browser):
+    """From a name to the reason, in words."""
+    browser.go("#/overview")
+    field = browser.find("#q")
+    field.clear()
+    field.send_keys("EVE@example.com", Keys.ENTER)
+    browser.wait_text("Not entitled")
+    text = browser.text(".verdict")
+    assert "What was paid for, or the trial, is over, and no later payment has come." in text
+    assert re.search(r"It lasted from .* until .* \(19 days ago\)\.", text) and "order_eve" in text
+    browser.find(".verdict a").click()
+    browser.wait(lambda: browser.heading() == "Order order_eve live", "the order")
+
+
+@pytest.mark.parametrize("q, words", [
+    ("order_bob", "The money went back to the customer."), ("order_bob_2", "There is an event of this id"),
+    ("cus_order_ann", "The subscription is paid for."), ("ann@exa", "Nothing has exactly this name"), ("nobody", "Nothing is known of nobody.")])
+def test_find(browser, q, words):
+    browser.go(f"#/find?q={q}")
+    browser.wait_text(words)
+
+
+def test_a_delivery(browser):
+    browser.go("#/delivery/order_ann_3")
+    browser.wait_text("payment pay_order_ann_3: failed → paid")
+    text = browser.text()
+    assert "late" in text and "34 days after it happened" in text
+    assert '"amount": "12.00"' in browser.text("pre")
+
+
+def test_a_dead_letter(browser):
+    browser.go("#/dead-letters")
+    browser.wait_text("bagelhook redrive --id 1")
+    browser.find("tbody a").click()
+    browser.wait(lambda: browser.heading() == "Dead letter 1", "the letter")
+    assert "object.mode: missing" in browser.text() and '"event_id": "evt_dead"' in browser.text("pre")
+
+
+def test_filters(browser):
+    """Each narrows the list, stands in the address, and can be taken back."""
+    browser.go("#/deliveries")
+    browser.wait(lambda: browser.count("tbody tr") >= 10, "the list")
+    for name, value, rows in (("type", "refund.created", 1), ("outcome", "dead_letter", 1), ("order", "order_ann", 5),
+                              ("event", "order_eve_1", 1), ("mode", "test", 0)):
+        browser.go("#/deliveries")
+        browser.wait(lambda: browser.count("tbody tr") >= 10, "the list")
+        field = browser.find(f"[name={name}]")
+        if field.tag_name == "select":
+            field.find_element(By.CSS_SELECTOR, f"option[value='{value}']").click()
+        else:
+            field.send_keys(value, Keys.TAB)
+        browser.wait(lambda: f"{name}={value}" in browser.driver.current_url and browser.count("tbody tr") == rows
+                     and browser.find(".empty").is_displayed() == (rows == 0), f"{rows} rows by {name}")
+    browser.driver.back()
+    browser.wait(lambda: browser.count("tbody tr") >= 10, "all of them again")
+
+
+def test_overview(stand, browser):
+    """The newest event and the last hour, without reloading."""
+    browser.go("#/overview")
+    body = story.event("evt_now", "checkout.completed", 0, "order_now", "now@example.com", payment_id="p", order={"amount": "1"})
+    assert stand.deliver(body).status == 200
+    browser.wait(lambda: browser.find("a[href='#/delivery/evt_now']").is_displayed(), "the newest event")
+    assert "Open dead letters\n1" in browser.text() and "Nothing waits for the database." in browser.text()
+    (stand.spool / "new" / "waiting").write_bytes(b"x" * 2048)
+    browser.wait_text("1 file")
+    browser.wait_text("2.0 KiB")
+    browser.wait(lambda: browser.count("svg .bar-spool") >= 1, "a bar for the spool")
+    (stand.spool / "new" / "waiting").unlink()
+    browser.wait(lambda: browser.count("svg .bar") >= 1 and browser.count("svg .bar-bad") >= 1, "bars")
+
+
+# --- what must not happen ---------------------------------------------------------------------------------------------
+
+def test_hostile_names_are_text(browser):
+    """Markup, scripts, turned and endless text: shown, in every view that shows them, as what it is."""
+    order, event = "order_" + story.HOSTILE["markup"], "evt_" + story.HOSTILE["markup"]
+    quoted = browser.driver.execute_script("return [encodeURIComponent(arguments[0]), encodeURIComponent(arguments[1])]", order, event)
+    for fragment in ("#/deliveries", f"#/deliveries?event={quoted[1]}", f"#/order/live/{quoted[0]}", f"#/delivery/{quoted[1]}",
+                     f"#/find?q={quoted[0]}", "#/find?q=ann%E2%80%AE", "#/order/%ff/%ff"):
+        browser.go(fragment)
+        browser.wait(lambda: browser.driver.execute_script("return !document.querySelector('main').textContent.includes('Loading')"), "the view")
+        assert browser.count("main img, main script, main iframe") == 0
+        assert "owned" not in browser.driver.title.split("script")[0].replace("document.title='owned'", "")
+        for turned in "\u202e\u2066":
+            assert turned not in browser.text("body") and turned not in browser.driver.title
+        assert browser.overflow() == 0
+    browser.driver.execute_script("window.location.hash = arguments[0]", f"#/{quoted[0]}")
+    browser.wait(lambda: browser.heading() == "There is no such page" and browser.count("main img") == 0, "no such page")
+    browser.go(f"#/delivery/{quoted[1]}")
+    browser.wait_text("<script>document.title='owned'</script>", "pre")
+    assert "ann\\u202emoc.elpmaxe@nna\\u2066" in browser.text("pre")
+    assert '"more": 1.10' in browser.text("pre")
+
+
+def test_the_policy_holds(browser):
+    """Were there a hole, the browser would still run nothing that stands in the page, and frame nothing."""
+    browser.driver.execute_script("""
+        const script = document.createElement('script'); script.textContent = 'window.owned = 1'; document.body.append(script);
+        document.body.insertAdjacentHTML('beforeend', '<img src=x onerror="window.owned = 1"><a id=j href="javascript:window.owned = 1">j</a>');
+        document.getElementById('j').click();""")
+    browser.wait(lambda: any("Content Security Policy" in line for line in browser.misdeeds()), "the browser to refuse")
+    assert browser.driver.execute_script("return window.owned ?? null") is None
+    browser.driver.refresh()
+    browser.wait(lambda: browser.heading() != "", "the page again")
+    browser.misdeeds()
+
+
+def test_the_database_goes_away_and_comes_back(stand, browser):
+    """Views say so, show what is known without it, and go on by themselves."""
+    browser.go("#/overview")
+    browser.wait_text("Last good event")
+    stand.query("ALTER ROLE bagelhook_console CONNECTION LIMIT 0")
+    try:
+        stand.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND application_name = 'bagelhook-console'", stand.db)
+        browser.wait_text("Trying again", "#trouble")
+        (stand.spool / "new" / "waiting").write_bytes(b"x")
+        browser.wait_text("1 file")
+        browser.go("#/dead-letters")
+        browser.wait_text("Trying again", "#trouble")
+    finally:
+        stand.query("ALTER ROLE bagelhook_console CONNECTION LIMIT -1")
+        (stand.spool / "new" / "waiting").unlink(missing_ok=True)
+    browser.wait_text("bagelhook redrive --id 1")
+    assert not browser.find("#trouble").is_displayed()
+    # That it was refused is what the browser itself complains of, and rightly.
+    assert all("503" in line for line in browser.misdeeds())
+
+
+# --- for everybody ----------------------------------------------------------------------------------------------------
+
+def test_by_keyboard_alone(browser):
+    """To the reason why somebody is not entitled without a mouse, and seeing where one is."""
+    browser.driver.get(browser.origin + "/")
+    browser.wait_text("Last good event")
+    browser.press(Keys.TAB)
+    assert browser.focused() == "skip"
+    seen = []
+    for _ in range(5):
+        browser.press(Keys.TAB)
+        seen.append(browser.focused())
+    assert seen == ["bagelhook", "Overview", "Deliveries", "Dead letters", "q"]
+    browser.press("eve@example.com", Keys.ENTER)
+    browser.wait_text("Not entitled")
+    browser.wait(lambda: browser.focused().startswith("Results for"), "the focus on what is new")
+    browser.press(Keys.TAB)
+    assert browser.focused() == "order_eve"
+    outline = browser.driver.execute_script("return getComputedStyle(document.activeElement).outlineStyle + getComputedStyle(document.activeElement).outlineWidth")
+    assert outline == "solid3px"
+    browser.press(Keys.ENTER)
+    browser.wait(lambda: browser.heading() == "Order order_eve live", "the order")
+    browser.press("/")
+    assert browser.focused() == "q"
+
+
+def test_the_focus_survives_updates(stand, browser):
+    browser.go("#/deliveries")
+    browser.wait(lambda: browser.count("tbody tr") >= 10, "the list")
+    browser.driver.execute_script("document.querySelector('tbody a').focus()")
+    before = browser.focused()
+    assert stand.deliver(story.event("evt_focus", "checkout.completed", 0, "order_focus", "f@example.com", payment_id="f")).status == 200
+    browser.wait_text("evt_focus")
+    assert browser.focused() == before
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_axe(browser, axe, view):
+    """axe-core finds nothing in a wide light window, and nothing in a telephone's dark one, which shows all of a view."""
+    browser.go(VIEWS[view])
+    browser.wait(lambda: browser.count("main > *") > 1, view)
+    if browser.driver.execute_script("return typeof axe") == "undefined":
+        browser.driver.execute_script(axe + "; window.axe = axe;")
+    for size, scheme in (((1280, 900), "light"), ((360, 800), "dark")):
+        browser.size(*size)
+        browser.scheme(scheme)
+        assert browser.overflow() == 0
+        found = browser.driver.execute_async_script(
+            "const done = arguments[arguments.length - 1]; axe.run().then((r) => done(r.violations.map("
+            "(v) => v.id + ': ' + v.nodes.map((n) => n.target + ' ' + n.failureSummary).join('; '))))")
+        assert found == []
+
+
+@pytest.mark.parametrize("view, scheme, width, height", [
+    ("overview", "light", 1280, 860), ("deliveries", "light", 1280, 860), ("order", "light", 1280, 1250), ("order", "dark", 1280, 1250),
+    ("find", "light", 1280, 700), ("order", "light", 380, 1500), ("delivery", "light", 1280, 1300), ("dead-letters", "dark", 1280, 700), ("deliveries", "light", 380, 900)])
+def test_screenshots(browser, pictures, view, scheme, width, height):
+    """For people to look at; that they show both schemes is all that is checked."""
+    browser.size(width, height)
+    browser.scheme(scheme)
+    browser.go(VIEWS[view])
+    browser.wait(lambda: browser.count("main > *") > 1, view)
+    browser.wait(lambda: browser.count("svg") > 0 or view not in ("order", "overview"), "drawings")
+    path = pictures / f"console-{view}-{scheme}{'' if width > 1000 else '-narrow'}.png"
+    browser.screenshot(path)
+    assert path.stat().st_size > 10000
+    back = browser.driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert (back == "rgb(23, 22, 20)") == (scheme == "dark")
