@@ -61,11 +61,6 @@ void metrics_set(enum metrics_gauge gauge, int64_t value)
 	atomic_store_explicit(&gauges[gauge], value, memory_order_relaxed);
 }
 
-void metrics_change(enum metrics_gauge gauge, int64_t by)
-{
-	atomic_fetch_add_explicit(&gauges[gauge], by, memory_order_relaxed);
-}
-
 void metrics_observe(enum metrics_histogram which, uint64_t value)
 {
 	const struct metrics_buckets *buckets = &metrics_buckets[which];

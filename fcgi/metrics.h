@@ -86,9 +86,8 @@ void metrics_start(void);
 void metrics_add(enum metrics_counter, uint64_t more);
 void metrics_count(enum metrics_counter);
 
-/* Sets a gauge, or changes it. */
+/* Sets a gauge. */
 void metrics_set(enum metrics_gauge, int64_t value);
-void metrics_change(enum metrics_gauge, int64_t by);
 
 /* Counts a value in its bucket. */
 void metrics_observe(enum metrics_histogram, uint64_t value);

@@ -89,10 +89,13 @@ static int refuse_calls(struct sandbox *sandbox, char error[SANDBOX_ERROR_SIZE])
 	int result;
 	scmp_filter_ctx filter = make_filter(&result);
 
-	if (filter == NULL)
+	/* Where there is no seccomp(2), not even threads can be synchronised by it. */
+	if (filter == NULL && result != -EOPNOTSUPP)
 		return fail(error, "seccomp", -result);
-	result = seccomp_load(filter);
-	seccomp_release(filter);
+	if (filter != NULL) {
+		result = seccomp_load(filter);
+		seccomp_release(filter);
+	}
 	if (result != 0)
 		snprintf(sandbox->seccomp, sizeof sandbox->seccomp, "not available: %s", text_error(-result));
 	else

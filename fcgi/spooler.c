@@ -29,12 +29,13 @@ struct spooler {
 	pthread_cond_t work;
 	struct receipt *first; /* to be written, oldest first */
 	struct receipt **end;
-	size_t bytes;         /* of these */
-	struct receipt *came; /* from the queue, of deliveries from the spool */
+	struct receipt *writing; /* being written, oldest first; without those given up meanwhile */
+	size_t bytes;            /* of all these */
+	struct receipt *came;    /* from the queue, of deliveries from the spool */
 	bool stopping;
 
 	/* The thread's alone. */
-	struct delivery *batch[WRITE_BATCH];
+	struct delivery *batch[WRITE_BATCH]; /* that is written, each held: its receipt may be gone */
 	bool stored[WRITE_BATCH];
 	struct drain *drain;
 };
@@ -102,58 +103,77 @@ static void receive_drained(void *context, struct receipt *receipts)
 
 /* --- writing ----------------------------------------------------------------------------------------- */
 
-/* Takes some of the receipts that are to be written; NULL without any. */
-static struct receipt *take_receipts(struct spooler *s, size_t *count)
+/* Takes some of the deliveries that are to be written into the batch; returns how many. */
+static size_t take_batch(struct spooler *s)
 {
-	struct receipt *taken = s->first;
-	struct receipt **end = &taken;
+	struct receipt **end = &s->first;
+	size_t count = 0;
 
-	for (*count = 0; *count < WRITE_BATCH && *end != NULL; ++*count) {
-		s->bytes -= (*end)->delivery->body_len;
+	for (; count < WRITE_BATCH && *end != NULL; count++) {
+		s->batch[count] = delivery_hold((*end)->delivery);
 		end = &(*end)->next;
 	}
+	if (count == 0)
+		return 0;
+	s->writing = s->first;
 	s->first = *end;
 	if (s->first == NULL)
 		s->end = &s->first;
 	*end = NULL;
-	return taken;
+	return count;
+}
+
+/* Takes the first of a list's receipts that have waited too long, and adds them to the end of another
+ * list, whose new end it returns. */
+static struct receipt **take_overdue(
+	struct spooler *s, struct receipt **first, int64_t now_ms, struct receipt **end)
+{
+	while (*first != NULL && (*first)->spool_by_ms <= now_ms) {
+		*end = *first;
+		*first = (*end)->next;
+		s->bytes -= (*end)->delivery->body_len;
+		end = &(*end)->next;
+	}
+	*end = NULL;
+	return end;
 }
 
 int64_t spooler_expire(struct spooler *s, int64_t now_ms)
 {
 	struct receipt *expired = NULL;
-	struct receipt **end = &expired;
 
 	pthread_mutex_lock(&s->lock);
-	while (s->first != NULL && s->first->spool_by_ms <= now_ms) {
-		struct receipt *receipt = s->first;
-
-		s->bytes -= receipt->delivery->body_len;
-		s->first = receipt->next;
-		receipt->next = NULL;
-		*end = receipt;
-		end = &receipt->next;
-	}
+	struct receipt **end = take_overdue(s, &s->writing, now_ms, &expired);
+	take_overdue(s, &s->first, now_ms, end);
 	if (s->first == NULL)
 		s->end = &s->first;
-	int64_t next = s->first == NULL ? INT64_MAX : s->first->spool_by_ms;
+	const struct receipt *oldest = s->writing != NULL ? s->writing : s->first;
+	int64_t next = oldest == NULL ? INT64_MAX : oldest->spool_by_ms;
 	pthread_mutex_unlock(&s->lock);
 	if (expired != NULL)
 		s->finished(s->context, expired);
 	return next;
 }
 
-static void write_receipts(struct spooler *s, struct receipt *receipts, size_t count)
+static void write_batch(struct spooler *s, size_t count)
 {
 	size_t i = 0;
 
-	for (struct receipt *one = receipts; one != NULL; one = one->next)
-		s->batch[i++] = one->delivery;
 	spool_write(s->spool, s->batch, count, s->stored);
-	i = 0;
-	for (struct receipt *one = receipts; one != NULL; one = one->next)
-		one->spooled = s->stored[i++];
-	s->finished(s->context, receipts);
+	pthread_mutex_lock(&s->lock);
+	struct receipt *written = s->writing;
+	s->writing = NULL;
+	for (struct receipt *one = written; one != NULL; one = one->next) {
+		while (s->batch[i] != one->delivery)
+			i++;
+		one->spooled = s->stored[i];
+		s->bytes -= one->delivery->body_len;
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (written != NULL)
+		s->finished(s->context, written);
+	for (i = 0; i < count; i++)
+		delivery_free(s->batch[i]);
 }
 
 /* --- the thread -------------------------------------------------------------------------------------- */
@@ -173,20 +193,18 @@ static void *run(void *argument)
 	bool stopped = false;
 
 	while (!stopped) {
-		size_t count;
-
 		pthread_mutex_lock(&s->lock);
 		if (s->stopping || !drain_is_due(s->drain, clock_ms()))
 			wait_for_work(s);
-		struct receipt *receipts = take_receipts(s, &count);
+		size_t count = take_batch(s);
 		struct receipt *came = s->came;
 		s->came = NULL;
 		bool stopping = s->stopping;
 		pthread_mutex_unlock(&s->lock);
 		drain_settle(s->drain, came);
 		/* Draining only when nobody waits for a file to be written. */
-		if (receipts != NULL)
-			write_receipts(s, receipts, count);
+		if (count > 0)
+			write_batch(s, count);
 		else if (stopping)
 			stopped = true;
 		else if (drain_is_due(s->drain, clock_ms()))

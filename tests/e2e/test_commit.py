@@ -66,6 +66,7 @@ def test_locked_beyond_deadline(make_stack):
     with waiting.holding(stack, "LOCK TABLE bagelpay.orders"):
         answer = stack.deliver(body)
         assert (answer.status, answer.headers["Retry-After"], answer.json["spooled"]) == (503, "60", False)
+        waiting.wait_given_up(stack)
     assert deliver_until_taken(stack, body).json["outcome"] == "applied"
     assert stack.query("SELECT deliveries FROM bagelpay.events") == [(1,)]
 

@@ -53,6 +53,27 @@ def test_spool_writes(cluster, faults, tmp_path, call, error):
         assert responder.stop() == 0
 
 
+def test_spool_hangs(cluster, faults, tmp_path, background):
+    """While the disk hangs each request is answered in time all the same, without a promise; and nothing is lost."""
+    spool = tmp_path / "spool"
+    dsn = cluster.dsn("bagelhook", "nowhere").replace(cluster.host, str(tmp_path))
+    with harness.Responder(dsn, "--spool", spool, environment=faults.environment) as responder:
+        harness.wait_until(lambda: request(responder) == (503, True), "the database to be away")
+        before = len(list((spool / "new").iterdir()))
+        started = time.monotonic()
+        with faults.armed("fsync", error=harness.Faults.HANGS):
+            # The first is being written, the others wait for that.
+            answers = [background(request, responder)]
+            harness.wait_until(lambda: faults.failed == 1, "a file to be written")
+            answers += [background(request, responder) for _ in range(3)]
+            assert [answer.result(timeout=20) for answer in answers] == [(503, False)] * 4
+            assert time.monotonic() - started > 9
+        harness.wait_until(lambda: request(responder) == (503, True), "the spool to be written")
+        assert len(list((spool / "new").iterdir())) >= before + 2
+        assert not list((spool / "tmp").iterdir())
+        assert responder.stop() == 0
+
+
 @pytest.mark.parametrize(("call", "error"), [
     ("read", errno.EIO), ("openat", errno.EMFILE), ("fstat", errno.EIO), ("unlinkat", errno.EIO),
     ("renameat", errno.EIO), ("flock", errno.ENOLCK), ("memory", errno.ENOMEM)])

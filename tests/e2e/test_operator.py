@@ -154,6 +154,35 @@ def test_import_refused(stack):
         1, ["3 bodies: 2 committed, 0 had been there, 1 left"], ["-:2: refused by the database (SQLSTATE 23514)"])
 
 
+def test_import_of_a_long_line(stack):
+    """It is named, and costs only itself."""
+    lines = [bodies.payment(), b"x" * (64 * 1024 * 1024 + 1), bodies.payment()]
+    assert run(stack.cluster, stack.db, "import", "-", stdin=b"\n".join(lines)) == (
+        1, ["3 bodies: 2 committed, 0 had been there, 1 left"], ["-:2: longer than 64 MiB"])
+
+
+def test_import_broken_off(mortal, make_stack):
+    """Where the database goes away in the middle it says so; the same again brings the rest."""
+    stack = make_stack(cluster=mortal)
+    sent = [bodies.payment() for _ in range(3000)]
+    command = [harness.BUILD / "bagelhook", "import", "--database", mortal.dsn("bagelhook", stack.db), "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env=harness.clean_environment()) as process:
+        process.stdin.write(b"\n".join(sent[:1500]))
+        process.stdin.flush()
+        harness.wait_until(lambda: stack.query("SELECT count(*) > 0 FROM bagelpay.events") == [(True,)], "events")
+        mortal.stop("immediate")
+        lines, complaints = process.communicate(b"\n" + b"\n".join(sent[1500:]), timeout=harness.PATIENCE_S)
+    assert process.returncode == 1
+    assert b"bagelhook import: -: broken off at or before line " in complaints and b", run it again: " in complaints
+    mortal.start()
+    committed = int(lines.split()[2])
+    (count,), = stack.query("SELECT count(*) FROM bagelpay.events")
+    assert 0 < committed <= count < 3000
+    assert run(mortal, stack.db, "import", "-", stdin=b"\n".join(sent)) == (
+        0, [f"3000 bodies: {3000 - count} committed, {count} had been there, 0 left"], [])
+
+
 def test_import_of_no_file(stack, tmp_path):
     """One that cannot be read is named; the others are imported."""
     (tmp_path / "one.json").write_bytes(bodies.payment())

@@ -254,7 +254,12 @@ def test_check_of_addresses(cluster, secret_file, tmp_path):
             assert run(*arguments, address) == (
                 0, "bagelhook: configuration, database and schema are in order\n"
                    f"bagelhook: somebody listens on {address} already\n", [])
+            assert run(*arguments, f"unix:{tmp_path / 'other'}", "--admin-listen", address)[:2] == (
+                0, "bagelhook: configuration, database and schema are in order\n"
+                   f"bagelhook: somebody listens on {address} already\n")
         assert path.exists()
+    status, output, complaints = run(*arguments, f"unix:{tmp_path / 'other'}", "--admin-listen", f"unix:{file}")
+    assert (status, output) == (1, "") and "there is a file that is no socket" in complaints[0]
 
 
 def test_check_without_server(mortal, secret_file):

@@ -30,6 +30,13 @@ def wait_blocked(stack):
         wait_until(lambda: connection.execute(query, (stack.db,)).rowcount > 0, "a lock to be waited for")
 
 
+def wait_given_up(stack):
+    """Until the responder has no transaction: at the deadline, its answer may come before the database has ended that."""
+    with stack.connect() as connection:
+        query = "SELECT FROM pg_stat_activity WHERE datname = %s AND usename = 'bagelhook' AND xact_start IS NOT NULL"
+        wait_until(lambda: connection.execute(query, (stack.db,)).rowcount == 0, "a transaction to be given up")
+
+
 def stays_unanswered(future, seconds):
     """Whether a request is without an answer for so long. The time is watched, not slept: an answer ends it."""
     return not concurrent.futures.wait([future], timeout=seconds).done

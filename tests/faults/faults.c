@@ -24,12 +24,13 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 /* As tests/harness/faults.py lays it out. */
 struct faults {
 	char call[24];          /* which call fails; "": none. "memory" is every allocation */
-	_Atomic uint32_t error; /* with this errno */
+	_Atomic uint32_t error; /* with this errno; 0: it does not fail, but hangs while armed */
 	_Atomic uint32_t armed;
 	uint64_t skip;         /* after so many of them */
 	uint64_t times;        /* and so many times */
@@ -89,7 +90,11 @@ static bool strikes(void)
 		return false;
 	atomic_fetch_add(&faults->failed, 1);
 	errno = (int)atomic_load(&faults->error);
-	return true;
+	if (errno != 0)
+		return true;
+	while (atomic_load(&faults->armed) != 0)
+		nanosleep(&(const struct timespec){.tv_nsec = 1000000}, NULL);
+	return false;
 }
 
 static bool fails(const char *call)

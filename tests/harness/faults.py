@@ -18,6 +18,9 @@ ARMED_AT = 28
 class Faults:
     """Give its environment to the Responder whose calls are to fail. Its file is in a directory of the caller's."""
 
+    # In place of an error: the call hangs until it is disarmed, and then does what it is to do.
+    HANGS = 0
+
     def __init__(self, directory):
         built = subprocess.run(["make", "-s", "-C", BUILD, LIBRARY], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                text=True, check=False)

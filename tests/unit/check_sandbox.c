@@ -5,14 +5,18 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <spawn.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -536,6 +540,76 @@ START_TEST(test_failure)
 }
 END_TEST
 
+/* --- what is not there ------------------------------------------------------------------------- */
+
+/* From now on the call fails so, as in a container that hides it. */
+static bool hide(long call, int reason)
+{
+	struct sock_filter steps[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)call, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)reason),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = {COUNT(steps), steps};
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+		&& prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+struct hidden_row {
+	long call;
+	int reason;
+	const char *seccomp;
+	const char *landlock; /* as they begin; NULL: as ever */
+	const char *error;    /* NULL: it goes on */
+};
+
+static const struct hidden_row hidden[] = {
+	{SYS_seccomp, ENOSYS, "not available: ", NULL, NULL},
+	{SYS_seccomp, EPERM, "not available: ", NULL, NULL},
+#ifdef SYS_landlock_create_ruleset
+	{SYS_landlock_create_ruleset, ENOSYS, NULL, "not available: Function not implemented", NULL},
+	{SYS_landlock_create_ruleset, EOPNOTSUPP, NULL, "not available: Operation not supported", NULL},
+	{SYS_landlock_add_rule, ENOMEM, NULL, NULL, "sandbox: landlock: Cannot allocate memory"},
+	{SYS_landlock_restrict_self, EPERM, NULL, NULL, "sandbox: landlock: Operation not permitted"},
+#endif
+	{SYS_prctl, EPERM, NULL, NULL, "sandbox: no_new_privs: Operation not permitted"},
+};
+
+static bool begins(const char *text, const char *with)
+{
+	return strncmp(text, with, strlen(with)) == 0;
+}
+
+static const struct hidden_row *chosen;
+
+static int enter_where_it_is_hidden(void)
+{
+	const struct hidden_row *row = chosen;
+	const char *const sockets[] = {socket_path, NULL};
+	const struct sandbox_access access = {spool, sockets};
+	struct sandbox sandbox;
+	char error[SANDBOX_ERROR_SIZE];
+
+	if (!hide(row->call, row->reason))
+		return ENTER_FAILED;
+	if (sandbox_enter(&access, &sandbox, error) != 0)
+		return row->error != NULL && begins(error, row->error) ? 0 : EINVAL;
+	return row->error == NULL && begins(sandbox.seccomp, row->seccomp == NULL ? "exec" : row->seccomp)
+			&& begins(sandbox.landlock, row->landlock == NULL ? "ABI" : row->landlock)
+		? 0
+		: EINVAL;
+}
+
+/* What is not there is left out, and said; what is there and fails ends the start. */
+START_TEST(test_hidden)
+{
+	chosen = &hidden[_i];
+	ck_assert_int_eq(outside(enter_where_it_is_hidden), 0);
+}
+END_TEST
+
 /* Finds out, in a process of its own, what there is. */
 static void look(void)
 {
@@ -566,6 +640,7 @@ int main(void)
 	TCase *everywhere = tcase_create("everywhere");
 	TCase *seccomp = tcase_create("seccomp");
 	TCase *landlock = tcase_create("landlock");
+	TCase *both = tcase_create("both");
 	bool has_seccomp;
 
 	look();
@@ -587,6 +662,10 @@ int main(void)
 	/* Beside a spool, ABI 1 is not used. */
 	if (landlock_abi >= 2)
 		suite_add_tcase(suite, landlock);
+	tcase_add_checked_fixture(both, make_all, remove_all);
+	tcase_add_loop_test(both, test_hidden, 0, COUNT(hidden));
+	if (has_seccomp && landlock_abi >= 2)
+		suite_add_tcase(suite, both);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
 	int failed = srunner_ntests_failed(runner);
