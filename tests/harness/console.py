@@ -17,12 +17,12 @@ USER, PASSWORD = "tester", "not a secret"
 class Console:
     """BAGELHOOK_BUILD/bagelhook-console on a Unix socket, its standard error in a file."""
 
-    def __init__(self, database, *arguments, wait=True, environment=None):
-        """database is a connection string. With wait=False it need not come to listen."""
+    def __init__(self, database, *arguments, wait=True, environment=None, prefix=()):
+        """database is a connection string. With wait=False it need not come to listen. prefix: what runs it, as strace."""
         self.directory = make_directory("console")
         self.log_path = self.directory / "stderr"
         self.socket_path = self.directory / "console.sock"
-        command = [BUILD / "bagelhook-console", "--listen", f"unix:{self.socket_path}", "--database", database,
+        command = [*prefix, BUILD / "bagelhook-console", "--listen", f"unix:{self.socket_path}", "--database", database,
                    "--page", SOURCE / "console" / "page", *arguments]
         self.process = Process([str(word) for word in command], self.log_path, cwd="/",
                                env=clean_environment(**(environment or {})))
