@@ -7,7 +7,7 @@ import pytest
 
 import harness
 
-PAGES = ("bagelhook.8", "bagelhook-send.1", "bagelpay.7")
+PAGES = ("bagelhook.8", "bagelhook-console.8", "bagelhook-send.1", "bagelpay.7")
 
 
 def text(page):
@@ -48,6 +48,17 @@ def test_options():
 def test_options_of_send():
     help_text, page = said_by("bagelhook-send"), text("bagelhook-send.1")
     assert set(re.findall(r"--[a-z][a-z-]+", page)) == set(re.findall(r"--[a-z][a-z-]+", help_text))
+
+
+def test_options_of_the_console():
+    """Each option with its argument, and no others; and the same signals, exit statuses and default."""
+    help_text, page = said_by("bagelhook-console"), text("bagelhook-console.8")
+    for option in re.findall(r"--[a-z-]+(?: [A-Z]+)?(?=\n|,)", help_text):
+        assert f" {option} " in page
+    # --now is systemctl's.
+    assert set(re.findall(r"--[a-z][a-z-]+", page)) - {"--now"} == set(re.findall(r"--[a-z][a-z-]+", help_text))
+    assert set(re.findall(r"\bSIG[A-Z]+\b(?<!SIGNALS)", page)) == set(re.findall(r"\bSIG[A-Z]+\b(?<!SIGNALS)", help_text))
+    assert "(octal; default 660)" in page and "(octal; default 660)" in help_text
 
 
 def test_schema(cluster):

@@ -14,8 +14,12 @@ import bodies
 import fastcgi
 import harness
 
-UNITS = harness.BUILD / "systemd" / "bagelhook.service", harness.SOURCE / "systemd" / "bagelhook.socket"
+UNITS = (harness.BUILD / "systemd" / "bagelhook.service", harness.SOURCE / "systemd" / "bagelhook.socket",
+         harness.BUILD / "systemd" / "bagelhook-console.service", harness.SOURCE / "systemd" / "bagelhook-console.socket",
+         harness.SOURCE / "contrib" / "systemd" / "bagelhook-forget.service",
+         harness.SOURCE / "contrib" / "systemd" / "bagelhook-forget.timer")
 EXPOSURE = 1.5
+sanitized = pytest.mark.skipif(harness.is_sanitized(), reason="sanitizers make calls of their own")
 
 
 def run(*command):
@@ -27,25 +31,26 @@ def run(*command):
 
 @pytest.fixture(scope="module")
 def units(tmp_path_factory):
-    """The units, the service with the program that was built."""
+    """The units, the services with the programs that were built."""
     directory = tmp_path_factory.mktemp("units")
     for unit in UNITS:
-        text = re.sub(r"[^\s'=]*/bin/bagelhook\b", str(harness.BUILD / "bagelhook"), unit.read_text())
+        text = re.sub(r"[^\s'=]*/bin/(bagelhook\S*)", rf"{harness.BUILD}/\1", unit.read_text())
         (directory / unit.name).write_text(text)
     return directory
 
 
-def test_exposure(units):
-    """By systemd's own measure the service is shut in well."""
-    text = run("systemd-analyze", "security", "--offline=true", units / "bagelhook.service")
-    exposure = float(re.search(r"Overall exposure level for bagelhook\.service: ([0-9.]+)", text)[1])
+@pytest.mark.parametrize("name", [unit.name for unit in UNITS if unit.suffix == ".service"])
+def test_exposure(units, name):
+    """By systemd's own measure each service is shut in well."""
+    text = run("systemd-analyze", "security", "--offline=true", units / name)
+    exposure = float(re.search(rf"Overall exposure level for {re.escape(name)}: ([0-9.]+)", text)[1])
     assert exposure <= EXPOSURE
 
 
 def test_units_are_valid(units):
     """systemd has nothing to say about them: but that no manual is installed where only a build is."""
-    text = run("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", units / "bagelhook.service",
-               units / "bagelhook.socket")
+    text = run("systemd-analyze", "verify", "--man=no", "--recursive-errors=no",
+               *(units / unit.name for unit in UNITS))
     assert [line for line in text.splitlines() if "bagelhook" in line] == []
 
 
@@ -72,17 +77,28 @@ def allowed_calls(unit):
     return allowed | members("@default")
 
 
-@pytest.mark.skipif("asan" in subprocess.run(["ldd", harness.BUILD / "bagelhook"], capture_output=True, text=True,
-                                             check=False).stdout, reason="sanitizers make calls of their own")
-def test_system_calls(cluster, make_responder, units, tmp_path):
-    """Starting, committing, spooling, draining, reloading and ending take no call that the filter would refuse."""
+@pytest.fixture
+def strace(tmp_path):
+    """A command that strace runs: strace.prefix; strace() returns the names of the calls that it made."""
     trace = tmp_path / "trace"
     probe = subprocess.run(["strace", "-o", trace, "true"], capture_output=True, text=True, check=False)
     if probe.returncode != 0:
         pytest.skip(f"strace is not allowed here: {probe.stderr}")
-    spool = harness.make_directory("spool")
+
+    def calls():
+        return set(re.findall(r"^\d+ +(\w+)\(", trace.read_text(), re.MULTILINE))
+
+    calls.prefix = ["strace", "-f", "-o", trace, "--"]
+    return calls
+
+
+@sanitized
+def test_system_calls(cluster, make_responder, units, strace):
+    """Starting, committing, spooling, draining, being watched, reloading and ending take no call that the filter would
+    refuse."""
+    spool, port = harness.make_directory("spool"), harness.free_port()
     try:
-        responder = make_responder("--spool", spool / "spool", prefix=["strace", "-f", "-o", trace, "--"])
+        responder = make_responder("--spool", spool / "spool", "--admin-listen", f"127.0.0.1:{port}", prefix=strace.prefix)
         name = re.search(r"dbname=(\S+)", responder.database)[1]
         pid = int(_children(responder.pid)[0])
 
@@ -99,16 +115,39 @@ def test_system_calls(cluster, make_responder, units, tmp_path):
             assert (answer.status, answer.json["spooled"]) == (503, True)
             connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
         harness.wait_until(lambda: "drained the spool" in responder.log, "the spool to be drained")
+        for path in ("/healthz", "/readyz", "/metrics"):
+            assert harness.post(f"http://127.0.0.1:{port}{path}", b"", method="GET").status == 200
         os.kill(pid, signal.SIGHUP)
         harness.wait_until(lambda: "read the secrets again" in responder.log, "the secrets to be read")
         os.kill(pid, signal.SIGTERM)
         assert responder.wait() == 0
     finally:
         shutil.rmtree(spool)
-    used = set(re.findall(r"^\d+ +(\w+)\(", trace.read_text(), re.MULTILINE))
-    assert {"accept", "socket", "fsync"} <= used
+    assert {"accept", "socket", "fsync"} <= strace()
     # It raises its limit on descriptors where it can; the unit sets one.
-    assert used - allowed_calls(units / "bagelhook.service") <= {"setrlimit"}
+    assert strace() - allowed_calls(units / "bagelhook.service") <= {"setrlimit"}
+
+
+def _ask_console(path, uri):
+    return fastcgi.request(path, {"REQUEST_METHOD": "GET", "REQUEST_URI": uri})
+
+
+@sanitized
+def test_system_calls_of_the_console(cluster, units, strace):
+    """Starting, showing, connecting anew and ending take no call that the filter would refuse."""
+    name = cluster.create_database()
+    with harness.Console(cluster.dsn("bagelhook_console", name), prefix=strace.prefix) as console:
+        pid = int(_children(console.process.pid)[0])
+        for uri in ("/", "/api/overview", "/api/search?q=ann@example.com", "/api/spool"):
+            assert _ask_console(console.socket_path, uri).status == 200
+        with cluster.connect() as connection:
+            connection.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (name,))
+        # As many as there are workers, each with its own connection, and more.
+        assert [_ask_console(console.socket_path, "/api/overview").status for _ in range(8)] == [200] * 8
+        os.kill(pid, signal.SIGTERM)
+        assert console.process.popen.wait(harness.PATIENCE_S) == 0
+    assert {"accept4", "socket", "sendto"} <= strace()
+    assert strace() - allowed_calls(units / "bagelhook-console.service") == set()
 
 
 def _children(pid):
@@ -176,6 +215,23 @@ def test_activation_and_credentials(cluster, tmp_path):
             body = bodies.payment()
             params = fastcgi.post_params(len(body), harness.sign(secret, body, 1), 1)
             assert fastcgi.request(path, params, body).status == status
+    finally:
+        assert process.end() == 0
+
+
+def test_activation_of_the_console(cluster, tmp_path):
+    """On the socket that it is handed, with the database by libpq's variables, as its unit has it."""
+    name = cluster.create_database()
+    path = tmp_path / "activated"
+    database = {"PGHOST": cluster.host, "PGPORT": cluster.port, "PGDATABASE": name, "PGUSER": "bagelhook_console"}
+    process = harness.Process(
+        ["systemd-socket-activate", "--inetd", f"--listen={path}", *(f"--setenv={variable}" for variable in database),
+         harness.BUILD / "bagelhook-console", "--page", harness.SOURCE / "console" / "page"], tmp_path / "log", cwd="/",
+        env=harness.clean_environment(**database))
+    try:
+        harness.wait_until(path.exists, "the socket", process=process, log=process.log_path)
+        for uri in ("/", "/api/overview"):
+            assert _ask_console(path, uri).status == 200
     finally:
         assert process.end() == 0
 

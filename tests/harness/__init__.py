@@ -11,7 +11,7 @@ as the user postgres; everything else runs as whoever runs the tests.
 
 from .apache import Apache
 from .cluster import Cluster
-from .console import PASSWORD, USER, Console, ConsoleNginx
+from .console import PASSWORD, USER, Console, ConsoleApache, ConsoleNginx
 from .delivery import Answer, deliver, post, sign
 from .faults import Faults
 from .lighttpd import Lighttpd
@@ -22,7 +22,7 @@ from .remote import Authority, RemoteCluster
 from .responder import Responder
 from .stack import Stack
 
-__all__ = ["BUILD", "PASSWORD", "PATH", "PATIENCE_S", "SAMPLES", "SOURCE", "USER", "Answer", "Apache", "Authority", "Cluster",
-           "Console", "ConsoleNginx", "Faults", "HarnessError", "Lighttpd", "Nginx", "Process", "RemoteCluster", "Responder",
-           "Stack", "accepts", "clean_environment", "deliver", "end_on_sigterm", "free_port", "is_sanitized",
-           "make_directory", "post", "sign", "wait_until"]
+__all__ = ["BUILD", "PASSWORD", "PATH", "PATIENCE_S", "SAMPLES", "SOURCE", "USER", "Answer", "Apache", "Authority",
+           "Cluster", "Console", "ConsoleApache", "ConsoleNginx", "Faults", "HarnessError", "Lighttpd", "Nginx", "Process",
+           "RemoteCluster", "Responder", "Stack", "accepts", "clean_environment", "deliver", "end_on_sigterm", "free_port",
+           "is_sanitized", "make_directory", "post", "sign", "wait_until"]

@@ -2,11 +2,12 @@
 
 from .webserver import WebServer
 
-MODULES = {"proxy": ("proxy", "proxy_fcgi"), "fcgid": ("alias", "fcgid"), "cgi": ("alias", "env", "cgid")}
+MODULES = {"proxy": ("proxy", "proxy_fcgi"), "fcgid": ("alias", "fcgid"), "cgi": ("alias", "env", "cgid"),
+           "console": ("proxy", "proxy_fcgi", "authn_core", "authn_file", "authz_user", "auth_basic")}
 
 
 class Apache(WebServer):
-    """Apache on a loopback port, with apache/bagelhook-WAY.conf, where the way is proxy, fcgid or cgi."""
+    """Apache on a loopback port, with apache/bagelhook-WAY.conf, where the way is proxy, fcgid, cgi or console."""
 
     name = "apache"
 
@@ -18,7 +19,8 @@ class Apache(WebServer):
         modules = "".join(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
                           for name in ("mpm_event", "authz_core", *MODULES[self.way]))
         private = {"fcgid": f"FcgidIPCDir {self.directory}/fcgid\nFcgidProcessTableFile {self.directory}/fcgid_shm\n",
-                   "cgi": f"ScriptSock {self.directory}/cgid.sock\n"}
+                   "cgi": f"ScriptSock {self.directory}/cgid.sock\n",
+                   "console": f'CustomLog {self.directory}/access.log "%r"\n'}
         return (f"{modules}ServerRoot {self.directory}\nDefaultRuntimeDir {self.directory}\nPidFile {self.directory}/pid\n"
                 f"ServerName localhost\nListen 127.0.0.1:{self.port}\nErrorLog {self.log_path}\nLogLevel warn\n"
                 f"DocumentRoot {self.directory}/htdocs\nTimeout 60\n{private.get(self.way, '')}Include {self.snippet}\n")

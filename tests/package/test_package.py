@@ -3,7 +3,9 @@
 BAGELHOOK_MIRROR says where that root is made from; without it, where this machine's packages come from.
 """
 
+import base64
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -11,6 +13,8 @@ import shutil
 import signal
 import socket
 import subprocess
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -62,23 +66,32 @@ def test_content(deb):
     """What an operator needs is there, where Debian has it."""
     files = {line.split()[5].lstrip(".") for line in run("dpkg-deb", "-c", deb).splitlines()}
     share = "/usr/share/bagelhook"
-    assert {"/usr/bin/bagelhook", "/usr/bin/bagelhook-send", "/etc/default/bagelhook", "/etc/bagelhook/",
+    assert {"/usr/bin/bagelhook", "/usr/bin/bagelhook-send", "/usr/bin/bagelhook-console", "/etc/default/bagelhook",
+            "/etc/default/bagelhook-console", "/etc/bagelhook/",
             "/lib/systemd/system/bagelhook.service", "/lib/systemd/system/bagelhook.socket",
-            "/usr/lib/sysusers.d/bagelhook.conf", f"{share}/nginx/bagelhook.conf",
+            "/lib/systemd/system/bagelhook-console.service", "/lib/systemd/system/bagelhook-console.socket",
+            "/lib/systemd/system/bagelhook-forget.service", "/lib/systemd/system/bagelhook-forget.timer",
+            "/usr/lib/sysusers.d/bagelhook.conf", f"{share}/nginx/bagelhook.conf", f"{share}/nginx/bagelhook-console.conf",
             f"{share}/apache/bagelhook-proxy.conf", f"{share}/apache/bagelhook-fcgid.conf",
-            f"{share}/apache/bagelhook-cgi.conf", f"{share}/lighttpd/bagelhook.conf", f"{share}/sql/sqitch.plan",
-            "/usr/share/man/man8/bagelhook.8.gz", "/usr/share/man/man1/bagelhook-send.1.gz",
-            "/usr/share/man/man7/bagelpay.7.gz"} <= files
+            f"{share}/apache/bagelhook-cgi.conf", f"{share}/apache/bagelhook-console.conf",
+            f"{share}/lighttpd/bagelhook.conf", f"{share}/prometheus/bagelhook.rules.yml", f"{share}/sql/sqitch.plan",
+            "/usr/share/man/man8/bagelhook.8.gz", "/usr/share/man/man8/bagelhook-console.8.gz",
+            "/usr/share/man/man1/bagelhook-send.1.gz", "/usr/share/man/man7/bagelpay.7.gz"} <= files
+    for file in (SOURCE / "console" / "page").iterdir():
+        assert f"{share}/console/{file.name}" in files
     for change in (SOURCE / "sql" / "deploy").glob("*.sql"):
         assert f"{share}/sql/deploy/{change.name}" in files
 
 
-def test_upgrade_leaves_the_socket(deb, tmp_path):
-    """An upgrade restarts the service, and never the socket in which deliveries wait meanwhile."""
+def test_upgrade_leaves_the_sockets(deb, tmp_path):
+    """An upgrade restarts the services, and never the sockets in which deliveries wait meanwhile."""
     run("dpkg-deb", "-e", deb, tmp_path / "control")
     script = (tmp_path / "control" / "postinst").read_text()
     invoked = re.findall(r"deb-systemd-invoke (\S+) (.*?) >", script)
-    assert invoked == [("start", "'bagelhook.socket'"), ("$_dh_action", "'bagelhook.service'")]
+    assert invoked == [("start", "'bagelhook.socket'"), ("$_dh_action", "'bagelhook.service'"),
+                       ("start", "'bagelhook-console.socket' 'bagelhook-forget.timer'"),
+                       ("$_dh_action", "'bagelhook-console.service'")]
+    assert not (tmp_path / "control" / "preinst").exists()
     script = (tmp_path / "control" / "prerm").read_text()
     for line in script.splitlines():
         assert "deb-systemd-invoke" not in line or " stop " in line
@@ -157,6 +170,8 @@ def test_install_upgrade_purge(root, deb, tmp_path):
     wanted = root.path / "etc/systemd/system"
     assert os.path.islink(wanted / "sockets.target.wants/bagelhook.socket")
     assert os.path.islink(wanted / "multi-user.target.wants/bagelhook.service")
+    # What shows personal data, or removes it, waits for an administrator.
+    assert {path.name for path in wanted.glob("*.wants/bagelhook*")} == {"bagelhook.socket", "bagelhook.service"}
 
     with open(root.path / "etc/default/bagelhook", "a", encoding="utf-8") as default:
         default.write("BAGELHOOK_THREADS=7\n")
@@ -186,11 +201,25 @@ def newer(deb, directory):
     return made
 
 
-def start_as_the_unit_would(root, log):
-    """The service without its manager: a socket and a credential such as the units say, and their user."""
+def start_on_a_socket(root, log, user, path, settings):
+    """A service without its manager: a shell command as a user of the root, the socket it serves as the units say."""
     uid, gid = (int(root.run("id", "-u", "bagelhook")), int(root.run("id", "-g", "www-data")))
-    place = root.path / "run/bagelhook"
-    place.mkdir(mode=0o755)
+    place = root.path / path.lstrip("/")
+    place.parent.mkdir(mode=0o755)
+    directory = os.open(place.parent, os.O_PATH)
+    with socket.socket(socket.AF_UNIX) as listening, open(log, "ab") as output:
+        # The path itself may be too long for a socket's address.
+        listening.bind(f"/proc/self/fd/{directory}/{place.name}")
+        os.close(directory)
+        place.chmod(0o660)
+        os.chown(place, uid, gid)
+        listening.listen(16)
+        return subprocess.Popen(["chroot", f"--userspec={user}:{user}", root.path, "sh", "-c", settings],
+                                stdin=listening, stdout=output, stderr=output, env=harness.clean_environment())
+
+
+def start_responder(root, log):
+    uid = int(root.run("id", "-u", "bagelhook"))
     credentials = root.path / "run/credentials/bagelhook.service"
     credentials.mkdir(parents=True)
     shutil.copy(root.path / "etc/bagelhook/secret", credentials / "secret")
@@ -199,24 +228,33 @@ def start_as_the_unit_would(root, log):
     state = root.path / "var/lib/bagelhook"
     state.mkdir(mode=0o700)
     os.chown(state, uid, -1)
-    directory = os.open(place, os.O_PATH)
-    with socket.socket(socket.AF_UNIX) as listening, open(log, "ab") as output:
-        # The path itself may be too long for a socket's address.
-        listening.bind(f"/proc/self/fd/{directory}/bagelhook.sock")
-        os.close(directory)
-        (place / "bagelhook.sock").chmod(0o660)
-        os.chown(place / "bagelhook.sock", uid, gid)
-        listening.listen(16)
-        settings = ("set -a; . /etc/default/bagelhook; BAGELHOOK_SPOOL=/var/lib/bagelhook/spool;"
-                    " CREDENTIALS_DIRECTORY=/run/credentials/bagelhook.service; exec bagelhook")
-        return subprocess.Popen(["chroot", "--userspec=bagelhook:bagelhook", root.path, "sh", "-c", settings],
-                                stdin=listening, stdout=output, stderr=output, env=harness.clean_environment())
+    return start_on_a_socket(
+        root, log, "bagelhook", "/run/bagelhook/bagelhook.sock",
+        "set -a; . /etc/default/bagelhook; BAGELHOOK_SPOOL=/var/lib/bagelhook/spool;"
+        " CREDENTIALS_DIRECTORY=/run/credentials/bagelhook.service; exec bagelhook")
+
+
+def start_console(root, log):
+    return start_on_a_socket(root, log, "bagelhook_console", "/run/bagelhook-console/console.sock",
+                             "set -a; . /etc/default/bagelhook-console; exec bagelhook-console $CONSOLE_OPTIONS")
+
+
+def ask(port, path, password=None):
+    """The status and body of the console's answer to ann."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
+    if password is not None:
+        request.add_header("Authorization", "Basic " + base64.b64encode(f"ann:{password}".encode()).decode())
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=harness.PATIENCE_S) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
 
 
 def test_steps(root, deb, tmp_path):
-    """What README.Debian says, step by step, leads to a 200 through nginx and through Apache."""
+    """What README.Debian says, step by step, leads to a 200 through nginx and through Apache, and to see it there."""
     root.run("apt-get", "install", "-y", "-q", "--no-install-recommends", "postgresql", "nginx", "apache2", "sqitch",
-             "libdbd-pg-perl")
+             "libdbd-pg-perl", "openssl")
     root.install(deb)
     steps = [line.strip() for line in root.read("/usr/share/doc/bagelhook/README.Debian").splitlines()
              if line.startswith("       ")]
@@ -235,8 +273,7 @@ def test_steps(root, deb, tmp_path):
             root.run("sh", "-c", step)
         # 3: the service.
         assert steps[5] == "systemctl start bagelhook.socket bagelhook.service"
-        responder = start_as_the_unit_would(root, log)
-        running.callback(end, responder)
+        running.callback(end, start_responder(root, log))
         # 4: the web servers.
         ports = {"nginx": harness.free_port(), "apache": harness.free_port()}
         snippets = {step.split()[0] for step in steps[6:9]}
@@ -248,6 +285,18 @@ def test_steps(root, deb, tmp_path):
         (root.path / "etc/apache2/ports.conf").write_text(f"Listen 127.0.0.1:{ports['apache']}\nServerName localhost\n")
         (root.path / "etc/apache2/sites-available/shop.conf").write_text(
             f"<VirtualHost *:{ports['apache']}>\nInclude {apache}\n</VirtualHost>\n")
+        # 6, 7: the console, on ports that are free here.
+        for step in steps[12:15]:
+            root.run("sh", "-c", step.replace("passwd -6", "passwd -6 'her password'"))
+        assert steps[15] == "systemctl enable --now bagelhook-console.socket"
+        running.callback(end, start_console(root, log))
+        consoles = {"nginx": harness.free_port(), "apache": harness.free_port()}
+        for step, name in zip(steps[16:18], consoles):
+            source, target = step.removeprefix("ln -s ").split()
+            text = root.read(source)
+            assert "127.0.0.1:8081" in text
+            (root.path / target.lstrip("/") / f"{name}-console.conf").write_text(
+                text.replace("127.0.0.1:8081", f"127.0.0.1:{consoles[name]}"))
         for command in (("a2dissite", "000-default"), ("a2ensite", "shop"), ("a2enmod", "proxy_fcgi")):
             root.run(*command)
         for command in ("exec nginx -g 'daemon off;'",
@@ -262,6 +311,12 @@ def test_steps(root, deb, tmp_path):
             said = root.run("bagelhook-send", "--secret-file", "/etc/bagelhook/secret",
                             f"http://127.0.0.1:{ports[name]}/webhooks/bagelpay", sample)
             assert said.split("\t")[1:3] == ["200", outcome]
+        event = json.loads(root.read(sample))["event_id"]
+        for port in consoles.values():
+            assert ask(port, "/")[0] == ask(port, "/api/overview", "another")[0] == 401
+            assert "<!doctype html>" in ask(port, "/", "her password")[1].lower()
+            status, said = ask(port, f"/api/delivery?event={event}", "her password")
+            assert (status, json.loads(said)["deliveries"]) == (200, 2)
 
 
 def stop_postgres(pid_file):
