@@ -241,11 +241,12 @@ def start_console(root, log):
 
 def ask(port, path, password=None):
     """The status and body of the console's answer to ann."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
     if password is not None:
         request.add_header("Authorization", "Basic " + base64.b64encode(f"ann:{password}".encode()).decode())
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=harness.PATIENCE_S) as answer:
+        with opener.open(request, timeout=harness.PATIENCE_S) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
