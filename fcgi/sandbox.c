@@ -90,22 +90,23 @@ static int refuse_calls(struct sandbox *sandbox, char error[SANDBOX_ERROR_SIZE])
 	scmp_filter_ctx filter = make_filter(&result);
 
 	/* Where there is no seccomp(2), not even threads can be synchronised by it. */
-	if (filter == NULL && result != -EOPNOTSUPP)
-		return fail(error, "seccomp", -result);
+	if (filter == NULL && result == -EOPNOTSUPP) {
+		snprintf(sandbox->seccomp, sizeof sandbox->seccomp, "not available: %s", text_error(-result));
+		return 0;
+	}
 	if (filter != NULL) {
 		result = seccomp_load(filter);
 		seccomp_release(filter);
 	}
 	if (result != 0)
-		snprintf(sandbox->seccomp, sizeof sandbox->seccomp, "not available: %s", text_error(-result));
-	else
-		snprintf(sandbox->seccomp, sizeof sandbox->seccomp,
+		return fail(error, "seccomp", -result);
+	snprintf(sandbox->seccomp, sizeof sandbox->seccomp,
 #ifdef SANITIZED
-			"exec refused, ptrace left to the sanitizers"
+		"exec refused, ptrace left to the sanitizers"
 #else
-			"exec and ptrace refused"
+		"exec and ptrace refused"
 #endif
-		);
+	);
 	return 0;
 }
 
