@@ -24,11 +24,10 @@
 #include "log.h"
 #include "text.h"
 
-#define CONNECTIONS 16
 /* Bytes for a connection's request and the head of its answer. */
 #define CONNECTION_BYTES ((size_t)16 * 1024)
 /* From accepting a connection to the end of its answer. */
-#define DEADLINE_MS 5000
+#define DEADLINE_MS 2000
 /* At the limit the library listens no more, and begins again only when it is called. */
 #define WAIT_MAX_MS 1000
 #define STACK_BYTES ((size_t)256 * 1024)
@@ -48,7 +47,7 @@ struct admin {
 	struct MHD_Daemon *daemon;
 	int epoll;
 	/* The thread's alone. */
-	struct connection connections[CONNECTIONS];
+	struct connection connections[ADMIN_CONNECTIONS];
 };
 
 static enum MHD_Result respond(
@@ -118,7 +117,7 @@ static void notice(void *context, struct MHD_Connection *connection, void **sock
 	}
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	for (size_t i = 0; i < CONNECTIONS && info != NULL; i++) {
+	for (size_t i = 0; i < ADMIN_CONNECTIONS && info != NULL; i++) {
 		place = &admin->connections[i];
 		if (place->fd >= 0)
 			continue;
@@ -134,7 +133,7 @@ static int64_t cut_overdue(struct admin *admin, int64_t now_ms)
 {
 	int64_t next_ms = now_ms + WAIT_MAX_MS;
 
-	for (size_t i = 0; i < CONNECTIONS; i++) {
+	for (size_t i = 0; i < ADMIN_CONNECTIONS; i++) {
 		struct connection *one = &admin->connections[i];
 
 		if (one->fd < 0)
@@ -181,7 +180,7 @@ struct admin *admin_open(const char *address, mode_t mode, char error[LISTENER_E
 		return NULL;
 	}
 	admin->wake[0] = admin->wake[1] = -1;
-	for (size_t i = 0; i < CONNECTIONS; i++)
+	for (size_t i = 0; i < ADMIN_CONNECTIONS; i++)
 		admin->connections[i].fd = -1;
 	if (listener_open(&admin->listener, "--admin-listen", address, mode, error) == 0)
 		return admin;
@@ -197,7 +196,7 @@ const char *admin_socket(const struct admin *admin)
 static bool start_daemon(struct admin *admin)
 {
 	admin->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, answer, admin,
-		MHD_OPTION_LISTEN_SOCKET, admin->listener.fd, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS,
+		MHD_OPTION_LISTEN_SOCKET, admin->listener.fd, MHD_OPTION_CONNECTION_LIMIT, ADMIN_CONNECTIONS,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES, MHD_OPTION_NOTIFY_CONNECTION, notice,
 		admin, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
 	if (admin->daemon == NULL)

@@ -7,6 +7,10 @@
 #include "exposition.h"
 #include "listener.h"
 
+/* Connections at once, and all descriptors that the listener may use. */
+#define ADMIN_CONNECTIONS 16
+#define ADMIN_DESCRIPTORS (ADMIN_CONNECTIONS + 6)
+
 struct admin;
 
 /* Listens on an address, as listener_open() does, and answers nothing yet. NULL with the reason, one

@@ -139,7 +139,7 @@ static void wait_for_receipt(struct handler *handler, struct visit *visit)
 }
 
 /* The steps of the request that libfcgi has begun to read. */
-static void serve(struct handler *handler, FCGX_Request *fcgi, struct answer *answer)
+static void serve(struct handler *handler, struct spooler *spooler, FCGX_Request *fcgi, struct answer *answer)
 {
 	struct request request;
 	struct visit visit = {0};
@@ -151,11 +151,13 @@ static void serve(struct handler *handler, FCGX_Request *fcgi, struct answer *an
 	request_done(&request);
 	if (!submitted)
 		return;
+	/* Not before: a stranger is to cost no work of the database. */
+	spooler_drain(spooler);
 	wait_for_receipt(handler, &visit);
 	handler_complete(&visit.receipt, answer);
 }
 
-void cgi_serve(struct handler *handler, const struct cgi_limits *limits)
+void cgi_serve(struct handler *handler, struct spooler *spooler, const struct cgi_limits *limits)
 {
 	struct answer answer = {.kind = ANSWER_NO_MEMORY};
 	struct records records;
@@ -170,7 +172,7 @@ void cgi_serve(struct handler *handler, const struct cgi_limits *limits)
 	if (desk_open(&desk) && !buffer_failed(&records.params) && !buffer_failed(&records.body)
 		&& desk_lay_out(&desk, &records)) {
 		if (desk_accept(&desk, &fcgi)) {
-			serve(handler, &fcgi, &answer);
+			serve(handler, spooler, &fcgi, &answer);
 			FCGX_Free(&fcgi, 0);
 		}
 	} else {

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "handler.h"
+#include "spooler.h"
 
 struct cgi_limits {
 	size_t max_body;
@@ -18,9 +19,10 @@ struct cgi_limits {
 bool cgi_is_request(void);
 
 /* Serves that request: blocks until it is read, at most read_timeout_ms, and until the handler has
- * its outcome. SIGTERM does not break it off: what
- * is under way has deadlines, and leaves its event in the database or in the spool. */
-void cgi_serve(struct handler *, const struct cgi_limits *);
+ * its outcome. Only where it was authentic, what is in the spool is drained meanwhile. SIGTERM does not
+ * break it off: what is under way has deadlines, and leaves its event in the database or in the
+ * spool. */
+void cgi_serve(struct handler *, struct spooler *, const struct cgi_limits *);
 
 /* Answers 503 to a request that cannot be looked at. */
 void cgi_apologise(void);

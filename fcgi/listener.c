@@ -17,7 +17,6 @@
 
 /* Where the kernel's queue of connections is full, a web server's connect() on a Unix
  * socket fails at once, which it answers with a 502. The kernel lowers it to its limit. */
-#define BACKLOG 4096
 
 static bool set_flags(int fd)
 {
@@ -94,7 +93,7 @@ static int open_unix(struct listener *listener, const char *option, const char *
 	int bound = bind(listener->fd, (struct sockaddr *)&address, sizeof address);
 	umask(old_mask);
 	if (bound != 0 || chmod(path, mode) != 0 || stat(path, &status) != 0
-		|| listen(listener->fd, BACKLOG) != 0)
+		|| listen(listener->fd, LISTENER_BACKLOG) != 0)
 		goto err;
 	listener->path = strdup(path);
 	if (listener->path == NULL)
@@ -133,7 +132,7 @@ static int bind_inet(const struct addrinfo *address)
 	if (fd < 0)
 		return -1;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0
-		&& bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+		&& bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, LISTENER_BACKLOG) == 0)
 		return fd;
 	int reason = errno;
 	close(fd);

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+/* Connections that the kernel keeps until they are accepted. */
+#define LISTENER_BACKLOG 4096
 #define LISTENER_ERROR_SIZE 512
 
 struct listener {

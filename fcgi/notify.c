@@ -6,8 +6,7 @@
 
 #include <inttypes.h>
 #include <systemd/sd-daemon.h>
-
-#include "clock.h"
+#include <time.h>
 
 void notify_ready(void)
 {
@@ -16,9 +15,13 @@ void notify_ready(void)
 
 void notify_reloading(void)
 {
-	/* The clock that the manager compares it with. */
+	struct timespec now;
+
+	/* The clock that the manager compares it with, to the microsecond: an earlier time is not
+	 * this reload's. */
+	clock_gettime(CLOCK_MONOTONIC, &now);
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\nSTATUS=Reading the secrets again",
-		clock_ms() * 1000);
+		(int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
 }
 
 void notify_stopping(void)

@@ -175,18 +175,22 @@ static void keep_bounds(struct peers *p)
 		give_up(p, largest);
 }
 
-static void gather(struct peers *p, struct peer *peer)
+/* What came of reading from a peer. From GATHER_ENDED on it may be a worker's. */
+enum gathered { GATHER_NOTHING, GATHER_SOME, GATHER_ENDED };
+
+static enum gathered gather(struct peers *p, struct peer *peer)
 {
 	ssize_t got = recv(peer->fd, p->read, sizeof p->read, MSG_DONTWAIT);
 
 	if (got < 0) {
-		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-			give_up(p, peer);
-		return;
+		if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
+			return GATHER_NOTHING;
+		give_up(p, peer);
+		return GATHER_ENDED;
 	}
 	if (got == 0) {
 		end_early(p, peer);
-		return;
+		return GATHER_ENDED;
 	}
 	p->gathered -= records_size(&peer->records);
 	enum records_result result = records_feed(&peer->records, p->read, (size_t)got);
@@ -194,14 +198,14 @@ static void gather(struct peers *p, struct peer *peer)
 	switch (result) {
 	case RECORDS_MORE:
 		keep_bounds(p);
-		return;
+		return peer->state == PEER_GATHERING ? GATHER_SOME : GATHER_ENDED;
 	case RECORDS_COMPLETE:
 		peer->partial = peer->records.body.len > p->limits.records.body;
 		push_ready(p, peer);
-		return;
+		return GATHER_ENDED;
 	case RECORDS_NO_MEMORY:
 		apologise_later(p, peer);
-		return;
+		return GATHER_ENDED;
 	case RECORDS_WRONG_ROLE:
 		refuse_role(peer);
 		break;
@@ -211,6 +215,18 @@ static void gather(struct peers *p, struct peer *peer)
 		break;
 	}
 	give_up(p, peer);
+	return GATHER_ENDED;
+}
+
+/* Reads what the kernel holds of a request, as much as one can be. */
+static enum gathered gather_all(struct peers *p, struct peer *peer)
+{
+	enum gathered last = GATHER_SOME;
+
+	for (size_t left = 4 * (p->limits.records.params + p->limits.records.body) / READ_SIZE + 4;
+		left > 0 && last == GATHER_SOME; left--)
+		last = gather(p, peer);
+	return last;
 }
 
 /* Drops what still comes: closing with bytes unread would make the kernel throw the answer away. */
@@ -265,8 +281,7 @@ bool peers_room(struct peers *p)
 		if (!gathering)
 			return place != NULL;
 		/* Its request may have come while we did other things. */
-		gather(p, place);
-		if (place->state == PEER_GATHERING)
+		if (gather_all(p, place) != GATHER_ENDED)
 			return true;
 	}
 }
@@ -373,7 +388,9 @@ bool peers_drop(struct peers *p, struct peer *peer)
 static void expire(struct peers *p, struct peer *peer)
 {
 	if (peer->state == PEER_GATHERING) {
-		end_early(p, peer);
+		/* What is there by now came in time, and was not read while we did other things. */
+		if (gather_all(p, peer) != GATHER_ENDED)
+			end_early(p, peer);
 		return;
 	}
 	pthread_mutex_lock(&p->lock);
@@ -399,6 +416,9 @@ int64_t peers_watch(struct peers *p, struct pollfd *polled, struct peer **polled
 
 		if (!is_loose(peer, &loose_ms))
 			continue;
+		/* Not read from: not the peer's fault. */
+		if (pausing && peer->state == PEER_GATHERING)
+			continue;
 		if (peer->deadline_ms <= now) {
 			p->expired[expired++] = peer;
 			continue;
@@ -407,8 +427,6 @@ int64_t peers_watch(struct peers *p, struct pollfd *polled, struct peer **polled
 			next = peer->deadline_ms;
 		if (full && loose_ms > now && loose_ms < next)
 			next = loose_ms;
-		if (pausing && peer->state == PEER_GATHERING)
-			continue;
 		polled[*count] = (struct pollfd){.fd = peer->fd, .events = POLLIN};
 		polled_peers[(*count)++] = peer;
 	}
@@ -421,12 +439,16 @@ int64_t peers_watch(struct peers *p, struct pollfd *polled, struct peer **polled
 void peers_heard(struct peers *p, const struct pollfd *polled, struct peer *const *polled_peers, nfds_t count)
 {
 	for (nfds_t i = 0; i < count; i++) {
-		/* Another one may have had to go for it meanwhile. */
-		if (polled[i].revents == 0 || polled_peers[i]->fd != polled[i].fd)
+		if (polled[i].revents == 0)
 			continue;
-		if (polled_peers[i]->state == PEER_GATHERING)
+		/* Another one may have got its place meanwhile. */
+		pthread_mutex_lock(&p->lock);
+		const bool same = polled_peers[i]->fd == polled[i].fd;
+		const enum peer_state state = polled_peers[i]->state;
+		pthread_mutex_unlock(&p->lock);
+		if (same && state == PEER_GATHERING)
 			gather(p, polled_peers[i]);
-		else if (polled_peers[i]->state == PEER_LINGERING)
+		else if (same && state == PEER_LINGERING)
 			linger(p, polled_peers[i]);
 	}
 }

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "clock.h"
 #include "log.h"
@@ -55,12 +56,18 @@ static void keep(struct rotation *rotation, bool asked, const char *reason)
 static void read_again(struct rotation *rotation, bool asked)
 {
 	struct secrets secrets;
+	struct stat status;
 	char error[ROTATION_ERROR_SIZE];
 	char before[MATCHES_SIZE];
 	char matches[MATCHES_SIZE];
 	char count[8];
 	bool same;
 
+	/* Opening a pipe could wait for ever. */
+	if (stat(rotation->path, &status) == 0 && !S_ISREG(status.st_mode)) {
+		keep(rotation, asked, "the secret file is no regular file, and can be read only once");
+		return;
+	}
 	if (secrets_read(rotation->path, &secrets, error, sizeof error) != 0) {
 		keep(rotation, asked, error);
 		return;
@@ -69,9 +76,9 @@ static void read_again(struct rotation *rotation, bool asked)
 	rotation->seen = secrets.version;
 	/* A moment early: what is matched until they are replaced is not in it. */
 	format_matches(rotation->handler, before);
-	int status = handler_set_secrets(rotation->handler, &secrets, &same);
+	int failed = handler_set_secrets(rotation->handler, &secrets, &same);
 	secrets_wipe(&secrets);
-	if (status != 0) {
+	if (failed != 0) {
 		keep(rotation, asked, "out of memory");
 		return;
 	}

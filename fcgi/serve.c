@@ -103,7 +103,11 @@ static int listen_and_serve(const struct options *options, struct sockets *socke
 {
 	const struct exposition_sources sources = {handler, spool, serve_spool_limits(options)};
 	const struct server_limits limits = {
-		(size_t)options->threads, (size_t)options->max_body, (int)options->read_timeout * 1000};
+		(size_t)options->threads,
+		(size_t)options->max_body,
+		(int)options->read_timeout * 1000,
+		sockets->admin == NULL ? 0 : ADMIN_DESCRIPTORS,
+	};
 
 	/* It will turn in a moment, and must not seem to hang until then. */
 	metrics_set(METRICS_TURNED_MS, clock_ms());
@@ -142,7 +146,7 @@ static int run(const struct options *options, bool by_cgi, struct secrets *secre
 		spool_close(spool);
 		goto done;
 	}
-	spooler = spooler_open(committer_queue(committer), spool);
+	spooler = spooler_open(committer_queue(committer), spool, !by_cgi);
 	if (spooler == NULL)
 		goto done;
 	handler = handler_open(committer_queue(committer), spooler, secrets, &handler_limits);
@@ -151,7 +155,7 @@ static int run(const struct options *options, bool by_cgi, struct secrets *secre
 	rotation_begin(&rotation, handler, options->secret_file, secrets);
 	secrets_wipe(secrets);
 	if (by_cgi)
-		cgi_serve(handler, &cgi_limits);
+		cgi_serve(handler, spooler, &cgi_limits);
 	status = by_cgi ? 0 : listen_and_serve(options, sockets, handler, &rotation, spool);
 done:
 	if (status != 0)

@@ -32,14 +32,18 @@
 #include "text.h"
 
 #define STACK_BYTES ((size_t)512 * 1024)
-/* Descriptors for all but connections: the log, the database, resolving names, files. */
-#define SPARE_DESCRIPTORS 32
+/* Descriptors for all but connections: the log, the database, resolving names, files; and for each
+ * worker its desk's, twice while it answers. */
+#define SPARE_DESCRIPTORS 24
+#define WORKER_DESCRIPTORS 2
 /* Of requests that are on their way, all together; of the parameters of one. Web servers accept
  * header fields of a few dozen kilobytes. */
 #define GATHERED_BYTES ((size_t)64 * 1024 * 1024)
 #define PARAMS_BYTES ((size_t)256 * 1024)
 /* How long accepting rests when there are no descriptors, and how often that is logged. */
 #define ACCEPT_REST_MS 100
+/* Accepted before those that are there already are looked at again. */
+#define ACCEPT_AT_ONCE 64
 #define ERROR_LOG_MS 1000
 
 /* A request between being read and being answered. */
@@ -226,11 +230,12 @@ static bool accept_again(struct server *s, int error)
 	return false;
 }
 
-/* Accepts until the queue of the socket is empty or no place is left: what waits in the queue
- * is served later, what was accepted without a place could only be cut. */
-static void accept_all(struct server *s)
+/* Accepts until the queue of the socket is empty, no place is left (what waits in the queue is
+ * served later, what was accepted without a place could only be cut), or so many have come: the
+ * others have their turn, however fast new ones come and go. */
+static void accept_some(struct server *s, int most)
 {
-	while (peers_room(s->peers)) {
+	for (; most > 0 && peers_room(s->peers); most--) {
 		int fd = accept(s->listener->fd, NULL, NULL);
 		if (fd < 0) {
 			if (accept_again(s, errno))
@@ -254,7 +259,7 @@ static void stop_accepting(struct server *s)
 	notify_stopping();
 	listener_unlink(s->listener);
 	if (s->listener->fd > STDIN_FILENO)
-		accept_all(s);
+		accept_some(s, LISTENER_BACKLOG);
 	listener_close(s->listener);
 	s->accepting = false;
 }
@@ -285,10 +290,11 @@ static void watch(struct server *s, int64_t (*reload)(void *context, bool hangup
 
 		metrics_set(METRICS_TURNED_MS, clock_ms());
 		const bool hangup = signals_hangup();
-		if (hangup)
+		/* A manager that was told that we stop need not know of it. */
+		if (hangup && s->accepting)
 			notify_reloading();
 		const int64_t reload_ms = reload(context, hangup);
-		if (hangup)
+		if (hangup && s->accepting)
 			notify_ready();
 		if (signals_terminate() && s->accepting)
 			stop_accepting(s);
@@ -313,14 +319,16 @@ static void watch(struct server *s, int64_t (*reload)(void *context, bool hangup
 			signals_empty();
 		peers_heard(s->peers, polled + 2, polled_peers + 2, count - 2);
 		if (polled[1].revents != 0)
-			accept_all(s);
+			accept_some(s, ACCEPT_AT_ONCE);
 	}
 }
 
 /* How many connections can be open: the system may not allow as many as usual. */
-static size_t count_places(void)
+static size_t count_places(const struct server_limits *limits)
 {
-	const rlim_t usual = PEERS_MAX + SPARE_DESCRIPTORS;
+	const rlim_t spare =
+		SPARE_DESCRIPTORS + WORKER_DESCRIPTORS * limits->threads + limits->other_descriptors;
+	const rlim_t usual = PEERS_MAX + spare;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
@@ -332,9 +340,9 @@ static size_t count_places(void)
 	}
 	if (limit.rlim_cur >= usual)
 		return PEERS_MAX;
-	if (limit.rlim_cur < SPARE_DESCRIPTORS + 1)
+	if (limit.rlim_cur < spare + 1)
 		return 1;
-	return (size_t)(limit.rlim_cur - SPARE_DESCRIPTORS);
+	return (size_t)(limit.rlim_cur - spare);
 }
 
 static size_t start_workers(struct server *s, pthread_t *threads, size_t count)
@@ -361,8 +369,8 @@ int server_run(struct listener *listener, struct handler *handler, const struct 
 	int64_t (*reload)(void *context, bool hangup), void *context)
 {
 	struct server s = {.handler = handler, .limits = limits, .listener = listener, .accepting = true};
-	const struct peers_limits peers_limits = {
-		count_places(), GATHERED_BYTES, limits->read_timeout_ms, {PARAMS_BYTES, limits->max_body}};
+	const struct peers_limits peers_limits = {count_places(limits), GATHERED_BYTES,
+		limits->read_timeout_ms, {PARAMS_BYTES, limits->max_body}};
 	const size_t workers = limits->threads;
 	pthread_t *threads = calloc(workers, sizeof *threads);
 	int status = -1;

@@ -15,6 +15,8 @@
 #define MAX_BYTES ((size_t)64 * 1024 * 1024)
 /* Written with one sync of the directory. */
 #define WRITE_BATCH 64
+/* How long to wait while there is nothing to be done, and nothing will be by itself. */
+#define WAIT_MAX_MS 1000
 /* How long a disk may take for a file before the request is answered without. */
 #define WRITE_MS 10000
 
@@ -32,6 +34,7 @@ struct spooler {
 	struct receipt *writing; /* being written, oldest first; without those given up meanwhile */
 	size_t bytes;            /* of all these */
 	struct receipt *came;    /* from the queue, of deliveries from the spool */
+	bool drains;
 	bool stopping;
 
 	/* The thread's alone. */
@@ -178,11 +181,18 @@ static void write_batch(struct spooler *s, size_t count)
 
 /* --- the thread -------------------------------------------------------------------------------------- */
 
+static bool may_drain(const struct spooler *s)
+{
+	return s->drains && drain_is_due(s->drain, clock_ms());
+}
+
 static void wait_for_work(struct spooler *s)
 {
-	struct timespec until = clock_timespec(drain_next_ms(s->drain, clock_ms()));
+	const int64_t now = clock_ms();
+	const bool drains = s->drains;
+	struct timespec until = clock_timespec(drains ? drain_next_ms(s->drain, now) : now + WAIT_MAX_MS);
 
-	while (s->first == NULL && s->came == NULL && !s->stopping
+	while (s->first == NULL && s->came == NULL && !s->stopping && s->drains == drains
 		&& pthread_cond_timedwait(&s->work, &s->lock, &until) == 0)
 		;
 }
@@ -194,12 +204,13 @@ static void *run(void *argument)
 
 	while (!stopped) {
 		pthread_mutex_lock(&s->lock);
-		if (s->stopping || !drain_is_due(s->drain, clock_ms()))
+		if (s->stopping || !may_drain(s))
 			wait_for_work(s);
 		size_t count = take_batch(s);
 		struct receipt *came = s->came;
 		s->came = NULL;
 		bool stopping = s->stopping;
+		bool drains = s->drains;
 		pthread_mutex_unlock(&s->lock);
 		drain_settle(s->drain, came);
 		/* Draining only when nobody waits for a file to be written. */
@@ -207,7 +218,7 @@ static void *run(void *argument)
 			write_batch(s, count);
 		else if (stopping)
 			stopped = true;
-		else if (drain_is_due(s->drain, clock_ms()))
+		else if (drains && drain_is_due(s->drain, clock_ms()))
 			drain_step(s->drain);
 	}
 	return NULL;
@@ -226,7 +237,7 @@ static bool start(struct spooler *s)
 	return started;
 }
 
-struct spooler *spooler_open(struct queue *queue, struct spool *spool)
+struct spooler *spooler_open(struct queue *queue, struct spool *spool, bool drains)
 {
 	pthread_condattr_t attributes;
 	struct spooler *s = calloc(1, sizeof *s);
@@ -236,6 +247,7 @@ struct spooler *spooler_open(struct queue *queue, struct spool *spool)
 	s->queue = queue;
 	s->spool = spool;
 	s->end = &s->first;
+	s->drains = drains;
 	if (pthread_mutex_init(&s->lock, NULL) != 0)
 		goto err1;
 	if (pthread_condattr_init(&attributes) != 0)
@@ -269,6 +281,14 @@ void spooler_on_finish(struct spooler *s, queue_finished *finished, void *contex
 {
 	s->finished = finished;
 	s->context = context;
+}
+
+void spooler_drain(struct spooler *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->drains = true;
+	pthread_cond_signal(&s->work);
+	pthread_mutex_unlock(&s->lock);
 }
 
 void spooler_stop(struct spooler *s)

@@ -3,15 +3,21 @@
 #ifndef BAGELHOOK_SPOOLER_H
 #define BAGELHOOK_SPOOLER_H
 
+#include <stdbool.h>
+
 #include "queue.h"
 #include "spool.h"
 
 struct spooler;
 
 /* Starts a thread that writes to the spool and, while it holds the spool's lock, drains it into
- * the queue. Owns the spool from now on, also on failure; without one (NULL) all receipts are
- * passed on as they come. NULL without memory or thread. */
-struct spooler *spooler_open(struct queue *, struct spool *);
+ * the queue: from the beginning (drains), or once spooler_drain() was called. Owns the spool from now on,
+ * also on failure; without one (NULL) all receipts are passed on as they come. NULL without memory or thread.
+ */
+struct spooler *spooler_open(struct queue *, struct spool *, bool drains);
+
+/* Begins to drain. Any thread. */
+void spooler_drain(struct spooler *);
 
 /* Names who takes the receipts of requests: those that are committed at once, in the queue's
  * thread; others when it is known whether the spool has them. To be called once, before the first

@@ -31,7 +31,7 @@ struct dispatcher {
 	struct report report;
 	struct delivery *delivery;
 	size_t count;
-	int64_t next_ms; /* no delivery before, as the rate has it */
+	double next_ms; /* no delivery before, as the rate has it */
 	bool all_well;
 };
 
@@ -54,11 +54,21 @@ static struct delivery *find_next(const struct dispatcher *d)
 	return next;
 }
 
-static void wait_until(int64_t ms)
+/* As clock_ms(), with what is below a millisecond. */
+static double now_ms(void)
 {
-	const struct timespec moment = clock_timespec(ms);
+	struct timespec now;
 
-	while (!interrupted && clock_ms() < ms)
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec * 1000 + (double)now.tv_nsec / 1e6;
+}
+
+static void wait_until(double ms)
+{
+	const struct timespec moment = {.tv_sec = (time_t)(ms / 1000),
+		.tv_nsec = (long)((ms - (double)(time_t)(ms / 1000) * 1000) * 1e6)};
+
+	while (!interrupted && now_ms() < ms)
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &moment, NULL);
 }
 
@@ -122,14 +132,14 @@ static void run(struct dispatcher *d)
 	struct delivery *delivery;
 
 	while (!interrupted && (delivery = find_next(d)) != NULL) {
-		wait_until(delivery->due_ms > d->next_ms ? delivery->due_ms : d->next_ms);
+		wait_until((double)delivery->due_ms > d->next_ms ? (double)delivery->due_ms : d->next_ms);
 		if (interrupted)
 			break;
 		if (d->options->rate > 0) {
-			const int64_t now = clock_ms();
-			const int64_t slot = d->next_ms > 0 ? d->next_ms : now;
+			const double now = now_ms();
+			const double slot = d->next_ms > 0 ? d->next_ms : now;
 			/* From the slot, not from now: else each delivery's own time would be lost. */
-			d->next_ms = (slot < now - 1000 ? now : slot) + (int64_t)(1000 / d->options->rate);
+			d->next_ms = (slot < now - 1000 ? now : slot) + 1000 / d->options->rate;
 		}
 		if (!deliver(d, delivery))
 			break;

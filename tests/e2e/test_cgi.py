@@ -133,6 +133,16 @@ def test_strangers_cost_no_database_work(program, cluster):
         shutil.rmtree(elsewhere)
 
 
+def test_strangers_drain_nothing(program):
+    """Nor is what is in the spool committed for them."""
+    first = bodies.payment()
+    answer, *_ = program.run(first, BAGELHOOK_SPOOL=program.spool, BAGELHOOK_DATABASE="host=/nonexistent")
+    assert answer.json["spooled"] is True
+    answer, _, errors = program.run(bodies.payment(), BAGELHOOK_SPOOL=program.spool, HTTP_BAGELPAY_SIGNATURE="0" * 64)
+    assert answer.status == 401 and "database" not in errors and "drained" not in errors
+    assert program.query("SELECT FROM bagelpay.events WHERE event_id = %s", bodies.event_id(first)) == []
+
+
 def test_spool(program):
     """What the database cannot take is spooled, and committed by what comes after."""
     first = bodies.payment()

@@ -4,6 +4,8 @@ import contextlib
 import os
 import pathlib
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -136,6 +138,41 @@ def test_more_than_there_are_places_for(cluster):
     dsn = cluster.dsn("bagelhook", cluster.create_database())
     with harness.Responder(dsn, prefix=("prlimit", "--nofile=40:40")) as responder:
         assert any(all_answered(responder, 40) for _ in range(10))
+
+
+# Connects, sends what is no request, and goes away, as fast as it can.
+FLOOD = """
+import socket, sys
+while True:
+    with socket.socket(socket.AF_UNIX) as peer:
+        try:
+            peer.connect(sys.argv[1])
+            peer.send(b"x" * 16)
+        except OSError:
+            pass
+"""
+
+
+def test_flood(make_responder):
+    """However fast connections come and go, those that are there have their turn, and so have signals."""
+    responder = make_responder("--read-timeout", 10)
+    with contextlib.ExitStack() as owned:
+        for _ in range(4):
+            flooder = subprocess.Popen([sys.executable, "-c", FLOOD, responder.address])
+            owned.callback(flooder.wait)
+            owned.callback(flooder.kill)
+        for _ in range(20):
+            # Several tries: the queue of the socket may be full.
+            harness.wait_until(lambda: answered(responder), "an answer")
+        assert responder.stop(timeout=10) == 0
+
+
+def answered(responder):
+    try:
+        with begin(responder) as peer:
+            return peer.answer().status == 200
+    except (OSError, fastcgi.Cut):
+        return False
 
 
 def test_deadline_of_those_that_wait(make_stack):
