@@ -210,7 +210,7 @@ def test_activation_and_credentials(cluster, tmp_path):
         env=harness.clean_environment(CREDENTIALS_DIRECTORY=tmp_path,
                                       BAGELHOOK_DATABASE=cluster.dsn("bagelhook", cluster.create_database())))
     try:
-        harness.wait_until(path.exists, "the socket", process=process, log=process.log_path)
+        harness.wait_until(lambda: harness.accepts(path), "the socket", process=process, log=process.log_path)
         for secret, status in (("a credential", 200), ("another", 401)):
             body = bodies.payment()
             params = fastcgi.post_params(len(body), harness.sign(secret, body, 1), 1)
