@@ -40,7 +40,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	MUST(desk_open(&desk));
 	queue = queue_new(&limits);
 	MUST(queue != NULL);
-	spooler = spooler_open(queue, NULL);
+	spooler = spooler_open(queue, NULL, true);
 	MUST(spooler != NULL);
 	spooler_on_finish(spooler, receive, NULL);
 	queue_set_away(queue, true);
