@@ -7,20 +7,20 @@
 
 bool parcels_add(struct parcels *parcels, const char *label, unsigned char *body, size_t len)
 {
-	struct parcel *larger = realloc(parcels->parcel, (parcels->count + 1) * sizeof *larger);
 	char *copy = strdup(label);
+	struct parcel *larger =
+		copy == NULL ? NULL : reallocarray(parcels->parcel, parcels->count + 1, sizeof *larger);
 
-	if (larger != NULL)
-		parcels->parcel = larger;
-	if (larger == NULL || copy == NULL) {
+	if (larger == NULL) {
 		free(copy);
 		free(body);
 		return false;
 	}
-	struct parcel *parcel = &parcels->parcel[parcels->count++];
-	parcel->label = copy;
-	parcel->body = body;
-	parcel->len = len;
+	larger[parcels->count].label = copy;
+	larger[parcels->count].body = body;
+	larger[parcels->count].len = len;
+	parcels->parcel = larger;
+	parcels->count++;
 	return true;
 }
 

@@ -241,6 +241,8 @@ bool story_event_known(const char *name)
 bool story_tell(const char *name, const struct subject *subject, struct parcels *parcels)
 {
 	const struct story *story = find_story(name);
+	if (story == NULL)
+		return false;
 	const struct life life = begin_life(subject);
 	const int64_t began_ms = now_ms() - story->steps[story->count - 1].day * DAY_MS;
 
@@ -255,8 +257,10 @@ bool story_events(char *const *names, size_t count, const struct subject *subjec
 	const struct life life = begin_life(subject);
 	const int64_t end_ms = now_ms();
 
-	for (size_t i = 0; i < count; i++)
-		if (!add_step(&life, find_event(names[i]), end_ms - (int64_t)(count - 1 - i) * 1000, parcels))
+	for (size_t i = 0; i < count; i++) {
+		const struct step *step = find_event(names[i]);
+		if (step == NULL || !add_step(&life, step, end_ms - (int64_t)(count - 1 - i) * 1000, parcels))
 			return false;
+	}
 	return true;
 }

@@ -16,11 +16,11 @@ bool story_known(const char *name);
 bool story_event_known(const char *name);
 
 /* Adds the events of a story, in the order in which they happened, the last one now. The order,
- * unless the subject names one, is a new one. False without memory. */
+ * unless the subject names one, is a new one. False without memory, or such a story. */
 bool story_tell(const char *name, const struct subject *, struct parcels *);
 
 /* Adds single events, of one order and its one customer, as if they happened one after the other,
- * the last one now. False without memory. */
+ * the last one now. False without memory, or where one of them is unknown. */
 bool story_events(char *const *names, size_t count, const struct subject *, struct parcels *);
 
 #endif
