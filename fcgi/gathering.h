@@ -1,0 +1,58 @@
+/* Reading from the open connections until their requests are there: what of `peers` the watching
+ * thread does, but for accepting and deadlines. For peers.c alone. */
+#ifndef BAGELHOOK_GATHERING_H
+#define BAGELHOOK_GATHERING_H
+
+#include <pthread.h>
+
+#include "peers.h"
+
+/* Read from one connection before the others have their turn. */
+#define GATHERING_READ_SIZE 65536
+
+struct peers {
+	struct peers_limits limits;
+	unsigned char read[GATHERING_READ_SIZE]; /* the watching thread's */
+	size_t gathered;                         /* bytes of what is being gathered; the watching thread's */
+	struct peer *expired[PEERS_MAX];
+
+	pthread_mutex_t lock; /* covers the rest; never held across I/O that can block */
+	pthread_cond_t ready;
+	struct peer peer[PEERS_MAX];
+	size_t open; /* peers that are not free */
+	struct peer *ready_first;
+	struct peer *ready_last;
+	size_t ready_bytes;        /* of their requests */
+	struct peer *answer_first; /* to be answered, in no particular order */
+	size_t idle;               /* workers that wait */
+	bool waking;               /* one of them was woken, and has not come yet */
+	bool ending;
+};
+
+/* What came of reading from a peer. From GATHER_ENDED on it may be a worker's. */
+enum gathered { GATHER_NOTHING, GATHER_SOME, GATHER_ENDED };
+
+/* Reads once from a peer that is gathered from, without waiting, and hands it to a worker, or drops it,
+ * where that ends its request. The watching thread, without the lock. */
+enum gathered gathering_read(struct peers *, struct peer *);
+
+/* The same until the kernel holds no more of it, or as much as one request can be was read. */
+enum gathered gathering_read_all(struct peers *, struct peer *);
+
+/* The stream has ended, or its time has come: of a body that is cut short the sender is told, if
+ * it still listens. The watching thread, without the lock. */
+void gathering_end_early(struct peers *, struct peer *);
+
+/* Drops what still comes of an answered peer: closing with bytes unread would make the kernel throw
+ * the answer away. The watching thread, without the lock. */
+void gathering_linger(struct peers *, struct peer *);
+
+/* Closes a connection, and frees its place. Any thread, with the lock: close(2) on a socket without
+ * linger does not wait. */
+void gathering_drop(struct peers *, struct peer *);
+
+/* Wakes a worker, unless one is already on its way: that one wakes the next if there is more to do
+ * than it takes. Waking costs more than most of what a worker then does. Any thread, with the lock. */
+void gathering_wake(struct peers *);
+
+#endif
