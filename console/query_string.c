@@ -5,16 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
+#include "text.h"
 
 static bool decode(const char *text, size_t len, char value[QUERY_VALUE_SIZE])
 {
@@ -26,8 +17,8 @@ static bool decode(const char *text, size_t len, char value[QUERY_VALUE_SIZE])
 		if (c == '+') {
 			c = ' ';
 		} else if (c == '%') {
-			int high = len - i > 2 ? hex_digit(text[i + 1]) : -1;
-			int low = high < 0 ? -1 : hex_digit(text[i + 2]);
+			int high = len - i > 2 ? text_hex_value(text[i + 1]) : -1;
+			int low = high < 0 ? -1 : text_hex_value(text[i + 2]);
 
 			if (low < 0 || (high == 0 && low == 0))
 				return false;
