@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # What the runners of tests say of how many passed, failed and were skipped. To be sourced by scripts/test, whose $state and
 # $part (that which is running) these functions use.
+# shellcheck disable=SC2034,SC2154
 
 # Adds to what the running part reports: count PASSED FAILED SKIPPED
 count() {
