@@ -130,6 +130,7 @@ def compare(contestant, web, given):
 
 def main():
     given = arguments()
+    harness.end_on_sigterm()
     with harness.Cluster(**SETTINGS) as cluster, contextlib.ExitStack() as owned:
         db = cluster.create_database()
         fill.fill(cluster, db, given.events)

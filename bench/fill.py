@@ -37,7 +37,8 @@ def fill(cluster, db, events):
     cluster.start(wal_level="minimal", max_wal_senders="0", max_wal_size="32GB", maintenance_work_mem="1GB",
                   shared_buffers="4GB")
     templates = {table: lines for share in SHARES for table, lines in read_templates(cluster, db, share).items()}
-    workers = [multiprocessing.Process(target=copy_share, args=(cluster.dsn(db=db), {t: templates[t] for t in share}, events // 2))
+    workers = [multiprocessing.Process(target=copy_share, args=(cluster.dsn(db=db), {t: templates[t] for t in share}, events // 2),
+                                       daemon=True)
                for share in SHARES]
     for worker in workers:
         worker.start()
@@ -46,7 +47,8 @@ def fill(cluster, db, events):
         if worker.exitcode != 0:
             raise RuntimeError("filling failed")
     with cluster.connect(db) as connection:
-        connection.execute("ANALYZE")
+        # Or autovacuum would do it while something is measured.
+        connection.execute("VACUUM (ANALYZE)")
     cluster.stop()
     cluster.start()
 

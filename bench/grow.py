@@ -138,6 +138,7 @@ def plot(results, svg):
 
 def main():
     given = arguments()
+    harness.end_on_sigterm()
     with harness.Cluster(**{**SETTINGS, **FOR_MANY}) as cluster:
         results = run(cluster, given)
     (STATE / "growth.json").write_text(json.dumps(results, indent=1))

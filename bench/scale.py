@@ -109,6 +109,7 @@ def run(primary, standby, given, owned):
 
 def main():
     given = arguments()
+    harness.end_on_sigterm()
     with contextlib.ExitStack() as owned:
         primary = owned.enter_context(harness.Cluster(**SETTINGS))
         primary.create_database(name="filled")

@@ -129,6 +129,7 @@ def soak(cluster, given):
 
 def main():
     given = arguments()
+    harness.end_on_sigterm()
     started = time.monotonic()
     with harness.Cluster(**SETTINGS) as cluster:
         if given.soak:
