@@ -58,9 +58,16 @@ build_packages=(
 # shellcheck disable=SC2034
 run_packages=(postgresql sqitch libdbd-pg-perl nginx)
 
-# Sets PG_BIN and PG_MAJOR to the newest installed server, or to that of the given major version.
+# Sets PG_BIN and PG_MAJOR to the newest installed server, or to that of the given major version. BAGELHOOK_POSTGRES: the
+# directory of another server's programs.
 find_postgres() {
     local bin found=
+    if [[ -n ${BAGELHOOK_POSTGRES-} ]]; then
+        PG_BIN=$BAGELHOOK_POSTGRES PG_MAJOR=$("$BAGELHOOK_POSTGRES/postgres" --version)
+        PG_MAJOR=${PG_MAJOR##* } PG_MAJOR=${PG_MAJOR%%.*}
+        [[ $PG_MAJOR == ${1:-*} ]]
+        return
+    fi
     while IFS= read -r bin; do
         # A pattern that matches nothing stays as it is.
         [[ -x $bin && $bin == /usr/lib/postgresql/${1:-*}/* ]] && found=$bin

@@ -194,7 +194,7 @@ def test_refused_by_the_server(refuse, mortal):
 
 def _rule_holds(cluster, name):
     """Whether the server keeps the responder's role out by now."""
-    login = [cluster.bin / "psql", "--no-password", "--no-psqlrc", "-c", "", cluster.dsn("bagelhook", name)]
+    login = [cluster.program("psql"), "--no-password", "--no-psqlrc", "-c", "", cluster.dsn("bagelhook", name)]
     return subprocess.run(login, stdin=subprocess.DEVNULL, capture_output=True, check=False,
                           env=harness.clean_environment()).returncode != 0
 

@@ -36,7 +36,7 @@ class Cluster:
                 self._as_user(self.bin / "initdb", f"--pgdata={self.directory / 'data'}", "--username=postgres",
                               "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
             else:
-                self._as_user(self.bin / "pg_basebackup", f"--pgdata={self.directory / 'data'}", f"--host={primary.host}",
+                self._as_user(self.program("pg_basebackup"), f"--pgdata={self.directory / 'data'}", f"--host={primary.host}",
                               "--username=postgres", "--checkpoint=fast", "--write-recovery-conf", "--no-sync")
             self.start()
         except BaseException:
@@ -45,10 +45,17 @@ class Cluster:
 
     @staticmethod
     def _find_server():
+        if "BAGELHOOK_POSTGRES" in os.environ:
+            return pathlib.Path(os.environ["BAGELHOOK_POSTGRES"])
         found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda p: int(p.parts[4]))
         if not found:
             raise HarnessError("no PostgreSQL server in /usr/lib/postgresql")
         return found[-1].parent
+
+    def program(self, name):
+        """One of PostgreSQL's programs: the server's own, or, where it has come without, the one in PATH."""
+        own = self.bin / name
+        return own if own.exists() else shutil.which(name)
 
     def _prefix(self):
         # setpriv replaces itself with the command, so that the process id is the server's own.
@@ -72,7 +79,7 @@ class Cluster:
         wait_until(self._ready, "PostgreSQL", process=self.process, log=self.log_path)
 
     def _ready(self):
-        return subprocess.run([self.bin / "pg_isready", "--quiet", f"--host={self.host}", f"--port={self.port}"],
+        return subprocess.run([self.program("pg_isready"), "--quiet", f"--host={self.host}", f"--port={self.port}"],
                               env=clean_environment(), check=False).returncode == 0
 
     @property
