@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "admin_client.h"
 #include "database.h"
 #include "listener.h"
 #include "log.h"
@@ -94,14 +95,17 @@ int main(int argc, char *argv[])
 	}
 	if (name_session() != 0)
 		return complain(EXIT_CANNOT_RUN, text_error(errno));
+	if (admin_client_init() != 0)
+		return complain(EXIT_CANNOT_RUN, "libcurl cannot be initialised");
 	if (page_read(&page, options.page, page_error) != 0)
 		return complain(EXIT_CANNOT_RUN, page_error);
 	int status = first_connect(&options);
 	if (status < 0) {
-		const struct views views = {&page, options.spool};
+		const struct views views = {&page, options.admin};
 
 		status = serve(&options, &views);
 	}
 	page_done(&page);
+	admin_client_done();
 	return status;
 }

@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin_client.h"
+
 enum option_key {
 	KEY_LISTEN,
 	KEY_SOCKET_MODE,
 	KEY_DATABASE,
 	KEY_PAGE,
-	KEY_SPOOL,
+	KEY_ADMIN,
 	KEY_CHECK,
 	KEY_HELP,
 	KEY_VERSION
@@ -22,7 +24,7 @@ static const struct option long_options[] = {
 	{"socket-mode", required_argument, NULL, KEY_SOCKET_MODE},
 	{"database", required_argument, NULL, KEY_DATABASE},
 	{"page", required_argument, NULL, KEY_PAGE},
-	{"spool", required_argument, NULL, KEY_SPOOL},
+	{"admin", required_argument, NULL, KEY_ADMIN},
 	{"check", no_argument, NULL, KEY_CHECK},
 	{"help", no_argument, NULL, KEY_HELP},
 	{"version", no_argument, NULL, KEY_VERSION},
@@ -40,6 +42,18 @@ static int take_mode(mode_t *mode, const char *text, char error[OPTIONS_ERROR_SI
 		return -1;
 	}
 	*mode = (mode_t)value;
+	return 0;
+}
+
+static int take_admin(const char **address, const char *text, char error[OPTIONS_ERROR_SIZE])
+{
+	char reason[ADMIN_CLIENT_ERROR_SIZE];
+
+	if (admin_client_check(text, reason) != 0) {
+		snprintf(error, OPTIONS_ERROR_SIZE, "--admin: %.200s", reason);
+		return -1;
+	}
+	*address = text;
 	return 0;
 }
 
@@ -69,8 +83,9 @@ int console_options_parse(
 		case KEY_PAGE:
 			options->page = optarg;
 			break;
-		case KEY_SPOOL:
-			options->spool = optarg;
+		case KEY_ADMIN:
+			if (take_admin(&options->admin, optarg, error) != 0)
+				return -1;
 			break;
 		case KEY_CHECK:
 			options->check = true;
@@ -110,8 +125,8 @@ void console_options_help(FILE *out)
 	      "  --database CONNINFO\n"
 	      "      a libpq connection string or URI, of a role that has bagelpay_console; without it,\n"
 	      "      PGHOST, PGSERVICE and so on\n"
-	      "  --spool DIR\n"
-	      "      the responder's spool, to be counted; this user must be able to read it\n"
+	      "  --admin ADDRESS\n"
+	      "      the responder's --admin-listen, to be asked how much is in its spool\n"
 	      "  --page DIR\n"
 	      "      the page's files (default " PAGE_DIRECTORY ")\n"
 	      "  --check\n"

@@ -13,7 +13,7 @@ struct console_options {
 	const char *listen;
 	const char *database;
 	const char *page;
-	const char *spool;
+	const char *admin;
 	mode_t socket_mode;
 	bool check;
 	bool help;

@@ -69,11 +69,11 @@ static void answer_file(struct buffer *out, const struct page_file *file)
 	buffer_put(out, file->content->data, file->content->len);
 }
 
-static void answer_spool(struct buffer *out, const char *spool)
+static void answer_spool(struct buffer *out, const char *admin)
 {
 	begin_json(out, "200 OK");
 	buffer_puts(out, "\r\n");
-	spool_count(spool, out);
+	spool_count(admin, out);
 }
 
 static void answer_view(struct buffer *out, struct database *db, const struct view *view, const char *query)
@@ -149,7 +149,7 @@ void routes_answer(const struct views *shared, struct database *db, const char *
 			return;
 		}
 		if (strcmp(path, "/api/spool") == 0) {
-			answer_spool(out, shared->spool);
+			answer_spool(out, shared->admin);
 			return;
 		}
 		for (size_t i = 0; i < sizeof views / sizeof views[0]; i++) {

@@ -9,7 +9,7 @@
 /* What all workers share. */
 struct views {
 	const struct page *page;
-	const char *spool; /* NULL: not known */
+	const char *admin; /* the responder's --admin-listen; NULL: not known */
 };
 
 /* Answers a request, as a whole CGI response in out. method and uri as the web server gives them,

@@ -2,98 +2,109 @@
 
 #include "spool_count.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "admin_client.h"
 #include "clock.h"
-#include "text.h"
 
 #define FRESH_MS 2000
 
-struct tally {
-	long files;
-	int64_t bytes;
-	time_t oldest; /* 0: none */
-};
+/* Beyond it, a double is not a whole number of anything any more. */
+#define FIGURE_MAX 9007199254740992.0
 
-/* Counts the regular files of one directory of the spool. Returns 0 or an errno. */
-static int tally_directory(const char *spool, const char *name, struct tally *tally)
+/* Finds a metric without labels in a text in Prometheus' exposition format. */
+static bool find_figure(const char *metrics, const char *name, int64_t *figure)
 {
-	char path[4096];
-	struct dirent *entry;
-	struct stat status;
-	int len = snprintf(path, sizeof path, "%s/%s", spool, name);
+	const size_t len = strlen(name);
 
-	*tally = (struct tally){0, 0, 0};
-	if (len < 0 || (size_t)len >= sizeof path)
-		return ENAMETOOLONG;
-	DIR *directory = opendir(path);
-	if (directory == NULL)
-		return errno;
-	/* A directory of our own, which no other thread reads. NOLINTNEXTLINE(concurrency-mt-unsafe) */
-	while ((entry = readdir(directory)) != NULL) {
-		/* One that was drained meanwhile is not there any more. */
-		if (fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0
-			|| !S_ISREG(status.st_mode))
+	for (const char *line = metrics; line != NULL; line = strchr(line, '\n')) {
+		line += line[0] == '\n';
+		if (strncmp(line, name, len) != 0 || line[len] != ' ')
 			continue;
-		tally->files++;
-		tally->bytes += status.st_size;
-		if (tally->oldest == 0 || status.st_mtime < tally->oldest)
-			tally->oldest = status.st_mtime;
+		const char *digits = line + len + 1;
+		char *end;
+		/* It would pass over the end of the line in search of a number. */
+		double value = strtod(digits, &end);
+		if (end == digits || *end != '\n' || memchr(digits, '\n', (size_t)(end - digits)) != NULL
+			|| !(value >= 0 && value <= FIGURE_MAX))
+			return false;
+		*figure = (int64_t)value;
+		return true;
 	}
-	closedir(directory);
-	return 0;
+	return false;
 }
 
-static void write_count(const char *spool, struct buffer *out)
+static void write_unknown(struct buffer *out, const char *why)
 {
-	struct tally waiting;
-	struct tally corrupt;
-	int failed = tally_directory(spool, "new", &waiting);
+	buffer_puts(out, "{\"known\":false,\"why\":");
+	buffer_puts_json(out, why);
+	buffer_puts(out, "}");
+}
 
-	if (failed == 0)
-		failed = tally_directory(spool, "corrupt", &corrupt);
-	if (failed != 0) {
-		buffer_puts(out, "{\"known\":false,\"why\":");
-		buffer_puts_json(out, text_error(failed));
-		buffer_puts(out, "}");
+static void write_figures(const char *metrics, struct buffer *out)
+{
+	int64_t files;
+	int64_t bytes;
+	int64_t oldest;
+	int64_t corrupt;
+	int64_t limit;
+
+	if (!find_figure(metrics, "bagelhook_spool_limit_files", &limit)) {
+		write_unknown(out, "the responder has no spool");
 		return;
 	}
-	buffer_printf(out, "{\"known\":true,\"files\":%ld,\"bytes\":%" PRId64 ",\"oldest\":", waiting.files,
-		waiting.bytes);
-	if (waiting.oldest == 0)
+	if (!find_figure(metrics, "bagelhook_spool_files", &files)
+		|| !find_figure(metrics, "bagelhook_spool_bytes", &bytes)
+		|| !find_figure(metrics, "bagelhook_spool_oldest_age_seconds", &oldest)
+		|| !find_figure(metrics, "bagelhook_spool_corrupt_files", &corrupt)) {
+		write_unknown(out, "the responder cannot read its spool; its log says why");
+		return;
+	}
+	buffer_printf(
+		out, "{\"known\":true,\"files\":%" PRId64 ",\"bytes\":%" PRId64 ",\"oldest\":", files, bytes);
+	if (files == 0)
 		buffer_puts(out, "null");
 	else
-		buffer_printf(out, "%" PRId64, (int64_t)(time(NULL) - waiting.oldest));
-	buffer_printf(out, ",\"corrupt\":%ld}", corrupt.files);
+		buffer_printf(out, "%" PRId64, oldest);
+	buffer_printf(out, ",\"corrupt\":%" PRId64 "}", corrupt);
 }
 
-void spool_count(const char *directory, struct buffer *out)
+static void ask(const char *admin, struct buffer *out)
+{
+	char error[ADMIN_CLIENT_ERROR_SIZE];
+	struct buffer metrics;
+
+	buffer_init(&metrics);
+	if (admin_client_get(admin, "/metrics", &metrics, error) != 0)
+		write_unknown(out, error);
+	else
+		write_figures(metrics.data == NULL ? "" : metrics.data, out);
+	buffer_done(&metrics);
+}
+
+void spool_count(const char *admin, struct buffer *out)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	static struct buffer last;
-	static int64_t counted_ms = INT64_MIN / 2;
+	static int64_t asked_ms = INT64_MIN / 2;
 
-	if (directory == NULL) {
-		buffer_puts(out, "{\"known\":false,\"why\":\"not told where the spool is (--spool)\"}");
+	if (admin == NULL) {
+		write_unknown(out, "not told whom to ask (--admin)");
 		return;
 	}
 	pthread_mutex_lock(&lock);
-	if (clock_ms() - counted_ms > FRESH_MS) {
+	if (clock_ms() - asked_ms > FRESH_MS) {
 		buffer_clear(&last);
-		write_count(directory, &last);
-		counted_ms = clock_ms();
+		ask(admin, &last);
+		asked_ms = clock_ms();
 	}
 	if (buffer_failed(&last))
-		buffer_puts(out, "{\"known\":false,\"why\":\"out of memory\"}");
+		write_unknown(out, "out of memory");
 	else
 		buffer_put(out, last.data, last.len);
 	pthread_mutex_unlock(&lock);

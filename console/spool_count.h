@@ -1,12 +1,13 @@
-/* How much the responder's spool holds, seen from outside. */
+/* How much the responder's spool holds, by its own word: nobody but its user may look into it. */
 #ifndef BAGELHOOK_SPOOL_COUNT_H
 #define BAGELHOOK_SPOOL_COUNT_H
 
 #include "buffer.h"
 
 /* Writes a JSON object: {"known":true,"files":…,"bytes":…,"oldest":seconds or null,"corrupt":…}, or
- * {"known":false,"why":…} where directory is NULL or cannot be read. Counts the files, but not more
- * often than every two seconds for all threads together. Any thread. */
-void spool_count(const char *directory, struct buffer *out);
+ * {"known":false,"why":…} where admin, the responder's --admin-listen, is NULL or does not say. Asks it
+ * not more often than every two seconds for all threads together, and blocks for two at most, or for
+ * whoever asks already. Any thread. */
+void spool_count(const char *admin, struct buffer *out);
 
 #endif

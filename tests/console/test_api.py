@@ -2,8 +2,11 @@
 
 import base64
 import concurrent.futures
+import contextlib
 import json
+import re
 import socket
+import threading
 
 import pytest
 
@@ -111,11 +114,85 @@ def test_pages(stand):
 
 
 def test_the_spool(stand):
-    (stand.spool / "new" / "a").write_bytes(b"x" * 100)
-    harness.wait_until(lambda: stand.get("/api/spool").json["files"] == 1, "the spool to be counted again")
-    (stand.spool / "new" / "a").unlink()
+    """What waits there is counted, with its size, until the responder has brought it to the database."""
+    body = bodies.payment("spooled")
+    with stand.spooling():
+        answer = stand.deliver(body)
+        assert (answer.status, answer.json["spooled"]) == (503, True)
+        shown = harness.wait_until(lambda: (lambda s: s if s["files"] == 1 else None)(stand.get("/api/spool").json), "a file")
+        assert shown["known"] and shown["bytes"] > len(body) and 0 <= shown["oldest"] < harness.PATIENCE_S
     shown = harness.wait_until(lambda: (lambda s: s if s["files"] == 0 else None)(stand.get("/api/spool").json), "no file")
     assert shown == {"known": True, "files": 0, "bytes": 0, "oldest": None, "corrupt": 0}
+
+
+@contextlib.contextmanager
+def _liar(path, answer):
+    """Answers every connection to a Unix socket with the same bytes, or with none at all."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    peer, _ = listening.accept()
+                    with peer, contextlib.suppress(OSError):
+                        peer.recv(65536)
+                        if answer is None:
+                            peer.recv(1)
+                        peer.sendall(answer or b"")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _metrics(**figures):
+    text = "".join(f"# TYPE bagelhook_{name} gauge\nbagelhook_{name} {value}\n" for name, value in figures.items())
+    return f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n{text}".encode()
+
+
+_FULL = {"spool_limit_files": 9, "spool_files": 3, "spool_bytes": 5.5e6, "spool_oldest_age_seconds": 61.9, "spool_corrupt_files": 1}
+
+
+def _unknown(why):
+    return {"known": False, "why": why}
+
+
+_CANNOT_READ = _unknown("the responder cannot read its spool; its log says why")
+
+# What is answered, and what the page is told; None: the reason is libcurl's.
+_HEARSAY = {
+    "figures": (_metrics(**_FULL), {"known": True, "files": 3, "bytes": 5500000, "oldest": 61, "corrupt": 1}),
+    "no spool": (_metrics(events=1), _unknown("the responder has no spool")),
+    "no figures": (_metrics(spool_limit_files=9), _CANNOT_READ),
+    **{value: (_metrics(**{**_FULL, "spool_bytes": value}), _CANNOT_READ) for value in ("NaN", "-1", "+Inf", "1e300", "")},
+    "an error": (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", None),
+    "elsewhere": (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n",
+                  _unknown("the responder has no spool")),
+    "garbage": (b"garbage\r\n\r\n", None),
+    "without end": (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 1200000, None),
+    "silence": (None, None),
+    "nobody": ("nobody", None),
+}
+
+
+@pytest.mark.parametrize("case", _HEARSAY)
+def test_the_spool_by_hearsay(tmp_path, case):
+    """Whatever answers at the address of the responder: figures, or why there are none."""
+    answer, shown = _HEARSAY[case]
+    path = tmp_path / "admin.sock"
+    with contextlib.nullcontext() if answer == "nobody" else _liar(path, answer):
+        with harness.Console("host=/nonexistent user=x", "--admin", f"unix:{path}") as console:
+            told = fastcgi.request(console.socket_path, {"REQUEST_METHOD": "GET", "REQUEST_URI": "/api/spool"}).json
+            if shown is None:
+                assert told["known"] is False and re.fullmatch(rf"unix:{re.escape(str(path))}: \w.*", told["why"])
+            else:
+                assert told == shown
 
 
 def test_silent_peers_do_not_keep_it_busy(stand):

@@ -159,11 +159,13 @@ def test_overview(stand, browser):
     assert stand.deliver(body).status == 200
     browser.wait(lambda: browser.find("a[href='#/delivery/evt_now']").is_displayed(), "the newest event")
     assert "Open dead letters\n1" in browser.text() and "Nothing waits for the database." in browser.text()
-    (stand.spool / "new" / "waiting").write_bytes(b"x" * 2048)
-    browser.wait_text("1 file")
-    browser.wait_text("2.0 KiB")
-    browser.wait(lambda: browser.count("svg .bar-spool") >= 1, "a bar for the spool")
-    (stand.spool / "new" / "waiting").unlink()
+    with stand.spooling():
+        waits = story.event("evt_waits", "checkout.completed", 0, "order_waits", "x" * 2000, payment_id="p", order={"amount": "1"})
+        assert stand.deliver(waits).json["spooled"]
+        browser.wait_text("1 file")
+        browser.wait_text("KiB, the oldest for")
+        browser.wait(lambda: browser.count("svg .bar-spool") >= 1, "a bar for the spool")
+    browser.wait_text("Nothing waits for the database.")
     browser.wait(lambda: browser.count("svg .bar") >= 1 and browser.count("svg .bar-bad") >= 1, "bars")
 
 
@@ -211,13 +213,14 @@ def test_the_database_goes_away_and_comes_back(stand, browser):
     try:
         stand.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND application_name = 'bagelhook-console'", stand.db)
         browser.wait_text("Trying again", "#trouble")
-        (stand.spool / "new" / "waiting").write_bytes(b"x")
-        browser.wait_text("1 file")
+        with stand.spooling():
+            body = story.event("evt_while", "checkout.completed", 0, "order_now", "now@example.com", payment_id="p", order={"amount": "1"})
+            assert stand.deliver(body).json["spooled"]
+            browser.wait_text("1 file")
         browser.go("#/dead-letters")
         browser.wait_text("Trying again", "#trouble")
     finally:
         stand.query("ALTER ROLE bagelhook_console CONNECTION LIMIT -1")
-        (stand.spool / "new" / "waiting").unlink(missing_ok=True)
     browser.wait_text("bagelhook redrive --id 1")
     assert not browser.find("#trouble").is_displayed()
     # That it was refused is what the browser itself complains of, and rightly.

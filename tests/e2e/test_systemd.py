@@ -133,10 +133,12 @@ def _ask_console(path, uri):
 
 
 @sanitized
-def test_system_calls_of_the_console(cluster, units, strace):
+def test_system_calls_of_the_console(cluster, make_responder, units, strace):
     """Starting, showing, connecting anew and ending take no call that the filter would refuse."""
-    name = cluster.create_database()
-    with harness.Console(cluster.dsn("bagelhook_console", name), prefix=strace.prefix) as console:
+    name, port = cluster.create_database(), harness.free_port()
+    make_responder("--admin-listen", f"127.0.0.1:{port}")
+    # By name: it is looked up in a thread of its own.
+    with harness.Console(cluster.dsn("bagelhook_console", name), "--admin", f"localhost:{port}", prefix=strace.prefix) as console:
         pid = int(_children(console.process.pid)[0])
         for uri in ("/", "/api/overview", "/api/search?q=ann@example.com", "/api/spool"):
             assert _ask_console(console.socket_path, uri).status == 200

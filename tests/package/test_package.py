@@ -227,16 +227,21 @@ def start_responder(root, log):
     os.chown(credentials / "secret", uid, -1)
     state = root.path / "var/lib/bagelhook"
     state.mkdir(mode=0o700)
-    os.chown(state, uid, -1)
+    admin = root.path / "run/bagelhook-admin"
+    admin.mkdir(mode=0o755)
+    for directory in (state, admin):
+        os.chown(directory, uid, -1)
     return start_on_a_socket(
         root, log, "bagelhook", "/run/bagelhook/bagelhook.sock",
-        "set -a; . /etc/default/bagelhook; BAGELHOOK_SPOOL=/var/lib/bagelhook/spool;"
+        "set -a; BAGELHOOK_SPOOL=/var/lib/bagelhook/spool; BAGELHOOK_SOCKET_MODE=0666;"
+        " BAGELHOOK_ADMIN_LISTEN=unix:/run/bagelhook-admin/admin.sock; . /etc/default/bagelhook;"
         " CREDENTIALS_DIRECTORY=/run/credentials/bagelhook.service; exec bagelhook")
 
 
 def start_console(root, log):
     return start_on_a_socket(root, log, "bagelhook_console", "/run/bagelhook-console/console.sock",
-                             "set -a; . /etc/default/bagelhook-console; exec bagelhook-console $CONSOLE_OPTIONS")
+                             "set -a; CONSOLE_ADMIN=unix:/run/bagelhook-admin/admin.sock; . /etc/default/bagelhook-console;"
+                             " exec bagelhook-console --admin $CONSOLE_ADMIN $CONSOLE_OPTIONS")
 
 
 def ask(port, path, password=None):
@@ -318,6 +323,7 @@ def test_steps(root, deb, tmp_path):
             assert "<!doctype html>" in ask(port, "/", "her password")[1].lower()
             status, said = ask(port, f"/api/delivery?event={event}", "her password")
             assert (status, json.loads(said)["deliveries"]) == (200, 2)
+            assert json.loads(ask(port, "/api/spool", "her password")[1])["files"] == 0
 
 
 def stop_postgres(pid_file):
