@@ -126,7 +126,7 @@ void console_options_help(FILE *out)
 	      "      a libpq connection string or URI, of a role that has bagelpay_console; without it,\n"
 	      "      PGHOST, PGSERVICE and so on\n"
 	      "  --admin ADDRESS\n"
-	      "      the responder's --admin-listen, to be asked how much is in its spool\n"
+	      "      where the responder has its --admin-listen: it is asked how much is in its spool\n"
 	      "  --page DIR\n"
 	      "      the page's files (default " PAGE_DIRECTORY ")\n"
 	      "  --check\n"
