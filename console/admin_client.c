@@ -8,7 +8,7 @@
 #include <sys/un.h>
 
 #define UNIX_PREFIX "unix:"
-#define TIMEOUT_MS 2000L
+#define TIMEOUT_MS 1000L
 #define ANSWER_MAX (1024 * 1024)
 
 int admin_client_init(void)
@@ -81,6 +81,10 @@ static CURLcode set_options(CURL *curl, const char *path, const char *url, struc
 	SET(CURLOPT_TIMEOUT_MS, TIMEOUT_MS);
 	SET(CURLOPT_WRITEFUNCTION, append);
 	SET(CURLOPT_WRITEDATA, out);
+#if LIBCURL_VERSION_NUM >= 0x075700
+	/* Nor wait for a name server beyond that limit. */
+	SET(CURLOPT_QUICK_EXIT, 1L);
+#endif
 #undef SET
 	return rc;
 }

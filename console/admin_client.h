@@ -14,7 +14,8 @@ void admin_client_done(void);
 int admin_client_check(const char *address, char error[ADMIN_CLIENT_ERROR_SIZE]);
 
 /* Appends the answer to a GET of path ("/metrics") to out; on failure out may have a part of it. Returns 0,
- * or -1 with the reason. Blocks for two seconds at most. Any thread. */
+ * or -1 with the reason. Blocks for a second at most, or, before libcurl 7.87,
+ * for as long as a name server takes. Any thread. */
 int admin_client_get(
 	const char *address, const char *path, struct buffer *out, char error[ADMIN_CLIENT_ERROR_SIZE]);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "admin_client.h"
+#include "nearest.h"
 
 enum option_key {
 	KEY_LISTEN,
@@ -45,10 +46,30 @@ static int take_mode(mode_t *mode, const char *text, char error[OPTIONS_ERROR_SI
 	return 0;
 }
 
+/* Says what is wrong with an option that getopt_long(3) did not take. */
+static void refuse(const char *said, bool without_value, char error[OPTIONS_ERROR_SIZE])
+{
+	const char *nearest = nearest_option(said, long_options);
+
+	if (without_value)
+		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: needs a value", said);
+	else if (nearest != NULL)
+		snprintf(error, OPTIONS_ERROR_SIZE, "%.150s: no such option; did you mean --%.50s?", said,
+			nearest);
+	else
+		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: no such option, or not so used; see --help",
+			said);
+}
+
 static int take_admin(const char **address, const char *text, char error[OPTIONS_ERROR_SIZE])
 {
 	char reason[ADMIN_CLIENT_ERROR_SIZE];
 
+	/* As a unit's variable that was emptied gives it. */
+	if (text[0] == '\0') {
+		*address = NULL;
+		return 0;
+	}
 	if (admin_client_check(text, reason) != 0) {
 		snprintf(error, OPTIONS_ERROR_SIZE, "--admin: %.200s", reason);
 		return -1;
@@ -97,10 +118,7 @@ int console_options_parse(
 			options->version = true;
 			break;
 		default:
-			snprintf(error, OPTIONS_ERROR_SIZE,
-				got == ':' ? "%.200s: needs a value"
-					   : "%.200s: no such option, or not so used; see --help",
-				argv[optind - 1]);
+			refuse(argv[optind - 1], got == ':', error);
 			return -1;
 		}
 	}
@@ -127,6 +145,7 @@ void console_options_help(FILE *out)
 	      "      PGHOST, PGSERVICE and so on\n"
 	      "  --admin ADDRESS\n"
 	      "      where the responder has its --admin-listen: it is asked how much is in its spool\n"
+	      "      (empty: nobody is)\n"
 	      "  --page DIR\n"
 	      "      the page's files (default " PAGE_DIRECTORY ")\n"
 	      "  --check\n"

@@ -89,22 +89,34 @@ static void ask(const char *admin, struct buffer *out)
 
 void spool_count(const char *admin, struct buffer *out)
 {
+	/* What was said last, and when; whoever asks does so without the lock. */
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	static struct buffer last;
 	static int64_t asked_ms = INT64_MIN / 2;
+	static bool asking;
 
 	if (admin == NULL) {
 		write_unknown(out, "not told whom to ask (--admin)");
 		return;
 	}
 	pthread_mutex_lock(&lock);
-	if (clock_ms() - asked_ms > FRESH_MS) {
-		buffer_clear(&last);
-		ask(admin, &last);
+	if (!asking && clock_ms() - asked_ms > FRESH_MS) {
+		struct buffer said;
+
+		asking = true;
+		pthread_mutex_unlock(&lock);
+		buffer_init(&said);
+		ask(admin, &said);
+		pthread_mutex_lock(&lock);
+		buffer_done(&last);
+		last = said;
 		asked_ms = clock_ms();
+		asking = false;
 	}
 	if (buffer_failed(&last))
 		write_unknown(out, "out of memory");
+	else if (last.len == 0)
+		write_unknown(out, "it is being asked");
 	else
 		buffer_put(out, last.data, last.len);
 	pthread_mutex_unlock(&lock);

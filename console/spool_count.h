@@ -6,8 +6,8 @@
 
 /* Writes a JSON object: {"known":true,"files":…,"bytes":…,"oldest":seconds or null,"corrupt":…}, or
  * {"known":false,"why":…} where admin, the responder's --admin-listen, is NULL or does not say. Asks it
- * not more often than every two seconds for all threads together, and blocks for two at most, or for
- * whoever asks already. Any thread. */
+ * not more often than every two seconds, one thread for all, which blocks for as long as
+ * admin_client_get() does; the others are given what was said before. Any thread. */
 void spool_count(const char *admin, struct buffer *out);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "connect.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <poll.h>
 #include <stdio.h>
@@ -116,9 +117,82 @@ static bool has_value(const char *text)
 	return text != NULL && text[0] != '\0';
 }
 
+/* As libpq reads it, which passes over spaces. */
+static bool is_port(const char *text)
+{
+	char *end;
+	long value = strtol(text, &end, 10);
+
+	return end != text && end[strspn(end, " \t")] == '\0' && value >= 1 && value <= 65535;
+}
+
+/* An IPv6 address may name its zone. */
+static bool is_address(const char *text)
+{
+	unsigned char address[sizeof(struct in6_addr)];
+	char plain[INET6_ADDRSTRLEN];
+	size_t len = strcspn(text, "%");
+
+	if (len >= sizeof plain)
+		return false;
+	memcpy(plain, text, len);
+	plain[len] = '\0';
+	return (text[len] == '\0' && inet_pton(AF_INET, plain, address) == 1)
+		|| inet_pton(AF_INET6, plain, address) == 1;
+}
+
 static void target_done(struct target *target)
 {
 	PQconninfoFree(target->options);
+}
+
+/* The element of a list at an index, malloc()ed; where it has but one, that is everybody's. An
+ * empty one means the usual. NULL without. */
+static char *take_element(const char *list, size_t index)
+{
+	if (list == NULL)
+		return NULL;
+	while (index > 0 && strchr(list, ',') != NULL) {
+		list = strchr(list, ',') + 1;
+		index--;
+	}
+	return list[0] == ',' || list[0] == '\0' ? NULL : strndup(list, strcspn(list, ","));
+}
+
+/* libpq takes a port or an address that is none for a host that does not answer. */
+static bool places_are_meaningful(const struct target *target, char error[CONNECTION_ERROR_SIZE])
+{
+	static const enum place checked[] = {PLACE_PORT, PLACE_HOSTADDR};
+
+	for (size_t i = 0; i < sizeof checked / sizeof checked[0]; i++) {
+		const char *list = target->lists[checked[i]];
+
+		for (size_t j = 0; has_value(list) && j < count_elements(list); j++) {
+			char *one = take_element(list, j);
+			bool good =
+				one == NULL || (checked[i] == PLACE_PORT ? is_port(one) : is_address(one));
+
+			if (!good)
+				snprintf(error, CONNECTION_ERROR_SIZE, "%s: \"%.100s\" is no %s",
+					place_names[checked[i]], one,
+					checked[i] == PLACE_PORT ? "number from 1 to 65535" : "IP address");
+			free(one);
+			if (!good)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Puts in front of an error where the settings are from. */
+static void add_origin(const char *conninfo, char error[CONNECTION_ERROR_SIZE])
+{
+	char said[CONNECTION_ERROR_SIZE];
+
+	memcpy(said, error, sizeof said);
+	snprintf(error, CONNECTION_ERROR_SIZE, "%s: %.*s",
+		has_value(conninfo) ? "--database" : "PGHOST, PGPORT and so on", CONNECTION_ERROR_SIZE - 32,
+		said);
 }
 
 /* Asks libpq. Returns CONNECTION_OPENED, though nothing is opened yet, or why there is nothing to
@@ -145,25 +219,16 @@ static enum connection_result find_target(
 		for (size_t i = 0; i < PLACE_COUNT; i++)
 			if (strcmp(option->keyword, place_names[i]) == 0)
 				target->lists[i] = option->val;
+	if (result == CONNECTION_OPENED && !places_are_meaningful(target, error))
+		result = CONNECTION_REFUSED;
+	if (result == CONNECTION_REFUSED)
+		add_origin(conninfo, error);
 	target->hosts = 1;
 	if (has_value(target->lists[PLACE_HOSTADDR]))
 		target->hosts = count_elements(target->lists[PLACE_HOSTADDR]);
 	else if (has_value(target->lists[PLACE_HOST]))
 		target->hosts = count_elements(target->lists[PLACE_HOST]);
 	return result;
-}
-
-/* The element of a list at an index, malloc()ed; where it has but one, that is everybody's. An
- * empty one means the usual. NULL without. */
-static char *take_element(const char *list, size_t index)
-{
-	if (list == NULL)
-		return NULL;
-	while (index > 0 && strchr(list, ',') != NULL) {
-		list = strchr(list, ',') + 1;
-		index--;
-	}
-	return list[0] == ',' || list[0] == '\0' ? NULL : strndup(list, strcspn(list, ","));
 }
 
 /* What holds for an option where nothing was said; NULL: what was said. libpq fills in what it

@@ -43,3 +43,27 @@ bool nearest_is_near(size_t distance, const char *said)
 	/* A suggestion that was not meant is worse than none. */
 	return distance <= 1 + strlen(said) / 4;
 }
+
+const char *nearest_option(const char *word, const struct option *table)
+{
+	const char *name = word + strspn(word, "-");
+	const size_t len = strcspn(name, "=");
+	char said[NEAREST_MAX + 1];
+	const char *nearest = NULL;
+	size_t distance = SIZE_MAX;
+
+	if (len > NEAREST_MAX)
+		return NULL;
+	memcpy(said, name, len);
+	said[len] = '\0';
+	for (; table->name != NULL; table++) {
+		const size_t one = nearest_distance(said, table->name);
+
+		if (one < distance) {
+			distance = one;
+			nearest = table->name;
+		}
+	}
+	/* What was said as it is in the table is wrong in another way. */
+	return distance > 0 && nearest_is_near(distance, said) ? nearest : NULL;
+}

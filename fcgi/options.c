@@ -354,6 +354,9 @@ static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 			wrong = "no signing secret: give --secret-file FILE with the webhook's signing "
 				"secret, or a credential \"secret\" by the service manager, or, for "
 				"experiments only, --insecure-no-signature";
+		else if (options->listen != NULL && options->admin_listen != NULL
+			&& strcmp(options->listen, options->admin_listen) == 0)
+			wrong = "--admin-listen: the same as --listen";
 		break;
 	case OPTIONS_REDRIVE:
 		if ((options->id != 0) == options->all)

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "nearest.h"
 #include "print.h"
 #include "story.h"
 
@@ -233,6 +234,18 @@ static int check(const struct options *options)
 	return -1;
 }
 
+/* Says what is wrong with an option that getopt_long(3) did not take. */
+static int refuse(const char *said)
+{
+	const char *nearest = nearest_option(said, names);
+	char problem[128];
+
+	if (nearest == NULL)
+		return usage_error(said, "unknown option, or its value is missing or not wanted");
+	snprintf(problem, sizeof problem, "unknown option; did you mean --%s?", nearest);
+	return usage_error(said, problem);
+}
+
 int options_read(int argc, char **argv, struct options *options)
 {
 	int option;
@@ -262,8 +275,7 @@ int options_read(int argc, char **argv, struct options *options)
 			puts("bagelhook-send " PACKAGE_VERSION);
 			return EXIT_ALL;
 		case '?':
-			return usage_error(
-				argv[optind - 1], "unknown option, or its value is missing or not wanted");
+			return refuse(argv[optind - 1]);
 		default:
 			status = set_option(options, option, optarg);
 			if (status != -1)

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import subprocess
 
 import pytest
 
@@ -181,3 +182,15 @@ def test_help_and_version():
     assert (status, complaints) == (0, []) and lines[0].startswith("Usage: bagelhook-send ")
     status, lines, complaints = send("--version")
     assert (status, complaints) == (0, []) and len(lines) == 1 and lines[0].startswith("bagelhook-send ")
+
+
+@pytest.mark.parametrize("program", ["bagelhook-send", "bagelhook-console"])
+@pytest.mark.parametrize("said, meant", [
+    ("--hepl", "--help"), ("--versoin", "--version"), ("--secretfile=x", "--secret-file"), ("--databse", "--database"),
+    ("--colour", None), ("--help=1", None)])
+def test_unknown_options(program, said, meant):
+    """2, and the option that was probably meant, where one is near."""
+    done, known = (subprocess.run([harness.BUILD / program, word], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                  check=False) for word in (said, "--help"))
+    assert done.returncode == 2 and said.split("=")[0] in done.stderr and done.stdout == ""
+    assert ("did you mean" in done.stderr) == (f"did you mean {meant}?" in done.stderr) == (f"{meant} " in known.stdout + "--version --help ")

@@ -65,6 +65,7 @@ def refuse(request, secret_file, tmp_path):
     (["serve"], "serve: takes no arguments besides options"),
     (["--", "--help"], "--help: takes no arguments besides options"),
     (["--threads"], "--threads: needs a value"),
+    (["--listen", "unix:/tmp/x", "--admin-listen", "unix:/tmp/x", "--secret-file", "/x"], "--admin-listen: the same as --listen"),
     (["--threads", "0"], '--threads: must be a number from 1 to 512, not "0"'),
     (["--threads", "513"], "--threads: must be a number from 1 to 512"),
     (["--threads", ""], "--threads: must be a number"),
@@ -136,10 +137,10 @@ def test_secret_file_open_to_others(cluster, secret_file):
 @pytest.fixture(scope="module")
 def databases(cluster):
     """Databases that cannot be served, by name, as arguments."""
+    good, newer, older, closed = (cluster.create_database() for _ in range(4))
     with cluster.connect() as connection:
         for role in ("CREATE ROLE nologin_1 IN ROLE bagelpay_ingest", "CREATE ROLE outsider LOGIN"):
             connection.execute(role)
-    good, newer, older, closed = (cluster.create_database() for _ in range(4))
     for name, oldest, newest in ((newer, 2, 3), (older, 0, 0)):
         with cluster.connect(name) as connection:
             connection.execute("CREATE OR REPLACE FUNCTION bagelpay.served_responders"
@@ -154,6 +155,8 @@ def databases(cluster):
         "no schema": cluster.dsn("bagelhook", cluster.create_database(migrated=False)),
         "newer schema": cluster.dsn("bagelhook", newer), "older schema": cluster.dsn("bagelhook", older),
         "no conninfo": "host=/tmp port", "unknown setting": "hots=/tmp", "unknown service": "service=nowhere",
+        "no port": "host=/tmp port=abc", "no port of two": "host=/tmp,/tmp port=5432,99999", "no address": "hostaddr=junk",
+        "no mode": "host=/tmp sslmode=foo",
     }.items()}
 
 
@@ -167,9 +170,13 @@ def databases(cluster):
     ("no schema", f"has no schema bagelpay that fits: {DEPLOY}"),
     ("newer schema", "the schema serves responders of protocol 2 to 3, this one speaks 1: install a newer bagelhook"),
     ("older schema", f"the schema serves responders of protocol 0 to 0, this one speaks 1: {DEPLOY}"),
-    ("no conninfo", 'missing "=" after "port"'),
-    ("unknown setting", 'invalid connection option "hots"'),
+    ("no conninfo", '--database: missing "=" after "port"'),
+    ("unknown setting", '--database: invalid connection option "hots"'),
     ("unknown service", '"nowhere"'),
+    ("no port", '--database: port: "abc" is no number from 1 to 65535'),
+    ("no port of two", '--database: port: "99999" is no number from 1 to 65535'),
+    ("no address", '--database: hostaddr: "junk" is no IP address'),
+    ("no mode", '--database: invalid sslmode value: "foo"'),
 ])
 def test_unusable_database(refuse, databases, database, text):
     """1 for what only people can mend, and how, where we can know it."""
@@ -197,6 +204,13 @@ def _rule_holds(cluster, name):
     login = [cluster.program("psql"), "--no-password", "--no-psqlrc", "-c", "", cluster.dsn("bagelhook", name)]
     return subprocess.run(login, stdin=subprocess.DEVNULL, capture_output=True, check=False,
                           env=harness.clean_environment()).returncode != 0
+
+
+def test_spaces_in_a_list(cluster, secret_file):
+    """What libpq takes is taken."""
+    database = cluster.dsn("bagelhook", cluster.create_database()).replace("host=", "host=/nonexistent,") + " port='1, 5432 '"
+    status, output, _ = run("--listen", "unix:/tmp/x", "--secret-file", secret_file, "--database", database, "--check")
+    assert (status, "in order" in output) == (0, True)
 
 
 @pytest.mark.parametrize("address, text", [

@@ -81,16 +81,17 @@ def test_content(deb):
         assert f"{share}/console/{file.name}" in files
     for change in (SOURCE / "sql" / "deploy").glob("*.sql"):
         assert f"{share}/sql/deploy/{change.name}" in files
+    named = set(re.findall(r"/usr/share/[\w./-]*\w", (SOURCE / "debian" / "bagelhook.README.Debian").read_text()))
+    assert len(named) > 5 and {path for path in named if path not in files and f"{path}/" not in files} == set()
 
 
-def test_upgrade_leaves_the_sockets(deb, tmp_path):
-    """An upgrade restarts the services, and never the sockets in which deliveries wait meanwhile."""
+def test_upgrade_stops_nothing(deb, tmp_path):
+    """What runs goes on running: the migrations come with the package, and the new responder may need them."""
     run("dpkg-deb", "-e", deb, tmp_path / "control")
     script = (tmp_path / "control" / "postinst").read_text()
     invoked = re.findall(r"deb-systemd-invoke (\S+) (.*?) >", script)
-    assert invoked == [("start", "'bagelhook.socket'"), ("$_dh_action", "'bagelhook.service'"),
-                       ("start", "'bagelhook-console.socket' 'bagelhook-forget.timer'"),
-                       ("$_dh_action", "'bagelhook-console.service'")]
+    assert invoked == [("start", "'bagelhook.service' 'bagelhook.socket'"),
+                       ("start", "'bagelhook-console.service' 'bagelhook-console.socket' 'bagelhook-forget.timer'")]
     assert not (tmp_path / "control" / "preinst").exists()
     script = (tmp_path / "control" / "prerm").read_text()
     for line in script.splitlines():
@@ -201,7 +202,7 @@ def newer(deb, directory):
     return made
 
 
-def start_on_a_socket(root, log, user, path, settings):
+def start_on_a_socket(root, log, user, path, settings, groups=()):
     """A service without its manager: a shell command as a user of the root, the socket it serves as the units say."""
     uid, gid = (int(root.run("id", "-u", "bagelhook")), int(root.run("id", "-g", "www-data")))
     place = root.path / path.lstrip("/")
@@ -214,7 +215,7 @@ def start_on_a_socket(root, log, user, path, settings):
         place.chmod(0o660)
         os.chown(place, uid, gid)
         listening.listen(16)
-        return subprocess.Popen(["chroot", f"--userspec={user}:{user}", root.path, "sh", "-c", settings],
+        return subprocess.Popen(["chroot", f"--userspec={user}:{user}", f"--groups={','.join(groups)}", root.path, "sh", "-c", settings],
                                 stdin=listening, stdout=output, stderr=output, env=harness.clean_environment())
 
 
@@ -228,12 +229,12 @@ def start_responder(root, log):
     state = root.path / "var/lib/bagelhook"
     state.mkdir(mode=0o700)
     admin = root.path / "run/bagelhook-admin"
-    admin.mkdir(mode=0o755)
+    admin.mkdir(mode=0o750)
     for directory in (state, admin):
-        os.chown(directory, uid, -1)
+        os.chown(directory, uid, int(root.run("id", "-g", "bagelhook")))
     return start_on_a_socket(
         root, log, "bagelhook", "/run/bagelhook/bagelhook.sock",
-        "set -a; BAGELHOOK_SPOOL=/var/lib/bagelhook/spool; BAGELHOOK_SOCKET_MODE=0666;"
+        "set -a; BAGELHOOK_SPOOL=/var/lib/bagelhook/spool;"
         " BAGELHOOK_ADMIN_LISTEN=unix:/run/bagelhook-admin/admin.sock; . /etc/default/bagelhook;"
         " CREDENTIALS_DIRECTORY=/run/credentials/bagelhook.service; exec bagelhook")
 
@@ -241,7 +242,7 @@ def start_responder(root, log):
 def start_console(root, log):
     return start_on_a_socket(root, log, "bagelhook_console", "/run/bagelhook-console/console.sock",
                              "set -a; CONSOLE_ADMIN=unix:/run/bagelhook-admin/admin.sock; . /etc/default/bagelhook-console;"
-                             " exec bagelhook-console --admin $CONSOLE_ADMIN $CONSOLE_OPTIONS")
+                             " exec bagelhook-console --admin \"$CONSOLE_ADMIN\" $CONSOLE_OPTIONS", ["bagelhook"])
 
 
 def ask(port, path, password=None):
