@@ -3,8 +3,12 @@
 import contextlib
 import http.client
 import os
+import pathlib
+import re
+import shlex
 import shutil
 import signal
+import subprocess
 import time
 
 import pytest
@@ -219,3 +223,50 @@ def test_responder_restarts(served):
     harness.wait_until(lambda: served.deliver(bodies.payment()).status == 200, "a responder to be asked")
     # mod_fcgid finds out one by one that they are gone.
     assert served.way == "apache-fcgid" or time.monotonic() - began < 15
+
+
+# --- lighttpd as Debian has it ----------------------------------------------------------------------------------------
+
+@pytest.fixture
+def debians_lighttpd(tmp_path):
+    """A copy of /etc/lighttpd, and a function that runs a command with all its paths led there."""
+    shutil.copytree("/etc/lighttpd", tmp_path / "lighttpd", symlinks=True)
+    main = tmp_path / "lighttpd" / "lighttpd.conf"
+    main.write_text(main.read_text().replace("/etc/lighttpd/", f"{tmp_path}/lighttpd/"))
+    enable = pathlib.Path(shutil.which("lighty-enable-mod", path="/usr/sbin")).read_text()
+    (tmp_path / "lighty-enable-mod").write_text(enable.replace("/etc/lighttpd/", f"{tmp_path}/lighttpd/"))
+    (tmp_path / "lighty-enable-mod").chmod(0o755)
+
+    def run(command):
+        command = command.replace("/etc/lighttpd/", f"{tmp_path}/lighttpd/")
+        command = command.replace("/usr/share/bagelhook/", f"{harness.SOURCE}/")
+        path = f"{tmp_path}:{os.environ['PATH']}:/usr/sbin"
+        done = subprocess.run(shlex.split(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              check=False, cwd="/", env=harness.clean_environment(PATH=path))
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    return run
+
+
+CHECK = "lighttpd -tt -f /etc/lighttpd/lighttpd.conf"
+
+
+def test_lighttpd_as_the_package_says(debians_lighttpd):
+    """The commands of README.Debian make a configuration of which lighttpd has nothing to say, and which has ours."""
+    readme = (harness.SOURCE / "debian" / "bagelhook.README.Debian").read_text()
+    for command in re.findall(r"^ {7}(ln .*lighttpd.*|lighty-enable-mod .*)$", readme, re.MULTILINE):
+        debians_lighttpd(command)
+    assert debians_lighttpd(CHECK) == ""
+    assert "/run/bagelhook/bagelhook.sock" in debians_lighttpd(CHECK.replace("-tt", "-p"))
+
+
+@pytest.mark.parametrize("name", ["bagelhook", "bagelhook-spawn"])
+def test_lighttpd_in_a_host(debians_lighttpd, tmp_path, name):
+    """In a condition the module is not loaded, as the documents warn; where it is loaded outside, all is well."""
+    with open(tmp_path / "lighttpd" / "lighttpd.conf", "a", encoding="utf-8") as main:
+        main.write(f'$HTTP["host"] == "shop.example" {{\n    include "{harness.SOURCE}/lighttpd/{name}.conf"\n}}\n')
+    assert "unknown config-key: fastcgi.server (ignored)" in debians_lighttpd(CHECK)
+    debians_lighttpd("lighty-enable-mod fastcgi")
+    said = debians_lighttpd(CHECK)
+    assert "DEPRECATED" in said and "ignored" not in said
