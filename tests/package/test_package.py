@@ -286,6 +286,8 @@ def test_steps(root, deb, tmp_path):
         snippets = {step.split()[0] for step in steps[6:8]}
         nginx, apache = (f"/usr/share/bagelhook/{name}.conf" for name in ("nginx/bagelhook", "apache/bagelhook-proxy"))
         assert {nginx, apache} == snippets
+        loads = ["systemctl reload nginx", "a2enmod proxy_fcgi", "systemctl restart apache2"]
+        assert steps[8:11] == loads
         (root.path / "etc/nginx/sites-enabled/default").unlink()
         (root.path / "etc/nginx/conf.d/shop.conf").write_text(
             f"server {{ listen 127.0.0.1:{ports['nginx']}; include {nginx}; }}\n")
@@ -293,12 +295,13 @@ def test_steps(root, deb, tmp_path):
         (root.path / "etc/apache2/sites-available/shop.conf").write_text(
             f"<VirtualHost *:{ports['apache']}>\nInclude {apache}\n</VirtualHost>\n")
         # 6, 7: the console, on ports that are free here.
-        for step in steps[14:17]:
+        for step in steps[17:20]:
             root.run("sh", "-c", step.replace("passwd -6", "passwd -6 'her password'"))
-        assert steps[17] == "systemctl enable --now bagelhook-console.socket"
+        assert steps[20] == "systemctl enable --now bagelhook-console.socket"
         running.callback(end, start_console(root, log))
         consoles = {"nginx": harness.free_port(), "apache": harness.free_port()}
-        for step, name in zip(steps[18:20], consoles):
+        assert [steps[22], *steps[24:26]] == loads
+        for step, name in zip((steps[21], steps[23]), consoles):
             source, target = step.removeprefix("ln -s ").split()
             text = root.read(source)
             assert "127.0.0.1:8081" in text
@@ -312,7 +315,7 @@ def test_steps(root, deb, tmp_path):
                                                   env=harness.clean_environment()).popen)
         # 5: a delivery.
         sample = "/usr/share/doc/bagelhook/examples/checkout.completed.json"
-        assert [sample, "bagelhook-send --secret-file /etc/bagelhook/secret \\"] == [steps[13], steps[11]]
+        assert [sample, "bagelhook-send --secret-file /etc/bagelhook/secret \\"] == [steps[16], steps[14]]
         for name, outcome in (("nginx", "applied"), ("apache", "duplicate")):
             harness.wait_until(lambda name=name: harness.accepts(("127.0.0.1", ports[name])), name, log=log)
             said = root.run("bagelhook-send", "--secret-file", "/etc/bagelhook/secret",
