@@ -47,8 +47,8 @@ class Served:
             shutil.copy2(harness.BUILD / "bagelhook", own / "bagelhook")
             for path in (own, *own.iterdir()):
                 harness.Apache.own(path)
-            replacements = {"/usr/bin/bagelhook": own / "bagelhook", "/etc/bagelhook/secret": own / "secret",
-                            "/var/lib/bagelhook/spool": own / "spool", "dbname=bagelhook user=bagelhook": dsn}
+            replacements = {"/usr/bin/bagelhook": own / "bagelhook", "/etc/bagelhook/secret.www-data": own / "secret",
+                            "/var/lib/bagelhook-www-data": own / "spool", "dbname=bagelhook user=www-data": dsn}
             if way == "lighttpd-spawn":
                 replacements["/run/lighttpd/bagelhook.sock"] = own / "socket"
                 self.server = harness.Lighttpd(replacements, "bagelhook-spawn")
