@@ -225,6 +225,22 @@ def test_responder_restarts(served):
     assert served.way == "apache-fcgid" or time.monotonic() - began < 15
 
 
+def test_reload_of_fcgid(cluster):
+    """Behind a reload mod_fcgid has no responder, and the spool waits; whatever is asked then, it is drained."""
+    with contextlib.ExitStack() as owned:
+        served, body = Served("apache-fcgid", cluster, owned), bodies.payment()
+        # Without a login a responder does not start.
+        assert served.deliver(bodies.payment()).status == 200
+        with served.database_away():
+            assert served.deliver(body).json["spooled"]
+            assert served.server.responders()
+            served.server.process.send_signal(signal.SIGUSR1)
+            harness.wait_until(lambda: not served.server.responders(), "the responders to end")
+        assert served.stored(body) == 0 and not served.server.responders()
+        harness.wait_until(lambda: harness.post(served.server.url, None, method="GET").status == 405, "the new Apache")
+        harness.wait_until(lambda: served.stored(body) == 1, "the spool to be drained")
+
+
 # --- lighttpd as Debian has it ----------------------------------------------------------------------------------------
 
 @pytest.fixture
