@@ -54,6 +54,24 @@ def test_units_are_valid(units):
     assert [line for line in text.splitlines() if "bagelhook" in line] == []
 
 
+def test_second_responder(units, tmp_path):
+    """The commands of docs/scaling.md make units that are valid, and share no socket and no runtime directory."""
+    text = (harness.SOURCE / "docs" / "scaling.md").read_text().replace("\\\n", " ")
+    commands = re.findall(r"^ {4}(sed .*)$", text, re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        run("sh", "-c", f"cd {tmp_path} && " + command.replace("/lib/systemd/system/", f"{units}/"))
+    names = ("bagelhook.socket", "bagelhook.service")
+    copies = [tmp_path / name.replace("bagelhook", "bagelhook-two") for name in names]
+    said = run("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *copies)
+    assert [line for line in said.splitlines() if "bagelhook" in line] == []
+    own = re.compile(r"^(?:ListenStream|RuntimeDirectory|EnvironmentFile|Requires)=(.*)$"
+                     r"|BAGELHOOK_ADMIN_LISTEN=(\S+)", re.MULTILINE)
+    first, second = (["".join(found) for file in files for found in own.findall(file.read_text())]
+                     for files in ([units / name for name in names], copies))
+    assert len(first) == len(second) == 5 and not set(first) & set(second)
+
+
 def allowed_calls(unit):
     """The names of the system calls that a unit's SystemCallFilter lets through."""
     groups, group = {}, None
