@@ -65,6 +65,38 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.mentions (text, text) IS 'Whether a text contains an e-mail address, not as a part of a longer one';
 
+-- Of metadata what bagelpay.key_metadata() keeps, less each value that contains an e-mail
+-- address, but for the one that named the order: the key of events is no other by that, and
+-- by the same setting stays the same. NULL for NULL.
+CREATE FUNCTION bagelpay.erased_metadata (metadata jsonb, paths text[], order_id text, email text)
+    RETURNS jsonb
+    LANGUAGE plpgsql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+DECLARE
+    kept jsonb := bagelpay.key_metadata (metadata, paths);
+    steps text[];
+    content text;
+BEGIN
+    FOR steps IN
+        SELECT (string_to_array(path, '.'))[2:] FROM unnest(paths) AS path WHERE path <> 'request_id'
+    LOOP
+        content := CASE WHEN jsonb_typeof(kept #> steps) = 'string' THEN bagelpay.trimmed (kept #>> steps) END;
+        CONTINUE WHEN content = order_id OR bagelpay.mentions (content, email) IS NOT TRUE;
+        -- What was passed over goes on being, with the same warning.
+        kept := CASE
+            WHEN octet_length(content) > 255 THEN jsonb_set(kept, steps, to_jsonb (repeat('*', 256)))
+            WHEN content ~ '^(customer|order|payment):' THEN jsonb_set(kept, steps, to_jsonb (substring(content FROM '^[a-z]+:')))
+            ELSE kept #- steps
+        END;
+    END LOOP;
+    -- Once more, for what was there as the way to a value only.
+    RETURN bagelpay.key_metadata (kept, paths);
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.erased_metadata IS 'Of metadata what the order''s key follows from, without an e-mail address';
+
 -- Erases what is known of the customer with an e-mail address, given in any case: in events
 -- and orders the address becomes one that is nobody's (NULL would bring back the one before
 -- it), of metadata only what names the order is kept, bodies, notes and last four digits go,
@@ -112,7 +144,8 @@ BEGIN
         coalesce(array_agg(e.event_id) FILTER (WHERE e.customer_email = the_email
             OR bagelpay.mentions (b.body, the_email)
             OR bagelpay.mentions (e.note, the_email)
-            OR (e.metadata <> bagelpay.key_metadata (e.metadata, paths) AND bagelpay.mentions (e.metadata::text, the_email))), '{}'),
+            OR (bagelpay.mentions (e.metadata::text, the_email)
+                AND e.metadata <> bagelpay.erased_metadata (e.metadata, paths, e.order_id, the_email))), '{}'),
         count(*) FILTER (WHERE bagelpay.mentions (
             concat_ws(' ', e.event_id, e.order_id, e.customer_id, e.request_id, e.payment_id), the_email))
     INTO hits, ids
@@ -127,7 +160,7 @@ BEGIN
     JOIN bagelpay.events AS e ON e.mode = o.mode AND e.order_id = o.order_id
     WHERE e.customer_email IS NULL
         AND (e.forgotten_at IS NULL OR num_nonnulls(e.payment_method, e.last4, e.note) > 0
-            OR e.metadata <> bagelpay.key_metadata (e.metadata, paths));
+            OR e.metadata <> bagelpay.erased_metadata (e.metadata, paths, e.order_id, the_email));
 
     SELECT coalesce(array_agg(ROW (o.mode, o.order_id, NULL, NULL, NULL)::bagelpay.fold_key), '{}') INTO keys
     FROM (
@@ -146,7 +179,7 @@ BEGIN
 
     UPDATE bagelpay.events AS t
     SET forgotten_at = coalesce(t.forgotten_at, now()),
-        metadata = bagelpay.key_metadata (t.metadata, paths),
+        metadata = bagelpay.erased_metadata (t.metadata, paths, t.order_id, the_email),
         note = NULL,
         -- Where another customer's event merely speaks of this one, that one's stay.
         customer_email = CASE WHEN t.customer_email = the_email THEN nobody ELSE t.customer_email END,

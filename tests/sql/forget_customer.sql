@@ -6,7 +6,7 @@ SET client_min_messages = warning;
 
 BEGIN;
 
-SELECT plan(89);
+SELECT plan(96);
 
 \ir builder.psql
 
@@ -167,6 +167,27 @@ SELECT is(bagelpay.forget_customer ('ann@example.com')::text, '(1,1,1,0,0,1)', '
 SELECT is((SELECT metadata FROM bagelpay.orders WHERE order_id = 'ann@example.com/1'), '{"order_id": "ann@example.com/1"}', 'and stays');
 SELECT is(bagelpay.forget_customer ('ann@example.com')::text, '(0,0,0,0,0,1)', 'for good');
 SELECT is(bagelpay.rebuild (), 0::bigint, 'with its state');
+
+-- Of what may name the order only what does is kept, whatever else the setting names.
+SELECT pg_temp.forget () \g /dev/null
+SELECT pg_temp.take_of ('-', id, email, jsonb_build_object('metadata', metadata))
+FROM (VALUES
+    ('f01', 'eve@example.com', '{"order_id":"o1","orderId":"eve@example.com"}'::jsonb), ('f02', 'bob@example.com', '{"order_id":"o2","orderId":"of EVE@example.com"}'),
+    ('f03', 'bob@example.com', '{"order_id":"o3","orderId":"steve@example.com"}'), ('f04', 'bob@example.com', '{"orderId":" eve@example.com/1"}'),
+    ('f05', 'bob@example.com', '{"order_id":"order:eve@example.com","orderId":"o5"}'),
+    ('f06', 'bob@example.com', jsonb_build_object('order_id', repeat('x', 250) || ' eve@example.com', 'orderId', 'o6'))) AS v (id, email, metadata) \g /dev/null
+DELETE FROM bagelpay.event_bodies;
+SELECT jsonb_object_agg(event_id, setting_warnings)::text AS warnings FROM bagelpay.events \gset
+SELECT is(bagelpay.forget_customer ('eve@example.com')::text, '(4,0,4,0,0,1)', 'an address where another key might have been');
+SELECT results_eq('SELECT metadata::text FROM bagelpay.events ORDER BY event_id',
+    format('VALUES (%L), (%L), (%L), (%L), (%L), (%L)', '{"order_id": "o1"}', '{"order_id": "o2"}', '{"orderId": "steve@example.com", "order_id": "o3"}',
+        '{"orderId": " eve@example.com/1"}', '{"orderId": "o5", "order_id": "order:"}', jsonb_build_object('orderId', 'o6', 'order_id', repeat('*', 256))), 'is taken out');
+SELECT is(pg_temp.places (' eve@example.com') || pg_temp.places ('"eve@example.com'), 'events=1 orders=1', 'of orders, too, but for the one that has its name of it');
+SELECT is(bagelpay.forget_customer ('eve@example.com')::text, '(0,0,0,0,0,1)', 'once');
+SELECT is(bagelpay.rebuild () + bagelpay.rekey (), 0::bigint, 'no state is another, and no key');
+SELECT is((SELECT jsonb_object_agg(event_id, setting_warnings)::text FROM bagelpay.events), :'warnings', 'with the same warnings');
+SELECT is(bagelpay.erased_metadata ('{"a":{"b":"eve@example.com"},"c":["x","eve@example.com","y"]}', '{metadata.a.b,metadata.c.1,metadata.c.2}', NULL, 'eve@example.com'),
+    '{"c":{"2":"y"}}', 'below others');
 
 SELECT throws_ok(format('SELECT bagelpay.forget_customer (%L)', wrong), '22023', 'email: missing', format('no address: %L', wrong))
 FROM unnest(ARRAY[NULL, '', E' \t']) WITH ORDINALITY AS v (wrong, i) ORDER BY i;
