@@ -107,8 +107,9 @@ COMMENT ON FUNCTION bagelpay.erased_metadata IS 'Of metadata what the order''s k
 -- An expected order whose order has this address loses it, as that was compared; one that
 -- has another goes on differing; one whose order has not come is removed.
 --
--- Reads all events and bodies, which takes its time and holds nobody up; then locks the
--- customer's orders. Raises invalid_parameter_value for no address.
+-- Reads all events, bodies and dead letters, which takes its time and holds nobody up; then
+-- locks the customer's orders. What comes meanwhile may be missed, like what comes after.
+-- Raises invalid_parameter_value for no address.
 CREATE FUNCTION bagelpay.forget_customer (
     email text,
     OUT events bigint,
@@ -127,6 +128,8 @@ DECLARE
     nobody text := 'forgotten-' || replace(gen_random_uuid()::text, '-', '') || '@bagelpay.invalid';
     paths text[];
     hits text[];
+    in_metadata text[];
+    letters bigint[];
     concerned text[];
     keys bagelpay.fold_key[];
     target record;
@@ -135,22 +138,30 @@ BEGIN
     IF the_email IS NULL THEN
         RAISE EXCEPTION 'email: missing' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    -- Keeps rekey() out, which changes what is of one order.
-    LOCK TABLE bagelpay.orders IN ROW EXCLUSIVE MODE;
-    SELECT setting.order_key INTO paths FROM bagelpay.settings AS setting;
-
     -- Events that have the address, and those that speak of it anywhere else.
     SELECT
         coalesce(array_agg(e.event_id) FILTER (WHERE e.customer_email = the_email
             OR bagelpay.mentions (b.body, the_email)
-            OR bagelpay.mentions (e.note, the_email)
-            OR (bagelpay.mentions (e.metadata::text, the_email)
-                AND e.metadata <> bagelpay.erased_metadata (e.metadata, paths, e.order_id, the_email))), '{}'),
+            OR bagelpay.mentions (e.note, the_email)), '{}'),
+        coalesce(array_agg(e.event_id) FILTER (WHERE bagelpay.mentions (e.metadata::text, the_email)), '{}'),
         count(*) FILTER (WHERE bagelpay.mentions (
             concat_ws(' ', e.event_id, e.order_id, e.customer_id, e.request_id, e.payment_id), the_email))
-    INTO hits, ids
+    INTO hits, in_metadata, ids
     FROM bagelpay.events AS e
     LEFT JOIN bagelpay.event_bodies AS b ON b.event_id = e.event_id;
+    SELECT coalesce(array_agg(d.id), '{}') INTO letters
+    FROM bagelpay.dead_letters AS d
+    WHERE bagelpay.mentions (d.body, the_email);
+
+    -- Keeps rekey() out, which changes what is of one order. Not before now: it and rebuild()
+    -- would wait for what was read above, and all responders for them.
+    LOCK TABLE bagelpay.orders IN ROW EXCLUSIVE MODE;
+    SELECT setting.order_key INTO paths FROM bagelpay.settings AS setting;
+    -- An address that names its order stays there.
+    SELECT hits || coalesce(array_agg(e.event_id), '{}') INTO hits
+    FROM bagelpay.events AS e
+    WHERE e.event_id = ANY (in_metadata)
+        AND e.metadata <> bagelpay.erased_metadata (e.metadata, paths, e.order_id, the_email);
     -- With them, events that name nobody in orders that have the address.
     SELECT hits || coalesce(array_agg(e.event_id), '{}') INTO concerned
     FROM (
@@ -218,7 +229,7 @@ BEGIN
         NOTIFY bagelpay_orders;
     END IF;
 
-    DELETE FROM bagelpay.dead_letters AS d WHERE bagelpay.mentions (d.body, the_email);
+    DELETE FROM bagelpay.dead_letters AS d WHERE d.id = ANY (letters);
     GET DIAGNOSTICS dead_letters = ROW_COUNT;
 END
 $$;

@@ -1,4 +1,5 @@
--- forget(): what goes, what stays because a state stands on it, and that nothing else changes.
+-- forget(): what goes, what stays because a state stands on it, and that nothing else changes;
+-- and what takes two sessions to see of forget_customer().
 \set ON_ERROR_STOP 1
 \pset format unaligned
 \pset tuples_only true
@@ -6,7 +7,7 @@ SET client_min_messages = warning;
 
 -- Every statement is a transaction of its own, unless it says otherwise. The database is
 -- this file's.
-SELECT plan(60);
+SELECT plan(64);
 
 \ir builder.psql
 
@@ -182,6 +183,35 @@ SELECT is((:events, :bodies, :dead_letters)::text, '(2300,2300,0)', 'the procedu
 SELECT is((SELECT count(DISTINCT forgotten_at) FROM bagelpay.events), 5::bigint, 'in several transactions');
 SELECT is(pg_temp.everything (), :'before', 'still the same state');
 SELECT is(bagelpay.rebuild (), 0::bigint, 'by what is left');
+
+-- Somebody who is forgotten meanwhile is looked for without a lock that rebuild(), and so
+-- all responders, would wait for: here it stands before the bodies.
+SELECT dblink_connect('other', format('host=%s port=%s dbname=%s user=%s',
+    (string_to_array(current_setting('unix_socket_directories'), ','))[1], current_setting('port'), current_database(), session_user)) \g /dev/null
+SELECT pid FROM dblink('other', 'SELECT pg_backend_pid()') AS t (pid integer) \gset
+BEGIN;
+LOCK TABLE bagelpay.event_bodies IN ACCESS EXCLUSIVE MODE;
+SELECT dblink_send_query('other', $$SELECT bagelpay.forget_customer ('c1@example.com')::text$$) \g /dev/null
+CREATE FUNCTION pg_temp.stands (of_pid integer)
+    RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    FOR i IN 1 .. 1000 LOOP
+        IF cardinality(pg_blocking_pids(of_pid)) > 0 THEN
+            RETURN TRUE;
+        END IF;
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+    RETURN FALSE;
+END
+$$;
+SELECT ok(pg_temp.stands (:pid), 'forget_customer() reads bodies');
+SELECT lives_ok('LOCK TABLE bagelpay.orders IN EXCLUSIVE MODE NOWAIT', 'and keeps rebuild() from nothing while it does');
+COMMIT;
+SELECT is((SELECT result FROM dblink_get_result('other') AS t (result text)), '(100,0,100,0,0,0)', 'then it goes on');
+SELECT dblink_disconnect('other') \g /dev/null
+SELECT is(bagelpay.rebuild (), 0::bigint, 'to the same end');
 
 -- Arguments.
 SELECT throws_ok(call, '22023', NULL, call)
