@@ -73,9 +73,51 @@ CREATE FUNCTION bagelpay.apply_settings (of_events text[])
             n.cancel_at, n.canceled_at, n.setting_warnings, n.unknown_refund)
 $$;
 
+-- The events of an order, without operators' decisions, as they are folded.
+CREATE FUNCTION bagelpay.fold_order (of_mode text, of_order_id text)
+    RETURNS text[]
+    LANGUAGE sql
+    STABLE
+    AS $$
+    SELECT array(
+        SELECT e.event_id
+        FROM bagelpay.events AS e
+        WHERE e.mode = of_mode AND e.order_id = of_order_id AND e.rank < 8
+        ORDER BY e.occurred_at, e.rank, e.event_id)
+$$;
+
+-- Raises object_not_in_prerequisite_state where the settings brought a forgotten event of an
+-- order behind one that it came before: it has lost what that one said again, and would be
+-- the last to say it. Operators' decisions take nothing from events, nor events from them,
+-- that depends on their order. fold_order: the order's other events as they were.
+CREATE FUNCTION bagelpay.forgotten_allow_order (of_mode text, of_order_id text, fold_order text[])
+    RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    moved text;
+BEGIN
+    SELECT n.event_id INTO moved
+    FROM (
+        SELECT e.event_id, e.forgotten_at, p.position,
+            max(p.position) OVER (ORDER BY e.occurred_at, e.rank, e.event_id) AS furthest
+        FROM bagelpay.events AS e
+        JOIN unnest(fold_order) WITH ORDINALITY AS p (event_id, position) ON p.event_id = e.event_id
+        WHERE e.mode = of_mode AND e.order_id = of_order_id) AS n
+    WHERE n.forgotten_at IS NOT NULL AND n.furthest > n.position
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'provider_timezone: % order % would be folded in another order, of which events were forgotten (%)',
+            of_mode, of_order_id, moved
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Put the setting back.';
+    END IF;
+END
+$$;
+
 -- Folds one order from nothing. Returns whether any row of its state came out different.
--- with_settings: after applying the settings of now to its events. The caller holds the
--- lock of the order, or of the table.
+-- with_settings: after applying the settings of now to its events, which forgotten ones may
+-- not allow (see bagelpay.forgotten_allow_order()). The caller holds the lock of the order,
+-- or of the table.
 CREATE FUNCTION bagelpay.refold (of_mode text, of_order_id text, with_settings boolean)
     RETURNS boolean
     LANGUAGE plpgsql
@@ -83,6 +125,7 @@ CREATE FUNCTION bagelpay.refold (of_mode text, of_order_id text, with_settings b
 DECLARE
     before text := bagelpay.state_of (of_mode, of_order_id);
     of_events text[];
+    fold_order text[];
     steps bagelpay.fold_step[];
 BEGIN
     -- All at once and in the order of their ids, like whoever else changes several events.
@@ -96,7 +139,11 @@ BEGIN
         ORDER BY event_id || ''
         FOR UPDATE) AS e;
     IF with_settings THEN
+        fold_order := bagelpay.fold_order (of_mode, of_order_id);
         PERFORM bagelpay.apply_settings (of_events);
+        IF fold_order <> bagelpay.fold_order (of_mode, of_order_id) THEN
+            PERFORM bagelpay.forgotten_allow_order (of_mode, of_order_id, fold_order);
+        END IF;
     END IF;
     SELECT coalesce(array_agg(f), '{}') INTO steps
     FROM bagelpay.fold (ARRAY[ROW (of_mode, of_order_id, NULL, NULL, NULL)::bagelpay.fold_key], TRUE) AS f;
@@ -113,7 +160,8 @@ $$;
 
 -- State of one order again from its events alone, with the settings of now. Returns the
 -- number of orders changed, 0 or 1: on a healthy database 0. Blocks while another
--- transaction holds the order.
+-- transaction holds the order. Raises object_not_in_prerequisite_state where forgotten
+-- events do not allow a changed provider_timezone.
 CREATE FUNCTION bagelpay.rebuild (order_id text, mode text DEFAULT 'live')
     RETURNS bigint
     LANGUAGE plpgsql
@@ -140,7 +188,7 @@ $$;
 COMMENT ON FUNCTION bagelpay.rebuild (text, text) IS 'State of one order again from its events; the number of orders changed';
 
 -- The same for all orders, in one transaction. Responders wait meanwhile, and answer 503
--- where it takes longer than they wait.
+-- where it takes longer than they wait. Nothing is done if one of them does not allow it.
 CREATE FUNCTION bagelpay.rebuild ()
     RETURNS bigint
     LANGUAGE plpgsql

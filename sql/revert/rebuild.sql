@@ -16,6 +16,10 @@ DROP FUNCTION bagelpay.apply_settings (text[]);
 
 DROP FUNCTION bagelpay.refold (text, text, boolean);
 
+DROP FUNCTION bagelpay.forgotten_allow_order (text, text, text[]);
+
+DROP FUNCTION bagelpay.fold_order (text, text);
+
 DROP FUNCTION bagelpay.state_of (text, text);
 
 DROP TABLE bagelpay.mended_orders;

@@ -7,7 +7,7 @@ SET client_min_messages = warning;
 
 -- Every statement is a transaction of its own, unless it says otherwise. The database is
 -- this file's.
-SELECT plan(64);
+SELECT plan(73);
 
 \ir builder.psql
 
@@ -152,6 +152,43 @@ DELETE FROM bagelpay.events WHERE event_id = 'k2';
 SELECT is(bagelpay.rekey (), 2::bigint, 'a whole order can get another name');
 SELECT is((SELECT string_agg(order_id, ' ') FROM bagelpay.orders), 'p1', 'by what was kept');
 UPDATE bagelpay.settings SET order_key = DEFAULT;
+SELECT pg_temp.forget () \g /dev/null
+
+-- Zones: they may turn around the order that events were forgotten by.
+SELECT pg_temp.take (id, 'checkout.failed', at, jsonb_build_object('customer_email', id || '@example.com', 'payment_id', id) || extra)
+FROM (VALUES ('z1', '2025-01-01 10:00:00', '{"occurred_at":null,"local_times":{"occurred_at":"2025-01-01 10:00:00"}}'::jsonb),
+    ('z2', '2025-01-01 12:00:00', '{}')) AS v (id, at, extra) \g /dev/null
+SELECT bagelpay.grant ('o1') \g /dev/null
+SELECT pg_temp.aged ('{z1}', '10 days') \g /dev/null
+SELECT bagelpay.forget ('9 days') \g /dev/null
+SELECT pg_temp.everything () AS before \gset
+UPDATE bagelpay.settings SET provider_timezone = 'America/New_York';
+SELECT throws_ok(call, '55000', 'provider_timezone: live order o1 would be folded in another order, of which events were forgotten (z1)', call || ' does not let an event be the last that was forgotten as an earlier one')
+FROM unnest('{SELECT bagelpay.rebuild (),SELECT bagelpay.rebuild (''o1'')}'::text[]) AS call;
+SELECT is(pg_temp.everything (), :'before', 'nothing of that was done, either');
+UPDATE bagelpay.settings SET provider_timezone = 'Europe/Paris';
+SELECT bagelpay.rebuild () \g /dev/null
+SELECT is((SELECT occurred_at FROM bagelpay.events WHERE event_id = 'z1'), '2025-01-01 09:00:00Z', 'where the order stays, times change');
+SELECT is((SELECT customer_email FROM bagelpay.orders), 'z2@example.com', 'and it is whose it was');
+UPDATE bagelpay.settings SET provider_timezone = DEFAULT;
+SELECT bagelpay.rebuild () \g /dev/null
+SELECT is(pg_temp.everything (), :'before', 'and back');
+UPDATE bagelpay.events SET occurred_at = '2025-01-01 10:30:00Z' WHERE rank = 8;
+SELECT bagelpay.rebuild () \g /dev/null
+UPDATE bagelpay.settings SET provider_timezone = 'Atlantic/Azores';
+SELECT lives_ok('SELECT bagelpay.rebuild ()', 'a decision may come to stand before what was forgotten');
+UPDATE bagelpay.settings SET provider_timezone = DEFAULT;
+SELECT pg_temp.forget () \g /dev/null
+
+-- The other way round, nothing is missed: what is earlier now is known still.
+SELECT pg_temp.take ('z3', 'checkout.failed', '2025-01-01 12:00:00', '{"customer_email":"z3@example.com","payment_id":"z3"}') \g /dev/null
+SELECT pg_temp.take ('z4', 'checkout.failed', '', '{"occurred_at":null,"local_times":{"occurred_at":"2025-01-01 13:00:00"},"customer_email":"z4@example.com","payment_id":"z4"}') \g /dev/null
+SELECT pg_temp.aged ('{z4}', '10 days') \g /dev/null
+SELECT bagelpay.forget ('9 days') \g /dev/null
+UPDATE bagelpay.settings SET provider_timezone = 'Asia/Tokyo';
+SELECT lives_ok('SELECT bagelpay.rebuild ()', 'a forgotten event may become an earlier one');
+SELECT is((SELECT customer_email FROM bagelpay.orders), 'z3@example.com', 'since of the later one all is known');
+UPDATE bagelpay.settings SET provider_timezone = DEFAULT;
 SELECT pg_temp.forget () \g /dev/null
 
 -- In bounded numbers, and all of them; while others take the same events in.
