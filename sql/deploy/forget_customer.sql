@@ -1,6 +1,6 @@
 -- Deploy bagelpay:forget_customer to pg
 --
--- Erasure: what is known of the customer with an e-mail address.
+-- Erasure: what is known of a customer.
 
 BEGIN;
 
@@ -65,10 +65,49 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.mentions (text, text) IS 'Whether a text contains an e-mail address, not as a part of a longer one';
 
--- Of metadata what bagelpay.key_metadata() keeps, less each value that contains an e-mail
--- address, but for the one that named the order: the key of events is no other by that, and
--- by the same setting stays the same. NULL for NULL.
-CREATE FUNCTION bagelpay.erased_metadata (metadata jsonb, paths text[], order_id text, email text)
+-- Whether a text or bytes contain any of some e-mail addresses; not NULL.
+CREATE FUNCTION bagelpay.mentions (content text, emails text[])
+    RETURNS boolean
+    LANGUAGE plpgsql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+DECLARE
+    email text;
+BEGIN
+    FOREACH email IN ARRAY emails LOOP
+        IF bagelpay.mentions (content, email) THEN
+            RETURN TRUE;
+        END IF;
+    END LOOP;
+    RETURN FALSE;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.mentions (text, text[]) IS 'Whether a text contains any of some e-mail addresses';
+
+CREATE FUNCTION bagelpay.mentions (body bytea, emails text[])
+    RETURNS boolean
+    LANGUAGE plpgsql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+DECLARE
+    email text;
+BEGIN
+    FOREACH email IN ARRAY emails LOOP
+        IF bagelpay.mentions (body, email) THEN
+            RETURN TRUE;
+        END IF;
+    END LOOP;
+    RETURN FALSE;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.mentions (bytea, text[]) IS 'Whether a body contains any of some e-mail addresses';
+
+-- Of metadata what bagelpay.key_metadata() keeps, less each value that contains one of some
+-- e-mail addresses, but for the one that named the order: the key of events is no other by
+-- that, and by the same setting stays the same. NULL for NULL.
+CREATE FUNCTION bagelpay.erased_metadata (metadata jsonb, paths text[], order_id text, emails text[])
     RETURNS jsonb
     LANGUAGE plpgsql
     IMMUTABLE PARALLEL SAFE
@@ -82,7 +121,7 @@ BEGIN
         SELECT (string_to_array(path, '.'))[2:] FROM unnest(paths) AS path WHERE path <> 'request_id'
     LOOP
         content := CASE WHEN jsonb_typeof(kept #> steps) = 'string' THEN bagelpay.trimmed (kept #>> steps) END;
-        CONTINUE WHEN content = order_id OR bagelpay.mentions (content, email) IS NOT TRUE;
+        CONTINUE WHEN content = order_id OR NOT bagelpay.mentions (content, emails);
         -- What was passed over goes on being, with the same warning.
         kept := CASE
             WHEN octet_length(content) > 255 THEN jsonb_set(kept, steps, to_jsonb (repeat('*', 256)))
@@ -95,12 +134,13 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.erased_metadata IS 'Of metadata what the order''s key follows from, without an e-mail address';
+COMMENT ON FUNCTION bagelpay.erased_metadata IS 'Of metadata what the order''s key follows from, without e-mail addresses';
 
--- Erases what is known of the customer with an e-mail address, given in any case: in events
--- and orders the address becomes one that is nobody's (NULL would bring back the one before
--- it), of metadata only what names the order is kept, bodies, notes and last four digits go,
--- and dead letters that contain the address. Who is entitled stays the same, but for the
+-- Erases what is known of the customer with an e-mail address, given in any case, or with an
+-- id of BagelPay's: then with each address that events of that id have, and what those have
+-- that name none. In events and orders the address becomes one that is nobody's (NULL would
+-- bring back the one before it), of metadata only what names the order is kept, bodies, notes
+-- and last four digits go, and dead letters that contain the address. Who is entitled stays the same, but for the
 -- question by this address. Returns how many of each were changed or removed; in ids, how
 -- many events have the address in an id of theirs, which cannot be changed.
 --
@@ -125,6 +165,10 @@ SET jit = off
 AS $$
 DECLARE
     the_email text := nullif(bagelpay.trimmed (lower(email COLLATE "C")), '');
+    the_id text := bagelpay.trimmed (email);
+    -- Of an id its addresses, too; what is no address is looked for in no text.
+    names text[];
+    addresses text[];
     nobody text := 'forgotten-' || replace(gen_random_uuid()::text, '-', '') || '@bagelpay.invalid';
     paths text[];
     hits text[];
@@ -138,20 +182,28 @@ BEGIN
     IF the_email IS NULL THEN
         RAISE EXCEPTION 'email: missing' USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    names := the_email || array(
+        SELECT DISTINCT e.customer_email
+        FROM bagelpay.events AS e
+        WHERE e.customer_id = the_id AND e.customer_email <> the_email AND e.customer_email NOT LIKE 'forgotten-%@bagelpay.invalid');
+    addresses := array(SELECT name FROM unnest(names) AS name WHERE strpos(name, '@') > 0);
+
     -- Events that have the address, and those that speak of it anywhere else.
     SELECT
-        coalesce(array_agg(e.event_id) FILTER (WHERE e.customer_email = the_email
-            OR bagelpay.mentions (b.body, the_email)
-            OR bagelpay.mentions (e.note, the_email)), '{}'),
-        coalesce(array_agg(e.event_id) FILTER (WHERE bagelpay.mentions (e.metadata::text, the_email)), '{}'),
+        coalesce(array_agg(e.event_id) FILTER (WHERE e.customer_email = ANY (names)
+            OR (e.customer_id = the_id AND (b.event_id IS NOT NULL OR e.forgotten_at IS NULL
+                OR num_nonnulls(e.payment_method, e.last4, e.note) > 0))
+            OR bagelpay.mentions (b.body, addresses)
+            OR bagelpay.mentions (e.note, addresses)), '{}'),
+        coalesce(array_agg(e.event_id) FILTER (WHERE e.customer_id = the_id OR bagelpay.mentions (e.metadata::text, addresses)), '{}'),
         count(*) FILTER (WHERE bagelpay.mentions (
-            concat_ws(' ', e.event_id, e.order_id, e.customer_id, e.request_id, e.payment_id), the_email))
+            concat_ws(' ', e.event_id, e.order_id, e.customer_id, e.request_id, e.payment_id), addresses))
     INTO hits, in_metadata, ids
     FROM bagelpay.events AS e
     LEFT JOIN bagelpay.event_bodies AS b ON b.event_id = e.event_id;
     SELECT coalesce(array_agg(d.id), '{}') INTO letters
     FROM bagelpay.dead_letters AS d
-    WHERE bagelpay.mentions (d.body, the_email);
+    WHERE bagelpay.mentions (d.body, addresses);
 
     -- Keeps rekey() out, which changes what is of one order. Not before now: it and rebuild()
     -- would wait for what was read above, and all responders for them.
@@ -161,17 +213,18 @@ BEGIN
     SELECT hits || coalesce(array_agg(e.event_id), '{}') INTO hits
     FROM bagelpay.events AS e
     WHERE e.event_id = ANY (in_metadata)
-        AND e.metadata <> bagelpay.erased_metadata (e.metadata, paths, e.order_id, the_email);
+        AND e.metadata <> bagelpay.erased_metadata (e.metadata, paths, e.order_id, addresses);
     -- With them, events that name nobody in orders that have the address.
     SELECT hits || coalesce(array_agg(e.event_id), '{}') INTO concerned
     FROM (
         SELECT DISTINCT t.mode, t.order_id
         FROM bagelpay.events AS t
-        WHERE t.event_id = ANY (hits) AND t.customer_email = the_email AND t.order_id IS NOT NULL) AS o
+        WHERE t.event_id = ANY (hits) AND t.order_id IS NOT NULL
+            AND (t.customer_email = ANY (names) OR t.customer_id = the_id)) AS o
     JOIN bagelpay.events AS e ON e.mode = o.mode AND e.order_id = o.order_id
     WHERE e.customer_email IS NULL
         AND (e.forgotten_at IS NULL OR num_nonnulls(e.payment_method, e.last4, e.note) > 0
-            OR e.metadata <> bagelpay.erased_metadata (e.metadata, paths, e.order_id, the_email));
+            OR e.metadata <> bagelpay.erased_metadata (e.metadata, paths, e.order_id, addresses));
 
     SELECT coalesce(array_agg(ROW (o.mode, o.order_id, NULL, NULL, NULL)::bagelpay.fold_key), '{}') INTO keys
     FROM (
@@ -190,12 +243,12 @@ BEGIN
 
     UPDATE bagelpay.events AS t
     SET forgotten_at = coalesce(t.forgotten_at, now()),
-        metadata = bagelpay.erased_metadata (t.metadata, paths, t.order_id, the_email),
+        metadata = bagelpay.erased_metadata (t.metadata, paths, t.order_id, addresses),
         note = NULL,
         -- Where another customer's event merely speaks of this one, that one's stay.
-        customer_email = CASE WHEN t.customer_email = the_email THEN nobody ELSE t.customer_email END,
-        payment_method = CASE WHEN t.customer_email <> the_email THEN t.payment_method END,
-        last4 = CASE WHEN t.customer_email <> the_email THEN t.last4 END
+        customer_email = CASE WHEN t.customer_email = ANY (names) THEN nobody ELSE t.customer_email END,
+        payment_method = CASE WHEN t.customer_email <> ALL (names) AND t.customer_id IS DISTINCT FROM the_id THEN t.payment_method END,
+        last4 = CASE WHEN t.customer_email <> ALL (names) AND t.customer_id IS DISTINCT FROM the_id THEN t.last4 END
     WHERE t.event_id = ANY (concerned);
     GET DIAGNOSTICS events = ROW_COUNT;
     IF events > 0 THEN
@@ -207,13 +260,13 @@ BEGIN
     GET DIAGNOSTICS bodies = ROW_COUNT;
 
     DELETE FROM bagelpay.expected_orders AS x
-    WHERE x.customer_email = the_email
+    WHERE x.customer_email = ANY (names)
         AND NOT EXISTS (SELECT FROM bagelpay.orders AS o WHERE o.mode = x.mode AND o.order_id = x.order_id);
     GET DIAGNOSTICS removed = ROW_COUNT;
     UPDATE bagelpay.expected_orders AS x
-    SET customer_email = CASE WHEN o.customer_email IS DISTINCT FROM the_email THEN nobody END
+    SET customer_email = CASE WHEN o.customer_email IS DISTINCT FROM x.customer_email THEN replace(nobody, '@', '-expected@') END
     FROM bagelpay.orders AS o
-    WHERE x.customer_email = the_email AND o.mode = x.mode AND o.order_id = x.order_id;
+    WHERE x.customer_email = ANY (names) AND o.mode = x.mode AND o.order_id = x.order_id;
     GET DIAGNOSTICS expected_orders = ROW_COUNT;
     expected_orders := expected_orders + removed;
 
@@ -234,6 +287,6 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.forget_customer IS 'Erases what is known of the customer with an e-mail address; who is entitled stays';
+COMMENT ON FUNCTION bagelpay.forget_customer IS 'Erases what is known of the customer with an e-mail address or an id; who is entitled stays';
 
 COMMIT;

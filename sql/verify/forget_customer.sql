@@ -4,6 +4,6 @@ BEGIN;
 
 SELECT 1 / bagelpay.mentions ('to Ann@example.com', 'ann@example.com')::integer;
 
-SELECT 'bagelpay.erased_metadata(jsonb, text[], text, text)'::regprocedure, 'bagelpay.forget_customer(text)'::regprocedure;
+SELECT 'bagelpay.erased_metadata(jsonb, text[], text, text[])'::regprocedure, 'bagelpay.forget_customer(text)'::regprocedure;
 
 ROLLBACK;

@@ -6,7 +6,7 @@ SET client_min_messages = warning;
 
 BEGIN;
 
-SELECT plan(96);
+SELECT plan(103);
 
 \ir builder.psql
 
@@ -186,8 +186,27 @@ SELECT is(pg_temp.places (' eve@example.com') || pg_temp.places ('"eve@example.c
 SELECT is(bagelpay.forget_customer ('eve@example.com')::text, '(0,0,0,0,0,1)', 'once');
 SELECT is(bagelpay.rebuild () + bagelpay.rekey (), 0::bigint, 'no state is another, and no key');
 SELECT is((SELECT jsonb_object_agg(event_id, setting_warnings)::text FROM bagelpay.events), :'warnings', 'with the same warnings');
-SELECT is(bagelpay.erased_metadata ('{"a":{"b":"eve@example.com"},"c":["x","eve@example.com","y"]}', '{metadata.a.b,metadata.c.1,metadata.c.2}', NULL, 'eve@example.com'),
+SELECT is(bagelpay.erased_metadata ('{"a":{"b":"eve@example.com"},"c":["x","eve@example.com","y"]}', '{metadata.a.b,metadata.c.1,metadata.c.2}', NULL, '{eve@example.com}'),
     '{"c":{"2":"y"}}', 'below others');
+
+-- By the id of BagelPay's: all addresses, and what has none.
+SELECT pg_temp.forget () \g /dev/null
+SELECT pg_temp.take_of ('q1', 'q01', 'old@example.com', '{"customer_id":"Cus_1"}') \g /dev/null
+SELECT pg_temp.take_of ('q1', 'q02', 'new@example.com', '{"customer_id":"Cus_1"}') \g /dev/null
+SELECT pg_temp.take_of ('q2', 'q03', NULL, '{"customer_id":"Cus_1"}') \g /dev/null
+SELECT pg_temp.take ('q4', 'invoice.created', '2025-01-01 00:00:00', '{"customer_email":null,"customer_id":"Cus_1","last4":"1111"}') \g /dev/null
+SELECT pg_temp.take_of ('q3', 'q05', 'bob@example.com', '{"customer_id":"cus_1"}') \g /dev/null
+SELECT bagelpay.expect_order ('q1', 'old@example.com', 'p1', 10, NULL) \g /dev/null
+SELECT bagelpay.expect_order ('q3', 'bob@example.com', 'p1', 10, NULL) \g /dev/null
+SELECT pg_temp.verdicts () AS before \gset
+SELECT is(bagelpay.forget_customer ('new@example.com')::text, '(1,1,1,0,0,0)', 'an address reaches its orders only');
+SELECT is(bagelpay.forget_customer (' Cus_1 ')::text, '(3,3,2,1,0,0)', 'the id all the rest, though no other case of it');
+SELECT is((SELECT string_agg(concat_ws(' ', event_id, last4, payment_method, regexp_replace(customer_email, '-.*', '')), ', ' ORDER BY event_id) FROM bagelpay.events),
+    'q01 forgotten, q02 forgotten, q03, q05 4242 card bob@example.com, q4', 'of which nothing is left');
+SELECT is((SELECT string_agg(event_id, ' ') FROM bagelpay.event_bodies), 'q05', 'nor a body');
+SELECT is(pg_temp.verdicts (), :'before', 'everybody is as entitled as before by then');
+SELECT is(bagelpay.forget_customer ('Cus_1')::text, '(0,0,0,0,0,0)', 'nothing a second time');
+SELECT is(bagelpay.rebuild () + bagelpay.rekey (), 0::bigint, 'and the state follows');
 
 SELECT throws_ok(format('SELECT bagelpay.forget_customer (%L)', wrong), '22023', 'email: missing', format('no address: %L', wrong))
 FROM unnest(ARRAY[NULL, '', E' \t']) WITH ORDINALITY AS v (wrong, i) ORDER BY i;
