@@ -15,12 +15,6 @@
 	"\x01"
 #define AMOUNT_MARK_WRITTEN "\"\\u0001amount\\u0001\""
 
-bool subject_is_set(const struct subject *subject)
-{
-	return subject->order_id != NULL || subject->email != NULL || subject->amount != NULL
-		|| subject->mode != NULL;
-}
-
 json_t *body_amount(void)
 {
 	return json_string(AMOUNT_MARK);
@@ -38,62 +32,6 @@ struct body_id body_new_id(const char *prefix)
 	for (size_t i = 0; i < sizeof random && len + 3 <= sizeof id.text; i++)
 		len += (size_t)snprintf(id.text + len, sizeof id.text - len, "%02x", random[i]);
 	return id;
-}
-
-/* Replaces a member where there is one. */
-static bool replace(json_t *object, const char *name, const char *text)
-{
-	return json_object_get(object, name) == NULL
-		|| json_object_set_new(object, name, json_string(text)) == 0;
-}
-
-static bool set_mode(json_t *event, json_t *object, const char *mode)
-{
-	static const char *const parts[] = {"product", "order", "subscription"};
-
-	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-		if (!replace(json_object_get(object, parts[i]), "mode", mode))
-			return false;
-	return replace(event, "mode", mode) && json_object_set_new(object, "mode", json_string(mode)) == 0;
-}
-
-static bool set_order_id(json_t *object, const char *order_id)
-{
-	json_t *metadata = json_object_get(object, "metadata");
-
-	if (!json_is_object(metadata)) {
-		metadata = json_object();
-		if (json_object_set_new(object, "metadata", metadata) != 0)
-			return false;
-	}
-	json_object_del(metadata, "orderId");
-	return json_object_set_new(metadata, "order_id", json_string(order_id)) == 0;
-}
-
-static bool set_amount(json_t *object)
-{
-	json_t *order = json_object_get(object, "order");
-
-	return json_object_get(order, "amount") == NULL
-		|| json_object_set_new(order, "amount", body_amount()) == 0;
-}
-
-bool body_change(json_t *event, const struct subject *subject)
-{
-	json_t *object = json_object_get(event, "object");
-	const char *id_name =
-		json_object_get(event, "event_id") == NULL && json_object_get(event, "id") != NULL
-		? "id"
-		: "event_id";
-
-	if (!json_is_object(object))
-		return false;
-	return json_object_set_new(event, id_name, json_string(body_new_id("evt_").text)) == 0
-		&& (subject->mode == NULL || set_mode(event, object, subject->mode))
-		&& (subject->order_id == NULL || set_order_id(object, subject->order_id))
-		&& (subject->email == NULL
-			|| replace(json_object_get(object, "customer"), "email", subject->email))
-		&& (subject->amount == NULL || set_amount(object));
 }
 
 /* Replaces every mark in the text. NULL without memory. */
@@ -116,7 +54,7 @@ static char *put_amount(const char *text, const char *amount)
 
 unsigned char *body_write(const json_t *event, const char *amount, size_t *len)
 {
-	char *text = json_dumps(event, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+	char *text = json_dumps(event, JSON_INDENT(2));
 	char *body = text == NULL ? NULL : put_amount(text, amount);
 
 	free(text);

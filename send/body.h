@@ -1,4 +1,4 @@
-/* Event bodies as JSON trees, and what of them can be set from the command line. */
+/* The bodies of events that are made up, as JSON trees, and what the command line says of them. */
 #ifndef BAGELHOOK_BODY_H
 #define BAGELHOOK_BODY_H
 
@@ -14,16 +14,8 @@ struct subject {
 	const char *mode;   /* test or live */
 };
 
-/* Whether any of it is set. */
-bool subject_is_set(const struct subject *);
-
 /* A new string value that body_write() writes as the amount's digits. */
 json_t *body_amount(void);
-
-/* Sets in an event what the subject sets, wherever the event has it; order id and mode wherever
- * they belong. A changed event gets an event id of its own, as the provider never sends two bodies
- * under one. False without memory, or where the event is no JSON object with an `object` in it. */
-bool body_change(json_t *event, const struct subject *);
 
 /* An event as bytes, the caller's to free. NULL without memory. */
 unsigned char *body_write(const json_t *event, const char *amount, size_t *len);

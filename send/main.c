@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "change.h"
 #include "dispatch.h"
 #include "input.h"
 #include "options.h"
@@ -19,47 +20,22 @@
 #include "story.h"
 #include "text.h"
 
-/* A file's body with what the command line says otherwise. NULL after a complaint. */
-static unsigned char *change(const char *name, const struct subject *subject, size_t *len)
-{
-	unsigned char *bytes = input_body(name, len);
-	unsigned char *body = NULL;
-	json_error_t error;
-
-	if (bytes == NULL) {
-		complain(name, text_error(errno));
-		return NULL;
-	}
-	json_t *event = json_loadb((const char *)bytes, *len, JSON_REJECT_DUPLICATES, &error);
-	free(bytes);
-	if (event == NULL)
-		complain(name, error.text);
-	else if (!json_is_object(json_object_get(event, "object")))
-		complain(name, "no event: it has no object that could be changed");
-	else if (!body_change(event, subject)
-		|| (body = body_write(event, subject->amount != NULL ? subject->amount : "", len)) == NULL)
-		complain(name, "no memory to change it");
-	json_decref(event);
-	return body;
-}
-
 /* Files are read when their turn comes, unless they are changed, or can be read only once. */
 static bool add_file(const char *name, const struct options *options, struct parcels *parcels)
 {
 	unsigned char *body = NULL;
 	size_t len = 0;
 
-	if (subject_is_set(&options->subject)) {
-		body = change(name, &options->subject, &len);
-		if (body == NULL)
-			return false;
-	} else if (strcmp(name, "-") == 0) {
+	const bool changed = change_wanted(&options->subject);
+	if (changed || strcmp(name, "-") == 0) {
 		body = input_body(name, &len);
 		if (body == NULL) {
 			complain(name, text_error(errno));
 			return false;
 		}
 	}
+	if (changed && (body = change_body(name, &options->subject, body, len, &len)) == NULL)
+		return false;
 	return parcels_add(parcels, name, body, len);
 }
 
