@@ -35,12 +35,12 @@ struct dispatcher {
 	bool all_well;
 };
 
+/* The number of the signal that ended the deliveries early. */
 static volatile sig_atomic_t interrupted;
 
 static void interrupt(int number)
 {
-	(void)number;
-	interrupted = 1;
+	interrupted = number;
 }
 
 /* The one that is due first; of equals, the first. NULL when all are settled. */
@@ -132,24 +132,27 @@ static void run(struct dispatcher *d)
 	struct delivery *delivery;
 
 	while (!interrupted && (delivery = find_next(d)) != NULL) {
+		if (delivery->due_ms > clock_ms()) {
+			d->report.next_try = time(NULL) + (delivery->due_ms - clock_ms() + 999) / 1000;
+			report_progress(&d->report);
+		}
 		wait_until((double)delivery->due_ms > d->next_ms ? (double)delivery->due_ms : d->next_ms);
 		if (interrupted)
 			break;
 		if (d->options->rate > 0) {
-			const double now = now_ms();
-			const double slot = d->next_ms > 0 ? d->next_ms : now;
-			/* From the slot, not from now: else each delivery's own time would be lost. */
-			d->next_ms = (slot < now - 1000 ? now : slot) + 1000 / d->options->rate;
+			/* From now, not from when it was due: what a slow answer cost is not caught up. */
+			d->next_ms = now_ms() + 1000 / d->options->rate;
 		}
 		if (!deliver(d, delivery))
 			break;
 	}
 }
 
-bool dispatch(const struct options *options, const struct parcels *parcels, const struct post_target *target)
+int dispatch(const struct options *options, const struct parcels *parcels, struct post_target *target)
 {
 	struct dispatcher d = {.options = options, .target = target, .all_well = true};
-	const struct sigaction action = {.sa_handler = interrupt};
+	/* A second signal ends the program, whatever it waits for. */
+	const struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
 	size_t *order = parcels_order(
 		parcels, options->duplicates, options->shuffle ? &options->seed : NULL, &d.count);
 
@@ -157,18 +160,21 @@ bool dispatch(const struct options *options, const struct parcels *parcels, cons
 	if (d.delivery == NULL) {
 		complain("no memory", "for the deliveries");
 		free(order);
-		return false;
+		return EXIT_NOT_ALL;
 	}
+	target->interrupted = &interrupted;
 	for (size_t i = 0; i < d.count; i++)
 		d.delivery[i].parcel = &parcels->parcel[order[i]];
 	free(order);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	report_begin(&d.report, d.count);
+	report_begin(&d.report, d.count, options->retries);
 	if (options->shuffle)
 		fprintf(stderr, "Shuffled; the same order again: --seed %u\n", options->seed);
 	run(&d);
 	report_end(&d.report);
 	free(d.delivery);
-	return d.all_well && d.report.settled == d.count;
+	if (interrupted != 0)
+		return EXIT_SIGNAL + interrupted;
+	return d.all_well && d.report.settled == d.count ? EXIT_ALL : EXIT_NOT_ALL;
 }

@@ -66,9 +66,10 @@ static int run(const struct options *options)
 	target.secret = secret;
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		complain("libcurl", "cannot be initialised");
-	else if (pack(options, &parcels) && dispatch(options, &parcels, &target) && fflush(stdout) == 0
-		&& !ferror(stdout))
-		status = EXIT_ALL;
+	else if (pack(options, &parcels))
+		status = dispatch(options, &parcels, &target);
+	if (status == EXIT_ALL && (fflush(stdout) != 0 || ferror(stdout)))
+		status = EXIT_NOT_ALL;
 	parcels_free(&parcels);
 	curl_global_cleanup();
 	OPENSSL_cleanse(secret, target.secret_len);

@@ -32,10 +32,10 @@ static const char usage_text[] =
 	"  --event TYPE         one event, now; several are of one order\n"
 	"  --story NAME         a life that ends now: trial, renewals, refund, dispute or failed-renewal\n"
 	"\n"
-	"What they say. A FILE that is changed gets an event id of its own:\n"
+	"What they say. A FILE that is changed gets an event id of its own; its other bytes stay:\n"
 	"  --order-id ID        the merchant's metadata.order_id\n"
 	"  --email ADDRESS      the customer's\n"
-	"  --amount NUMBER      the order's, digit by digit (default: 10.00)\n"
+	"  --amount NUMBER      the order's, digit by digit; a FILE's other amounts stay (default: 10.00)\n"
 	"  --mode MODE           test or live (default: test)\n"
 	"\n"
 	"How they are delivered:\n"
@@ -43,15 +43,17 @@ static const char usage_text[] =
 	"  --shuffle            in a random order\n"
 	"  --seed N             the order that an earlier --shuffle had\n"
 	"  --corrupt            with one bit of each body changed after signing: all is well if all are 401\n"
-	"  --retries            whatever is not answered 200 up to six times more, as BagelPay does\n"
+	"  --retries            whatever is not answered 200 up to six times more, as BagelPay does, but "
+	"one\n"
+	"                       at a time\n"
 	"  --retry-interval SECONDS\n"
 	"                       between tries (default: 60)\n"
 	"  --rate N             at most N deliveries a second\n"
 	"\n"
 	"  --help, --version\n"
 	"\n"
-	"Exits with 0 if every body was answered 200 in the end, 1 if not, 2 if the command line or the\n"
-	"secret is unusable.\n";
+	"Exits with 0 if every body was answered 200 in the end (with --corrupt, 401), 1 if not, 2 if the\n"
+	"command line or the secret is unusable, 130 if Ctrl-C ended it, 143 if SIGTERM did.\n";
 
 enum {
 	OPTION_SECRET_FILE = 256,

@@ -8,7 +8,8 @@
 
 #include "body.h"
 
-enum { EXIT_ALL = 0, EXIT_NOT_ALL = 1, EXIT_USAGE = 2 };
+/* A signal ends with EXIT_SIGNAL and its number, as shells have it. */
+enum { EXIT_ALL = 0, EXIT_NOT_ALL = 1, EXIT_USAGE = 2, EXIT_SIGNAL = 128 };
 
 struct options {
 	const char *secret_file;

@@ -1,8 +1,11 @@
 #include "config.h"
 
+#include <arpa/inet.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <curl/curl.h>
 #include <jansson.h>
@@ -123,6 +126,37 @@ static void read_answer(const struct buffer *buffer, struct post_answer *answer)
 	json_decref(root);
 }
 
+static int stop_if_interrupted(
+	void *cookie, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+	const volatile sig_atomic_t *interrupted = cookie;
+
+	(void)down_total;
+	(void)down;
+	(void)up_total;
+	(void)up;
+	return *interrupted != 0;
+}
+
+/* Whether the URL names this machine by itself: no proxy leads there. */
+static bool is_loopback(const char *url)
+{
+	CURLU *parts = curl_url();
+	char *host = NULL;
+	bool loopback = false;
+
+	if (parts != NULL && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK
+		&& curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK) {
+		struct in_addr address;
+
+		loopback = strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0
+			|| (inet_pton(AF_INET, host, &address) == 1 && ntohl(address.s_addr) >> 24 == 127);
+	}
+	curl_free(host);
+	curl_url_cleanup(parts);
+	return loopback;
+}
+
 /* Every option that can fail for want of memory or of a feature is checked: a wrong request proves nothing.
  */
 static CURLcode set_options(CURL *curl, const struct post_target *target, struct curl_slist *headers,
@@ -154,6 +188,12 @@ static CURLcode set_options(CURL *curl, const struct post_target *target, struct
 	SET(CURLOPT_TIMEOUT_MS, target->timeout_ms);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, target->timeout_ms);
 	SET(CURLOPT_NOSIGNAL, 1L);
+	SET(CURLOPT_XFERINFOFUNCTION, stop_if_interrupted);
+	/* curl_easy_setopt() takes no const, but hands it on as it is. */
+	SET(CURLOPT_XFERINFODATA, (void *)(uintptr_t)target->interrupted);
+	SET(CURLOPT_NOPROGRESS, 0L);
+	if (is_loopback(target->url))
+		SET(CURLOPT_PROXY, "");
 #undef SET
 	return CURLE_OK;
 }
@@ -187,6 +227,8 @@ static void explain(
 	if (buffer->too_long)
 		snprintf(answer->reason, sizeof(answer->reason), "the answer is longer than %d bytes",
 			ANSWER_MAX_BYTES);
+	else if (rc == CURLE_ABORTED_BY_CALLBACK)
+		snprintf(answer->reason, sizeof(answer->reason), "interrupted");
 	else if (system_error != 0)
 		snprintf(answer->reason, sizeof(answer->reason), "cannot connect: %s",
 			text_error((int)system_error));
@@ -212,12 +254,14 @@ enum post_result post_body(const struct post_target *target, const char *timesta
 		snprintf(answer->reason, sizeof(answer->reason), "cannot compute the signature");
 		return POST_BROKEN;
 	}
-	if (target->corrupt && body_len > 0) {
-		if ((corrupt = malloc(body_len)) == NULL)
+	if (target->corrupt) {
+		if ((corrupt = calloc(body_len + 1, 1)) == NULL)
 			goto out;
 		memcpy(corrupt, body, body_len);
 		corrupt[body_len / 2] ^= 1;
 		body = corrupt;
+		/* An empty body has no bit to change: it becomes a byte. */
+		body_len += body_len == 0;
 	}
 	if ((headers = make_headers(timestamp, signature)) == NULL || (curl = curl_easy_init()) == NULL)
 		goto out;

@@ -1,6 +1,7 @@
 #ifndef BAGELHOOK_POST_H
 #define BAGELHOOK_POST_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -14,7 +15,8 @@ struct post_target {
 	const unsigned char *secret; /* the signing key's bytes; borrowed */
 	size_t secret_len;           /* above 0 */
 	long timeout_ms;             /* for the whole exchange, connecting included */
-	bool corrupt;                /* one bit of each body is changed after it was signed */
+	bool corrupt; /* one bit of each body is changed after it was signed; an empty one becomes a byte */
+	const volatile sig_atomic_t *interrupted; /* set to a signal's number: give up; borrowed */
 };
 
 enum post_result {
@@ -36,7 +38,8 @@ struct post_answer {
 
 /*
  * Signs `timestamp` "." `body` with the target's secret, POSTs the body and reads the answer (at most 1 MiB
- * of it). Blocks up to the target's timeout. Fills *answer in every case; release it with post_answer_done().
+ * of it). Blocks up to the target's timeout, or for a second at most after an interruption. Fills *answer in
+ * every case; release it with post_answer_done().
  */
 enum post_result post_body(const struct post_target *target, const char *timestamp, const unsigned char *body,
 	size_t body_len, struct post_answer *answer);

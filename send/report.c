@@ -11,12 +11,12 @@
 
 #define BAR_WIDTH 30
 
-void report_begin(struct report *report, size_t expected)
+void report_begin(struct report *report, size_t expected, bool retries)
 {
 	memset(report, 0, sizeof *report);
 	report->expected = expected;
 	report->began_ms = clock_ms();
-	report->bar = expected > 1 && isatty(STDERR_FILENO);
+	report->bar = (expected > 1 || retries) && isatty(STDERR_FILENO);
 }
 
 static void clear_bar(const struct report *report)
@@ -29,6 +29,9 @@ void report_progress(const struct report *report)
 {
 	const size_t done = report->settled * BAR_WIDTH / (report->expected > 0 ? report->expected : 1);
 
+	struct tm fields;
+	char moment[16];
+
 	if (!report->bar)
 		return;
 	fputs("\r\033[K[", stderr);
@@ -37,6 +40,10 @@ void report_progress(const struct report *report)
 	fprintf(stderr, "] %zu of %zu", report->settled, report->expected);
 	if (report->waiting > 0)
 		fprintf(stderr, ", %zu to be tried again", report->waiting);
+	if (report->waiting > 0 && report->next_try > time(NULL)
+		&& localtime_r(&report->next_try, &fields) != NULL
+		&& strftime(moment, sizeof moment, "%H:%M:%S", &fields) > 0)
+		fprintf(stderr, ", next at %s", moment);
 	fflush(stderr);
 }
 
@@ -108,7 +115,7 @@ void report_end(struct report *report)
 	const double seconds = (double)(clock_ms() - report->began_ms) / 1000;
 
 	clear_bar(report);
-	if (report->expected < 2 || report->tries == 0)
+	if (report->tries == 0 || (report->expected < 2 && report->tries < 2))
 		return;
 	fprintf(stderr, "%zu of %zu deliveries in %.1f s", report->settled, report->expected, seconds);
 	if (report->tries > report->expected)

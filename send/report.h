@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "post.h"
 
@@ -17,6 +18,7 @@ struct report {
 	size_t waiting;  /* of these, such as wait for their next try */
 	size_t tries;
 	int64_t began_ms;
+	time_t next_try; /* when the first of the waiting is tried again */
 	bool bar;
 	struct {
 		char text[80];
@@ -24,7 +26,8 @@ struct report {
 	} kind[REPORT_KINDS]; /* of answers */
 };
 
-void report_begin(struct report *, size_t expected);
+/* One delivery is worth a bar where it may be tried again. */
+void report_begin(struct report *, size_t expected, bool retries);
 
 /* Prints a delivery's line, and counts it. */
 void report_answer(struct report *, const char *label, enum post_result, const struct post_answer *);
@@ -32,7 +35,7 @@ void report_answer(struct report *, const char *label, enum post_result, const s
 /* Draws the bar anew, where there is one. */
 void report_progress(const struct report *);
 
-/* Prints the summary, where there was more than one delivery. */
+/* Prints the summary, where there was more than one delivery, or try. */
 void report_end(struct report *);
 
 #endif

@@ -30,17 +30,19 @@ def run(*arguments, secret=None, stdin=b"", **environment):
 
 
 @contextlib.contextmanager
-def web_server(answer, status=200, first=(), seen=None, port=0):
+def web_server(answer, status=200, first=(), seen=None, port=0, slow=()):
     """A web server that answers the first requests with the statuses in first, and all others alike; yields its URL.
 
-    Bodies, with the time when each came, are appended to seen."""
+    It takes the seconds in slow to answer the first requests. Bodies, with the time when each came, are appended to seen."""
     statuses = itertools.chain(first, itertools.repeat(status))
+    delays = itertools.chain(slow, itertools.repeat(0))
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if seen is not None:
                 seen.append((time.monotonic(), body))
+            time.sleep(next(delays))
             self.send_response(next(statuses))
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()

@@ -1,6 +1,7 @@
 """bagelhook-send: a line for each body, and an exit status that says whether all were taken."""
 
 import json
+import signal
 import socket
 import subprocess
 
@@ -128,6 +129,34 @@ def test_timeout(shared, body_file):
     assert (status, complaints) == (1, [])
     file, code, reason, event_id = lines[0].split("\t")
     assert (len(lines), file, code, event_id) == (1, path, "-", "-") and reason
+
+
+@pytest.mark.parametrize("number, expected", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interruption(shared, body_file, number, expected):
+    """A signal does not wait for the answer, and the exit status names it."""
+    path = body_file(bodies.payment())
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(harness.PATIENCE_S)
+        with subprocess.Popen([harness.BUILD / "bagelhook-send", "--secret-file", shared.responder.secret_path, "--timeout",
+                               str(10 * harness.PATIENCE_S), f"http://127.0.0.1:{silent.getsockname()[1]}/", path],
+                              stdout=subprocess.PIPE, text=True, env=harness.clean_environment()) as sender:
+            with silent.accept()[0] as connection:
+                assert connection.recv(1) == b"P"
+                sender.send_signal(number)
+                assert sender.communicate(timeout=harness.PATIENCE_S)[0] == f"{path}\t-\tinterrupted\t-\n"
+    assert sender.returncode == expected
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_no_proxy_to_this_machine(shared, body_file, host):
+    """The environment's proxy is for other machines."""
+    path, nowhere = body_file(bodies.payment()), f"http://127.0.0.1:{harness.free_port()}"
+    with web_server(b"") as url:
+        here = url.replace("127.0.0.1", host)
+        assert send(here, path, secret=shared.responder.secret_path, http_proxy=nowhere)[0] == 0
+        assert send("http://shop.example/", path, secret=shared.responder.secret_path, http_proxy=url)[0] == 0
+        status, _, complaints = send("http://shop.example/", path, secret=shared.responder.secret_path, http_proxy=nowhere)
+    assert status == 1 and len(complaints) == 1
 
 
 @pytest.mark.parametrize("answer, shown", [

@@ -186,6 +186,16 @@ def test_corrupt(shared):
         assert send(*arguments, url, secret=shared.responder.secret_path)[0] == 1
 
 
+def test_corrupt_without_a_body(shared, tmp_path):
+    """What is empty has no bit to change, but is not sent as it was signed either."""
+    path = tmp_path / "empty"
+    path.touch()
+    seen = []
+    with web_server(b"", 401, seen=seen) as url:
+        assert send("--corrupt", url, path, secret=shared.responder.secret_path)[0] == 0
+    assert [len(body) for _, body in seen] == [1]
+
+
 def test_retries(shared):
     """The same bytes again until they are taken, with the interval between (in whole milliseconds); others need not wait for that."""
     seen = []
@@ -227,6 +237,16 @@ def test_rate(shared):
     assert 0.75 <= times[-1] - times[0] < 10
 
 
+def test_rate_after_a_slow_answer(shared):
+    """What a slow answer cost is not caught up."""
+    seen = []
+    with web_server(b"", seen=seen, slow=[0.6]) as url:
+        assert send("--event", "checkout.completed", "--duplicate", "9", "--rate", "20", url,
+                    secret=shared.responder.secret_path)[0] == 0
+    times = [moment for moment, _ in seen]
+    assert times[-1] - times[1] >= 0.3
+
+
 def test_summary(shared):
     """How many of what, by status."""
     status, _, errors = run("--event", "checkout.completed", "--duplicate", "2", shared.url,
@@ -235,12 +255,12 @@ def test_summary(shared):
     assert [line.split(maxsplit=1) for line in errors[1:]] == [["1", "200 applied"], ["2", "200 duplicate"]]
 
 
-def test_progress_on_a_terminal(shared):
-    """A bar that ends full, and is gone when the summary comes."""
+def frames_on_a_terminal(stack, *arguments):
+    """The bar's frames, and what came after the last, on standard error as a terminal."""
     reader, terminal = pty.openpty()
     with open(reader, "rb", buffering=0) as shown:
-        done = subprocess.run([harness.BUILD / "bagelhook-send", "--secret-file", shared.responder.secret_path, "--story",
-                               "renewals", shared.url], stdout=subprocess.DEVNULL, stderr=terminal, check=True,
+        done = subprocess.run([harness.BUILD / "bagelhook-send", "--secret-file", stack.responder.secret_path, *arguments],
+                              stdout=subprocess.DEVNULL, stderr=terminal, check=True,
                               timeout=harness.PATIENCE_S, env=harness.clean_environment())
         os.close(terminal)
         assert done.returncode == 0
@@ -250,9 +270,22 @@ def test_progress_on_a_terminal(shared):
                 text += shown.read(4096)
             except OSError:
                 break
-    frames = text.decode().split("\r\x1b[K")
+    return text.decode().split("\r\x1b[K")
+
+
+def test_progress_on_a_terminal(shared):
+    """A bar that ends full, and is gone when the summary comes."""
+    frames = frames_on_a_terminal(shared, "--story", "renewals", shared.url)
     assert any("1 of 4" in frame for frame in frames) and any("#" * 30 + "] 4 of 4" in frame for frame in frames)
     assert frames[-1].startswith("4 of 4 deliveries in ")
+
+
+def test_waiting_on_a_terminal(shared):
+    """Even a single delivery that waits for its next try says until when."""
+    with web_server(b"", first=(503,)) as url:
+        frames = frames_on_a_terminal(shared, "--event", "checkout.completed", "--retries", "--retry-interval", "0.3", url)
+    assert any(re.search(r"\] 0 of 1, 1 to be tried again, next at \d\d:\d\d:\d\d$", frame) for frame in frames)
+    assert frames[-1].startswith("1 of 1 deliveries in ")
 
 
 @pytest.mark.parametrize("arguments, named", [
