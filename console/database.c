@@ -14,18 +14,31 @@
 #define STATEMENT_LIMIT "5s"
 #define STATEMENT_MS 7000
 
-/* A role that could write would be one mistake away from writing. */
-static const char session_settings[] = "SET default_transaction_read_only = on;"
-				       "SET statement_timeout = '" STATEMENT_LIMIT "';"
-				       "SET lock_timeout = '1s';"
-				       "SET search_path = pg_catalog, pg_temp;"
-				       "SET DateStyle = 'ISO';"
-				       "SET TimeZone = 'UTC'";
+/* With each transaction anew: behind a pooler, the next one may run on another of the server's
+ * connections, or on one whose settings somebody else has changed. */
+static const char begin_reading[] = "BEGIN READ ONLY;"
+				    "SET LOCAL statement_timeout = '" STATEMENT_LIMIT "';"
+				    "SET LOCAL lock_timeout = '1s';"
+				    "SET LOCAL search_path = pg_catalog, pg_temp;"
+				    "SET LOCAL DateStyle = 'ISO';"
+				    "SET LOCAL TimeZone = 'UTC'";
+
+/* A role that could write would be one mistake away from writing: all tables of the schema, and all of
+ * its functions that have their owner's rights, which reach them whatever the role may do itself.
+ * explain() alone is no such danger, though nothing marks it as one that only reads. */
 static const char role_question[] =
 	"SELECT pg_catalog.has_function_privilege('bagelpay.console_overview(timestamptz)', 'EXECUTE'),"
-	" pg_catalog.pg_has_role('bagelpay_ingest', 'MEMBER') OR pg_catalog.pg_has_role('bagelpay_app', "
-	"'MEMBER')"
-	" OR pg_catalog.has_table_privilege('bagelpay.events', 'INSERT, UPDATE, DELETE, TRUNCATE')";
+	" pg_catalog.has_schema_privilege('bagelpay', 'CREATE')"
+	" OR EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.rolname IN ('bagelpay_owner', "
+	"'bagelpay_ingest', 'bagelpay_app') AND pg_catalog.pg_has_role(r.oid, 'MEMBER'))"
+	" OR EXISTS (SELECT FROM pg_catalog.pg_class AS c"
+	" WHERE c.relnamespace = 'bagelpay'::pg_catalog.regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', "
+	"'f')"
+	" AND (pg_catalog.has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER')"
+	" OR pg_catalog.has_any_column_privilege(c.oid, 'INSERT, UPDATE')))"
+	" OR EXISTS (SELECT FROM pg_catalog.pg_proc AS p"
+	" WHERE p.pronamespace = 'bagelpay'::pg_catalog.regnamespace AND p.prosecdef AND p.provolatile = 'v'"
+	" AND p.proname <> 'explain' AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE'))";
 
 void database_init(struct database *db, const char *conninfo)
 {
@@ -39,15 +52,26 @@ void database_done(struct database *db)
 	db->pg = NULL;
 }
 
-static bool settle_session(PGconn *pg, char error[CONNECTION_ERROR_SIZE])
+/* Begins a transaction that can only read. */
+static bool begin(PGconn *pg, char error[CONNECTION_ERROR_SIZE])
 {
-	PGresult *result = connection_query(pg, session_settings, clock_ms() + CONNECT_MS);
-	bool settled = PQresultStatus(result) == PGRES_COMMAND_OK;
+	PGresult *result = connection_query(pg, begin_reading, clock_ms() + CONNECT_MS);
+	bool begun = PQresultStatus(result) == PGRES_COMMAND_OK;
 
-	if (!settled)
+	if (!begun)
 		connection_first_line(PQerrorMessage(pg), error);
 	PQclear(result);
-	return settled;
+	return begun;
+}
+
+/* Ends the transaction, whatever became of it. False where the connection is of no use any more. */
+static bool end(PGconn *pg)
+{
+	PGresult *result = connection_query(pg, "ROLLBACK", clock_ms() + CONNECT_MS);
+	bool ended = PQresultStatus(result) == PGRES_COMMAND_OK;
+
+	PQclear(result);
+	return ended;
 }
 
 static enum database_result check_role(PGconn *pg, char error[CONNECTION_ERROR_SIZE])
@@ -95,8 +119,12 @@ enum database_result database_connect(struct database *db, char error[CONNECTION
 		return DATABASE_ANSWERED;
 	switch (connect_open(db->conninfo, CONNECT_MS, &db->pg, error)) {
 	case CONNECTION_OPENED:
-		if (settle_session(db->pg, error))
+		if (begin(db->pg, error))
 			checked = check_role(db->pg, error);
+		if (checked == DATABASE_ANSWERED && !end(db->pg)) {
+			connection_first_line(PQerrorMessage(db->pg), error);
+			checked = DATABASE_AWAY;
+		}
 		break;
 	case CONNECTION_UNREACHABLE:
 		break;
@@ -109,41 +137,60 @@ enum database_result database_connect(struct database *db, char error[CONNECTION
 	return checked;
 }
 
-/* One attempt on an open connection. *lost says whether the connection is gone. */
+/* What an error of the server's means for whoever asked. */
+static enum database_result judge(const char *sqlstate)
+{
+	static const struct {
+		const char *prefix;
+		enum database_result means;
+	} known[] = {
+		{"22", DATABASE_REFUSED},     /* a value that is none */
+		{"57014", DATABASE_TOO_LONG}, /* our own limit */
+		{"55P03", DATABASE_BUSY},     /* our own limit, of waiting for a lock */
+		{"40", DATABASE_BUSY},        /* a standby gave way to what it replays; or a deadlock */
+		{"42", DATABASE_UNFIT},       /* no such function or table, or no right to it any more */
+		{"3F000", DATABASE_UNFIT},    /* no such schema */
+	};
+
+	for (size_t i = 0; sqlstate != NULL && i < sizeof known / sizeof known[0]; i++)
+		if (strncmp(sqlstate, known[i].prefix, strlen(known[i].prefix)) == 0)
+			return known[i].means;
+	return DATABASE_AWAY;
+}
+
+/* One attempt on an open connection. *lost says whether it is to be made anew: it is gone, or what it
+ * found fit at its beginning has changed. */
 static enum database_result try_to_ask(PGconn *pg, const char *statement, int count,
 	const char *const *values, PGresult **result, bool *lost, char error[CONNECTION_ERROR_SIZE])
 {
 	int64_t deadline_ms = clock_ms() + STATEMENT_MS;
 	enum database_result asked = DATABASE_AWAY;
-	PGresult *end = NULL;
+	PGresult *last = NULL;
 
 	*result = NULL;
 	*lost = true;
+	if (!begin(pg, error))
+		return DATABASE_AWAY;
 	/* Unnamed: the functions behind the statements keep their plans, and with transaction pooling
 	 * there is no session for a name to live in. */
 	if (!PQsendQueryParams(pg, statement, count, NULL, values, NULL, NULL, 0)
 		|| !connection_next_result(pg, deadline_ms, result) || *result == NULL
-		|| !connection_next_result(pg, deadline_ms, &end) || end != NULL) {
+		|| !connection_next_result(pg, deadline_ms, &last) || last != NULL) {
 		connection_first_line(PQerrorMessage(pg), error);
-		PQclear(end);
+		PQclear(last);
 		PQclear(*result);
 		*result = NULL;
 		return DATABASE_AWAY;
 	}
-	*lost = PQstatus(pg) != CONNECTION_OK;
 	if (PQresultStatus(*result) == PGRES_TUPLES_OK && PQntuples(*result) == 1)
 		asked = PQgetisnull(*result, 0, 0) ? DATABASE_NOTHING : DATABASE_ANSWERED;
 	else {
-		const char *sqlstate = PQresultErrorField(*result, PG_DIAG_SQLSTATE);
 		const char *primary = PQresultErrorField(*result, PG_DIAG_MESSAGE_PRIMARY);
 
-		/* 22: a value that is none; 57014: our own limit. */
-		if (sqlstate != NULL && strncmp(sqlstate, "22", 2) == 0)
-			asked = DATABASE_REFUSED;
-		else if (sqlstate != NULL && strcmp(sqlstate, "57014") == 0)
-			asked = DATABASE_TOO_LONG;
+		asked = judge(PQresultErrorField(*result, PG_DIAG_SQLSTATE));
 		connection_first_line(primary == NULL ? PQerrorMessage(pg) : primary, error);
 	}
+	*lost = !end(pg) || asked == DATABASE_UNFIT;
 	if (asked != DATABASE_ANSWERED) {
 		PQclear(*result);
 		*result = NULL;

@@ -2,6 +2,7 @@
 
 #include "routes.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -115,6 +116,11 @@ static void answer_view(struct buffer *out, struct database *db, const struct vi
 		answer_error(out, "503 Service Unavailable", "Retry-After: 5\r\n",
 			"The database takes too long to answer");
 		break;
+	case DATABASE_BUSY:
+		log_record(LOG_WARN, "the database is busy", LOG_PAIRS("path", view->path, "reason", error));
+		answer_error(out, "503 Service Unavailable", "Retry-After: 5\r\n",
+			"The database is busy: what is asked for is locked");
+		break;
 	case DATABASE_AWAY:
 		log_record(LOG_WARN, "the database does not answer", LOG_PAIRS("reason", error));
 		answer_error(
@@ -128,16 +134,11 @@ static void answer_view(struct buffer *out, struct database *db, const struct vi
 	}
 }
 
-void routes_answer(const struct views *shared, struct database *db, const char *method, const char *uri,
-	struct buffer *out)
+static void answer_get(const struct views *shared, struct database *db, const char *uri, struct buffer *out)
 {
 	char path[MAX_PATH];
 	size_t len = uri == NULL ? 0 : strcspn(uri, "?");
 
-	if (method == NULL || strcmp(method, "GET") != 0) {
-		answer_error(out, "405 Method Not Allowed", "Allow: GET\r\n", "Only GET");
-		return;
-	}
 	if (len < sizeof path && uri != NULL) {
 		const char *query = uri[len] == '?' ? uri + len + 1 : "";
 
@@ -160,4 +161,18 @@ void routes_answer(const struct views *shared, struct database *db, const char *
 		}
 	}
 	answer_error(out, "404 Not Found", "", "There is no such page");
+}
+
+void routes_answer(const struct views *shared, struct database *db, const char *method, const char *uri,
+	struct buffer *out)
+{
+	bool head = method != NULL && strcmp(method, "HEAD") == 0;
+
+	if (head || (method != NULL && strcmp(method, "GET") == 0))
+		answer_get(shared, db, uri, out);
+	else
+		answer_error(out, "405 Method Not Allowed", "Allow: GET, HEAD\r\n", "Only GET and HEAD");
+	/* The same, without what follows the headers. */
+	if (head && !buffer_failed(out))
+		out->len = (size_t)((const char *)memmem(out->data, out->len, "\r\n\r\n", 4) - out->data) + 4;
 }

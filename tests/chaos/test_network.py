@@ -7,7 +7,6 @@ import pytest
 import harness
 
 from load import Load
-from pgbouncer import PgBouncer
 from proxy import Proxy
 
 
@@ -77,7 +76,7 @@ def take_over(make_stand, chance, totals, primary, standby):
 
 def test_pooler_restarted(make_stand, chance, rounds, totals):
     """Through PgBouncer in transaction pooling, which dies and comes back under load."""
-    with harness.Cluster(fsync="on") as cluster, PgBouncer(cluster) as pooler:
+    with harness.Cluster(fsync="on") as cluster, harness.PgBouncer(cluster) as pooler:
         stand = make_stand(cluster=cluster, dsn=lambda cluster, db: pooler.dsn(db), responders=2)
         with Load(stand) as load:
             for number in range(rounds):

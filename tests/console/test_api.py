@@ -44,10 +44,28 @@ def test_headers(stand, path):
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
-def test_only_get(stand, method):
+def test_only_get_and_head(stand, method):
     answer = stand.web.get("/api/overview", method=method)
     assert answer.status == 405
-    assert answer.headers["Allow"] == "GET"
+    assert answer.headers["Allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize("path", ["/", "/api/overview", "/api/delivery?event=nix", "/nix"])
+def test_head(stand, path):
+    """What GET answers, without the body."""
+    head, get = (fastcgi.request(stand.console.socket_path, {"REQUEST_METHOD": method, "REQUEST_URI": path})
+                 for method in ("HEAD", "GET"))
+    assert (head.status, list(head.headers.items()), head.body) == (get.status, list(get.headers.items()), b"")
+    assert get.body != b"" and stand.web.get(path, method="HEAD").status == get.status
+
+
+def test_no_search_in_a_log(stand, tmp_path):
+    """Neither where the password is wrong nor where there is no console to ask."""
+    with harness.ConsoleNginx(stand.responder.socket_path, tmp_path / "nobody") as web:
+        assert web.get("/api/search", q="ann@example.com").status == 502
+        assert web.get("/api/search", q="ann@example.com", password="wrong").status == 401
+        web.stop()
+        assert "example.com" not in "".join(path.read_text(errors="replace") for path in web.directory.glob("*.log"))
 
 
 @pytest.mark.parametrize("path", ["/page.c", "/../style.css", "/api", "/api/", "/api/settings", "/%2e%2e/", "/" + "a" * 5000])
@@ -231,9 +249,59 @@ def test_a_locked_table(stand):
     with stand.connect(autocommit=False) as connection:
         connection.execute("LOCK TABLE bagelpay.dead_letters IN ACCESS EXCLUSIVE MODE")
         answer = stand.get("/api/dead-letters")
-        assert answer.status == 503 and answer.json == {"error": "The database does not answer"}
+        assert answer.status == 503 and answer.json == {"error": "The database is busy: what is asked for is locked"}
         connection.rollback()
     assert stand.get("/api/dead-letters").status == 200
+
+
+def test_a_right_that_is_gone(stand):
+    """What only people can mend is no database that is away, and the log has it in the server's words."""
+    function = "FUNCTION bagelpay.console_search(text)"
+    stand.query(f"REVOKE EXECUTE ON {function} FROM bagelpay_console")
+    try:
+        answer = stand.get("/api/search", q="x")
+        assert answer.status == 503 and answer.json == {
+            "error": "The database is not set up for the console; its log says why"}
+        assert "permission denied for function console_search" in stand.console.log
+    finally:
+        stand.query(f"GRANT EXECUTE ON {function} TO bagelpay_console")
+    assert stand.get("/api/search", q="x").status == 200
+
+
+def test_behind_a_pooler(cluster, stand):
+    """Limits hold in every transaction, whichever of the server's connections it runs on."""
+    with harness.PgBouncer(cluster) as pooler, harness.Console(pooler.dsn(stand.db, "bagelhook_console")) as console:
+        def ask():
+            return fastcgi.request(console.socket_path, {"REQUEST_METHOD": "GET", "REQUEST_URI": "/api/dead-letters"})
+
+        # Each of the four workers has been there, and then the pooler makes all of its connections anew.
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            assert {answer.status for answer in pool.map(lambda _: ask(), range(64))} == {200}
+        stand.query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
+                    " AND usename = 'bagelhook_console'", stand.db)
+        with stand.connect(autocommit=False) as connection:
+            connection.execute("LOCK TABLE bagelpay.dead_letters IN ACCESS EXCLUSIVE MODE")
+            answers = [ask().json for _ in range(4)]
+            connection.rollback()
+        assert answers == [{"error": "The database is busy: what is asked for is locked"}] * 4
+        assert ask().status == 200
+
+
+@pytest.mark.parametrize("right", [
+    "UPDATE ON bagelpay.settings", "INSERT (order_id) ON bagelpay.orders", "DELETE ON bagelpay.dead_letters",
+    "TRUNCATE ON bagelpay.refunds", "CREATE ON SCHEMA bagelpay",
+    "EXECUTE ON FUNCTION bagelpay.expect_order(text, text, text, numeric, text, text)"])
+def test_rights_that_are_refused(cluster, stand, right):
+    """Whatever could be written, by itself or by a function with its owner's rights."""
+    stand.query("CREATE ROLE too_much LOGIN IN ROLE bagelpay_console")
+    try:
+        stand.query(f"GRANT {right} TO too_much")
+        with harness.Console(cluster.dsn("too_much", stand.db), wait=False) as refused:
+            assert refused.process.popen.wait(harness.PATIENCE_S) == 1
+            assert "could change what the console only shows" in refused.log
+    finally:
+        stand.query("DROP OWNED BY too_much")
+        stand.query("DROP ROLE too_much")
 
 
 @pytest.mark.parametrize("user, complaint", [

@@ -16,6 +16,7 @@ from .delivery import Answer, deliver, post, sign
 from .faults import Faults
 from .lighttpd import Lighttpd
 from .nginx import PATH, Nginx
+from .pgbouncer import PgBouncer
 from .process import (BUILD, PATIENCE_S, SAMPLES, SOURCE, HarnessError, Process, accepts, clean_environment,
                       end_on_sigterm, free_port, is_sanitized, make_directory, wait_until)
 from .remote import Authority, RemoteCluster
@@ -23,6 +24,6 @@ from .responder import Responder
 from .stack import Stack
 
 __all__ = ["BUILD", "PASSWORD", "PATH", "PATIENCE_S", "SAMPLES", "SOURCE", "USER", "Answer", "Apache", "Authority",
-           "Cluster", "Console", "ConsoleApache", "ConsoleNginx", "Faults", "HarnessError", "Lighttpd", "Nginx", "Process",
-           "RemoteCluster", "Responder", "Stack", "accepts", "clean_environment", "deliver", "end_on_sigterm", "free_port",
+           "Cluster", "Console", "ConsoleApache", "ConsoleNginx", "Faults", "HarnessError", "Lighttpd", "Nginx", "PgBouncer",
+           "Process", "RemoteCluster", "Responder", "Stack", "accepts", "clean_environment", "deliver", "end_on_sigterm", "free_port",
            "is_sanitized", "make_directory", "post", "sign", "wait_until"]

@@ -1,10 +1,10 @@
 """PgBouncer as a process, in transaction pooling."""
 
+import os
 import shutil
 import signal
-import os
 
-import harness
+from .process import Process, accepts, clean_environment, make_directory, wait_until
 
 CONFIGURATION = """
 [databases]
@@ -27,10 +27,10 @@ class PgBouncer:
     """A pooler in front of a cluster, with Debian's package and as few settings as it works with."""
 
     def __init__(self, cluster):
-        self.directory = harness.make_directory("pgbouncer", cluster.user)
+        self.directory = make_directory("pgbouncer", cluster.user)
         self.port = 6432
         # auth_type any takes every user for the one named in the database's line; without one, for whom it says it is.
-        (self.directory / "users").write_text('"bagelhook" ""\n')
+        (self.directory / "users").write_text('"bagelhook" ""\n"bagelhook_console" ""\n')
         (self.directory / "pgbouncer.ini").write_text(CONFIGURATION.format(cluster=cluster, directory=self.directory)
                                                       .replace("auth_type = any", "auth_type = trust"))
         self._prefix = [] if os.geteuid() != 0 else [
@@ -44,9 +44,9 @@ class PgBouncer:
             raise
 
     def start(self):
-        self.process = harness.Process([*self._prefix, "pgbouncer", self.directory / "pgbouncer.ini"], self.log_path,
-                                       cwd="/", env=harness.clean_environment(PATH=f"{os.environ['PATH']}:/usr/sbin"))
-        harness.wait_until(lambda: harness.accepts(self.directory / f".s.PGSQL.{self.port}"), "PgBouncer",
+        self.process = Process([*self._prefix, "pgbouncer", self.directory / "pgbouncer.ini"], self.log_path,
+                                       cwd="/", env=clean_environment(PATH=f"{os.environ['PATH']}:/usr/sbin"))
+        wait_until(lambda: accepts(self.directory / f".s.PGSQL.{self.port}"), "PgBouncer",
                            process=self.process, log=self.log_path)
 
     def kill(self):
@@ -59,8 +59,8 @@ class PgBouncer:
         """At once, with whatever is under way."""
         self.process.end(signal.SIGTERM)
 
-    def dsn(self, db):
-        return f"host={self.directory} port={self.port} user=bagelhook dbname={db}"
+    def dsn(self, db, user="bagelhook"):
+        return f"host={self.directory} port={self.port} user={user} dbname={db}"
 
     def close(self):
         if self.process is not None and self.process.poll() is None:
