@@ -3,7 +3,9 @@
 import argparse
 import contextlib
 import random
+import shutil
 import statistics
+import sys
 import threading
 import time
 
@@ -26,6 +28,8 @@ def arguments():
     parser.add_argument("--viewers", type=int, default=10, help="how many look on (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="turns each with viewers and without (%(default)s)")
     parser.add_argument("--seconds", type=int, default=8, help="how long a turn is (%(default)s)")
+    parser.add_argument("--strict", action="store_true",
+                        help=f"exit with 1 if a view takes more than {LIMIT_MS} ms, or viewers cost more than {100 * LIMIT_SHARE:.0f} %%")
     return parser.parse_args()
 
 
@@ -96,7 +100,8 @@ class Viewer(threading.Thread):
             minutes = self.ask("/api/overview")["minutes"]
             while not self.ended.wait(3):
                 minutes = self.ask("/api/overview", since=minutes[-2]["at"] if len(minutes) > 1 else None)["minutes"]
-                self.ask("/api/spool")
+                if not self.ask("/api/spool")["known"]:
+                    raise harness.HarnessError("the spool is not known")
 
 
 @contextlib.contextmanager
@@ -135,9 +140,12 @@ def main():
         db = cluster.create_database()
         fill.fill(cluster, db, given.events)
         say(f"{given.events} events are stored")
-        contestant = Bagelhook(cluster, db=db)
+        spool = harness.make_directory("spool")
+        owned.callback(shutil.rmtree, spool, ignore_errors=True)
+        admin = f"unix:{spool}/admin.sock"
+        contestant = Bagelhook(cluster, "--spool", spool / "spool", "--admin-listen", admin, db=db)
         owned.callback(contestant.close)
-        console = owned.enter_context(harness.Console(cluster.dsn("bagelhook_console", db)))
+        console = owned.enter_context(harness.Console(cluster.dsn("bagelhook_console", db), "--admin", admin))
         web = owned.enter_context(harness.ConsoleNginx(contestant.responder.socket_path, console.socket_path))
         contestant.processes |= {"console": console.process.pid, "its nginx": web.process.pid}
         taken = time_views(web, given)
@@ -158,7 +166,8 @@ def main():
         print(f"Slower than {LIMIT_MS} ms: {', '.join(slow)}")
     if share > LIMIT_SHARE:
         print(f"More than {100 * LIMIT_SHARE:.0f} %")
+    return 1 if given.strict and (slow or share > LIMIT_SHARE) else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
