@@ -43,7 +43,8 @@ def test_same_as_behind_nginx(stand, apache):
         for name in ("Content-Type", "Content-Security-Policy", "Cache-Control", "Referrer-Policy"):
             assert here.headers[name] == there.headers[name] != ""
     answer = apache.get("/api/overview", method="POST")
-    assert (answer.status, answer.headers["Allow"]) == (405, "GET")
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+    assert apache.get("/api/overview", method="HEAD").status == 200
 
 
 def test_searches_are_not_logged(apache):
