@@ -39,9 +39,11 @@ WHERE resolved_at IS NULL;
 -- of_mode … of_event     only those; NULL: any
 -- warned                 TRUE: only events with warnings
 --
--- rows: kind (event, dead_letter), id, at, type, mode, order, outcome, warnings, deliveries.
+-- rows: kind (event, dead_letter), id, at, type, mode, order, outcome, warnings, deliveries, and of a
+-- dead letter, whether it is resolved.
 -- next: the cursor of the next page, NULL at the end. Where a filter lets little through, a page
--- may be short, or empty, and yet have a next one: a call looks through about 20000 events.
+-- may be short, or empty, and yet have a next one: a call looks through about 20000 events. Then
+-- looked is their number, and the cursor's at is how far back it came; else it is NULL.
 CREATE FUNCTION bagelpay.console_deliveries (
     before_at timestamptz DEFAULT NULL,
     before_id text DEFAULT NULL,
@@ -62,6 +64,7 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     page_size CONSTANT integer := 50;
+    most_looked CONSTANT integer := 20000;
     upper_at timestamptz := coalesce(before_at, 'infinity');
     upper_id text := coalesce(before_id, '');
     -- How far back this call looks, and whether that is less far than was asked for.
@@ -71,10 +74,20 @@ DECLARE
     found_ids text[] := '{}';
     letters boolean := num_nonnulls(of_mode, of_type, of_order, of_event) = 0 AND warned IS NOT TRUE
         AND coalesce(of_outcome, 'dead_letter') = 'dead_letter';
-    filtered boolean := num_nonnulls(of_mode, of_type, of_outcome) > 0 OR warned IS TRUE;
+    filtered boolean := num_nonnulls(of_mode, of_type, of_order, of_outcome) > 0 OR warned IS TRUE;
+    named boolean := num_nonnulls(of_event, of_order) > 0;
     answer json;
 BEGIN
-    IF of_event IS NOT NULL OR of_order IS NOT NULL THEN
+    -- Events of an order are found by their order and sorted; those of one that has very many are
+    -- looked for from the newest on, as whatever else a filter lets through.
+    IF of_event IS NULL AND of_order IS NOT NULL THEN
+        PERFORM FROM bagelpay.events AS e
+        WHERE e.mode IN ('live', 'test') AND e.order_id = of_order
+        OFFSET 2000
+        LIMIT 1;
+        named := NOT FOUND;
+    END IF;
+    IF named THEN
         found_ids := array(
             SELECT e.event_id
             FROM bagelpay.events AS e
@@ -98,8 +111,10 @@ BEGIN
             SELECT e.received_at INTO reached
             FROM bagelpay.events AS e
             WHERE e.received_at >= floor_at AND e.received_at <= upper_at
+                -- A cursor without an id has all of its moment behind it, however much that is.
+                AND (upper_id <> '' OR e.received_at < upper_at)
             ORDER BY e.received_at DESC
-            OFFSET 20000
+            OFFSET most_looked
             LIMIT 1;
             IF reached > floor_at THEN
                 floor_at := reached;
@@ -113,6 +128,7 @@ BEGIN
                 AND (e.received_at, e.event_id) < (upper_at, upper_id)
                 AND (of_mode IS NULL OR e.mode = of_mode)
                 AND (of_type IS NULL OR e.event_type = of_type)
+                AND (of_order IS NULL OR e.order_id = of_order)
                 AND (of_outcome IS NULL OR e.outcome = of_outcome)
                 AND (warned IS NOT TRUE OR cardinality(e.warnings) > 0)
             ORDER BY e.received_at DESC, e.event_id DESC
@@ -122,12 +138,13 @@ BEGIN
         SELECT *
         FROM (
             SELECT 'event' AS kind, e.event_id AS id, e.received_at AS at, e.event_type AS type, e.mode, e.order_id AS "order",
-                e.outcome, e.warnings, e.deliveries, NULL AS detail
+                e.outcome, e.warnings, e.deliveries, NULL AS detail, NULL::boolean AS resolved
             FROM bagelpay.events AS e
             WHERE e.event_id = ANY (found_ids)
             UNION ALL (
                 SELECT 'dead_letter', 'dead:' || d.id, d.received_at, NULL, NULL, NULL,
-                    'dead_letter', '{}', d.deliveries, concat_ws(': ', d.reason, d.detail)
+                    'dead_letter', '{}', d.deliveries, concat_ws(': ', d.reason, d.detail),
+                    d.resolved_at IS NOT NULL
                 FROM bagelpay.dead_letters AS d
                 WHERE letters AND d.received_at >= floor_at
                     AND d.received_at <= upper_at
@@ -144,7 +161,8 @@ BEGIN
             WHEN count(*) = page_size
                 THEN json_build_object('at', min(p.at), 'id', (array_agg(p.id ORDER BY p.at, p.id COLLATE "C"))[1])
             WHEN cut THEN json_build_object('at', floor_at, 'id', '')
-        END)
+        END,
+        'looked', CASE WHEN cut AND count(*) < page_size THEN most_looked END)
     INTO answer
     FROM page AS p;
     RETURN answer;
