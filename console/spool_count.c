@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "admin_client.h"
+#include "answer_counts.h"
 #include "clock.h"
 
 #define FRESH_MS 2000
@@ -39,14 +40,20 @@ static bool find_figure(const char *metrics, const char *name, int64_t *figure)
 	return false;
 }
 
+static void put_unknown(struct buffer *out, const char *why)
+{
+	buffer_puts(out, "\"known\":false,\"why\":");
+	buffer_puts_json(out, why);
+}
+
 static void write_unknown(struct buffer *out, const char *why)
 {
-	buffer_puts(out, "{\"known\":false,\"why\":");
-	buffer_puts_json(out, why);
+	buffer_puts(out, "{");
+	put_unknown(out, why);
 	buffer_puts(out, "}");
 }
 
-static void write_figures(const char *metrics, struct buffer *out)
+static void put_figures(const char *metrics, struct buffer *out)
 {
 	int64_t files;
 	int64_t bytes;
@@ -55,23 +62,23 @@ static void write_figures(const char *metrics, struct buffer *out)
 	int64_t limit;
 
 	if (!find_figure(metrics, "bagelhook_spool_limit_files", &limit)) {
-		write_unknown(out, "the responder has no spool");
+		put_unknown(out, "the responder has no spool");
 		return;
 	}
 	if (!find_figure(metrics, "bagelhook_spool_files", &files)
 		|| !find_figure(metrics, "bagelhook_spool_bytes", &bytes)
 		|| !find_figure(metrics, "bagelhook_spool_oldest_age_seconds", &oldest)
 		|| !find_figure(metrics, "bagelhook_spool_corrupt_files", &corrupt)) {
-		write_unknown(out, "the responder cannot read its spool; its log says why");
+		put_unknown(out, "the responder cannot read its spool; its log says why");
 		return;
 	}
 	buffer_printf(
-		out, "{\"known\":true,\"files\":%" PRId64 ",\"bytes\":%" PRId64 ",\"oldest\":", files, bytes);
+		out, "\"known\":true,\"files\":%" PRId64 ",\"bytes\":%" PRId64 ",\"oldest\":", files, bytes);
 	if (files == 0)
 		buffer_puts(out, "null");
 	else
 		buffer_printf(out, "%" PRId64, oldest);
-	buffer_printf(out, ",\"corrupt\":%" PRId64 "}", corrupt);
+	buffer_printf(out, ",\"corrupt\":%" PRId64, corrupt);
 }
 
 static void ask(const char *admin, struct buffer *out)
@@ -80,10 +87,16 @@ static void ask(const char *admin, struct buffer *out)
 	struct buffer metrics;
 
 	buffer_init(&metrics);
-	if (admin_client_get(admin, "/metrics", &metrics, error) != 0)
+	if (admin_client_get(admin, "/metrics", &metrics, error) != 0) {
 		write_unknown(out, error);
-	else
-		write_figures(metrics.data == NULL ? "" : metrics.data, out);
+	} else {
+		const char *text = metrics.data == NULL ? "" : metrics.data;
+
+		buffer_puts(out, "{");
+		answer_counts(text, out);
+		put_figures(text, out);
+		buffer_puts(out, "}");
+	}
 	buffer_done(&metrics);
 }
 

@@ -1,13 +1,15 @@
-/* How much the responder's spool holds, by its own word: nobody but its user may look into it. */
+/* How much the responder's spool holds, by its own word, as nobody but its user may look into it; and what it
+ * answered. */
 #ifndef BAGELHOOK_SPOOL_COUNT_H
 #define BAGELHOOK_SPOOL_COUNT_H
 
 #include "buffer.h"
 
 /* Writes a JSON object: {"known":true,"files":…,"bytes":…,"oldest":seconds or null,"corrupt":…}, or
- * {"known":false,"why":…} where admin, the responder's --admin-listen, is NULL or does not say. Asks it
- * not more often than every two seconds, one thread for all, which blocks for as long as
- * admin_client_get() does; the others are given what was said before. Any thread. */
+ * {"known":false,"why":…} where admin, the responder's --admin-listen, is NULL or does not say; either has
+ * the members of answer_counts(), too, where they are known. Asks it not more often than every two seconds,
+ * one thread for all, which blocks for as long as admin_client_get() does; the others are given what was
+ * said before. Any thread. */
 void spool_count(const char *admin, struct buffer *out);
 
 #endif

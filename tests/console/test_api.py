@@ -13,6 +13,7 @@ import pytest
 import bodies
 import fastcgi
 import harness
+from console_stand import Stand
 
 DATA = ("/api/overview", "/api/deliveries", "/api/dead-letters", "/api/search?q=x", "/api/spool")
 PAGE = ("/", "/style.css", "/script.js", "/icon.svg")
@@ -115,6 +116,39 @@ def test_a_dead_letter(stand):
     assert base64.b64decode(stand.get("/api/dead-letter", id=row["id"]).json["body"]) == body
     assert stand.get("/api/overview").json["open_dead_letters"] >= 1
 
+    def listed():
+        return next(letter for letter in stand.get("/api/deliveries", outcome="dead_letter").json["rows"] if letter["id"] == f"dead:{row['id']}")
+
+    assert listed()["resolved"] is False
+    stand.query("UPDATE bagelpay.dead_letters SET resolved_at = now() WHERE id = %s", row["id"])
+    assert listed()["resolved"] is True
+    stand.query("UPDATE bagelpay.dead_letters SET resolved_at = NULL WHERE id = %s", row["id"])
+
+
+def test_looking_through_many(cluster):
+    """A call looks through a number of events, says so, and goes on where it ended, even among those of one moment; an
+    order with very many events is looked through like that, too."""
+    with contextlib.closing(Stand(cluster)) as stand:
+        def insert(count, name, order, outcome, moments):
+            stand.query("INSERT INTO bagelpay.events (event_id, event_type, mode, order_id, occurred_at, received_at, outcome, unknown_refund) "
+                        f"SELECT %s || i, 'checkout.failed', 'live', %s, t, t, %s, 'full' FROM generate_series(1, %s) AS i, "
+                        f"LATERAL (SELECT {moments}) AS at (t)", name, order, outcome, count)
+
+        insert(21000, "same_", None, "ignored", "now() - interval '1 hour'")
+        insert(2100, "long_", "long", "applied", "now() - interval '1 day' - i * interval '1 second'")
+        stand.query("VACUUM (ANALYZE) bagelpay.events")
+        page = stand.get("/api/deliveries", order="long").json
+        assert page["rows"] == [] and page["looked"] == 20000 and page["next"]["id"] == ""
+        assert page["next"]["at"] == stand.get("/api/deliveries").json["rows"][0]["at"]
+        seen = []
+        while page["next"] is not None:
+            cursor = page["next"]
+            page = stand.get("/api/deliveries", order="long", before_at=cursor["at"], before_id=cursor["id"]).json
+            assert page["next"] != cursor
+            seen += [row["id"] for row in page["rows"]]
+        assert page["looked"] is None and seen == [f"long_{number}" for number in range(1, 2101)]
+        assert stand.get("/api/deliveries", order="long", type="refund.created", before_at=cursor["at"]).json["next"] is None
+
 
 def test_pages(stand):
     """Page after page shows each event once, though many have the same time."""
@@ -140,7 +174,20 @@ def test_the_spool(stand):
         shown = harness.wait_until(lambda: (lambda s: s if s["files"] == 1 else None)(stand.get("/api/spool").json), "a file")
         assert shown["known"] and shown["bytes"] > len(body) and 0 <= shown["oldest"] < harness.PATIENCE_S
     shown = harness.wait_until(lambda: (lambda s: s if s["files"] == 0 else None)(stand.get("/api/spool").json), "no file")
-    assert shown == {"known": True, "files": 0, "bytes": 0, "oldest": None, "corrupt": 0}
+    assert shown.items() >= {"known": True, "files": 0, "bytes": 0, "oldest": None, "corrupt": 0}.items()
+
+
+def test_what_was_answered(stand):
+    """By status, and why what was refused was; beside the spool, as the same responder says it."""
+    before = stand.get("/api/spool").json
+    for secret in (stand.secret, "another secret", "another secret"):
+        harness.deliver(stand.url, secret, bodies.payment())
+    harness.post(stand.url, b"{}")
+    after = harness.wait_until(
+        lambda: (lambda s: s if s["answers"]["401"] == before["answers"]["401"] + 3 else None)(stand.get("/api/spool").json), "the answers")
+    assert after["answers"]["200"] == before["answers"]["200"] + 1
+    more = {name: count - before["not_authentic"][name] for name, count in after["not_authentic"].items()}
+    assert more == {"missing": 1, "malformed": 0, "wrong": 2, "too_old": 0}
 
 
 @contextlib.contextmanager
@@ -174,6 +221,11 @@ def _metrics(**figures):
     return f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n{text}".encode()
 
 
+def _lines(*lines):
+    text = "".join(f"bagelhook_{line}\n" for line in lines)
+    return f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n{text}".encode()
+
+
 _FULL = {"spool_limit_files": 9, "spool_files": 3, "spool_bytes": 5.5e6, "spool_oldest_age_seconds": 61.9, "spool_corrupt_files": 1}
 
 
@@ -187,6 +239,12 @@ _CANNOT_READ = _unknown("the responder cannot read its spool; its log says why")
 _HEARSAY = {
     "figures": (_metrics(**_FULL), {"known": True, "files": 3, "bytes": 5500000, "oldest": 61, "corrupt": 1}),
     "no spool": (_metrics(events=1), _unknown("the responder has no spool")),
+    "answers": (_lines('requests_total{status="200"} 7', 'requests_total{status="401"} 0', 'signature_failures_total{reason="wrong"} 2'),
+                {"answers": {"200": 7, "401": 0}, "not_authentic": {"wrong": 2}, **_unknown("the responder has no spool")}),
+    "no answers": (_lines('requests_total{status="2\\"00"} 7', 'requests_total{status=""} 1', 'requests_total{status="200"} 1e3',
+                          'requests_total{status="200"} 007', 'requests_total{status="200"} -1', 'requests_total{status="200"} ',
+                          'requests_total{status="200"} 12345678901234567890', 'requests_total{status="200"',
+                          f'requests_total{{status="{"2" * 33}"}} 1'), _unknown("the responder has no spool")),
     "no figures": (_metrics(spool_limit_files=9), _CANNOT_READ),
     **{value: (_metrics(**{**_FULL, "spool_bytes": value}), _CANNOT_READ) for value in ("NaN", "-1", "+Inf", "1e300", "")},
     "an error": (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", None),
