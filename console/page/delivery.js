@@ -1,7 +1,7 @@
 // One event, and one dead letter.
 
 import { ask } from "./api.js";
-import { body } from "./body.js";
+import { body, oddBody } from "./body.js";
 import { address, facts, h, id } from "./dom.js";
 import { bytes, moment, money, span, ms } from "./moments.js";
 import { outcomeChip } from "./deliveries.js";
@@ -69,5 +69,5 @@ export async function deadLetter(view, number) {
     d.resolved_at ? null : [h("h2", null, "To try it again"),
       h("p", null, "When bagelhook, the schema or what it conflicts with has changed, as a role that has bagelpay_owner:"),
       h("pre", { tabindex: "0", role: "region", "aria-label": "Command" }, `bagelhook redrive --id ${d.id}`)],
-    h("h2", null, "Bytes"), body(d.body, "Bytes"));
+    h("h2", null, "Bytes"), oddBody(d.body, "Bytes"));
 }

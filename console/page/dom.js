@@ -2,11 +2,24 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-// Characters that are not seen, or that turn around how others are seen: shown as what they are.
-const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+// Characters that are not seen, that look like a space and are none, or that turn around how others are seen:
+// shown as what they are.
+const UNSEEN = /(?![\t\n ])[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]/gu;
 
 export function visible(text) {
-  return String(text).replace(UNSEEN, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
+  return String(text).replace(UNSEEN, (c) => {
+    const digits = c.codePointAt(0).toString(16);
+    return digits.length > 4 ? `\\u{${digits}}` : `\\u${digits.padStart(4, "0")}`;
+  });
+}
+
+// Of an endless text its beginning: it would keep the browser busy, and nobody reads it. A body has it all.
+const LONGEST = 10000;
+
+function bounded(text) {
+  if (text.length <= LONGEST) return text;
+  const cut = text.slice(0, LONGEST).replace(/[\ud800-\udbff]$/, "");
+  return `${cut} … ${(text.length - cut.length).toLocaleString("en")} more characters`;
 }
 
 function fill(element, attributes, children) {
@@ -17,7 +30,7 @@ function fill(element, attributes, children) {
   }
   for (const child of children.flat(3)) {
     if (child === null || child === undefined || child === false) continue;
-    element.append(child instanceof Node ? child : document.createTextNode(visible(child)));
+    element.append(child instanceof Node ? child : document.createTextNode(visible(bounded(String(child)))));
   }
   return element;
 }
@@ -29,6 +42,30 @@ export function h(tag, attributes, ...children) {
 
 export function s(tag, attributes, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function alike(here, node) {
+  return here.nodeType === node.nodeType && here.nodeName === node.nodeName && here.nodeType !== Node.COMMENT_NODE;
+}
+
+// Makes the content of an element what some nodes are, and keeps what can stay: the focus stays in it, and so does
+// the tip that is shown of it. Elements that stay keep their own listeners.
+export function patch(element, nodes) {
+  nodes.forEach((node, i) => {
+    const here = element.childNodes[i];
+    if (!here) {
+      element.append(node);
+    } else if (!alike(here, node)) {
+      here.replaceWith(node);
+    } else if (node instanceof Element) {
+      for (const { name } of [...here.attributes]) if (!node.hasAttribute(name)) here.removeAttribute(name);
+      for (const { name, value } of node.attributes) if (here.getAttribute(name) !== value) here.setAttribute(name, value);
+      patch(here, [...node.childNodes]);
+    } else if (here.data !== node.data) {
+      here.data = node.data;
+    }
+  });
+  while (element.childNodes.length > nodes.length) element.lastChild.remove();
 }
 
 // A table that can be scrolled by itself, from the keyboard, too.
@@ -59,16 +96,21 @@ export function drawing(width, height, label, ...children) {
   return s("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": visible(label) }, ...children);
 }
 
-// Draws into an element, and again when its width changes. draw(width) makes the drawing.
-export function redrawn(draw) {
+// Draws into an element, and again when its width changes, or when asked to. draw(width) makes the drawing.
+export function redrawable(draw) {
   const place = h("div");
   let drawn = 0;
+  const redraw = () => {
+    if (drawn > 0) patch(place, [draw(drawn)]);
+  };
   const observer = new ResizeObserver(() => {
     const width = Math.max(Math.floor(place.clientWidth), 280);
     if (!place.isConnected || width === drawn) return;
     drawn = width;
-    place.replaceChildren(draw(width));
+    redraw();
   });
   observer.observe(place);
-  return place;
+  return { place, redraw };
 }
+
+export const redrawn = (draw) => redrawable(draw).place;
