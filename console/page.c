@@ -11,9 +11,9 @@
 #define MAX_FILE ((size_t)1024 * 1024)
 
 /* index.html is what / is. */
-static const char *const names[PAGE_FILES] = {"index.html", "style.css", "icon.svg", "api.js", "body.js",
-	"dead_letters.js", "deliveries.js", "delivery.js", "dom.js", "find.js", "moments.js", "order.js",
-	"overview.js", "plots.js", "script.js", "timeline.js", "words.js"};
+static const char *const names[PAGE_FILES] = {"index.html", "style.css", "icon.svg", "answers.js", "api.js",
+	"body.js", "dead_letters.js", "deliveries.js", "delivery.js", "dom.js", "filters.js", "find.js",
+	"moments.js", "order.js", "overview.js", "plots.js", "script.js", "timeline.js", "words.js"};
 
 static const struct {
 	const char *ending;

@@ -5,7 +5,7 @@
 #include "buffer.h"
 
 #define PAGE_ERROR_SIZE 512
-#define PAGE_FILES 17
+#define PAGE_FILES 19
 
 struct page {
 	struct buffer files[PAGE_FILES];

@@ -7,6 +7,11 @@ export class Refusal extends Error {
   }
 }
 
+// How far the server's clock is ahead of this machine's, by its last answer.
+let ahead = 0;
+
+export const serverNow = () => Date.now() + ahead;
+
 // Asks for one view; parameters that are null or empty are left out. Throws a Refusal with what to say.
 export async function ask(view, parameters, signal) {
   // Not relative: an address that carried a password must not be repeated.
@@ -18,6 +23,8 @@ export async function ask(view, parameters, signal) {
   let content;
   try {
     answer = await fetch(url, { signal, cache: "no-store", redirect: "error", referrerPolicy: "no-referrer" });
+    const date = Date.parse(answer.headers.get("Date") ?? "");
+    if (!Number.isNaN(date)) ahead = date - Date.now();
     content = await answer.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;

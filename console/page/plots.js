@@ -52,8 +52,36 @@ export function plotCounts(width, hour) {
     }));
 }
 
+// The last hour by a clock, in milliseconds since 1970, for what the database knows nothing of.
+function hourUntil(now) {
+  const last = Math.floor(now / 60000);
+  return Array.from({ length: MINUTES }, (_, i) => ({ at: new Date((last - MINUTES + 1 + i) * 60000).toISOString() }));
+}
+
+// seen: by minute (as its number since 1970), how many answers of each status this page learned of.
+export function plotAnswers(width, now, seen) {
+  const hour = hourUntil(now);
+  const counts = hour.map((m) => {
+    const answers = seen.get(ms(m.at) / 60000) ?? {};
+    const all = Object.values(answers).reduce((total, count) => total + count, 0);
+    return { answers, all, good: answers[200] ?? 0 };
+  });
+  const [y, marks] = scale(Math.max(...counts.map((m) => m.all)));
+  const [slot, x, background] = frame(width, hour, marks, y);
+  const sum = (name) => counts.reduce((total, m) => total + m[name], 0);
+  return drawing(width, HEIGHT, `While this page was open, ${sum("good")} deliveries were answered 200, and ${sum("all") - sum("good")} otherwise.`,
+    background,
+    counts.map((m, i) => {
+      const each = Object.entries(m.answers).filter(([, count]) => count > 0).map(([status, count]) => `${count} answered ${status}`);
+      const title = `${clock(hour[i].at).slice(0, 5)}: ${each.join(", ")}`;
+      return [m.good > 0 ? bar(x(i), slot, y(m.good), y(0), "bar", title) : null,
+        m.all > m.good ? bar(x(i), slot, y(m.all), y(m.good), "bar-bad", title) : null];
+    }));
+}
+
 // files: the most files of each minute (as its number since 1970) in which this page looked.
-export function plotSpool(width, hour, files) {
+export function plotSpool(width, now, files) {
+  const hour = hourUntil(now);
   const [y, marks] = scale(Math.max(0, ...files.values()));
   const [slot, x, background] = frame(width, hour, marks, y);
   return drawing(width, HEIGHT, `At most ${Math.max(0, ...files.values())} files in the spool while this page was open.`,

@@ -22,8 +22,11 @@ const VIEWS = {
 const main = document.getElementById("main");
 const trouble = document.getElementById("trouble");
 let current = null;
+// Whether what is complained of is not tried again by itself.
+let lasting = false;
 
-function complain(text) {
+function complain(text, lasts = false) {
+  lasting = lasts;
   trouble.hidden = text === null;
   if (trouble.textContent !== (text ?? "")) trouble.textContent = text ?? "";
 }
@@ -33,7 +36,7 @@ function addressOf(name, parameters) {
   return `#/${name}${query ? `?${query}` : ""}`;
 }
 
-// What a view gets: its parameters, and ways to show itself, to go elsewhere, and to be called again.
+// What a view gets: its parameters, and ways to show itself, and to be called again.
 class View {
   constructor(name, parameters, focus) {
     this.name = name;
@@ -55,15 +58,22 @@ class View {
     window.scrollTo(0, 0);
   }
 
-  go(name, parameters) {
-    window.location.hash = addressOf(name, parameters);
+  // The address of what is shown now, for whoever reloads or keeps it.
+  shows(parameters) {
+    window.history.replaceState(null, "", addressOf(this.name, parameters));
+  }
+
+  // Now, and says what goes wrong: until it is asked for once more, or, where every() tries again, goes well.
+  async attempt(call, again) {
+    const error = await guarded(this, call);
+    if (error !== null) complain(again ? `${error.message}. Trying again.` : `${error.message}.`, !again);
   }
 
   // Again and again, one after the other, while somebody looks.
   every(pause, update) {
     const turn = async () => {
       if (this.signal.aborted) return;
-      const error = document.hidden ? null : await guarded(this, update);
+      const error = document.hidden ? null : await guarded(this, update, true);
       if (error !== null) complain(`${error.message}. Trying again.`);
       window.setTimeout(turn, pause);
     };
@@ -75,11 +85,12 @@ class View {
   }
 }
 
-// Calls, and returns what went wrong, or null. Of a view that has ended nothing is said any more.
-async function guarded(view, call) {
+// Calls, and returns what went wrong, or null: then there is nothing to complain of any more, unless it is something
+// else. Of a view that has ended nothing is said any more.
+async function guarded(view, call, update = false) {
   try {
     await call();
-    if (!view.signal.aborted) complain(null);
+    if (!view.signal.aborted && !(update && lasting)) complain(null);
     return null;
   } catch (error) {
     if (view.signal.aborted) return null;

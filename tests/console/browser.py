@@ -96,6 +96,26 @@ class Browser:
         return self.driver.execute_script(
             "const e = document.activeElement; return e.getAttribute('aria-label') || e.id || e.textContent.trim()")
 
+    @contextlib.contextmanager
+    def cut_off(self, pattern):
+        """Meanwhile requests whose address fits a pattern do not get through. What the page made of it, the
+        browser's own complaints of it aside, is left to misdeeds()."""
+        self.driver.execute_cdp_cmd("Network.enable", {})
+        self.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": [pattern]})
+        try:
+            yield
+        finally:
+            self.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+        assert all("ERR_BLOCKED_BY_CLIENT" in line for line in self.misdeeds())
+
+    def violations(self, axe):
+        """What axe-core, of which axe is the source, finds wrong with what is shown."""
+        if self.driver.execute_script("return typeof axe") == "undefined":
+            self.driver.execute_script(axe + "; window.axe = axe;")
+        return self.driver.execute_async_script(
+            "const done = arguments[arguments.length - 1]; axe.run().then((r) => done(r.violations.map("
+            "(v) => v.id + ': ' + v.nodes.map((n) => n.target + ' ' + n.failureSummary).join('; '))))")
+
     def overflow(self):
         """How many pixels of the page are beyond the right edge of the window."""
         return self.driver.execute_script(

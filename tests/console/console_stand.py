@@ -34,6 +34,11 @@ class Stand(harness.Stack):
             self.query("ALTER ROLE bagelhook CONNECTION LIMIT -1")
 
     @property
+    def spool(self):
+        """The responder's spool, a directory."""
+        return self._admin / "spool"
+
+    @property
     def origin(self):
         return self.web.origin
 
