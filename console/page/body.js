@@ -82,7 +82,7 @@ export function oddBody(base64, label) {
   const bytes = decoded(base64);
   const offset = notUtf8(bytes);
   return [
-    offset === -1 ? null : [h("p", null, `Not UTF-8 at byte ${offset}, counted from 0:`), dump(bytes, offset)],
+    offset === -1 ? null : [h("p", null, `Not UTF-8 at byte ${offset + 1}:`), dump(bytes, offset)],
     body(base64, label),
   ];
 }

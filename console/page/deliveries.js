@@ -138,7 +138,7 @@ export async function deliveries(view) {
         current.refused !== null ? current.refused
           : next !== null ? `Nothing since ${stamp(next.at)}; looked through ${current.looked.toLocaleString("en")} events.`
             : current.filtered ? "Nothing that came fits these filters." : "Nothing has come yet. Deliveries appear here by themselves.",
-        refusals.length > 0 ? h("div", { class: "refusals" }, "What was answered 401 is not among them, since the responder started:",
+        refusals.length > 0 ? h("div", { class: "refusals" }, "Since the responder started, it answered 401 to what is in no list:",
           h("ul", null, refusals.map((text) => h("li", null, text)))) : null).childNodes]);
     }
     more.hidden = next === null || current.full;

@@ -227,9 +227,9 @@ def test_dead_letters_come_again_and_are_resolved(stand, browser):
 
 @pytest.mark.parametrize("body, shown, around", [
     (b'\xef\xbb\xbf{"event_id": "evt_bom"}', '\\ufeff{"event_id"', None),
-    (b'{"event_id": "evt_\xff"}', "evt_", ("Not UTF-8 at byte 18", "ff", "000010  76 74 5f 20")),
+    (b'{"event_id": "evt_\xff"}', "evt_", ("Not UTF-8 at byte 19", "ff", "000010  76 74 5f 20")),
     (b'{"event_id": "evt_cut', "evt_cut", None),
-    (b'{"event_id": "' + "€".encode()[:2], '"event_id"', ("Not UTF-8 at byte 14", "e2", "7b 22 65 76"))], ids=["mark", "byte", "short", "half"])
+    (b'{"event_id": "' + "€".encode()[:2], '"event_id"', ("Not UTF-8 at byte 15", "e2", "7b 22 65 76"))], ids=["mark", "byte", "short", "half"])
 def test_why_bytes_are_no_event(stand, browser, body, shown, around):
     """What a text would hide: a byte order mark, and bytes that are no UTF-8."""
     assert stand.deliver(body).status == 400
@@ -343,7 +343,7 @@ def test_axe(stand, browser, axe, size, scheme):
     assert stand.deliver(body).status == 400
     number, = stand.query("SELECT id FROM bagelpay.dead_letters WHERE body = %s", body)[0]
     browser.go(f"#/dead-letter/{number}")
-    browser.wait_text("Not UTF-8 at byte 0")
+    browser.wait_text("Not UTF-8 at byte 1")
     look()
 
 
