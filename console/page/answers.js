@@ -12,6 +12,12 @@ export function notAuthentic(reasons) {
   return Object.entries(REASONS).filter(([name]) => reasons?.[name] > 0).map(([name, text]) => `${reasons[name].toLocaleString("en")} ${text}`);
 }
 
+// What is in no table, as nothing was committed: counts by status, in words; empty where there is none.
+export function notTaken(answers) {
+  return Object.entries(answers ?? {}).filter(([status, count]) => status !== "200" && status !== "400" && count > 0)
+    .map(([status, count]) => `${count.toLocaleString("en")} answered ${status}`).join(", ");
+}
+
 // How many of each status came between two counts; a responder that was started anew counts from zero.
 export function since(before, counts) {
   const anew = Object.entries(before).some(([status, count]) => (counts[status] ?? 0) < count);

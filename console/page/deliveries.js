@@ -1,6 +1,6 @@
 // The list of what came, newest first, which keeps itself up to date.
 
-import { notAuthentic } from "./answers.js";
+import { notAuthentic, notTaken } from "./answers.js";
 import { Refusal, ask } from "./api.js";
 import { address, empty, h, patch, table } from "./dom.js";
 import { NAMES, filters } from "./filters.js";
@@ -98,6 +98,7 @@ export async function deliveries(view) {
   const list = table("Deliveries", ["Came", "Type", "Mode", "Order", "Outcome", "Notes", "Event"], [], { class: "list" });
   list.querySelector("tbody").replaceWith(body);
   const nothing = empty();
+  const besides = h("p", { class: "dim small", hidden: true });
   const newer = h("button", { type: "button", class: "newer", hidden: true, click: () => back() });
   const more = h("button", { type: "button", hidden: true, click: () => view.attempt(() => inTurn(further, true)) });
   const progress = h("span", { class: "dim small", role: "status" });
@@ -108,10 +109,10 @@ export async function deliveries(view) {
     return view.attempt(() => inTurn(first), true);
   });
   let search = new Search(given);
-  let answered = null;
+  let answered = {};
   let turn = Promise.resolve();
   view.signal.addEventListener("abort", () => search.controller.abort());
-  view.show("Deliveries", form.form, newer, nothing, list, h("div", { class: "more" }, more, progress));
+  view.show("Deliveries", form.form, besides, newer, nothing, list, h("div", { class: "more" }, more, progress));
 
   // One question after the other, so that no answer overwrites that to a later question. Of a search that another
   // one has taken the place of nothing is heard any more.
@@ -133,13 +134,18 @@ export async function deliveries(view) {
     list.hidden = rows.size === 0;
     nothing.hidden = rows.size > 0 || (current.now === null && current.refused === null);
     if (!nothing.hidden) {
-      const refusals = current.filtered ? [] : notAuthentic(answered);
+      const refusals = current.filtered ? [] : notAuthentic(answered.not_authentic);
       patch(nothing, [...h("div", null,
         current.refused !== null ? current.refused
           : next !== null ? `Nothing since ${stamp(next.at)}; looked through ${current.looked.toLocaleString("en")} events.`
             : current.filtered ? "Nothing that came fits these filters." : "Nothing has come yet. Deliveries appear here by themselves.",
         refusals.length > 0 ? h("div", { class: "refusals" }, "Since the responder started, it answered 401 to what is in no list:",
           h("ul", null, refusals.map((text) => h("li", null, text)))) : null).childNodes]);
+    }
+    besides.hidden = rows.size === 0 || current.filtered || notTaken(answered.answers) === "";
+    if (!besides.hidden) {
+      patch(besides, [...h("p", null, `Besides these, since the responder started: ${notTaken(answered.answers)}. `,
+        h("a", { href: "#/overview" }, "See why")).childNodes]);
     }
     more.hidden = next === null || current.full;
     write(more, rows.size === 0 ? "Look further back" : "Older");
@@ -174,6 +180,7 @@ export async function deliveries(view) {
   // The newest, in place of whatever is shown.
   async function first(current) {
     let answer = null;
+    if (!current.filtered) await lookAtAnswers();
     try {
       answer = await current.ask();
     } catch (error) {
@@ -195,7 +202,6 @@ export async function deliveries(view) {
   async function goOn(current, answer) {
     current.next = answer.next;
     current.looked += answer.looked ?? 0;
-    if (current.rows.size === 0 && answer.rows.length === 0 && !current.filtered) await lookAtAnswers();
     place(current, answer, false);
   }
 
@@ -220,10 +226,10 @@ export async function deliveries(view) {
     }
   }
 
-  // Why nothing comes; whether the responder says is not what this view depends on.
+  // Why what came is not here; whether the responder says is not what this view depends on.
   async function lookAtAnswers() {
     try {
-      answered = (await ask("spool", null, view.signal)).not_authentic ?? null;
+      answered = await ask("spool", null, view.signal);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
     }
@@ -236,6 +242,7 @@ export async function deliveries(view) {
       await first(current);
       return;
     }
+    if (!current.filtered) await lookAtAnswers();
     const whole = !current.filtered || current.turns++ % WHOLE_EVERY === 0;
     const recent = new Date(ms(current.now) - OVERLAP_MS).toISOString();
     const since = current.given.since && ms(current.given.since) > ms(recent) ? current.given.since : recent;
@@ -249,7 +256,6 @@ export async function deliveries(view) {
       await first(current);
       return;
     } else {
-      if (current.rows.size === 0 && answer.rows.length === 0 && !current.filtered) await lookAtAnswers();
       place(current, answer, true);
     }
     if (whole) await lookFurtherDown(current);

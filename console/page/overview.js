@@ -42,7 +42,7 @@ function refusalCards(spool, grown) {
   return [
     count(401) === 0 ? null : card("Answered 401", count(401).toLocaleString("en"), { mood: mood("401") }, lines(notAuthentic(spool.not_authentic))),
     count(503) === 0 ? null : card("Answered 503", count(503).toLocaleString("en"), { mood: mood("503") },
-      lines(["Not committed in time: BagelPay tries again, and so does the spool with what it has."])),
+      lines([`Not committed in time: BagelPay tries again${spool.known ? ", and so does the responder with what its spool has" : ""}.`])),
   ].filter(Boolean);
 }
 

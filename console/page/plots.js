@@ -69,7 +69,7 @@ export function plotAnswers(width, now, seen) {
   const [y, marks] = scale(Math.max(...counts.map((m) => m.all)));
   const [slot, x, background] = frame(width, hour, marks, y);
   const sum = (name) => counts.reduce((total, m) => total + m[name], 0);
-  return drawing(width, HEIGHT, `While this page was open, ${sum("good")} deliveries were answered 200, and ${sum("all") - sum("good")} otherwise.`,
+  return drawing(width, HEIGHT, `Answered 200 while this page was open: ${sum("good")}; anything else: ${sum("all") - sum("good")}.`,
     background,
     counts.map((m, i) => {
       const each = Object.entries(m.answers).filter(([, count]) => count > 0).map(([status, count]) => `${count} answered ${status}`);
@@ -88,7 +88,7 @@ export function plotSpool(width, now, files) {
     background,
     hour.map((m, i) => {
       const count = files.get(ms(m.at) / 60000);
-      return count > 0 ? bar(x(i), slot, y(count), y(0), "bar-spool", `${clock(m.at).slice(0, 5)}: ${count} files`) : null;
+      return count > 0 ? bar(x(i), slot, y(count), y(0), "bar-spool", `${clock(m.at).slice(0, 5)}: ${count} file${count === 1 ? "" : "s"}`) : null;
     }));
 }
 

@@ -283,7 +283,7 @@ def test_a_wrong_clock_here(stand, browser):
             browser.wait(lambda: browser.count("svg .bar-spool") == 1, "a bar for the spool")
             tip = browser.driver.execute_script("return document.querySelector('svg .bar-spool title').textContent")
         minutes = {time.strftime("%H:%M", time.gmtime(time.time() - ago)) for ago in range(0, 120, 30)}
-        assert tip[:5] in minutes and tip.endswith(": 1 files")
+        assert tip[:5] in minutes and tip.endswith(": 1 file")
     finally:
         browser.driver.execute_script("Date.now = window.rightly")
 
@@ -307,12 +307,15 @@ def test_a_wrong_secret(cluster, tmp_path):
         assert harness.post(stand.url, b"{}").status == 401
         browser.wait_text("1 without a signature", ".cards")
         take(stand, buy("at_last"))
+        browser.wait(lambda: browser.count("svg .bar") == 2, "what was answered 200, as well as the event")
+        assert "Answered 200 while this page was open: 1; anything else: 2." in browser.driver.execute_script(
+            "return [...document.querySelectorAll('svg')].map((s) => s.getAttribute('aria-label')).join()")
+        browser.go("#/deliveries")
+        browser.wait_text("Besides these, since the responder started: 3 answered 401. See why")
+        browser.go("#/overview")
         with stand.spooling():
             assert stand.deliver(buy("later")).status == 503
             browser.wait_text("Answered 503\n1\n", ".cards")
-        browser.wait(lambda: browser.count("svg .bar") >= 2, "what was answered 200, as well as events")
-        assert "answered 200" in browser.driver.execute_script(
-            "return [...document.querySelectorAll('svg')].map((s) => s.getAttribute('aria-label')).join()")
         assert browser.misdeeds() == []
 
 
