@@ -176,9 +176,13 @@ static size_t original_position(const unsigned char *body, size_t len, int posit
 {
 	struct scan s = {.text = (const char *)body, .len = len, .out = out};
 
+	const size_t limit = position > 0 ? (size_t)position : 0;
+
 	buffer_clear(out);
-	scan(&s, position > 0 ? (size_t)position : 0);
-	return s.at;
+	scan(&s, limit);
+	/* It stops behind a whole string or number, the end of which is copied as it is. */
+	size_t beyond = out->len > limit ? out->len - limit : 0;
+	return s.at > beyond ? s.at - beyond : 0;
 }
 
 enum json_text_result json_text_load(

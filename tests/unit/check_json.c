@@ -222,6 +222,36 @@ START_TEST(row_gets_its_verdict)
 }
 END_TEST
 
+/* Where an error is said to be: at the byte, or behind the word, that cannot be, whatever is before it. */
+START_TEST(errors_say_where)
+{
+	static const struct {
+		const char *body;
+		const char *error;
+	} cases[] = {
+		{"{\"event_id\": \"evt_\xff!!!!!!!!\"}", "invalid UTF-8 at byte 19"},
+		{"{\"a\": [1, 2.5, -30], \"b\": \"\xc3\xa9\xc3(\"}", "invalid UTF-8 at byte 30"},
+		{"{\"a\": 12345, \"b\" 1}", "not JSON at byte 19"},
+		{"{\"a\": 1, \"b\": nul}", "not JSON at byte 18"},
+		{"{\"a\": \"x\ny\"}", "not JSON at byte 9"},
+		{"{\"a\": 1} 12345", "something follows the JSON object at byte 14"},
+		{"{\"a\": 01}", "malformed number at byte 7"},
+		{"{\"a\": [\"\\ud800\"]}", "lone surrogate in a string at byte 9"},
+		{"{\"a\": 1, ", "ends too early at byte 10"},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		char error[ERROR_SIZE] = "";
+		json_t *tree = NULL;
+		enum json_text_result result = json_text_load((const unsigned char *)cases[i].body,
+			strlen(cases[i].body), &tree, error, ERROR_SIZE);
+
+		ck_assert_int_eq(result, JSON_TEXT_INVALID);
+		ck_assert_str_eq(error, cases[i].error);
+	}
+}
+END_TEST
+
 /* A table that was not read would check nothing. */
 START_TEST(every_verdict_is_there)
 {
@@ -242,6 +272,7 @@ int main(void)
 	TCase *cases = tcase_create("rows");
 
 	read_rows();
+	tcase_add_test(cases, errors_say_where);
 	tcase_add_test(cases, every_verdict_is_there);
 	tcase_add_loop_test(cases, row_gets_its_verdict, 0, (int)row_count);
 	suite_add_tcase(suite, cases);
