@@ -234,7 +234,7 @@ START_TEST(errors_say_where)
 		{"{\"a\": 12345, \"b\" 1}", "not JSON at byte 19"},
 		{"{\"a\": 1, \"b\": nul}", "not JSON at byte 18"},
 		{"{\"a\": \"x\ny\"}", "not JSON at byte 9"},
-		{"{\"a\": 1} 12345", "something follows the JSON object at byte 14"},
+		{"{\"a\": 1} 12345", "something follows the JSON object at byte 15"},
 		{"{\"a\": 01}", "malformed number at byte 7"},
 		{"{\"a\": [\"\\ud800\"]}", "lone surrogate in a string at byte 9"},
 		{"{\"a\": 1, ", "ends too early at byte 10"},
