@@ -33,7 +33,9 @@ def statuses(pid):
 
 def parts(responder):
     """What the responder says of its sandbox: (no_new_privs, seccomp, landlock)."""
-    line, = re.findall(r'^.* level=info msg=sandbox (.*)$', responder.log, re.MULTILINE)
+    # It listens before it gives up its rights.
+    line, = harness.wait_until(lambda: re.findall(r'^.* level=info msg=sandbox (.*)$', responder.log, re.MULTILINE),
+                               "the sandbox", process=responder.process)
     return re.fullmatch(r'no_new_privs=(\S+) seccomp="([^"]*)" landlock="([^"]*)"', line).groups()
 
 
