@@ -4,7 +4,8 @@
 -- Amounts are text in it, as whoever reads JSON may take its numbers for floating point.
 --
 -- Each function does a bounded amount of work, however much is stored: what it looks through
--- is found by an index, and limited. Plans are those for large tables, even if they are made
+-- is found by an index, and limited, but for an order's payments, which make its verdict. Orders
+-- that are too large to be folded while somebody waits are shown without what each event changed. Plans are those for large tables, even if they are made
 -- while these are small; where planning takes longer than running, it is PL/pgSQL that keeps them.
 
 BEGIN;
@@ -31,6 +32,24 @@ CREATE INDEX dead_letters_by_receipt ON bagelpay.dead_letters (received_at);
 
 CREATE INDEX dead_letters_open ON bagelpay.dead_letters (id)
 WHERE resolved_at IS NULL;
+
+-- Whether an order has more events than can be folded while somebody waits: 200. FALSE for NULL.
+CREATE FUNCTION bagelpay.console_is_large (mode text, order_id text)
+    RETURNS boolean
+    LANGUAGE plpgsql
+    STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    SET jit = off
+    SET plan_cache_mode = force_generic_plan
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (SELECT count(*) FROM (SELECT FROM bagelpay.events AS e WHERE e.mode = $1 AND e.order_id = $2 LIMIT 201) AS e) > 200;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.console_is_large IS 'Whether an order has more events than can be folded while somebody waits';
 
 -- What came, newest first: events and dead letters, 50 at a time.
 --
@@ -69,12 +88,16 @@ DECLARE
     cut boolean := FALSE;
     reached timestamptz;
     found_ids text[] := '{}';
+    -- The events of a large order are found among all that came, as each page of them is a few
+    -- of many, and most of what came is likely to be of it.
+    large boolean := of_event IS NULL AND of_order IS NOT NULL
+        AND (bagelpay.console_is_large ('live', of_order) OR bagelpay.console_is_large ('test', of_order));
     letters boolean := num_nonnulls(of_mode, of_type, of_order, of_event) = 0 AND warned IS NOT TRUE
         AND coalesce(of_outcome, 'dead_letter') = 'dead_letter';
-    filtered boolean := num_nonnulls(of_mode, of_type, of_outcome) > 0 OR warned IS TRUE;
+    filtered boolean := num_nonnulls(of_mode, of_type, of_outcome, of_order) > 0 OR warned IS TRUE;
     answer json;
 BEGIN
-    IF of_event IS NOT NULL OR of_order IS NOT NULL THEN
+    IF of_event IS NOT NULL OR (of_order IS NOT NULL AND NOT large) THEN
         found_ids := array(
             SELECT e.event_id
             FROM bagelpay.events AS e
@@ -114,6 +137,7 @@ BEGIN
                 AND (of_mode IS NULL OR e.mode = of_mode)
                 AND (of_type IS NULL OR e.event_type = of_type)
                 AND (of_outcome IS NULL OR e.outcome = of_outcome)
+                AND (of_order IS NULL OR e.order_id = of_order)
                 AND (warned IS NOT TRUE OR cardinality(e.warnings) > 0)
             ORDER BY e.received_at DESC, e.event_id DESC
             LIMIT page_size);
@@ -154,7 +178,7 @@ $$;
 COMMENT ON FUNCTION bagelpay.console_deliveries IS 'What came, newest first, as JSON for the console';
 
 -- One event: its columns, its body in base64 (NULL once retention has removed it), and what
--- explain() says of it. NULL where there is none of this id.
+-- explain() says of it, unless its order is large. NULL where there is none of this id.
 CREATE FUNCTION bagelpay.console_delivery (event_id text)
     RETURNS json
     LANGUAGE plpgsql
@@ -173,13 +197,14 @@ BEGIN
             'metadata', e.metadata::text,
             'body_sha256', encode(e.body_sha256, 'hex'),
             'body', encode(b.body, 'base64'),
-            'late', x.late, 'note', x.note, 'order_status', x.order_status, 'subscription_status', x.subscription_status))::json
+            'large', it.large, 'late', x.late, 'note', x.note, 'order_status', x.order_status, 'subscription_status', x.subscription_status))::json
         FROM bagelpay.events AS e
         LEFT JOIN bagelpay.event_bodies AS b ON b.event_id = e.event_id
+        CROSS JOIN LATERAL (SELECT bagelpay.console_is_large (e.mode, e.order_id) AS large OFFSET 0) AS it
         LEFT JOIN LATERAL (
             SELECT n.*
-            FROM (SELECT e.mode, e.order_id WHERE e.order_id IS NOT NULL OFFSET 0) AS it
-            CROSS JOIN LATERAL bagelpay.explain (it.order_id, it.mode) AS n
+            FROM (SELECT e.mode, e.order_id WHERE e.order_id IS NOT NULL AND NOT it.large OFFSET 0) AS small
+            CROSS JOIN LATERAL bagelpay.explain (small.order_id, small.mode) AS n
             WHERE n.event_id = e.event_id
         ) AS x ON TRUE
         WHERE e.event_id = $1);
@@ -187,6 +212,109 @@ END
 $$;
 
 COMMENT ON FUNCTION bagelpay.console_delivery IS 'One event with its body, as JSON for the console';
+
+-- The parts of entitlements_at()'s verdict that are told one by one: whether a payment counts, until
+-- when it pays, and until when a trial lasts.
+CREATE FUNCTION bagelpay.console_counts (p bagelpay.payments, setting bagelpay.settings)
+    RETURNS boolean
+    LANGUAGE sql
+    IMMUTABLE
+    AS $$
+    SELECT (p).status IN ('paid', 'partially_refunded') OR ((p).status = 'disputed' AND NOT (setting).revoke_on_dispute)
+$$;
+
+CREATE FUNCTION bagelpay.console_paid_until (p bagelpay.payments, s bagelpay.subscriptions, setting bagelpay.settings)
+    RETURNS timestamptz
+    LANGUAGE sql
+    IMMUTABLE
+    AS $$
+    SELECT CASE
+        WHEN (p).paid_at IS NULL THEN NULL
+        WHEN (p).period_end > (p).paid_at THEN (p).period_end
+        ELSE bagelpay.utc_plus ((p).paid_at, coalesce(bagelpay.interval_length ((s).recurring_interval), (setting).default_period))
+    END
+$$;
+
+CREATE FUNCTION bagelpay.console_trial_until (s bagelpay.subscriptions, setting bagelpay.settings)
+    RETURNS timestamptz
+    LANGUAGE sql
+    IMMUTABLE
+    AS $$
+    SELECT coalesce((s).trial_end, bagelpay.utc_plus ((s).last_trialing_at, (setting).default_period))
+$$;
+
+-- Who is entitled by an order now, as entitlements_at() has it, and what its reason can be told with:
+--
+-- decision, granted_at, granted_until   the operator's; revoked_at: when it was revoked
+-- paid_until, trial_until               until when what was paid for lasts, and the trial, both without grace
+-- ends_at                               when a canceled subscription ends by its cancelation
+-- paid_at                               when it was first paid for
+-- taken_back_at                         when the payment that the reason is about was refunded or disputed
+-- mismatches                            in what it differs from what was expected, where that is required
+--
+-- NULL where there is no such order.
+CREATE FUNCTION bagelpay.console_verdict (mode text, order_id text)
+    RETURNS jsonb
+    LANGUAGE plpgsql
+    STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    SET jit = off
+    SET plan_cache_mode = force_generic_plan
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
+        SELECT to_jsonb(e) || jsonb_build_object(
+            'mode', o.mode, 'updated_at', o.updated_at,
+            'decision', o.decision, 'granted_at', o.granted_at, 'granted_until', o.granted_until,
+            'revoked_at', CASE WHEN e.reason = 'revoked' THEN (
+                SELECT d.occurred_at
+                FROM bagelpay.events AS d
+                WHERE d.mode = $1 AND d.order_id = $2 AND d.rank = 8
+                ORDER BY d.occurred_at DESC, d.rank DESC, d.event_id DESC
+                LIMIT 1) END,
+            'paid_at', paid.first_at,
+            'paid_until', CASE WHEN s.order_id IS NOT NULL THEN paid.paid_until END,
+            'trial_until', bagelpay.console_trial_until (s, setting),
+            'ends_at', CASE WHEN s.status = 'canceled' THEN s.ends_at END,
+            'taken_back_at', CASE
+                WHEN e.entitled OR latest.payment_id IS NULL THEN NULL
+                WHEN e.reason = 'refunded' THEN (
+                    -- Of several the one that made it whole: one that says so, else the last.
+                    SELECT coalesce(min(r.occurred_at) FILTER (WHERE r.label = 'full'), max(r.occurred_at))
+                    FROM bagelpay.refunds AS r
+                    WHERE r.mode = $1 AND r.order_id = $2 AND r.payment_id = latest.payment_id)
+                WHEN e.reason = 'disputed' THEN (
+                    SELECT min(c.occurred_at)
+                    FROM bagelpay.events AS c
+                    WHERE c.mode = $1 AND c.order_id = $2 AND c.rank = 2 AND c.occurred_at > latest.paid_at
+                        AND (c.payment_id = latest.payment_id
+                            OR (c.payment_id IS NULL AND c.provider_order_id = latest.provider_order_id)))
+            END,
+            'mismatches', CASE WHEN setting.require_expected_order THEN (
+                SELECT to_jsonb(c.mismatches) FROM bagelpay.order_checks AS c WHERE c.mode = $1 AND c.order_id = $2) END)
+        FROM bagelpay.orders AS o
+        CROSS JOIN bagelpay.settings AS setting
+        CROSS JOIN LATERAL (
+            SELECT * FROM bagelpay.entitlements_at (now(), $1) AS n WHERE n.order_id = $2 COLLATE "C" OFFSET 0) AS e
+        LEFT JOIN bagelpay.subscriptions AS s ON s.mode = o.mode AND s.order_id = o.order_id
+        CROSS JOIN LATERAL (
+            SELECT min(p.paid_at) AS first_at,
+                max(bagelpay.console_paid_until (p, s, setting)) FILTER (WHERE bagelpay.console_counts (p, setting)) AS paid_until
+            FROM bagelpay.payments AS p
+            WHERE p.mode = $1 AND p.order_id = $2) AS paid
+        LEFT JOIN LATERAL (
+            SELECT p.payment_id, p.provider_order_id, p.paid_at
+            FROM bagelpay.payments AS p
+            WHERE p.mode = $1 AND p.order_id = $2 AND p.paid_at IS NOT NULL
+            ORDER BY p.paid_at DESC, p.payment_id DESC
+            LIMIT 1) AS latest ON TRUE
+        WHERE o.mode = $1 AND o.order_id = $2);
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.console_verdict IS 'Who is entitled by an order now, and what its reason can be told with';
 
 -- When an order entitles, by all that is known now: from, to (NULL: without end), entitled, reason,
 -- without gaps from the order's beginning on.
@@ -209,7 +337,8 @@ BEGIN
             SELECT * FROM bagelpay.entitlements_at (now(), $1) AS e WHERE e.order_id = $2 COLLATE "C") AS v ON TRUE
         -- What holds when a grant has run out.
         LEFT JOIN LATERAL (
-            SELECT * FROM bagelpay.entitlements_at (o.granted_until, $1) AS e WHERE e.order_id = $2 COLLATE "C") AS after ON TRUE
+            SELECT * FROM bagelpay.entitlements_at (o.granted_until, $1) AS e
+            WHERE o.granted_until IS NOT NULL AND e.order_id = $2 COLLATE "C") AS after ON TRUE
         WHERE o.mode = $1 AND o.order_id = $2
     ),
     -- The verdict can change at these moments only.
@@ -229,8 +358,9 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.console_spans IS 'When an order entitles, by all that is known now';
 
--- One order: its rows, who is entitled by it and when, what each payment bought, and its events as
--- explain() tells them (the last 500 of them). NULL where there is no such order.
+-- One order: its rows (of payments and refunds the last 500), who is entitled by it and when, what each payment
+-- bought, and its events as explain() tells them. Of a large order the last 200 events come without
+-- what each changed, and of the times when it entitles only the one by its last state. NULL where there is no such order.
 CREATE FUNCTION bagelpay.console_order (mode text, order_id text)
     RETURNS json
     LANGUAGE plpgsql
@@ -241,39 +371,71 @@ CREATE FUNCTION bagelpay.console_order (mode text, order_id text)
     SET plan_cache_mode = force_generic_plan
     AS $$
 #variable_conflict use_column
+DECLARE
+    most CONSTANT integer := 500;
+    large boolean := bagelpay.console_is_large (mode, order_id);
+    verdict jsonb := bagelpay.console_verdict (mode, order_id);
+    events json;
+    spans json;
 BEGIN
+    IF large THEN
+        SELECT json_agg(e ORDER BY e.occurred_at, e.rank, e.event_id) INTO events
+        FROM (
+            SELECT n.event_id, n.event_type, n.occurred_at, n.received_at, n.rank,
+                concat_ws('; ', nullif(array_to_string(n.warnings, '; '), ''), n.note) AS note
+            FROM bagelpay.events AS n
+            WHERE n.mode = $1 AND n.order_id = $2
+            ORDER BY n.occurred_at DESC, n.rank DESC, n.event_id DESC
+            LIMIT 200) AS e;
+        IF verdict ->> 'valid_from' IS NOT NULL AND ((verdict ->> 'entitled')::boolean OR verdict ->> 'valid_until' IS NOT NULL) THEN
+            spans := json_build_array(json_build_object('from_at', verdict -> 'valid_from', 'to_at', verdict -> 'valid_until',
+                'entitled', TRUE));
+        END IF;
+    ELSE
+        SELECT json_agg(x ORDER BY x.position) INTO events FROM bagelpay.explain ($2, $1) AS x;
+        SELECT json_agg(x) INTO spans FROM bagelpay.console_spans ($1, $2) AS x;
+    END IF;
     RETURN (
         SELECT json_build_object(
             'now', now(),
             'order', to_jsonb(o) || jsonb_build_object('amount', o.amount::text, 'tax_amount', o.tax_amount::text,
                 'metadata', o.metadata::text),
-            'entitlement', (SELECT to_json(e) FROM bagelpay.entitlements_at (now(), $1) AS e WHERE e.order_id = $2 COLLATE "C"),
-            'spans', (SELECT coalesce(json_agg(s), '[]') FROM bagelpay.console_spans ($1, $2) AS s),
+            'entitlement', verdict,
+            'spans', coalesce(spans, '[]'),
             'subscription', to_jsonb(s) || jsonb_build_object('billing_amount', s.billing_amount::text),
+            'trial', (
+                SELECT json_build_object('from_at', t.from_at, 'to_at', t.to_at)
+                FROM (
+                    SELECT coalesce(s.trial_start, s.first_trialing_at) AS from_at,
+                        bagelpay.console_trial_until (s, setting) AS to_at) AS t
+                WHERE t.from_at < t.to_at),
             'payments', (
                 SELECT coalesce(json_agg(to_jsonb(p) || jsonb_build_object(
                     'amount', p.amount::text, 'tax_amount', p.tax_amount::text, 'refunded_amount', p.refunded_amount::text,
                     'refund_running_total', p.refund_running_total::text, 'refund_sum', p.refund_sum::text,
-                    -- As entitlements_at() has it; what one purchase bought has no end.
-                    'paid_until', CASE
-                        WHEN p.paid_at IS NULL OR s.order_id IS NULL THEN NULL
-                        WHEN p.period_end > p.paid_at THEN p.period_end
-                        ELSE bagelpay.utc_plus (p.paid_at,
-                            coalesce(bagelpay.interval_length (s.recurring_interval), setting.default_period))
-                    END,
-                    'counts', p.status IN ('paid', 'partially_refunded') OR (p.status = 'disputed' AND NOT setting.revoke_on_dispute))
+                    -- What one purchase bought has no end.
+                    'paid_until', CASE WHEN s.order_id IS NOT NULL THEN bagelpay.console_paid_until (p, s, setting) END,
+                    'counts', bagelpay.console_counts (p, setting))
                     ORDER BY p.paid_at, p.payment_id), '[]')
-                FROM bagelpay.payments AS p
-                WHERE p.mode = $1 AND p.order_id = $2),
+                FROM (
+                    SELECT *
+                    FROM bagelpay.payments AS n
+                    WHERE n.mode = $1 AND n.order_id = $2
+                    ORDER BY n.paid_at DESC, n.payment_id DESC
+                    LIMIT most) AS p),
             'refunds', (
                 SELECT coalesce(json_agg(to_jsonb(r) || jsonb_build_object('amount', r.amount::text) ORDER BY r.occurred_at, r.event_id), '[]')
-                FROM bagelpay.refunds AS r
-                WHERE r.mode = $1 AND r.order_id = $2),
+                FROM (
+                    SELECT *
+                    FROM bagelpay.refunds AS n
+                    WHERE n.mode = $1 AND n.order_id = $2
+                    ORDER BY n.occurred_at DESC, n.event_id DESC
+                    LIMIT most) AS r),
             'expected', (SELECT to_json(c) FROM bagelpay.order_checks AS c WHERE c.mode = $1 AND c.order_id = $2),
             'settings', (SELECT to_jsonb(setting) - 'singleton'),
-            'events', (
-                SELECT coalesce(json_agg(x ORDER BY x.position), '[]')
-                FROM (SELECT * FROM bagelpay.explain ($2, $1) ORDER BY position DESC LIMIT 500) AS x))
+            'large', large,
+            'most', most,
+            'events', coalesce(events, '[]'))
         FROM bagelpay.orders AS o
         CROSS JOIN bagelpay.settings AS setting
         LEFT JOIN bagelpay.subscriptions AS s ON s.mode = o.mode AND s.order_id = o.order_id
@@ -283,10 +445,18 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.console_order IS 'One order with all that is known of it, as JSON for the console';
 
--- The orders that a text names: their own id, an event's, a customer's id or e-mail (in any case),
--- or the beginning of one of the ids of orders and customers or of the e-mail. Each with who is entitled
--- by it now; 20 at most, those that changed last, exact ones before the others.
-CREATE FUNCTION bagelpay.console_search (wanted text)
+-- The orders that a text names: their own id (or the provider's, where they are named by it), an event's,
+-- a customer's id or e-mail (in any case), or the beginning of one of the ids of orders and customers or of
+-- the e-mail. Each with who is entitled by it now: those by which somebody is before the others, live
+-- before test ones, exact ones before those that only begin so, then those that changed last; 20 at a
+-- time, from the given number on.
+--
+-- exact, live, entitled   how many have exactly this name; how many of those are live; by how many of these
+--                         somebody is entitled
+-- cut                     those numbers are at least that: not all have been looked at, only 500, of which those that can
+--                         entitle at all come first
+-- more                    there are others behind these
+CREATE FUNCTION bagelpay.console_search (wanted text, skip integer DEFAULT NULL)
     RETURNS json
     LANGUAGE plpgsql
     STABLE
@@ -297,30 +467,33 @@ CREATE FUNCTION bagelpay.console_search (wanted text)
     AS $$
 DECLARE
     most CONSTANT integer := 20;
+    most_judged CONSTANT integer := 500;
+    most_found CONSTANT integer := 5000;
     needle text COLLATE "C" := bagelpay.trimmed (wanted);
     email text COLLATE "C" := lower(needle);
     -- Behind everything that begins so.
     needle_end text COLLATE "C" := needle || chr(1114111);
     email_end text COLLATE "C" := email || chr(1114111);
+    skipped integer := greatest(skip, 0);
     answer json;
 BEGIN
     IF coalesce(needle, '') = '' THEN
         RAISE EXCEPTION 'q: nothing to look for' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    WITH found AS (
-        SELECT DISTINCT ON (f.mode, f.order_id) f.mode, f.order_id, f.by_what
+    WITH found AS MATERIALIZED (
+        SELECT DISTINCT ON (f.mode, f.order_id) f.mode, f.order_id, f.by_what, f.distance > 4 AS vague
         FROM (
             (SELECT o.mode, o.order_id, 'order' AS by_what, 1 AS distance
-             FROM bagelpay.orders AS o WHERE o.order_id = needle)
+             FROM bagelpay.orders AS o WHERE o.order_id IN (needle, 'order:' || needle, 'payment:' || needle))
             UNION ALL
             (SELECT e.mode, e.order_id, 'event', 2
              FROM bagelpay.events AS e WHERE e.event_id = needle AND e.order_id IS NOT NULL)
             UNION ALL
             (SELECT o.mode, o.order_id, 'customer', 3
-             FROM bagelpay.orders AS o WHERE o.customer_id = needle LIMIT 200)
+             FROM bagelpay.orders AS o WHERE o.customer_id = needle LIMIT most_found)
             UNION ALL
             (SELECT o.mode, o.order_id, 'e-mail', 4
-             FROM bagelpay.orders AS o WHERE o.customer_email = email LIMIT 200)
+             FROM bagelpay.orders AS o WHERE o.customer_email = email LIMIT most_found)
             UNION ALL
             (SELECT o.mode, o.order_id, 'beginning of order', 5
              FROM bagelpay.orders AS o WHERE o.order_id > needle AND o.order_id < needle_end ORDER BY o.order_id LIMIT most)
@@ -333,22 +506,47 @@ BEGIN
         ) AS f
         ORDER BY f.mode, f.order_id, f.distance
     ),
-    listed AS (
-        SELECT f.mode, f.by_what, o.conflict, o.updated_at, o.decision, f.by_what ~ '^beginning' AS vague, e.*
-        FROM found AS f
-        JOIN bagelpay.orders AS o ON o.mode = f.mode AND o.order_id = f.order_id
+    judged AS MATERIALIZED (
+        SELECT f.mode, f.order_id, f.by_what, f.vague, f.updated_at, e.entitled
+        FROM (
+            SELECT n.*, o.updated_at
+            FROM found AS n
+            JOIN bagelpay.orders AS o ON o.mode = n.mode AND o.order_id = n.order_id
+            -- With such a status nothing was ever paid or tried.
+            ORDER BY n.vague, o.status IN ('pending', 'failed', 'canceled') AND o.decision IS DISTINCT FROM 'grant', n.mode = 'test',
+                o.updated_at DESC NULLS LAST, o.order_id
+            LIMIT most_judged) AS f
         CROSS JOIN LATERAL (
-            SELECT * FROM bagelpay.entitlements_at (now(), f.mode) AS n WHERE n.order_id = f.order_id COLLATE "C" OFFSET 0) AS e
-        ORDER BY f.by_what ~ '^beginning', o.updated_at DESC NULLS LAST, f.order_id
+            SELECT n.entitled FROM bagelpay.entitlements_at (now(), f.mode) AS n WHERE n.order_id = f.order_id COLLATE "C" OFFSET 0) AS e
+    ),
+    listed AS (
+        SELECT row_number() OVER (ORDER BY j.vague, j.mode = 'test', NOT j.entitled, j.updated_at DESC NULLS LAST, j.order_id) AS place, j.*
+        FROM judged AS j
+        ORDER BY place
         LIMIT most
+        OFFSET skipped
+    ),
+    counted AS (
+        SELECT count(*) FILTER (WHERE NOT j.vague) AS exact,
+            count(*) FILTER (WHERE NOT j.vague AND j.mode = 'live') AS live,
+            count(*) FILTER (WHERE NOT j.vague AND j.mode = 'live' AND j.entitled) AS entitled,
+            count(*) AS of_all
+        FROM judged AS j
     )
     SELECT json_build_object(
         'now', now(),
         'event', (SELECT e.event_id FROM bagelpay.events AS e WHERE e.event_id = needle),
-        'more', (SELECT count(*) FROM found) > most,
-        'orders', coalesce(json_agg(l ORDER BY l.vague, l.updated_at DESC NULLS LAST, l.order_id), '[]'))
+        'exact', c.exact,
+        'live', c.live,
+        'entitled', c.entitled,
+        'cut', (SELECT count(*) FROM found AS f WHERE NOT f.vague) > c.exact,
+        'more', c.of_all > skipped + most,
+        'orders', (
+            SELECT coalesce(json_agg(bagelpay.console_verdict (l.mode, l.order_id)
+                || jsonb_build_object('by_what', l.by_what, 'vague', l.vague) ORDER BY l.place), '[]')
+            FROM listed AS l))
     INTO answer
-    FROM listed AS l;
+    FROM counted AS c;
     RETURN answer;
 END
 $$;
@@ -356,8 +554,8 @@ $$;
 COMMENT ON FUNCTION bagelpay.console_search IS 'The orders that a text names and who is entitled by them, as JSON for the console';
 
 -- How it goes: by minute of the last hour (or of what came since, at most an hour) events, dead
--- letters, and the median and 95th percentile of the seconds from event to commit; what is newest; dead
--- letters that are open. Of a minute at most 10000 events are counted, and the last 100 timed.
+-- letters, and the median and 95th percentile of the seconds from event to commit; the last event
+-- that was applied (of the newest 20000); dead letters that are open. Of a minute at most 10000 events are counted, and the last 100 timed.
 CREATE FUNCTION bagelpay.console_overview (since timestamptz DEFAULT NULL)
     RETURNS json
     LANGUAGE plpgsql
@@ -374,8 +572,8 @@ BEGIN
             'now', clock_timestamp(),
             'last', (
                 SELECT json_build_object('id', e.event_id, 'at', e.received_at, 'type', e.event_type)
-                FROM bagelpay.events AS e
-                WHERE e.event_type !~ '^operator\.'
+                FROM (SELECT * FROM bagelpay.events AS n ORDER BY n.received_at DESC LIMIT 20000) AS e
+                WHERE e.outcome = 'applied' AND e.event_type !~ '^operator\.'
                 ORDER BY e.received_at DESC
                 LIMIT 1),
             'stored', (SELECT c.reltuples::bigint FROM pg_class AS c WHERE c.oid = 'bagelpay.events'::regclass),
@@ -469,8 +667,11 @@ GRANT SELECT ON bagelpay.event_bodies, bagelpay.dead_letters TO bagelpay_console
 
 GRANT EXECUTE ON FUNCTION bagelpay.trimmed (text),
     bagelpay.console_deliveries (timestamptz, text, timestamptz, text, text, text, text, text, boolean),
+    bagelpay.console_is_large (text, text), bagelpay.console_counts (bagelpay.payments, bagelpay.settings),
+    bagelpay.console_paid_until (bagelpay.payments, bagelpay.subscriptions, bagelpay.settings),
+    bagelpay.console_trial_until (bagelpay.subscriptions, bagelpay.settings), bagelpay.console_verdict (text, text),
     bagelpay.console_delivery (text), bagelpay.console_spans (text, text), bagelpay.console_order (text, text),
-    bagelpay.console_search (text), bagelpay.console_overview (timestamptz),
+    bagelpay.console_search (text, integer), bagelpay.console_overview (timestamptz),
     bagelpay.console_dead_letters (bigint, boolean), bagelpay.console_dead_letter (bigint)
 TO bagelpay_console;
 
