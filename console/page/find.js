@@ -32,7 +32,7 @@ export async function find(view) {
     const verdicts = answer.orders.map((o) => verdict(o, o.mode, answer.now, "h2"));
     list.append(...verdicts);
     shown += verdicts.length;
-    rest.hidden = !answer.more;
+    button.hidden = !answer.more;
     return verdicts[0];
   }
 
