@@ -57,6 +57,8 @@ export async function find(view) {
     told ? h("p", null, h("strong", null, told)) : null,
     orders.length === 0
       ? empty(h("p", null, event ? "The event belongs to no order." : ["Nothing is found by ", id(q), "."]),
-        event ? null : h("p", null, "Looked for are whole ids of orders, events and customers, whole e-mail addresses in any case, and how those of orders and customers begin; of a customer’s addresses and ids the newest that an order has."))
+        event ? null : [
+          h("p", null, "Looked for are whole ids of orders, events and customers, whole e-mail addresses in any case, and how those of orders and customers begin."),
+          h("p", { class: "dim" }, "Not looked for are ids of payments and subscriptions, the provider’s ids of orders that have one of yours, and what a customer’s address was before it changed.")])
       : [exact === 0 ? h("p", null, "Nothing has exactly this name. These begin so:") : null, list, rest]);
 }

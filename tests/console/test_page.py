@@ -111,7 +111,7 @@ def test_why_is_this_customer_not_entitled(browser):
 
 @pytest.mark.parametrize("q, words", [
     ("order_bob", "The money went back to the customer on "), ("order_bob_2", "There is an event of this id"),
-    ("cus_order_ann", "It is paid for until "), ("ann@exa", "Nothing has exactly this name"), ("nobody", "Nothing is found by nobody.")])
+    ("cus_order_ann", "It is paid for until "), ("ann@exa", "Nothing has exactly this name"), ("nobody", "Nothing is found by nobody."), ("nobody", "Not looked for are ids of payments")])
 def test_find(browser, q, words):
     browser.go(f"#/find?q={q}")
     browser.wait_text(words)
