@@ -275,17 +275,17 @@ BEGIN
                 ORDER BY d.occurred_at DESC, d.rank DESC, d.event_id DESC
                 LIMIT 1) END,
             'paid_at', paid.first_at,
-            'paid_until', CASE WHEN s.order_id IS NOT NULL THEN paid.paid_until END,
+            'paid_until', paid.paid_until,
             'trial_until', bagelpay.console_trial_until (s, setting),
             'ends_at', CASE WHEN s.status = 'canceled' THEN s.ends_at END,
             'taken_back_at', CASE
-                WHEN e.entitled OR latest.payment_id IS NULL THEN NULL
+                WHEN latest.payment_id IS NULL THEN NULL
                 WHEN e.reason = 'refunded' THEN (
                     -- Of several the one that made it whole: one that says so, else the last.
                     SELECT coalesce(min(r.occurred_at) FILTER (WHERE r.label = 'full'), max(r.occurred_at))
                     FROM bagelpay.refunds AS r
                     WHERE r.mode = $1 AND r.order_id = $2 AND r.payment_id = latest.payment_id)
-                WHEN e.reason = 'disputed' THEN (
+                ELSE (
                     SELECT min(c.occurred_at)
                     FROM bagelpay.events AS c
                     WHERE c.mode = $1 AND c.order_id = $2 AND c.rank = 2 AND c.occurred_at > latest.paid_at
@@ -301,13 +301,15 @@ BEGIN
         LEFT JOIN bagelpay.subscriptions AS s ON s.mode = o.mode AND s.order_id = o.order_id
         CROSS JOIN LATERAL (
             SELECT min(p.paid_at) AS first_at,
-                max(bagelpay.console_paid_until (p, s, setting)) FILTER (WHERE bagelpay.console_counts (p, setting)) AS paid_until
+                max(bagelpay.console_paid_until (p, s, setting)) FILTER (
+                    WHERE s.order_id IS NOT NULL AND bagelpay.console_counts (p, setting)) AS paid_until
             FROM bagelpay.payments AS p
             WHERE p.mode = $1 AND p.order_id = $2) AS paid
         LEFT JOIN LATERAL (
             SELECT p.payment_id, p.provider_order_id, p.paid_at
             FROM bagelpay.payments AS p
-            WHERE p.mode = $1 AND p.order_id = $2 AND p.paid_at IS NOT NULL
+            WHERE NOT e.entitled AND e.reason IN ('refunded', 'disputed')
+                AND p.mode = $1 AND p.order_id = $2 AND p.paid_at IS NOT NULL
             ORDER BY p.paid_at DESC, p.payment_id DESC
             LIMIT 1) AS latest ON TRUE
         WHERE o.mode = $1 AND o.order_id = $2);
