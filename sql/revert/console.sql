@@ -12,20 +12,6 @@ DROP FUNCTION bagelpay.console_dead_letters (bigint, boolean);
 
 DROP FUNCTION bagelpay.console_overview (timestamptz);
 
-DROP FUNCTION bagelpay.console_search (text, integer);
-
-DROP FUNCTION bagelpay.console_order (text, text);
-
-DROP FUNCTION bagelpay.console_spans (text, text);
-
-DROP FUNCTION bagelpay.console_verdict (text, text);
-
-DROP FUNCTION bagelpay.console_trial_until (bagelpay.subscriptions, bagelpay.settings);
-
-DROP FUNCTION bagelpay.console_paid_until (bagelpay.payments, bagelpay.subscriptions, bagelpay.settings);
-
-DROP FUNCTION bagelpay.console_counts (bagelpay.payments, bagelpay.settings);
-
 DROP FUNCTION bagelpay.console_delivery (text);
 
 DROP FUNCTION bagelpay.console_deliveries (timestamptz, text, timestamptz, text, text, text, text, text, boolean);
