@@ -33,24 +33,6 @@ CREATE INDEX dead_letters_by_receipt ON bagelpay.dead_letters (received_at);
 CREATE INDEX dead_letters_open ON bagelpay.dead_letters (id)
 WHERE resolved_at IS NULL;
 
--- Whether an order has more events than can be folded while somebody waits: 200. FALSE for NULL.
-CREATE FUNCTION bagelpay.console_is_large (mode text, order_id text)
-    RETURNS boolean
-    LANGUAGE plpgsql
-    STABLE
-    SET search_path = pg_catalog, pg_temp
-    SET enable_seqscan = off
-    SET jit = off
-    SET plan_cache_mode = force_generic_plan
-    AS $$
-#variable_conflict use_column
-BEGIN
-    RETURN (SELECT count(*) FROM (SELECT FROM bagelpay.events AS e WHERE e.mode = $1 AND e.order_id = $2 LIMIT 201) AS e) > 200;
-END
-$$;
-
-COMMENT ON FUNCTION bagelpay.console_is_large IS 'Whether an order has more events than can be folded while somebody waits';
-
 -- What came, newest first: events and dead letters, 50 at a time.
 --
 -- before_at, before_id   the page's cursor: only what came before that row
@@ -88,16 +70,12 @@ DECLARE
     cut boolean := FALSE;
     reached timestamptz;
     found_ids text[] := '{}';
-    -- The events of a large order are found among all that came, as each page of them is a few
-    -- of many, and most of what came is likely to be of it.
-    large boolean := of_event IS NULL AND of_order IS NOT NULL
-        AND (bagelpay.console_is_large ('live', of_order) OR bagelpay.console_is_large ('test', of_order));
     letters boolean := num_nonnulls(of_mode, of_type, of_order, of_event) = 0 AND warned IS NOT TRUE
         AND coalesce(of_outcome, 'dead_letter') = 'dead_letter';
-    filtered boolean := num_nonnulls(of_mode, of_type, of_outcome, of_order) > 0 OR warned IS TRUE;
+    filtered boolean := num_nonnulls(of_mode, of_type, of_outcome) > 0 OR warned IS TRUE;
     answer json;
 BEGIN
-    IF of_event IS NOT NULL OR (of_order IS NOT NULL AND NOT large) THEN
+    IF of_event IS NOT NULL OR of_order IS NOT NULL THEN
         found_ids := array(
             SELECT e.event_id
             FROM bagelpay.events AS e
@@ -137,7 +115,6 @@ BEGIN
                 AND (of_mode IS NULL OR e.mode = of_mode)
                 AND (of_type IS NULL OR e.event_type = of_type)
                 AND (of_outcome IS NULL OR e.outcome = of_outcome)
-                AND (of_order IS NULL OR e.order_id = of_order)
                 AND (warned IS NOT TRUE OR cardinality(e.warnings) > 0)
             ORDER BY e.received_at DESC, e.event_id DESC
             LIMIT page_size);
@@ -176,6 +153,24 @@ END
 $$;
 
 COMMENT ON FUNCTION bagelpay.console_deliveries IS 'What came, newest first, as JSON for the console';
+
+-- Whether an order has more events than can be folded while somebody waits: 200. FALSE for NULL.
+CREATE FUNCTION bagelpay.console_is_large (mode text, order_id text)
+    RETURNS boolean
+    LANGUAGE plpgsql
+    STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    SET jit = off
+    SET plan_cache_mode = force_generic_plan
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (SELECT count(*) FROM (SELECT FROM bagelpay.events AS e WHERE e.mode = $1 AND e.order_id = $2 LIMIT 201) AS e) > 200;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.console_is_large IS 'Whether an order has more events than can be folded while somebody waits';
 
 -- One event: its columns, its body in base64 (NULL once retention has removed it), and what
 -- explain() says of it, unless its order is large. NULL where there is none of this id.
