@@ -17,6 +17,8 @@ from table import SETTINGS, machine, median, say
 LIMIT_MS = 200
 # What the viewers may cost.
 LIMIT_SHARE = 0.05
+# Events, each a payment of its own, of the order that a key which is not unique makes; and orders of one customer.
+LARGE = 20_000
 
 
 def arguments():
@@ -31,6 +33,28 @@ def arguments():
     parser.add_argument("--strict", action="store_true",
                         help=f"exit with 1 if a view takes more than {LIMIT_MS} ms, or viewers cost more than {100 * LIMIT_SHARE:.0f} %%")
     return parser.parse_args()
+
+
+def add_large(cluster, db):
+    """An order of very many events, and a customer of very many orders, by the rows that they have."""
+    with cluster.connect(db) as connection:
+        for statement in (
+                """INSERT INTO bagelpay.events (event_id, event_type, mode, occurred_at, received_at, order_id, key_source, outcome,
+                    unknown_refund, payment_id)
+                SELECT 'large_' || i, 'checkout.completed', 'live', moment, moment, 'large', 'metadata', 'applied', 'full', 'pay_' || i
+                FROM generate_series(1, %(count)s) AS i, LATERAL (SELECT now() - interval '30 days' + i * interval '2 minutes') AS t (moment)""",
+                "INSERT INTO bagelpay.event_bodies (event_id, body) SELECT 'large_' || i, '{}' FROM generate_series(1, %(count)s) AS i",
+                """INSERT INTO bagelpay.orders (mode, order_id, key_source, status, customer_email, updated_at)
+                SELECT 'live', 'large', 'metadata', 'paid', 'one@example.com', now()
+                UNION ALL
+                SELECT 'live', 'many_' || i, 'metadata', 'paid', 'many@example.com', now() FROM generate_series(1, %(count)s) AS i""",
+                """INSERT INTO bagelpay.payments (mode, order_id, payment_id, status, paid_at)
+                SELECT 'live', 'large', 'pay_' || i, 'paid', now() - interval '30 days' + i * interval '2 minutes'
+                FROM generate_series(1, %(count)s) AS i
+                UNION ALL
+                SELECT 'live', 'many_' || i, 'pay', 'refunded', now() FROM generate_series(1, %(count)s) AS i"""):
+            connection.execute(statement, {"count": LARGE})
+        connection.execute("VACUUM (ANALYZE)")
 
 
 def views(events):
@@ -51,8 +75,13 @@ def views(events):
         "deliveries of one order": lambda: ("/api/deliveries", {"order": f"req_{order()}"}),
         "one delivery": lambda: ("/api/delivery", {"event": f"evt_paid_{fill.scatter(fill.FIRST_NUMBER + 2 * random.randrange(events // 2) + 1):012}"}),
         "one order": lambda: ("/api/order", {"mode": "live", "order": f"req_{order()}"}),
+        "one order of very many events": lambda: ("/api/order", {"mode": "live", "order": "large"}),
+        "one delivery of such an order": lambda: ("/api/delivery", {"event": f"large_{random.randint(1, LARGE)}"}),
+        "deliveries of such an order": lambda: ("/api/deliveries", {"order": "large"}),
         "search by order": lambda: ("/api/search", {"q": f"req_{order()}"}),
         "search by e-mail": lambda: ("/api/search", {"q": f"Customer.{order()}@example.com"}),
+        "search by such an order": lambda: ("/api/search", {"q": "large"}),
+        "search by a customer of very many orders": lambda: ("/api/search", {"q": "many@example.com"}),
         "search by a beginning": lambda: ("/api/search", {"q": "customer.1"}),
         "dead letters": lambda: ("/api/dead-letters", {}),
     }
@@ -139,6 +168,7 @@ def main():
     with harness.Cluster(**SETTINGS) as cluster, contextlib.ExitStack() as owned:
         db = cluster.create_database()
         fill.fill(cluster, db, given.events)
+        add_large(cluster, db)
         say(f"{given.events} events are stored")
         spool = harness.make_directory("spool")
         owned.callback(shutil.rmtree, spool, ignore_errors=True)

@@ -36,7 +36,7 @@ static const struct view {
 		{"before_at", "before_id", "since", "mode", "type", "outcome", "order", "event", "warned"}},
 	{"/api/delivery", "SELECT bagelpay.console_delivery($1)", {"event"}},
 	{"/api/order", "SELECT bagelpay.console_order($1, $2)", {"mode", "order"}},
-	{"/api/search", "SELECT bagelpay.console_search($1)", {"q"}},
+	{"/api/search", "SELECT bagelpay.console_search($1, $2::integer)", {"q", "skip"}},
 	{"/api/dead-letters", "SELECT bagelpay.console_dead_letters($1::bigint, $2::boolean)",
 		{"before", "resolved"}},
 	{"/api/dead-letter", "SELECT bagelpay.console_dead_letter($1::bigint)", {"id"}},

@@ -12,6 +12,7 @@ function changes(e) {
     return h("p", null, e.outcome === "ignored" ? "Nothing: events of this type have no part in the state of orders."
       : "Nothing: it names no order.");
   }
+  if (e.large) return h("p", null, "The order has too many events to work out here what this one changed; bagelpay.explain() says it, and takes its time.");
   const notes = e.note ? e.note.split("; ") : [];
   return [
     notes.length === 0 ? h("p", null, "Nothing that is not so already.") : h("ul", null, notes.map((note) => h("li", null, note))),

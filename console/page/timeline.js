@@ -9,10 +9,7 @@ const ROW = 34;
 
 // The bars: what they are about, and from when until when (null: without end).
 export function bars(o, now) {
-  const sub = o.subscription;
-  const trial = [];
-  const trialFrom = sub?.trial_start ?? sub?.first_trialing_at;
-  if (sub && trialFrom && sub.trial_end) trial.push({ from: trialFrom, to: sub.trial_end, kind: "trial" });
+  const trial = o.trial === null ? [] : [{ from: o.trial.from_at, to: o.trial.to_at, kind: "trial" }];
   const paid = o.payments.filter((p) => p.paid_at).map((p) => ({ from: p.paid_at, to: p.paid_until, kind: p.counts ? "paid" : "gone" }));
   const entitled = o.spans.filter((x) => x.entitled).map((x) => ({ from: x.from_at, to: x.to_at, kind: "entitled" }));
   return [["Trial", trial], ["Paid time", paid], ["Entitled", entitled]].filter(([name, list]) => list.length > 0 || name === "Entitled");
@@ -69,11 +66,12 @@ export function timeline(o, now) {
     byArrival.forEach((e, i) => Object.assign(place.get(e.event_id), { x2: x(ms(e.received_at)), y2: arrivedAt + 9 + 18 * arrivedLanes[i] }));
     const dot = (e, cx, cy) => [
       s("circle", { cx, cy, r: 8, class: e.late ? "dot-late" : "dot" },
-        s("title", null, `${e.position}. ${e.event_type}, happened ${stamp(e.occurred_at)}, came ${stamp(e.received_at)}${e.late ? ", late" : ""}`)),
+        s("title", null, `${e.position ? `${e.position}. ` : ""}${e.event_type}, happened ${stamp(e.occurred_at)}, came ${stamp(e.received_at)}${e.late ? ", late" : ""}`)),
       s("text", { x: cx, y: cy + 3.5, "text-anchor": "middle", class: "dot-number" }, e.position)];
 
     const late = events.filter((e) => e.late).length;
-    const label = `Time line of ${events.length} events, ${late === 0 ? "none of them late" : `${late} of them late`}; the table below says the same.`;
+    const label = o.large ? `Time line of the last ${events.length} events; the table below says the same.`
+      : `Time line of ${events.length} events, ${late === 0 ? "none of them late" : `${late} of them late`}; the table below says the same.`;
     return drawing(width, height, label,
       ticks(from, to, Math.max((width - LEFT) / 110, 2)).map(({ at, text }) => [
         s("line", { x1: x(at), x2: x(at), y1: 18, y2: height, class: "grid" }),

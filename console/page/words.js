@@ -1,48 +1,100 @@
 // Who is entitled and why, in words.
 
 import { address, h, id } from "./dom.js";
-import { moment } from "./moments.js";
+import { moment, ms } from "./moments.js";
 
-// By reason, why somebody is, or is not.
-const YES = {
-  paid: "It was bought and paid for; a purchase has no end.",
-  partially_refunded: "It was paid for. Some of the money went back, which does not end it.",
-  disputed: "The customer disputes the payment, but by the settings a disputed payment counts.",
-  trialing: "The trial is running.",
-  active: "The subscription is paid for.",
-  past_due: "A charge has failed, but what was paid for, or the trial, is not over yet.",
-  canceling: "The subscription is canceled, but what was paid for is not over yet.",
-  granted: "An operator has granted it.",
-};
-const NO = {
-  revoked: "An operator has revoked it.",
-  ambiguous: "Its events name different customers, so nobody knows whose it is. A grant, or an order_key that is unique, mends that.",
-  unconfirmed: "By the settings only expected orders entitle, and this one was not expected, or differs from what was.",
-  not_yet: "It begins later.",
-  expired: "What was paid for, or the trial, is over, and no later payment has come.",
-  canceled: "It was canceled, and what was paid for is over.",
-  refunded: "The money went back to the customer.",
-  partially_refunded: "No payment of it counts any more.",
-  disputed: "The customer disputes the payment, and by the settings that takes access away.",
-  failed: "The payment has failed, and no other has succeeded.",
-  pending: "No payment and no trial have come so far.",
-  trialing: "No trial or payment that counts is known.",
-};
-const PROBLEMS = {
+const MISMATCHES = {
   customer: "another customer", product: "another product", amount: "another amount", currency: "another currency",
-  unexpected: "it was not expected", mode: "it was expected in the other mode",
 };
 
 export const KINDS = { one_time: "one-time purchase", subscription: "subscription" };
 
-export function why(e) {
-  return (e.entitled ? YES : NO)[e.reason] ?? `Its status is ${e.reason}.`;
+// What differs from what an application expected, in words; null where nothing does, or nothing was expected.
+export function problems(mismatches) {
+  const found = (mismatches ?? []).filter((name) => name !== "unexpected");
+  if (found.length === 0) return null;
+  return found.includes("mode") ? "it was expected in the other mode" : `it has ${found.map((name) => MISMATCHES[name] ?? name).join(", ")}`;
 }
 
-// What differs from what an application expected, in words; null where nothing does.
-export function problems(expected) {
-  const found = (expected?.mismatches ?? []).filter((name) => name !== "unexpected" || expected.expected);
-  return found.length === 0 ? null : found.map((name) => PROBLEMS[name] ?? name).join(", ");
+const over = (iso, now) => iso !== null && ms(iso) <= ms(now);
+const later = (a, b) => a !== null && (b === null || ms(a) > ms(b));
+const same = (a, b) => a !== null && b !== null && ms(a) === ms(b);
+const lapsed = (e, now) => e.decision === "grant" && over(e.granted_until, now);
+
+// What the time of a subscription that is not canceled rests on, and until when that lasts without grace.
+function basis(e) {
+  const trial = e.paid_at === null || (e.status === "trialing" && !later(e.paid_until, e.trial_until));
+  return trial ? { trial, end: e.trial_until } : { trial, end: e.paid_until };
+}
+
+// By reason, why somebody is entitled: text, and moments as when() shows them.
+const YES = {
+  paid: () => "It was bought and paid for; a purchase has no end.",
+  partially_refunded: () => "It was paid for. Some of the money went back, which does not end it.",
+  disputed: () => "The customer disputes the payment, but by the settings a disputed payment counts.",
+  granted: (e, when) => ["An operator granted it on ", when(e.granted_at), "."],
+  trialing: running,
+  active: running,
+  past_due: (e, when, now) => ["A charge has failed. ", running(e, when, now)],
+  canceling(e, when) {
+    if (same(e.paid_until, e.valid_until)) return ["It is canceled, but what was paid for lasts until ", when(e.valid_until), "."];
+    if (e.paid_at === null && same(e.trial_until, e.valid_until)) return ["The trial is canceled, but runs to its end on ", when(e.valid_until), "."];
+    return ["It is canceled, and ends on ", when(e.valid_until), "."];
+  },
+};
+
+function running(e, when, now) {
+  const { trial, end } = basis(e);
+  if (!over(end, now)) return [trial ? "The trial runs until " : "It is paid for until ", when(end), "."];
+  return [trial ? "The trial ended on " : "What was paid for ended on ", when(end), trial ? ", and no payment has come" : ", and no later payment has come",
+    ", but the grace lasts until ", when(e.valid_until), "."];
+}
+
+// And why nobody is.
+const NO = {
+  revoked: (e, when) => ["An operator revoked it", e.revoked_at ? [" on ", when(e.revoked_at)] : null, "."],
+  ambiguous: () => "Its events name different customers, so nobody knows whose it is. A grant, or an order_key that is unique, mends that.",
+  unconfirmed: (e) => ["By the settings only expected orders entitle, and this one ",
+    problems(e.mismatches) === null ? "was not expected." : ["is not as expected: ", problems(e.mismatches), "."]],
+  not_yet: () => "It begins later.",
+  expired(e, when) {
+    const { trial, end } = basis(e);
+    return [e.status === "past_due" ? "A charge has failed. " : null, trial ? "The trial ended on " : "What was paid for ended on ", when(end),
+      trial ? ", and no payment has come." : ", and no later payment has come."];
+  },
+  canceled,
+  refunded: (e, when) => ["The money went back to the customer", e.taken_back_at ? [" on ", when(e.taken_back_at)] : null, "."],
+  partially_refunded: () => "No payment of it counts any more.",
+  disputed: (e, when) => ["The customer disputed the payment", e.taken_back_at ? [" on ", when(e.taken_back_at)] : null,
+    ", and by the settings that takes access away."],
+  failed: () => "The payment has failed, and no other has succeeded.",
+  pending: () => "No payment and no trial have come so far.",
+  trialing: () => "What was paid for was taken back, and no trial is running.",
+};
+
+function canceled(e, when) {
+  const end = e.valid_until;
+  if (end === null) {
+    return e.ends_at === null ? "The checkout was canceled, and nothing has been paid." : "The subscription was canceled before any trial or payment.";
+  }
+  if (e.paid_at === null) {
+    if (later(e.trial_until, end)) return ["The trial was canceled, which ended it on ", when(end), "; it would have run until ", when(e.trial_until), "."];
+    return [same(e.trial_until, end) ? "The trial was canceled, and ended on " : "It was canceled before anything was paid, and ended on ", when(end), "."];
+  }
+  if (same(e.paid_until, end)) return ["It was canceled, and what was paid for ended on ", when(end), "."];
+  if (later(e.paid_until, end)) {
+    return ["It was canceled, which by the settings ended it on ", when(end), ", although it was paid for until ", when(e.paid_until), "."];
+  }
+  return ["It was canceled, and ended on ", when(end), "."];
+}
+
+// Why somebody is, or is not, entitled, as what a paragraph is made of.
+function why(e, now) {
+  const tell = Object.entries(e.entitled ? YES : NO).find(([reason]) => reason === e.reason)?.[1];
+  const when = (iso) => moment(iso, now);
+  const told = tell ? tell(e, when, now) : `Its status is ${e.reason}.`;
+  if (e.entitled || !lapsed(e, now)) return told;
+  return ["An operator’s grant of ", when(e.granted_at), " ended on ", when(e.granted_until), ". ", told];
 }
 
 export function modeChip(mode) {
@@ -51,24 +103,25 @@ export function modeChip(mode) {
 
 // From when until when, as one sentence.
 function period(e, now) {
-  if (!e.valid_from && !e.valid_until) return null;
-  const past = e.valid_until && new Date(e.valid_until) <= new Date(now);
-  const until = e.valid_until ? moment(e.valid_until, now) : null;
-  if (!e.valid_from) return h("p", null, past ? "It ended on " : "Until ", until, ".");
-  const from = moment(e.valid_from, now);
-  if (past) return h("p", null, "It lasted from ", from, " until ", until, ".");
+  const from = e.valid_from && moment(e.valid_from, now);
+  const until = e.valid_until && moment(e.valid_until, now);
+  const grace = ["trialing", "active", "past_due", "expired"].includes(e.reason) && later(e.valid_until, basis(e).end) ? ", grace included" : null;
+  if (e.reason === "granted") return h("p", null, until ? ["Until ", until] : "Without end", ".");
+  if (e.entitled) return h("p", null, "Since ", from, until ? [", until ", until, grace] : ", without end", ".");
   if (e.reason === "not_yet") return h("p", null, "It begins on ", from, until ? [" and ends on ", until] : null, ".");
-  if (!e.entitled && !until) return h("p", null, "It began on ", from, ".");
-  return h("p", null, "Since ", from, until ? [", until ", until] : e.entitled ? ", without end" : null, ".");
+  if (until) return h("p", null, lapsed(e, now) ? "Without the grant it lasted from " : "It lasted from ", from, " until ", until, grace, ".");
+  // What takes everything away, whatever was paid for or tried.
+  if (e.paid_at) return h("p", null, "It was first paid for on ", moment(e.paid_at, now), ".");
+  return e.trial_until && from ? h("p", null, "Its trial began on ", from, ".") : null;
 }
 
-// One order's verdict. heading: h2 or h3, with a link to the order, or null on its own page.
+// One order's verdict, as the API has it. heading: h2 or h3, with a link to the order, or null on its own page.
 export function verdict(e, mode, now, heading) {
   return h("section", { class: e.entitled ? "sheet verdict yes" : "sheet verdict" },
     heading ? h(heading, null,
       h("a", { href: address.order(mode, e.order_id), class: "id" }, e.order_id), " ", modeChip(mode)) : null,
     h("p", { class: "answer" }, e.entitled ? "Entitled" : "Not entitled"),
-    h("p", null, why(e)),
+    h("p", { class: "why" }, why(e, now)),
     period(e, now),
     mode === "test" ? h("p", { class: "dim" }, "A test purchase: it never entitles in live mode.") : null,
     h("p", { class: "dim" }, e.product_name ?? "unknown product", e.product_id ? [" · ", id(e.product_id)] : null,

@@ -4,7 +4,8 @@
 -- Amounts are text in it, as whoever reads JSON may take its numbers for floating point.
 --
 -- Each function does a bounded amount of work, however much is stored: what it looks through
--- is found by an index, and limited. Plans are those for large tables, even if they are made
+-- is found by an index, and limited. Orders that are too large to be folded while somebody waits are
+-- shown without what each event changed. Plans are those for large tables, even if they are made
 -- while these are small; where planning takes longer than running, it is PL/pgSQL that keeps them.
 
 BEGIN;
@@ -171,8 +172,26 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.console_deliveries IS 'What came, newest first, as JSON for the console';
 
+-- Whether an order has more events than can be folded while somebody waits: 200. FALSE for NULL.
+CREATE FUNCTION bagelpay.console_is_large (mode text, order_id text)
+    RETURNS boolean
+    LANGUAGE plpgsql
+    STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    SET jit = off
+    SET plan_cache_mode = force_generic_plan
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (SELECT count(*) FROM (SELECT FROM bagelpay.events AS e WHERE e.mode = $1 AND e.order_id = $2 LIMIT 201) AS e) > 200;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.console_is_large IS 'Whether an order has more events than can be folded while somebody waits';
+
 -- One event: its columns, its body in base64 (NULL once retention has removed it), and what
--- explain() says of it. NULL where there is none of this id.
+-- explain() says of it, unless its order is large. NULL where there is none of this id.
 CREATE FUNCTION bagelpay.console_delivery (event_id text)
     RETURNS json
     LANGUAGE plpgsql
@@ -191,13 +210,14 @@ BEGIN
             'metadata', e.metadata::text,
             'body_sha256', encode(e.body_sha256, 'hex'),
             'body', encode(b.body, 'base64'),
-            'late', x.late, 'note', x.note, 'order_status', x.order_status, 'subscription_status', x.subscription_status))::json
+            'large', it.large, 'late', x.late, 'note', x.note, 'order_status', x.order_status, 'subscription_status', x.subscription_status))::json
         FROM bagelpay.events AS e
         LEFT JOIN bagelpay.event_bodies AS b ON b.event_id = e.event_id
+        CROSS JOIN LATERAL (SELECT bagelpay.console_is_large (e.mode, e.order_id) AS large OFFSET 0) AS it
         LEFT JOIN LATERAL (
             SELECT n.*
-            FROM (SELECT e.mode, e.order_id WHERE e.order_id IS NOT NULL OFFSET 0) AS it
-            CROSS JOIN LATERAL bagelpay.explain (it.order_id, it.mode) AS n
+            FROM (SELECT e.mode, e.order_id WHERE e.order_id IS NOT NULL AND NOT it.large OFFSET 0) AS small
+            CROSS JOIN LATERAL bagelpay.explain (small.order_id, small.mode) AS n
             WHERE n.event_id = e.event_id
         ) AS x ON TRUE
         WHERE e.event_id = $1);
@@ -206,176 +226,9 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.console_delivery IS 'One event with its body, as JSON for the console';
 
--- When an order entitles, by all that is known now: from, to (NULL: without end), entitled, reason,
--- without gaps from the order's beginning on.
-CREATE FUNCTION bagelpay.console_spans (mode text, order_id text)
-    RETURNS TABLE (from_at timestamptz, to_at timestamptz, entitled boolean, reason text)
-    LANGUAGE plpgsql
-    STABLE
-    SET search_path = pg_catalog, pg_temp
-    SET enable_seqscan = off
-    SET jit = off
-    SET plan_cache_mode = force_generic_plan
-    AS $$
-#variable_conflict use_column
-BEGIN
-    RETURN QUERY
-    WITH known AS (
-        SELECT o.granted_until, v.valid_from, v.valid_until, after.valid_until AS later_until
-        FROM bagelpay.orders AS o
-        LEFT JOIN LATERAL (
-            SELECT * FROM bagelpay.entitlements_at (now(), $1) AS e WHERE e.order_id = $2 COLLATE "C") AS v ON TRUE
-        -- What holds when a grant has run out.
-        LEFT JOIN LATERAL (
-            SELECT * FROM bagelpay.entitlements_at (o.granted_until, $1) AS e WHERE e.order_id = $2 COLLATE "C") AS after ON TRUE
-        WHERE o.mode = $1 AND o.order_id = $2
-    ),
-    -- The verdict can change at these moments only.
-    moments AS (
-        SELECT DISTINCT moment
-        FROM known
-        CROSS JOIN LATERAL unnest(ARRAY[granted_until, valid_from, valid_until, later_until]) AS moment
-        WHERE moment IS NOT NULL
-    )
-    SELECT m.moment, lead(m.moment) OVER (ORDER BY m.moment), v.entitled, v.reason
-    FROM moments AS m
-    CROSS JOIN LATERAL (
-        SELECT * FROM bagelpay.entitlements_at (m.moment, $1) AS e WHERE e.order_id = $2 COLLATE "C") AS v
-    ORDER BY m.moment;
-END
-$$;
-
-COMMENT ON FUNCTION bagelpay.console_spans IS 'When an order entitles, by all that is known now';
-
--- One order: its rows, who is entitled by it and when, what each payment bought, and its events as
--- explain() tells them (the last 500 of them). NULL where there is no such order.
-CREATE FUNCTION bagelpay.console_order (mode text, order_id text)
-    RETURNS json
-    LANGUAGE plpgsql
-    STABLE
-    SET search_path = pg_catalog, pg_temp
-    SET enable_seqscan = off
-    SET jit = off
-    SET plan_cache_mode = force_generic_plan
-    AS $$
-#variable_conflict use_column
-BEGIN
-    RETURN (
-        SELECT json_build_object(
-            'now', now(),
-            'order', to_jsonb(o) || jsonb_build_object('amount', o.amount::text, 'tax_amount', o.tax_amount::text,
-                'metadata', o.metadata::text),
-            'entitlement', (SELECT to_json(e) FROM bagelpay.entitlements_at (now(), $1) AS e WHERE e.order_id = $2 COLLATE "C"),
-            'spans', (SELECT coalesce(json_agg(s), '[]') FROM bagelpay.console_spans ($1, $2) AS s),
-            'subscription', to_jsonb(s) || jsonb_build_object('billing_amount', s.billing_amount::text),
-            'payments', (
-                SELECT coalesce(json_agg(to_jsonb(p) || jsonb_build_object(
-                    'amount', p.amount::text, 'tax_amount', p.tax_amount::text, 'refunded_amount', p.refunded_amount::text,
-                    'refund_running_total', p.refund_running_total::text, 'refund_sum', p.refund_sum::text,
-                    -- As entitlements_at() has it; what one purchase bought has no end.
-                    'paid_until', CASE
-                        WHEN p.paid_at IS NULL OR s.order_id IS NULL THEN NULL
-                        WHEN p.period_end > p.paid_at THEN p.period_end
-                        ELSE bagelpay.utc_plus (p.paid_at,
-                            coalesce(bagelpay.interval_length (s.recurring_interval), setting.default_period))
-                    END,
-                    'counts', p.status IN ('paid', 'partially_refunded') OR (p.status = 'disputed' AND NOT setting.revoke_on_dispute))
-                    ORDER BY p.paid_at, p.payment_id), '[]')
-                FROM bagelpay.payments AS p
-                WHERE p.mode = $1 AND p.order_id = $2),
-            'refunds', (
-                SELECT coalesce(json_agg(to_jsonb(r) || jsonb_build_object('amount', r.amount::text) ORDER BY r.occurred_at, r.event_id), '[]')
-                FROM bagelpay.refunds AS r
-                WHERE r.mode = $1 AND r.order_id = $2),
-            'expected', (SELECT to_json(c) FROM bagelpay.order_checks AS c WHERE c.mode = $1 AND c.order_id = $2),
-            'settings', (SELECT to_jsonb(setting) - 'singleton'),
-            'events', (
-                SELECT coalesce(json_agg(x ORDER BY x.position), '[]')
-                FROM (SELECT * FROM bagelpay.explain ($2, $1) ORDER BY position DESC LIMIT 500) AS x))
-        FROM bagelpay.orders AS o
-        CROSS JOIN bagelpay.settings AS setting
-        LEFT JOIN bagelpay.subscriptions AS s ON s.mode = o.mode AND s.order_id = o.order_id
-        WHERE o.mode = $1 AND o.order_id = $2);
-END
-$$;
-
-COMMENT ON FUNCTION bagelpay.console_order IS 'One order with all that is known of it, as JSON for the console';
-
--- The orders that a text names: their own id, an event's, a customer's id or e-mail (in any case),
--- or the beginning of one of the ids of orders and customers or of the e-mail. Each with who is entitled
--- by it now; 20 at most, those that changed last, exact ones before the others.
-CREATE FUNCTION bagelpay.console_search (wanted text)
-    RETURNS json
-    LANGUAGE plpgsql
-    STABLE
-    SET search_path = pg_catalog, pg_temp
-    SET enable_seqscan = off
-    SET jit = off
-    SET plan_cache_mode = force_generic_plan
-    AS $$
-DECLARE
-    most CONSTANT integer := 20;
-    needle text COLLATE "C" := bagelpay.trimmed (wanted);
-    email text COLLATE "C" := lower(needle);
-    -- Behind everything that begins so.
-    needle_end text COLLATE "C" := needle || chr(1114111);
-    email_end text COLLATE "C" := email || chr(1114111);
-    answer json;
-BEGIN
-    IF coalesce(needle, '') = '' THEN
-        RAISE EXCEPTION 'q: nothing to look for' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    WITH found AS (
-        SELECT DISTINCT ON (f.mode, f.order_id) f.mode, f.order_id, f.by_what
-        FROM (
-            (SELECT o.mode, o.order_id, 'order' AS by_what, 1 AS distance
-             FROM bagelpay.orders AS o WHERE o.order_id = needle)
-            UNION ALL
-            (SELECT e.mode, e.order_id, 'event', 2
-             FROM bagelpay.events AS e WHERE e.event_id = needle AND e.order_id IS NOT NULL)
-            UNION ALL
-            (SELECT o.mode, o.order_id, 'customer', 3
-             FROM bagelpay.orders AS o WHERE o.customer_id = needle LIMIT 200)
-            UNION ALL
-            (SELECT o.mode, o.order_id, 'e-mail', 4
-             FROM bagelpay.orders AS o WHERE o.customer_email = email LIMIT 200)
-            UNION ALL
-            (SELECT o.mode, o.order_id, 'beginning of order', 5
-             FROM bagelpay.orders AS o WHERE o.order_id > needle AND o.order_id < needle_end ORDER BY o.order_id LIMIT most)
-            UNION ALL
-            (SELECT o.mode, o.order_id, 'beginning of customer', 6
-             FROM bagelpay.orders AS o WHERE o.customer_id > needle AND o.customer_id < needle_end ORDER BY o.customer_id LIMIT most)
-            UNION ALL
-            (SELECT o.mode, o.order_id, 'beginning of e-mail', 7
-             FROM bagelpay.orders AS o WHERE o.customer_email > email AND o.customer_email < email_end ORDER BY o.customer_email LIMIT most)
-        ) AS f
-        ORDER BY f.mode, f.order_id, f.distance
-    ),
-    listed AS (
-        SELECT f.mode, f.by_what, o.conflict, o.updated_at, o.decision, f.by_what ~ '^beginning' AS vague, e.*
-        FROM found AS f
-        JOIN bagelpay.orders AS o ON o.mode = f.mode AND o.order_id = f.order_id
-        CROSS JOIN LATERAL (
-            SELECT * FROM bagelpay.entitlements_at (now(), f.mode) AS n WHERE n.order_id = f.order_id COLLATE "C" OFFSET 0) AS e
-        ORDER BY f.by_what ~ '^beginning', o.updated_at DESC NULLS LAST, f.order_id
-        LIMIT most
-    )
-    SELECT json_build_object(
-        'now', now(),
-        'event', (SELECT e.event_id FROM bagelpay.events AS e WHERE e.event_id = needle),
-        'more', (SELECT count(*) FROM found) > most,
-        'orders', coalesce(json_agg(l ORDER BY l.vague, l.updated_at DESC NULLS LAST, l.order_id), '[]'))
-    INTO answer
-    FROM listed AS l;
-    RETURN answer;
-END
-$$;
-
-COMMENT ON FUNCTION bagelpay.console_search IS 'The orders that a text names and who is entitled by them, as JSON for the console';
-
 -- How it goes: by minute of the last hour (or of what came since, at most an hour) events, dead
--- letters, and the median and 95th percentile of the seconds from event to commit; what is newest; dead
--- letters that are open. Of a minute at most 10000 events are counted, and the last 100 timed.
+-- letters, and the median and 95th percentile of the seconds from event to commit; the last event
+-- that was applied (of the newest 20000); dead letters that are open. Of a minute at most 10000 events are counted, and the last 100 timed.
 CREATE FUNCTION bagelpay.console_overview (since timestamptz DEFAULT NULL)
     RETURNS json
     LANGUAGE plpgsql
@@ -392,8 +245,8 @@ BEGIN
             'now', clock_timestamp(),
             'last', (
                 SELECT json_build_object('id', e.event_id, 'at', e.received_at, 'type', e.event_type)
-                FROM bagelpay.events AS e
-                WHERE e.event_type !~ '^operator\.'
+                FROM (SELECT * FROM bagelpay.events AS n ORDER BY n.received_at DESC LIMIT 20000) AS e
+                WHERE e.outcome = 'applied' AND e.event_type !~ '^operator\.'
                 ORDER BY e.received_at DESC
                 LIMIT 1),
             'stored', (SELECT c.reltuples::bigint FROM pg_class AS c WHERE c.oid = 'bagelpay.events'::regclass),
@@ -487,8 +340,7 @@ GRANT SELECT ON bagelpay.event_bodies, bagelpay.dead_letters TO bagelpay_console
 
 GRANT EXECUTE ON FUNCTION bagelpay.trimmed (text),
     bagelpay.console_deliveries (timestamptz, text, timestamptz, text, text, text, text, text, boolean),
-    bagelpay.console_delivery (text), bagelpay.console_spans (text, text), bagelpay.console_order (text, text),
-    bagelpay.console_search (text), bagelpay.console_overview (timestamptz),
+    bagelpay.console_is_large (text, text), bagelpay.console_delivery (text), bagelpay.console_overview (timestamptz),
     bagelpay.console_dead_letters (bigint, boolean), bagelpay.console_dead_letter (bigint)
 TO bagelpay_console;
 

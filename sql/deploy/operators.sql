@@ -9,7 +9,8 @@ SET LOCAL ROLE bagelpay_owner;
 
 -- Stores an operator event and folds its order. Blocks while another transaction holds
 -- the order; the event's time is taken with the lock held, so that of two decisions the
--- one that waited is the later. Raises invalid_parameter_value for a wrong order or mode.
+-- one that waited is the later. until 'infinity' is no end, NULL. Raises invalid_parameter_value
+-- for a wrong order or mode, and for an until that others could not read as a moment.
 CREATE FUNCTION bagelpay.decide (
     decision text,
     order_id text,
@@ -29,8 +30,13 @@ DECLARE
     the_mode text := bagelpay.given_mode (decide.mode);
     the_order text := bagelpay.given_order_id (decide.order_id);
     the_source text := coalesce(substring(the_order FROM '^(customer|order|payment):'), 'metadata');
+    the_end timestamptz := nullif(decide.until, 'infinity');
     e bagelpay.events;
 BEGIN
+    IF the_end < '2000-01-01 00:00:00+00' OR the_end >= '10000-01-01 00:00:00+00' THEN
+        RAISE EXCEPTION 'until: must be in the years 2000 to 9999, or NULL for without end, not %', the_end
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     PERFORM bagelpay.lock_orders (ARRAY[ROW (the_mode, the_order, NULL, NULL, NULL)::bagelpay.fold_key]);
     INSERT INTO bagelpay.events (event_id, event_type, mode, occurred_at, order_id, key_source, outcome,
         customer_email, product_id, granted_until, note, unknown_refund)
@@ -38,7 +44,7 @@ BEGIN
         the_source, 'applied',
         nullif(bagelpay.trimmed (lower(decide.customer_email COLLATE "C")), ''),
         nullif(bagelpay.trimmed (decide.product_id), ''),
-        decide.until, decide.note, (SELECT setting.unknown_refund FROM bagelpay.settings AS setting))
+        the_end, decide.note, (SELECT setting.unknown_refund FROM bagelpay.settings AS setting))
     RETURNING * INTO e;
     PERFORM bagelpay.fold (ARRAY[ROW (the_mode, the_order, e.occurred_at, e.rank, e.event_id)::bagelpay.fold_key], TRUE);
     NOTIFY bagelpay_orders;
@@ -47,7 +53,7 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.decide IS 'Stores an operator event and folds its order';
 
--- Entitles to an order until a moment, or, with NULL, until it is revoked or cleared.
+-- Entitles to an order until a moment, or, with NULL or 'infinity', until it is revoked or cleared.
 -- E-mail and product fill only what no other event says.
 CREATE FUNCTION bagelpay.grant (
     order_id text,

@@ -12,13 +12,9 @@ DROP FUNCTION bagelpay.console_dead_letters (bigint, boolean);
 
 DROP FUNCTION bagelpay.console_overview (timestamptz);
 
-DROP FUNCTION bagelpay.console_search (text);
-
-DROP FUNCTION bagelpay.console_order (text, text);
-
-DROP FUNCTION bagelpay.console_spans (text, text);
-
 DROP FUNCTION bagelpay.console_delivery (text);
+
+DROP FUNCTION bagelpay.console_is_large (text, text);
 
 DROP FUNCTION bagelpay.console_deliveries (timestamptz, text, timestamptz, text, text, text, text, text, boolean);
 

@@ -12,8 +12,7 @@ WHERE c.relnamespace = 'bagelpay'::regnamespace
     AND c.relkind IN ('r', 'v')
     AND pg_catalog.has_table_privilege('bagelpay_console', c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE');
 
-SELECT bagelpay.console_deliveries (), bagelpay.console_delivery (''), bagelpay.console_order ('live', 'sqitch verify'),
-    bagelpay.console_search ('sqitch verify'), bagelpay.console_overview (), bagelpay.console_dead_letters (),
-    bagelpay.console_dead_letter (0);
+SELECT bagelpay.console_deliveries (), bagelpay.console_delivery (''), bagelpay.console_overview (),
+    bagelpay.console_dead_letters (), bagelpay.console_dead_letter (0);
 
 ROLLBACK;

@@ -10,9 +10,13 @@ HOSTILE = {
 }
 
 
+# One for all, so that the same days are the same moment.
+NOW = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+
+
 def at(days):
     """A moment so many days ago, as the provider writes it."""
-    moment = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=days)
+    moment = NOW - datetime.timedelta(days=days)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -8,7 +8,7 @@ SET TimeZone = 'Pacific/Apia';
 
 BEGIN;
 
-SELECT plan(70);
+SELECT plan(74);
 
 \ir builder.psql
 
@@ -43,6 +43,10 @@ SELECT is(pg_temp.verdict ('2999-01-01 00:00:00', 'gift'), 'yes granted', 'a mer
 SELECT ok(bagelpay.is_entitled ('g@EXAMPLE.com', 'p9'), 'by its e-mail in any case');
 SELECT is((SELECT valid_from BETWEEN now() AND clock_timestamp() FROM bagelpay.entitlements WHERE order_id = 'gift'), TRUE, 'from the moment of the grant');
 SELECT is((SELECT key_source || ' ' || status FROM bagelpay.orders WHERE order_id = 'gift'), 'metadata pending', 'an order like others');
+SELECT bagelpay.grant ('endless', until => 'infinity') \g /dev/null
+SELECT is(granted_until, NULL, 'infinity is no end') FROM bagelpay.orders WHERE order_id = 'endless';
+SELECT throws_ok(format('SELECT bagelpay.grant (''o1'', until => %L)', until), '22023', NULL, 'not until ' || until)
+FROM unnest('{-infinity,1999-12-31 23:59:59+00,10000-01-01 00:00:00+00}'::text[]) AS until;
 SELECT throws_ok($$SELECT bagelpay.grant (' ')$$, '22023', 'order_id: missing', 'not without an order');
 SELECT throws_ok($$SELECT bagelpay.revoke ('o1', mode => 'Live')$$, '22023', 'mode: must be ''test'' or ''live'', not ''Live''', 'nor in another mode');
 SELECT throws_ok(format('SELECT bagelpay.clear (%L)', repeat('x', 256)), '22023', 'order_id: longer than 255 bytes', 'nor for an order that cannot be');
