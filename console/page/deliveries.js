@@ -97,7 +97,9 @@ export async function deliveries(view) {
   const body = h("tbody");
   const list = table("Deliveries", ["Came", "Type", "Mode", "Order", "Outcome", "Notes", "Event"], [], { class: "list" });
   list.querySelector("tbody").replaceWith(body);
+  list.hidden = true;
   const nothing = empty();
+  nothing.hidden = true;
   const besides = h("p", { class: "dim small", hidden: true });
   const newer = h("button", { type: "button", class: "newer", hidden: true, click: () => back() });
   const more = h("button", { type: "button", hidden: true, click: () => view.attempt(() => inTurn(further, true)) });

@@ -241,6 +241,7 @@ def test_axe(browser, axe, view):
     """axe-core finds nothing in a wide light window, and nothing in a telephone's dark one, which shows all of a view."""
     browser.go(VIEWS[view])
     browser.wait(lambda: browser.count("main > *") > 1, view)
+    browser.wait(lambda: browser.count("tbody tr") > 1 or view != "deliveries", "rows")
     for size, scheme in (((1280, 900), "light"), ((360, 800), "dark")):
         browser.size(*size)
         browser.scheme(scheme)
@@ -258,6 +259,7 @@ def test_screenshots(browser, pictures, view, scheme, width, height):
     browser.go(VIEWS[view])
     browser.wait(lambda: browser.count("main > *") > 1, view)
     browser.wait(lambda: browser.count("svg") > 0 or view not in ("order", "overview"), "drawings")
+    browser.wait(lambda: browser.count("tbody tr") > 1 or view != "deliveries", "rows")
     path = pictures / f"console-{view}-{scheme}{'' if width > 1000 else '-narrow'}.png"
     browser.screenshot(path)
     assert path.stat().st_size > 10000
