@@ -9,7 +9,7 @@
 
 #define UNIX_PREFIX "unix:"
 #define TIMEOUT_MS 1000L
-#define ANSWER_MAX (1024 * 1024)
+#define ANSWER_MAX ((size_t)1024 * 1024)
 
 int admin_client_init(void)
 {

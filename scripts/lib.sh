@@ -65,7 +65,7 @@ find_postgres() {
     if [[ -n ${BAGELHOOK_POSTGRES-} ]]; then
         PG_BIN=$BAGELHOOK_POSTGRES PG_MAJOR=$("$BAGELHOOK_POSTGRES/postgres" --version)
         PG_MAJOR=${PG_MAJOR##* } PG_MAJOR=${PG_MAJOR%%.*}
-        [[ $PG_MAJOR == ${1:-*} ]]
+        [[ -z ${1-} || $PG_MAJOR == "$1" ]]
         return
     fi
     while IFS= read -r bin; do
