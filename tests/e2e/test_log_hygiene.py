@@ -188,11 +188,11 @@ class Trouble:
         """What PostgreSQL says no to, in words that quote all of the event."""
         with self.stack.connect() as connection:
             connection.execute(TROUBLE)
-        statuses = [self.deliver(payment(request_id=f"raise {sqlstate}")) for sqlstate in SQLSTATES]
-        assert statuses == [400 if sqlstate[:2] in ("22", "23", "54") else 503 for sqlstate in SQLSTATES]
-        for request_id, status in (("warn", 200), ("cast", 400), ("check", 400), ("late", 503), ("late 23514", 400),
-                                   ("late 53100", 503), ("late 40001", 503)):
-            assert self.deliver(payment(request_id=request_id)) == status, request_id
+        wanted = {f"raise {sqlstate}": 400 if sqlstate[:2] in ("22", "23", "54") else 503 for sqlstate in SQLSTATES}
+        wanted |= {"warn": 200, "cast": 400, "check": 400, "late": 503, "late 23514": 400, "late 53100": 503, "late 40001": 503}
+        # What is answered 503 goes to the spool, from where it may be tried together with what comes after it.
+        for request_id in sorted(wanted, key=wanted.get):
+            assert self.deliver(payment(request_id=request_id)) == wanted[request_id], f"{request_id}\n{self.responder.log[-3000:]}"
         with self.stack.connect() as connection:
             connection.execute("DROP FUNCTION public.quote_event CASCADE")
             connection.execute("DROP FUNCTION public.quote_late CASCADE")

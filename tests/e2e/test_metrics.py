@@ -132,6 +132,8 @@ def test_connections_evicted(watched, admin):
     with contextlib.ExitStack() as peers:
         responder = peers.enter_context(harness.Responder(
             "host=/nonexistent", *admin.arguments, "--read-timeout", 60, prefix=["prlimit", "--nofile=50:50", "--"]))
+        # It listens there a little later.
+        harness.wait_until(lambda: harness.accepts(admin.path), "the admin listener", process=responder.process)
         for _ in range(30):
             peers.enter_context(fastcgi.Peer(responder.address))
         harness.wait_until(lambda: admin.value("connections_evicted_total") > 0, "a connection to be evicted")
