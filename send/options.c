@@ -28,7 +28,7 @@ static const char usage_text[] =
 	"  --timestamp N        the signed timestamp in Unix seconds (default: now)\n"
 	"  --timeout SECONDS    for each delivery (default: 30)\n"
 	"\n"
-	"Events made up, of an order and a customer of their own:\n"
+	"Events made up, of an order of their own (and of ada@example.com, but for --email):\n"
 	"  --event TYPE         one event, now; several are of one order\n"
 	"  --story NAME         a life that ends now: trial, renewals, refund, dispute or failed-renewal\n"
 	"\n"

@@ -12,9 +12,10 @@ export function notAuthentic(reasons) {
   return Object.entries(REASONS).filter(([name]) => reasons?.[name] > 0).map(([name, text]) => `${reasons[name].toLocaleString("en")} ${text}`);
 }
 
-// What is in no table, as nothing was committed: counts by status, in words; empty where there is none.
+// What is in no table, as nothing was committed: counts by status, in words; empty where there is none. 400 is a dead
+// letter, if it was authentic, and who asks by GET (405) delivers nothing.
 export function notTaken(answers) {
-  return Object.entries(answers ?? {}).filter(([status, count]) => status !== "200" && status !== "400" && count > 0)
+  return Object.entries(answers ?? {}).filter(([status, count]) => !["200", "400", "405"].includes(status) && count > 0)
     .map(([status, count]) => `${count.toLocaleString("en")} answered ${status}`).join(", ");
 }
 
