@@ -65,26 +65,7 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.mentions (text, text) IS 'Whether a text contains an e-mail address, not as a part of a longer one';
 
--- Whether a text or bytes contain any of some e-mail addresses; not NULL.
-CREATE FUNCTION bagelpay.mentions (content text, emails text[])
-    RETURNS boolean
-    LANGUAGE plpgsql
-    IMMUTABLE PARALLEL SAFE
-    AS $$
-DECLARE
-    email text;
-BEGIN
-    FOREACH email IN ARRAY emails LOOP
-        IF bagelpay.mentions (content, email) THEN
-            RETURN TRUE;
-        END IF;
-    END LOOP;
-    RETURN FALSE;
-END
-$$;
-
-COMMENT ON FUNCTION bagelpay.mentions (text, text[]) IS 'Whether a text contains any of some e-mail addresses';
-
+-- Whether bytes or a text contain any of some e-mail addresses; not NULL.
 CREATE FUNCTION bagelpay.mentions (body bytea, emails text[])
     RETURNS boolean
     LANGUAGE plpgsql
@@ -103,6 +84,16 @@ END
 $$;
 
 COMMENT ON FUNCTION bagelpay.mentions (bytea, text[]) IS 'Whether a body contains any of some e-mail addresses';
+
+CREATE FUNCTION bagelpay.mentions (content text, emails text[])
+    RETURNS boolean
+    LANGUAGE sql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT bagelpay.mentions (convert_to(content, 'UTF8'), emails)
+$$;
+
+COMMENT ON FUNCTION bagelpay.mentions (text, text[]) IS 'Whether a text contains any of some e-mail addresses';
 
 -- Of metadata what bagelpay.key_metadata() keeps, less each value that contains one of some
 -- e-mail addresses, but for the one that named the order: the key of events is no other by
