@@ -25,7 +25,7 @@ static const char begin_reading[] = "BEGIN READ ONLY;"
 
 /* A role that could write would be one mistake away from writing: all tables of the schema, and all of
  * its functions that have their owner's rights, which reach them whatever the role may do itself.
- * explain() alone is no such danger, though nothing marks it as one that only reads. */
+ * Those that are marked STABLE can only read. */
 static const char role_question[] =
 	"SELECT pg_catalog.has_function_privilege('bagelpay.console_overview(timestamptz)', 'EXECUTE'),"
 	" pg_catalog.has_schema_privilege('bagelpay', 'CREATE')"
@@ -38,7 +38,7 @@ static const char role_question[] =
 	" OR pg_catalog.has_any_column_privilege(c.oid, 'INSERT, UPDATE')))"
 	" OR EXISTS (SELECT FROM pg_catalog.pg_proc AS p"
 	" WHERE p.pronamespace = 'bagelpay'::pg_catalog.regnamespace AND p.prosecdef AND p.provolatile = 'v'"
-	" AND p.proname <> 'explain' AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE'))";
+	" AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE'))";
 
 void database_init(struct database *db, const char *conninfo)
 {

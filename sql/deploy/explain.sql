@@ -21,6 +21,7 @@ CREATE FUNCTION bagelpay.explain (order_id text, mode text DEFAULT 'live')
         subscription_status text,
         note text)
     LANGUAGE sql
+    STABLE
     SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off
