@@ -165,7 +165,7 @@ CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live
                 ELSE rule.first_fitting
             END AS reason
     ) AS verdict
-    WHERE o.mode = entitlements_at.mode
+    WHERE o.mode = entitlements_at.mode COLLATE "C"
 $$;
 
 COMMENT ON FUNCTION bagelpay.entitlements_at IS 'Who is entitled to what at a moment, by all that is known now';

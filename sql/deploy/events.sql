@@ -10,7 +10,7 @@ SET LOCAL ROLE bagelpay_owner;
 CREATE TABLE bagelpay.events (
     event_id text COLLATE "C" PRIMARY KEY,
     event_type text NOT NULL,
-    mode text NOT NULL CHECK (mode IN ('test', 'live')),
+    mode text COLLATE "C" NOT NULL CHECK (mode IN ('test', 'live')),
     occurred_at timestamptz NOT NULL,
     -- Settles events of one moment, terminal ones last; NULL: no part in the fold.
     rank smallint GENERATED ALWAYS AS (

@@ -15,7 +15,7 @@ CREATE FUNCTION bagelpay.given_order_id (order_id text)
     IMMUTABLE
     AS $$
 DECLARE
-    trimmed text := bagelpay.trimmed (order_id);
+    trimmed text COLLATE "C" := bagelpay.trimmed (order_id);
 BEGIN
     IF coalesce(trimmed, '') = '' THEN
         RAISE EXCEPTION 'order_id: missing' USING ERRCODE = 'invalid_parameter_value';
@@ -35,7 +35,7 @@ CREATE FUNCTION bagelpay.given_mode (mode text)
     IMMUTABLE
     AS $$
 BEGIN
-    IF mode IS NULL OR mode NOT IN ('test', 'live') THEN
+    IF mode IS NULL OR mode COLLATE "C" NOT IN ('test', 'live') THEN
         RAISE EXCEPTION 'mode: must be ''test'' or ''live'', not %', coalesce(quote_literal(mode), 'NULL')
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -112,7 +112,7 @@ CREATE FUNCTION bagelpay.matches_expectation (mode text, order_id text)
     SELECT coalesce((
         SELECT c.matches
         FROM bagelpay.order_checks AS c
-        WHERE c.mode = matches_expectation.mode AND c.order_id = matches_expectation.order_id), FALSE)
+        WHERE c.mode = matches_expectation.mode COLLATE "C" AND c.order_id = matches_expectation.order_id COLLATE "C"), FALSE)
 $$;
 
 COMMENT ON FUNCTION bagelpay.matches_expectation IS 'Whether an order was expected and is as expected';

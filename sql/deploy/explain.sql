@@ -72,7 +72,7 @@ CREATE FUNCTION bagelpay.given_cursor (cursor text)
     STABLE
     AS $$
 BEGIN
-    IF cursor IS NULL OR cursor !~ '^[0-9]{0,18}$' THEN
+    IF cursor IS NULL OR cursor COLLATE "C" !~ '^[0-9]{0,18}$' THEN
         RAISE EXCEPTION 'cursor: must be the empty text, or a cursor that changes_since() gave'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;

@@ -155,17 +155,17 @@ SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS $$
 DECLARE
-    the_email text := nullif(bagelpay.trimmed (lower(email COLLATE "C")), '');
-    the_id text := bagelpay.trimmed (email);
+    the_email text COLLATE "C" := nullif(bagelpay.trimmed (lower(email COLLATE "C")), '');
+    the_id text COLLATE "C" := bagelpay.trimmed (email);
     -- Of an id its addresses, too; what is no address is looked for in no text.
-    names text[];
-    addresses text[];
-    nobody text := 'forgotten-' || replace(gen_random_uuid()::text, '-', '') || '@bagelpay.invalid';
-    paths text[];
-    hits text[];
-    in_metadata text[];
+    names text[] COLLATE "C";
+    addresses text[] COLLATE "C";
+    nobody text COLLATE "C" := 'forgotten-' || replace(gen_random_uuid()::text, '-', '') || '@bagelpay.invalid';
+    paths text[] COLLATE "C";
+    hits text[] COLLATE "C";
+    in_metadata text[] COLLATE "C";
     letters bigint[];
-    concerned text[];
+    concerned text[] COLLATE "C";
     keys bagelpay.fold_key[];
     target record;
     removed bigint;

@@ -27,8 +27,8 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
-    the_mode text := bagelpay.given_mode (decide.mode);
-    the_order text := bagelpay.given_order_id (decide.order_id);
+    the_mode text COLLATE "C" := bagelpay.given_mode (decide.mode);
+    the_order text COLLATE "C" := bagelpay.given_order_id (decide.order_id);
     the_source text := coalesce(substring(the_order FROM '^(customer|order|payment):'), 'metadata');
     the_end timestamptz := nullif(decide.until, 'infinity');
     e bagelpay.events;

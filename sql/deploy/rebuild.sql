@@ -10,7 +10,7 @@ SET LOCAL ROLE bagelpay_owner;
 -- Orders that a rebuild or rekey changed or removed, for changes_since(); what events
 -- change, the events themselves tell.
 CREATE TABLE bagelpay.mended_orders (
-    mode text NOT NULL,
+    mode text COLLATE "C" NOT NULL,
     order_id text COLLATE "C" NOT NULL,
     stored_xid bigint NOT NULL DEFAULT pg_current_xact_id()::text::bigint,
     changed_at timestamptz NOT NULL DEFAULT now(),
@@ -173,8 +173,8 @@ CREATE FUNCTION bagelpay.rebuild (order_id text, mode text DEFAULT 'live')
     AS $$
 #variable_conflict use_column
 DECLARE
-    the_mode text := bagelpay.given_mode (rebuild.mode);
-    the_order text := bagelpay.given_order_id (rebuild.order_id);
+    the_mode text COLLATE "C" := bagelpay.given_mode (rebuild.mode);
+    the_order text COLLATE "C" := bagelpay.given_order_id (rebuild.order_id);
 BEGIN
     PERFORM bagelpay.lock_orders (ARRAY[ROW (the_mode, the_order, NULL, NULL, NULL)::bagelpay.fold_key]);
     IF NOT bagelpay.refold (the_mode, the_order, TRUE) THEN

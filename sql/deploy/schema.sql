@@ -46,7 +46,7 @@ CREATE FUNCTION bagelpay.trimmed (value text)
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
     AS $$
-    SELECT btrim(value, E' \t\n\x0B\f\r')
+    SELECT btrim(value COLLATE "C", E' \t\n\x0B\f\r')
 $$;
 
 COMMENT ON FUNCTION bagelpay.trimmed (text) IS 'A text without ASCII white space at its ends';

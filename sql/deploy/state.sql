@@ -13,7 +13,7 @@ BEGIN;
 SET LOCAL ROLE bagelpay_owner;
 
 CREATE TABLE bagelpay.orders (
-    mode text NOT NULL CHECK (mode IN ('test', 'live')),
+    mode text COLLATE "C" NOT NULL CHECK (mode IN ('test', 'live')),
     order_id text COLLATE "C" NOT NULL,
     key_source text NOT NULL CHECK (key_source IN ('metadata', 'customer', 'order', 'payment')),
     status text NOT NULL DEFAULT 'pending' CHECK (status IN (
@@ -57,7 +57,7 @@ CREATE INDEX orders_by_customer ON bagelpay.orders (customer_id, product_id);
 CREATE INDEX orders_by_email ON bagelpay.orders (customer_email, product_id);
 
 CREATE TABLE bagelpay.subscriptions (
-    mode text NOT NULL,
+    mode text COLLATE "C" NOT NULL,
     order_id text COLLATE "C" NOT NULL,
     status text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'trialing', 'active', 'past_due', 'canceled')),
     subscription_id text,
@@ -85,7 +85,7 @@ CREATE TABLE bagelpay.subscriptions (
 COMMENT ON TABLE bagelpay.subscriptions IS 'One row per order of which any event is billed as a subscription';
 
 CREATE TABLE bagelpay.payments (
-    mode text NOT NULL,
+    mode text COLLATE "C" NOT NULL,
     order_id text COLLATE "C" NOT NULL,
     payment_id text COLLATE "C" NOT NULL,
     provider_order_id text COLLATE "C",
@@ -107,7 +107,7 @@ CREATE TABLE bagelpay.payments (
 COMMENT ON TABLE bagelpay.payments IS 'One row per payment of an order; paid_at is NULL while it only failed';
 
 CREATE TABLE bagelpay.refunds (
-    mode text NOT NULL,
+    mode text COLLATE "C" NOT NULL,
     order_id text COLLATE "C" NOT NULL,
     event_id text COLLATE "C" NOT NULL,
     payment_id text COLLATE "C",
@@ -120,7 +120,7 @@ CREATE TABLE bagelpay.refunds (
 COMMENT ON TABLE bagelpay.refunds IS 'One row per refund.created event, with the payment it counted against';
 
 CREATE TABLE bagelpay.expected_orders (
-    mode text NOT NULL CHECK (mode IN ('test', 'live')),
+    mode text COLLATE "C" NOT NULL CHECK (mode IN ('test', 'live')),
     order_id text COLLATE "C" NOT NULL,
     customer_email text COLLATE "C",
     product_id text COLLATE "C",

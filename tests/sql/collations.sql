@@ -1,0 +1,60 @@
+-- Whatever the collation of an application's columns and of its database, what it asks with them is answered the same, by
+-- the same indexes: a collation of an argument, even one that nobody wrote there, decides which index serves a comparison.
+\set ON_ERROR_STOP 1
+\pset format unaligned
+\pset tuples_only true
+SET client_min_messages = warning;
+
+BEGIN;
+
+SELECT plan(17);
+
+\ir builder.psql
+
+SELECT is(
+    array(
+        SELECT format('%s(%s)', i.indexrelid::regclass, a.attname)
+        FROM pg_index AS i
+        CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indcollation::oid[]) AS k (attnum, collation_id)
+        JOIN pg_class AS c ON c.oid = i.indrelid
+        JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+        WHERE c.relnamespace = 'bagelpay'::regnamespace AND a.atttypid = 'text'::regtype
+            AND (k.collation_id <> '"C"'::regcollation OR a.attcollation <> '"C"'::regcollation)
+        ORDER BY 1),
+    '{}', 'all texts that are looked for are compared by their bytes');
+
+-- One that compares in another way than by bytes, for which PostgreSQL refuses most of what is not a plain comparison.
+CREATE COLLATION public.without_case (provider = icu, locale = 'und-u-ks-level2', deterministic = FALSE);
+
+CREATE TEMPORARY TABLE shop (
+    customer text COLLATE public.without_case,
+    product text COLLATE "POSIX",
+    order_id text COLLATE public.without_case,
+    mode text COLLATE "POSIX",
+    currency text COLLATE "POSIX",
+    note text COLLATE public.without_case,
+    cursor text COLLATE public.without_case
+);
+
+INSERT INTO shop VALUES ('C1@example.com', 'p1', 'o1', 'live', 'USD', 'as agreed', '');
+
+SELECT is(pg_temp.take ('e1', 'checkout.completed', '2026-01-01 00:00:00', '{"amount": 5, "currency": "USD", "payment_id": "y1"}'), 'applied', 'an order');
+SELECT lives_ok('SELECT bagelpay.expect_order(order_id, customer, product, 5, currency, mode) FROM shop', 'expect_order');
+SELECT ok(bagelpay.matches_expectation (mode, order_id), 'matches_expectation') FROM shop;
+SELECT ok(bagelpay.is_entitled (customer, product, mode), 'is_entitled') FROM shop;
+SELECT is(count(*), 1::bigint, 'entitlements_at') FROM shop, bagelpay.entitlements_at (now(), shop.mode);
+SELECT is(count(*), 1::bigint, 'entitlements, joined') FROM shop JOIN bagelpay.entitlements AS e ON e.order_id = shop.order_id COLLATE "C";
+SELECT is(count(*), 1::bigint, 'explain') FROM shop, bagelpay.explain (shop.order_id, shop.mode);
+SELECT is((SELECT count(*) FROM bagelpay.changes_since (shop.cursor)), 1::bigint, 'changes_since') FROM shop;
+SELECT is(bagelpay.rebuild (order_id, mode), 0::bigint, 'rebuild') FROM shop;
+SELECT lives_ok('SELECT bagelpay.revoke(order_id, note, mode) FROM shop', 'revoke');
+SELECT lives_ok('SELECT bagelpay.clear(order_id, note, mode) FROM shop', 'clear');
+SELECT lives_ok('SELECT bagelpay.grant(order_id, customer, product, NULL, note, mode) FROM shop', 'grant');
+SELECT is(pg_temp.verdict (to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')), 'yes granted', 'which hold');
+SELECT throws_ok('SELECT bagelpay.grant(order_id, mode => currency) FROM shop', '22023', $$mode: must be 'test' or 'live', not 'USD'$$, 'what is wrong is said');
+SELECT is(bagelpay.console_is_large (e.mode, e.order_id), FALSE, 'the console asks with columns') FROM bagelpay.events AS e WHERE e.event_id = 'e1';
+SELECT is(f.events, 4::bigint, 'forget_customer') FROM shop, bagelpay.forget_customer (shop.customer) AS f;
+
+SELECT * FROM finish();
+
+ROLLBACK;
