@@ -56,8 +56,10 @@ static bool pack(const struct options *options, struct parcels *parcels)
 static int run(const struct options *options)
 {
 	struct parcels parcels = {0};
-	struct post_target target = {
-		.url = options->url, .timeout_ms = options->timeout_s * 1000, .corrupt = options->corrupt};
+	struct post_target target = {.url = options->url,
+		.timeout_ms = options->timeout_s * 1000,
+		.ca_file = options->ca_file,
+		.corrupt = options->corrupt};
 	unsigned char *secret = input_secret(options->secret_file, &target.secret_len);
 	int status = EXIT_NOT_ALL;
 

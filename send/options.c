@@ -27,6 +27,8 @@ static const char usage_text[] =
 	"                       (default: the file named by $BAGELHOOK_SECRET_FILE)\n"
 	"  --timestamp N        the signed timestamp in Unix seconds (default: now)\n"
 	"  --timeout SECONDS    for each delivery (default: 30)\n"
+	"  --ca-file FILE       the authorities, as PEM, that may vouch for URL's server (default: the\n"
+	"                       system's)\n"
 	"\n"
 	"Events made up, of an order of their own (and of ada@example.com, but for --email):\n"
 	"  --event TYPE         one event, now; several are of one order\n"
@@ -59,6 +61,7 @@ enum {
 	OPTION_SECRET_FILE = 256,
 	OPTION_TIMESTAMP,
 	OPTION_TIMEOUT,
+	OPTION_CA_FILE,
 	OPTION_EVENT,
 	OPTION_STORY,
 	OPTION_ORDER_ID,
@@ -80,6 +83,7 @@ static const struct option names[] = {
 	{"secret-file", required_argument, NULL, OPTION_SECRET_FILE},
 	{"timestamp", required_argument, NULL, OPTION_TIMESTAMP},
 	{"timeout", required_argument, NULL, OPTION_TIMEOUT},
+	{"ca-file", required_argument, NULL, OPTION_CA_FILE},
 	{"event", required_argument, NULL, OPTION_EVENT},
 	{"story", required_argument, NULL, OPTION_STORY},
 	{"order-id", required_argument, NULL, OPTION_ORDER_ID},
@@ -169,6 +173,9 @@ static int set_option(struct options *options, int option, char *value)
 		return options->timeout_s >= 1 && options->timeout_s <= TIMEOUT_MAX_S
 			? -1
 			: usage_error("--timeout", "wants whole seconds, 1 to 86400");
+	case OPTION_CA_FILE:
+		options->ca_file = value;
+		return access(value, R_OK) == 0 ? -1 : usage_error("--ca-file", "cannot be read");
 	case OPTION_EVENT:
 		options->events[options->event_count++] = value;
 		return story_event_known(value) ? -1 : usage_error("--event wants one of", story_event_names);

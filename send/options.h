@@ -15,6 +15,7 @@ struct options {
 	const char *secret_file;
 	const char *timestamp; /* NULL: the time of each delivery */
 	long timeout_s;
+	const char *ca_file; /* NULL: the system's authorities */
 	struct subject subject;
 	const char *story; /* NULL: none */
 	char **events;     /* names of documented events; owned */

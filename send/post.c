@@ -192,6 +192,8 @@ static CURLcode set_options(CURL *curl, const struct post_target *target, struct
 	/* curl_easy_setopt() takes no const, but hands it on as it is. */
 	SET(CURLOPT_XFERINFODATA, (void *)(uintptr_t)target->interrupted);
 	SET(CURLOPT_NOPROGRESS, 0L);
+	if (target->ca_file != NULL)
+		SET(CURLOPT_CAINFO, target->ca_file);
 	if (is_loopback(target->url))
 		SET(CURLOPT_PROXY, "");
 #undef SET
@@ -210,6 +212,7 @@ static enum post_result classify(CURLcode rc)
 	case CURLE_COULDNT_CONNECT:
 	case CURLE_SSL_CONNECT_ERROR:
 	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CACERT_BADFILE:
 		return POST_UNREACHABLE;
 	default:
 		return POST_BROKEN;

@@ -15,6 +15,8 @@ struct post_target {
 	const unsigned char *secret; /* the signing key's bytes; borrowed */
 	size_t secret_len;           /* above 0 */
 	long timeout_ms;             /* for the whole exchange, connecting included */
+	const char *ca_file; /* PEM, the authorities that may vouch for the server; NULL: the system's;
+				borrowed */
 	bool corrupt; /* one bit of each body is changed after it was signed; an empty one becomes a byte */
 	const volatile sig_atomic_t *interrupted; /* set to a signal's number: give up; borrowed */
 };

@@ -1,6 +1,8 @@
 """bagelhook-send: a line for each body, and an exit status that says whether all were taken."""
 
+import contextlib
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -82,6 +84,32 @@ def test_unreachable(shared, body_file):
     status, lines, complaints = send(url, path, path, path, secret=shared.responder.secret_path)
     assert (status, lines, len(complaints)) == (1, [], 1)
     assert complaints[0].startswith(f"bagelhook-send: {url}: ")
+
+
+def test_https(shared, body_file, tmp_path):
+    """Over HTTPS, as the provider comes: to a server that the authorities vouch for, and to no other."""
+    path, secret = body_file(bodies.payment()), shared.responder.secret_path
+    with contextlib.ExitStack() as cleanup:
+        ours, other = (cleanup.enter_context(contextlib.closing(harness.Authority(name))) for name in ("ours", "another"))
+        nginx = cleanup.enter_context(harness.Nginx(shared.responder.socket_path, tls=ours.issue("localhost")))
+        status, lines, complaints = send("--ca-file", ours.certificate, nginx.url, path, secret=secret)
+        assert (status, complaints) == (0, [])
+        assert [line.split("\t")[:3] for line in lines] == [[path, "200", "applied"]]
+        for authorities in (["--ca-file", other.certificate], []):
+            status, lines, complaints = send(*authorities, nginx.url, path, secret=secret)
+            assert (status, lines, len(complaints)) == (1, [], 1)
+            assert re.fullmatch(rf"bagelhook-send: {nginx.url}: .*certificate.*", complaints[0])
+        # For the host that was asked for.
+        status, lines, complaints = send("--ca-file", ours.certificate, nginx.url.replace("localhost", "127.0.0.1"), path, secret=secret)
+        assert (status, lines, len(complaints)) == (1, [], 1)
+        assert "127.0.0.1" in complaints[0].removeprefix(f"bagelhook-send: {nginx.url}")
+        empty = tmp_path / "empty.pem"
+        empty.touch()
+        status, lines, complaints = send("--ca-file", empty, nginx.url, path, secret=secret)
+        assert (status, lines, len(complaints)) == (1, [], 1)
+        assert str(empty) in complaints[0]
+        assert send("--ca-file", tmp_path / "none.pem", nginx.url, path, secret=secret) == (
+            2, [], ["bagelhook-send: --ca-file: cannot be read", "Try bagelhook-send --help."])
 
 
 def test_missing_file(shared, body_file, tmp_path):

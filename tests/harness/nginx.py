@@ -12,12 +12,15 @@ PATH = "/webhooks/bagelpay"
 
 
 class Nginx:
-    """nginx on a loopback port, with the shipped configuration, in front of a responder's socket."""
+    """nginx on a loopback port, with the shipped configuration, in front of a responder's socket.
 
-    def __init__(self, socket_path, port=None):
+    With tls, the paths of a certificate for localhost and its key, it is reached as providers reach one: over HTTPS."""
+
+    def __init__(self, socket_path, port=None, tls=None):
         self.directory = make_directory("nginx")
         self.log_path = self.directory / "error.log"
         self.socket_path = socket_path
+        self.tls = tls
         self.process = None
         try:
             self._start(port)
@@ -45,6 +48,12 @@ class Nginx:
         user = "user root;" if os.geteuid() == 0 else ""
         text = (SOURCE / "nginx" / "nginx.conf.in").read_text()
         text = text.replace("@DIR@", str(self.directory)).replace("@PORT@", str(self.port)).replace("@USER@", user)
+        if self.tls is not None:
+            certificate, key = self.tls
+            text, count = re.subn(r"listen (127\.0\.0\.1:\d+);",
+                                  rf"listen \1 ssl; ssl_certificate {certificate}; ssl_certificate_key {key};", text)
+            if count != 1:
+                raise HarnessError("nginx/nginx.conf.in does not listen exactly once")
         (self.directory / "nginx.conf").write_text(text)
         text = (SOURCE / "nginx" / "bagelhook.conf").read_text()
         text, count = re.subn(r"unix:/run/bagelhook/bagelhook\.sock", f"unix:{self.socket_path}", text)
@@ -58,7 +67,7 @@ class Nginx:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}{PATH}"
+        return f"https://localhost:{self.port}{PATH}" if self.tls else f"http://127.0.0.1:{self.port}{PATH}"
 
     def stop(self):
         """Lets nginx finish what it has, as far as it goes in a moment."""
