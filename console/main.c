@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "admin_client.h"
+#include "buffer.h"
 #include "database.h"
 #include "listener.h"
 #include "log.h"
@@ -23,6 +24,21 @@ static int complain(int status, const char *text)
 {
 	fprintf(stderr, "bagelhook-console: %s\n", text);
 	return status;
+}
+
+/* Says where no responder answers: no reason not to start, as it may come later, but maybe one not known of.
+ */
+static void check_admin(const char *address)
+{
+	char error[ADMIN_CLIENT_ERROR_SIZE];
+	struct buffer answer;
+
+	buffer_init(&answer);
+	if (address != NULL && admin_client_get(address, "/metrics", &answer, error) != 0)
+		fprintf(stderr,
+			"bagelhook-console: --admin %s: %s; meanwhile spool and answers are not shown\n",
+			address, error);
+	buffer_done(&answer);
 }
 
 /* What only people can mend is said at once; a database that is merely away does not keep the console
@@ -42,6 +58,7 @@ static int first_connect(const struct console_options *options)
 	if (!options->check)
 		return -1;
 	puts("bagelhook-console: page, database, schema and role are in order");
+	check_admin(options->admin);
 	return 0;
 }
 

@@ -12,10 +12,10 @@ class Stand(harness.Stack):
     def __init__(self, cluster):
         self._admin = harness.make_directory("admin")
         try:
-            admin = f"unix:{self._admin}/admin.sock"
-            super().__init__(cluster, "--admin-listen", admin, "--spool", self._admin / "spool")
+            self.admin = f"unix:{self._admin}/admin.sock"
+            super().__init__(cluster, "--admin-listen", self.admin, "--spool", self._admin / "spool")
             self.console = self._owned.enter_context(
-                harness.Console(cluster.dsn("bagelhook_console", self.db), "--admin", admin))
+                harness.Console(cluster.dsn("bagelhook_console", self.db), "--admin", self.admin))
             self.web = self._owned.enter_context(
                 harness.ConsoleNginx(self.responder.socket_path, self.console.socket_path))
         except BaseException:

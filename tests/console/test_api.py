@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import socket
+import subprocess
 import threading
 
 import pytest
@@ -383,3 +384,28 @@ def test_a_database_that_is_away():
         spool = fastcgi.request(console.socket_path, {"REQUEST_METHOD": "GET", "REQUEST_URI": "/api/spool"})
         assert json.loads(spool.body)["known"] is False
         assert console.stop() == 0
+
+
+def _check(*arguments):
+    """Exit status, standard output and standard error of --check."""
+    done = subprocess.run([harness.BUILD / "bagelhook-console", "--check", "--page", harness.SOURCE / "console" / "page", *arguments],
+                          capture_output=True, check=False, timeout=harness.PATIENCE_S, text=True, env=harness.clean_environment())
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_check(cluster, stand, tmp_path):
+    """Whether it could run; a responder that does not answer is no reason why not, and is told of."""
+    good = "bagelhook-console: page, database, schema and role are in order\n"
+    database = ["--database", cluster.dsn("bagelhook_console", stand.db)]
+    assert _check(*database) == (0, good, "")
+    assert _check(*database, "--admin", stand.admin) == (0, good, "")
+    nobody = f"unix:{tmp_path / 'admin.sock'}"
+    status, told, complaint = _check(*database, "--admin", nobody)
+    assert (status, told) == (0, good)
+    assert re.fullmatch(rf"bagelhook-console: --admin {nobody}: \w.*; meanwhile spool and answers are not shown\n", complaint)
+    status, told, complaint = _check("--database", "host=/nonexistent user=x")
+    assert (status, told) == (1, "") and "/nonexistent" in complaint
+    status, told, complaint = _check("--database", cluster.dsn("postgres", stand.db))
+    assert (status, told) == (1, "") and "could change what the console only shows" in complaint
+    status, told, complaint = _check(*database, "--page", tmp_path)
+    assert (status, told) == (1, "") and str(tmp_path) in complaint
