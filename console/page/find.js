@@ -12,7 +12,7 @@ function sum({ cut, entitled, exact, live }) {
   }
   if (cut) return `Entitled by at least ${entitled} live orders. There are more than ${exact} orders of this name, and not all were looked at.`;
   if (exact < 2) return null;
-  if (live === 0) return `All ${exact} orders are test purchases, which never entitle in live mode.`;
+  if (live === 0) return `${exact === 2 ? "Both" : `All ${exact}`} orders are test purchases, which never entitle in live mode.`;
   return entitled > 0 ? `Entitled by ${entitled} of ${live} live orders.` : `Not entitled by any of ${live} live orders.`;
 }
 

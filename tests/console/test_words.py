@@ -290,6 +290,16 @@ def test_failed_checkouts_hide_nothing(lived, browser):
     assert browser.focused() == browser.driver.find_elements(By.CSS_SELECTOR, ".verdict h2 a")[20].text
 
 
+def test_only_test_purchases(lived, browser):
+    """Of somebody who only tried it out."""
+    for number in (1, 2):
+        body = json.loads(bought(f"trying_{number}"))
+        body["object"].update({"mode": "test", "customer": {"id": "cus_trying", "email": "trying@example.com"}})
+        assert lived.deliver(body).status == 200
+    browser.go("#/find?q=trying@example.com")
+    browser.wait_text("Both orders are test purchases, which never entitle in live mode.")
+
+
 def test_too_many_to_look_at(lived, browser):
     """Of more orders than are looked at nothing is said that those which were not could make untrue."""
     lived.query("""INSERT INTO bagelpay.orders (mode, order_id, key_source, status, customer_email, updated_at)
