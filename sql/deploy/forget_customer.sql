@@ -167,7 +167,6 @@ DECLARE
     letters bigint[];
     concerned text[] COLLATE "C";
     keys bagelpay.fold_key[];
-    target record;
     removed bigint;
 BEGIN
     IF the_email IS NULL THEN
@@ -261,14 +260,7 @@ BEGIN
     GET DIAGNOSTICS expected_orders = ROW_COUNT;
     expected_orders := expected_orders + removed;
 
-    orders := 0;
-    FOR target IN
-        SELECT k.mode, k.order_id FROM unnest(keys) AS k ORDER BY k.mode, k.order_id COLLATE "C"
-    LOOP
-        IF bagelpay.refold (target.mode, target.order_id, FALSE) THEN
-            orders := orders + 1;
-        END IF;
-    END LOOP;
+    orders := bagelpay.refold (keys, FALSE);
     IF orders > 0 THEN
         NOTIFY bagelpay_orders;
     END IF;

@@ -114,47 +114,57 @@ BEGIN
 END
 $$;
 
--- Folds one order from nothing. Returns whether any row of its state came out different.
--- with_settings: after applying the settings of now to its events, which forgotten ones may
--- not allow (see bagelpay.forgotten_allow_order()). The caller holds the lock of the order,
+-- Folds orders from nothing, each given once. Returns how many came out different in any row of their state.
+-- with_settings: after applying the settings of now to their events, which forgotten ones may
+-- not allow (see bagelpay.forgotten_allow_order()). The caller holds the locks of the orders,
 -- or of the table.
-CREATE FUNCTION bagelpay.refold (of_mode text, of_order_id text, with_settings boolean)
-    RETURNS boolean
+--
+-- Some at a time, as what a statement costs to begin is several times what an order of it does.
+CREATE FUNCTION bagelpay.refold (keys bagelpay.fold_key[], with_settings boolean)
+    RETURNS bigint
     LANGUAGE plpgsql
     AS $$
 DECLARE
-    before text := bagelpay.state_of (of_mode, of_order_id);
+    few CONSTANT integer := 100;
+    batch bagelpay.fold_key[];
+    before text[];
     of_events text[];
-    fold_order text[];
+    fold_orders text[];
     steps bagelpay.fold_step[];
+    different bigint;
+    changed bigint := 0;
 BEGIN
-    -- All at once and in the order of their ids, like whoever else changes several events.
-    SELECT coalesce(array_agg(e.event_id), '{}') INTO of_events
-    FROM (
-        SELECT event_id
-        FROM bagelpay.events
-        WHERE mode = of_mode AND order_id = of_order_id
-        -- By an expression: a plan that is made while the table is small would otherwise
-        -- walk along the primary key, which has this order, and through all events.
-        ORDER BY event_id || ''
-        FOR UPDATE) AS e;
-    IF with_settings THEN
-        fold_order := bagelpay.fold_order (of_mode, of_order_id);
-        PERFORM bagelpay.apply_settings (of_events);
-        IF fold_order <> bagelpay.fold_order (of_mode, of_order_id) THEN
-            PERFORM bagelpay.forgotten_allow_order (of_mode, of_order_id, fold_order);
+    FOR i IN 1 .. cardinality(keys) BY few LOOP
+        batch := keys[i : i + few - 1];
+        before := array(
+            SELECT bagelpay.state_of (k.mode, k.order_id) FROM unnest(batch) WITH ORDINALITY AS k ORDER BY k.ordinality);
+        of_events := array(
+            SELECT e.event_id
+            FROM unnest(batch) AS k
+            -- Fenced off: a plan that is made while the table is small would otherwise read all events.
+            CROSS JOIN LATERAL (
+                SELECT n.event_id FROM bagelpay.events AS n WHERE n.mode = k.mode AND n.order_id = k.order_id OFFSET 0) AS e);
+        -- All at once and in the order of their ids, like whoever else changes several events.
+        PERFORM FROM bagelpay.events AS e WHERE e.event_id = ANY (of_events) ORDER BY e.event_id FOR UPDATE;
+        IF with_settings THEN
+            fold_orders := array(
+                SELECT bagelpay.fold_order (k.mode, k.order_id)::text FROM unnest(batch) WITH ORDINALITY AS k ORDER BY k.ordinality);
+            PERFORM bagelpay.apply_settings (of_events);
+            PERFORM bagelpay.forgotten_allow_order (k.mode, k.order_id, fold_orders[k.ordinality]::text[])
+            FROM unnest(batch) WITH ORDINALITY AS k
+            WHERE fold_orders[k.ordinality] <> bagelpay.fold_order (k.mode, k.order_id)::text;
         END IF;
-    END IF;
-    SELECT coalesce(array_agg(f), '{}') INTO steps
-    FROM bagelpay.fold (ARRAY[ROW (of_mode, of_order_id, NULL, NULL, NULL)::bagelpay.fold_key], TRUE) AS f;
-    PERFORM bagelpay.note_events ('{}', steps);
-    IF before IS NOT DISTINCT FROM bagelpay.state_of (of_mode, of_order_id) THEN
-        RETURN FALSE;
-    END IF;
-    INSERT INTO bagelpay.mended_orders (mode, order_id)
-    VALUES (of_mode, of_order_id)
-    ON CONFLICT (mode, order_id) DO UPDATE SET stored_xid = excluded.stored_xid, changed_at = excluded.changed_at;
-    RETURN TRUE;
+        SELECT coalesce(array_agg(f), '{}') INTO steps FROM bagelpay.fold (batch, TRUE) AS f;
+        PERFORM bagelpay.note_events ('{}', steps);
+        INSERT INTO bagelpay.mended_orders (mode, order_id)
+        SELECT k.mode, k.order_id
+        FROM unnest(batch) WITH ORDINALITY AS k
+        WHERE before[k.ordinality] <> bagelpay.state_of (k.mode, k.order_id)
+        ON CONFLICT (mode, order_id) DO UPDATE SET stored_xid = excluded.stored_xid, changed_at = excluded.changed_at;
+        GET DIAGNOSTICS different = ROW_COUNT;
+        changed := changed + different;
+    END LOOP;
+    RETURN changed;
 END
 $$;
 
@@ -173,15 +183,16 @@ CREATE FUNCTION bagelpay.rebuild (order_id text, mode text DEFAULT 'live')
     AS $$
 #variable_conflict use_column
 DECLARE
-    the_mode text COLLATE "C" := bagelpay.given_mode (rebuild.mode);
-    the_order text COLLATE "C" := bagelpay.given_order_id (rebuild.order_id);
+    keys bagelpay.fold_key[] := ARRAY[ROW (
+        bagelpay.given_mode (rebuild.mode), bagelpay.given_order_id (rebuild.order_id), NULL, NULL, NULL)::bagelpay.fold_key];
+    changed bigint;
 BEGIN
-    PERFORM bagelpay.lock_orders (ARRAY[ROW (the_mode, the_order, NULL, NULL, NULL)::bagelpay.fold_key]);
-    IF NOT bagelpay.refold (the_mode, the_order, TRUE) THEN
-        RETURN 0;
+    PERFORM bagelpay.lock_orders (keys);
+    changed := bagelpay.refold (keys, TRUE);
+    IF changed > 0 THEN
+        NOTIFY bagelpay_orders;
     END IF;
-    NOTIFY bagelpay_orders;
-    RETURN 1;
+    RETURN changed;
 END
 $$;
 
@@ -199,7 +210,7 @@ CREATE FUNCTION bagelpay.rebuild ()
     SET plan_cache_mode = force_generic_plan
     AS $$
 DECLARE
-    target record;
+    keys bagelpay.fold_key[];
     changed bigint := 0;
 BEGIN
     -- Order by order it could meet a responder in a circle.
@@ -207,15 +218,18 @@ BEGIN
     -- Events of no order; the others come with their orders.
     PERFORM bagelpay.apply_settings (array(
         SELECT event_id FROM bagelpay.events WHERE order_id IS NULL ORDER BY event_id FOR UPDATE));
-    FOR target IN
-        SELECT mode, order_id FROM bagelpay.orders
-        UNION
-        SELECT mode, order_id FROM bagelpay.events WHERE order_id IS NOT NULL
-        ORDER BY mode, order_id
+    FOR keys IN
+        SELECT array_agg(ROW (o.mode, o.order_id, NULL, NULL, NULL)::bagelpay.fold_key)
+        FROM (
+            SELECT n.mode, n.order_id, (row_number() OVER (ORDER BY n.mode, n.order_id) - 1) / 10000 AS portion
+            FROM (
+                SELECT mode, order_id FROM bagelpay.orders
+                UNION
+                SELECT mode, order_id FROM bagelpay.events WHERE order_id IS NOT NULL) AS n) AS o
+        GROUP BY o.portion
+        ORDER BY o.portion
     LOOP
-        IF bagelpay.refold (target.mode, target.order_id, TRUE) THEN
-            changed := changed + 1;
-        END IF;
+        changed := changed + bagelpay.refold (keys, TRUE);
     END LOOP;
     IF changed > 0 THEN
         NOTIFY bagelpay_orders;
@@ -284,13 +298,13 @@ CREATE FUNCTION bagelpay.rekey ()
     SET plan_cache_mode = force_generic_plan
     AS $$
 DECLARE
-    target record;
+    keys bagelpay.fold_key[];
     changed bigint := 0;
 BEGIN
     -- After this no responder is between reading settings and ending its transaction.
     LOCK TABLE bagelpay.orders IN EXCLUSIVE MODE;
     PERFORM bagelpay.forgotten_allow_rekey ();
-    FOR target IN
+    FOR keys IN
         WITH keyed AS (
             SELECT e.event_id, e.mode, e.order_id AS old_order_id, e.key_source AS old_key_source,
                 e.setting_warnings AS old_warnings, k.order_id, k.key_source,
@@ -312,15 +326,18 @@ BEGIN
             WHERE e.event_id = k.event_id
                 AND (k.old_order_id, k.old_key_source, k.old_warnings) IS DISTINCT FROM (k.order_id, k.key_source, k.setting_warnings)
             RETURNING k.mode, k.old_order_id, k.order_id
+        ),
+        concerned AS (
+            SELECT mode, old_order_id AS order_id FROM moved WHERE old_order_id IS DISTINCT FROM order_id AND old_order_id IS NOT NULL
+            UNION
+            SELECT mode, order_id FROM moved WHERE old_order_id IS DISTINCT FROM order_id AND order_id IS NOT NULL
         )
-        SELECT mode, old_order_id AS order_id FROM moved WHERE old_order_id IS DISTINCT FROM order_id AND old_order_id IS NOT NULL
-        UNION
-        SELECT mode, order_id FROM moved WHERE old_order_id IS DISTINCT FROM order_id AND order_id IS NOT NULL
-        ORDER BY mode, order_id
+        SELECT array_agg(ROW (o.mode, o.order_id, NULL, NULL, NULL)::bagelpay.fold_key)
+        FROM (SELECT n.*, (row_number() OVER (ORDER BY n.mode, n.order_id) - 1) / 10000 AS portion FROM concerned AS n) AS o
+        GROUP BY o.portion
+        ORDER BY o.portion
     LOOP
-        IF bagelpay.refold (target.mode, target.order_id, FALSE) THEN
-            changed := changed + 1;
-        END IF;
+        changed := changed + bagelpay.refold (keys, FALSE);
     END LOOP;
     IF changed > 0 THEN
         NOTIFY bagelpay_orders;

@@ -14,7 +14,7 @@ DROP FUNCTION bagelpay.rebuild (text, text);
 
 DROP FUNCTION bagelpay.apply_settings (text[]);
 
-DROP FUNCTION bagelpay.refold (text, text, boolean);
+DROP FUNCTION bagelpay.refold (bagelpay.fold_key[], boolean);
 
 DROP FUNCTION bagelpay.forgotten_allow_order (text, text, text[]);
 

@@ -7,7 +7,7 @@ SET client_min_messages = warning;
 
 BEGIN;
 
-SELECT plan(57);
+SELECT plan(62);
 
 \ir builder.psql
 
@@ -106,6 +106,24 @@ SELECT is((SELECT conflict FROM bagelpay.orders WHERE order_id = 'ca1'), TRUE, '
 
 -- All of it over again.
 SELECT is(bagelpay.rebuild (), 0::bigint, 'rebuilding changes nothing');
+
+-- More orders than are folded at once, of which every third has lost something, another kind of row each time.
+SELECT is(count(*), 350::bigint, 'many orders')
+FROM generate_series(1, 350) AS i
+CROSS JOIN LATERAL pg_temp.take ('many' || i, 'subscription.paid', '2026-01-01 00:00:00', jsonb_build_object(
+    'payment_id', 'many' || i, 'refund_label', NULL, 'metadata', jsonb_build_object('order_id', 'many' || i))) AS outcome
+WHERE outcome = 'applied';
+CREATE TEMPORARY TABLE sound AS
+SELECT o.order_id, bagelpay.state_of (o.mode, o.order_id) AS state FROM bagelpay.orders AS o;
+UPDATE bagelpay.orders SET status = 'failed' WHERE order_id IN (SELECT 'many' || i FROM generate_series(1, 350, 9) AS i);
+DELETE FROM bagelpay.payments WHERE order_id IN (SELECT 'many' || i FROM generate_series(4, 350, 9) AS i);
+UPDATE bagelpay.subscriptions SET status = 'canceled' WHERE order_id IN (SELECT 'many' || i FROM generate_series(7, 350, 9) AS i);
+INSERT INTO bagelpay.refunds (mode, order_id, event_id, occurred_at) SELECT 'live', 'nobody' || i, 'r', now() FROM generate_series(1, 3) AS i;
+INSERT INTO bagelpay.orders (mode, order_id, key_source, status) SELECT 'live', 'nobody' || i, 'metadata', 'paid' FROM generate_series(1, 3) AS i;
+SELECT is(bagelpay.rebuild (), 120::bigint, 'those that were not what their events say are mended, and counted');
+SELECT set_eq('SELECT order_id, bagelpay.state_of (mode, order_id) FROM bagelpay.orders', 'SELECT * FROM sound', 'and are as before');
+SELECT is((SELECT count(*) FROM bagelpay.refunds WHERE order_id LIKE 'nobody%'), 0::bigint, 'what belongs to no event is gone');
+SELECT is(bagelpay.rebuild (), 0::bigint, 'there is no more to mend');
 
 SELECT * FROM finish();
 
