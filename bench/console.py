@@ -48,7 +48,7 @@ def add_large(cluster, db):
                 SELECT 'live', 'large', 'metadata', 'paid', 'one@example.com', now()
                 UNION ALL
                 SELECT 'live', 'many_' || i, 'metadata', 'paid', 'many@example.com', now() FROM generate_series(1, %(count)s) AS i""",
-                """INSERT INTO bagelpay.payments (mode, order_id, payment_id, status, paid_at)
+                """INSERT INTO bagelpay.stored_payments (mode, order_id, payment_id, status, paid_at)
                 SELECT 'live', 'large', 'pay_' || i, 'paid', now() - interval '30 days' + i * interval '2 minutes'
                 FROM generate_series(1, %(count)s) AS i
                 UNION ALL

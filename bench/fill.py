@@ -14,7 +14,7 @@ MARKS = ("ORDERNUMBER_", "EVENTNUMBER_")
 DAYS = 30
 RECEIVED = "RECEIVED_AT_"
 # Tables, by who copies them: two processes share the work about evenly.
-SHARES = (("events",), ("event_bodies", "orders", "subscriptions", "payments"))
+SHARES = (("events",), ("event_bodies", "orders", "subscriptions", "stored_payments"))
 LINES_AT_ONCE = 2000
 
 

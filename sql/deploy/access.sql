@@ -28,6 +28,7 @@ $$;
 GRANT EXECUTE ON FUNCTION bagelpay.served_responders (), bagelpay.ingest (json, bytea[]) TO bagelpay_ingest;
 
 GRANT SELECT ON bagelpay.settings, bagelpay.events, bagelpay.orders, bagelpay.subscriptions, bagelpay.payments,
+    bagelpay.stored_payments,
     bagelpay.refunds, bagelpay.expected_orders, bagelpay.entitlements, bagelpay.entitlements_test,
     bagelpay.order_checks, bagelpay.zone_evidence
 TO bagelpay_reader;

@@ -9,7 +9,7 @@ SET LOCAL ROLE bagelpay_owner;
 
 -- The parts of entitlements_at()'s verdict that are told one by one: whether a payment counts, until
 -- when it pays, and until when a trial lasts.
-CREATE FUNCTION bagelpay.console_counts (p bagelpay.payments, setting bagelpay.settings)
+CREATE FUNCTION bagelpay.console_counts (p bagelpay.stored_payments, setting bagelpay.settings)
     RETURNS boolean
     LANGUAGE sql
     IMMUTABLE
@@ -17,7 +17,7 @@ CREATE FUNCTION bagelpay.console_counts (p bagelpay.payments, setting bagelpay.s
     SELECT (p).status IN ('paid', 'partially_refunded') OR ((p).status = 'disputed' AND NOT (setting).revoke_on_dispute)
 $$;
 
-CREATE FUNCTION bagelpay.console_paid_until (p bagelpay.payments, s bagelpay.subscriptions, setting bagelpay.settings)
+CREATE FUNCTION bagelpay.console_paid_until (p bagelpay.stored_payments, s bagelpay.subscriptions, setting bagelpay.settings)
     RETURNS timestamptz
     LANGUAGE sql
     IMMUTABLE
@@ -97,11 +97,11 @@ BEGIN
             SELECT min(p.paid_at) AS first_at,
                 max(bagelpay.console_paid_until (p, s, setting)) FILTER (
                     WHERE s.order_id IS NOT NULL AND bagelpay.console_counts (p, setting)) AS paid_until
-            FROM bagelpay.payments AS p
+            FROM bagelpay.stored_payments AS p
             WHERE p.mode = $1 AND p.order_id = $2) AS paid
         LEFT JOIN LATERAL (
             SELECT p.payment_id, p.provider_order_id, p.paid_at
-            FROM bagelpay.payments AS p
+            FROM bagelpay.stored_payments AS p
             WHERE NOT e.entitled AND e.reason IN ('refunded', 'disputed')
                 AND p.mode = $1 AND p.order_id = $2 AND p.paid_at IS NOT NULL
             ORDER BY p.paid_at DESC, p.payment_id DESC
@@ -215,7 +215,7 @@ BEGIN
                     ORDER BY p.paid_at, p.payment_id), '[]')
                 FROM (
                     SELECT *
-                    FROM bagelpay.payments AS n
+                    FROM bagelpay.stored_payments AS n
                     WHERE n.mode = $1 AND n.order_id = $2
                     ORDER BY n.paid_at DESC, n.payment_id DESC
                     LIMIT most) AS p),
@@ -349,8 +349,8 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.console_search IS 'The orders that a text names and who is entitled by them, as JSON for the console';
 
-GRANT EXECUTE ON FUNCTION bagelpay.console_counts (bagelpay.payments, bagelpay.settings),
-    bagelpay.console_paid_until (bagelpay.payments, bagelpay.subscriptions, bagelpay.settings),
+GRANT EXECUTE ON FUNCTION bagelpay.console_counts (bagelpay.stored_payments, bagelpay.settings),
+    bagelpay.console_paid_until (bagelpay.stored_payments, bagelpay.subscriptions, bagelpay.settings),
     bagelpay.console_trial_until (bagelpay.subscriptions, bagelpay.settings), bagelpay.console_verdict (text, text),
     bagelpay.console_spans (text, text), bagelpay.console_order (text, text), bagelpay.console_search (text, integer)
 TO bagelpay_console;

@@ -93,7 +93,7 @@ CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live
                 ELSE bagelpay.utc_plus (p.paid_at,
                     coalesce(bagelpay.interval_length (s.recurring_interval), setting.default_period))
             END) AS paid_until
-        FROM bagelpay.payments AS p
+        FROM bagelpay.stored_payments AS p
         CROSS JOIN LATERAL (
             SELECT p.status IN ('paid', 'partially_refunded') OR (p.status = 'disputed' AND NOT setting.revoke_on_dispute)
         ) AS c (counts)

@@ -83,7 +83,7 @@ FROM bagelpay.orders AS o
 LEFT JOIN bagelpay.expected_orders AS x ON x.mode = o.mode AND x.order_id = o.order_id
 LEFT JOIN LATERAL (
     SELECT TRUE AS there, p.amount, p.currency
-    FROM bagelpay.payments AS p
+    FROM bagelpay.stored_payments AS p
     WHERE p.mode = o.mode AND p.order_id = o.order_id AND p.paid_at IS NOT NULL
     ORDER BY p.paid_at, p.payment_id
     LIMIT 1) AS first_payment ON TRUE

@@ -13,7 +13,7 @@ SET LOCAL ROLE bagelpay_owner;
 -- The position in an array of payments of the one paid last: of equals, the bytewise
 -- last payment_id. NULL where none was paid. With a provider_order_id, only payments
 -- that carry it are considered.
-CREATE FUNCTION bagelpay.latest_paid (payments bagelpay.payments[], provider_order_id text DEFAULT NULL)
+CREATE FUNCTION bagelpay.latest_paid (payments bagelpay.stored_payments[], provider_order_id text DEFAULT NULL)
     RETURNS integer
     LANGUAGE plpgsql
     IMMUTABLE PARALLEL SAFE
@@ -53,7 +53,7 @@ AS $$
 DECLARE
     folded_orders bagelpay.orders[] := ARRAY[]::bagelpay.orders[];
     folded_subscriptions bagelpay.subscriptions[] := ARRAY[]::bagelpay.subscriptions[];
-    folded_payments bagelpay.payments[] := ARRAY[]::bagelpay.payments[];
+    folded_payments bagelpay.stored_payments[] := ARRAY[]::bagelpay.stored_payments[];
     folded_refunds bagelpay.refunds[] := ARRAY[]::bagelpay.refunds[];
     -- Orders of which rows may be stored that do not follow from the events.
     stale bagelpay.fold_key[] := ARRAY[]::bagelpay.fold_key[];
@@ -65,9 +65,10 @@ DECLARE
     target record;
     o bagelpay.orders;
     s bagelpay.subscriptions;
-    p bagelpay.payments;
-    pays bagelpay.payments[];
+    p bagelpay.stored_payments;
+    pays bagelpay.stored_payments[];
     ids text[];         -- the payment_ids of pays
+    touched integer[];  -- those that events of an incremental fold were about, as positions in pays
     r bagelpay.refunds;
     refs bagelpay.refunds[];
     e bagelpay.events;
@@ -96,7 +97,7 @@ BEGIN
             CASE WHEN NOT c.from_scratch THEN (
                 SELECT n FROM bagelpay.subscriptions AS n WHERE n.mode = k.mode AND n.order_id = k.order_id) END AS subscription,
             CASE WHEN NOT c.from_scratch THEN array(
-                SELECT n FROM bagelpay.payments AS n WHERE n.mode = k.mode AND n.order_id = k.order_id) END AS payments,
+                SELECT n FROM bagelpay.stored_payments AS n WHERE n.mode = k.mode AND n.order_id = k.order_id) END AS payments,
             array(
                 SELECT n
                 FROM bagelpay.events AS n
@@ -116,8 +117,9 @@ BEGIN
     LOOP
         -- With their types: a mere '{}' would be parsed each time.
         steps := ARRAY[]::bagelpay.fold_step[];
-        pays := ARRAY[]::bagelpay.payments[];
+        pays := ARRAY[]::bagelpay.stored_payments[];
         ids := ARRAY[]::text[];
+        touched := ARRAY[]::integer[];
         latest := NULL;
         refs := ARRAY[]::bagelpay.refunds[];
         s := NULL;
@@ -356,6 +358,9 @@ BEGIN
                 END IF;
                 steps := steps || ROW (e.event_id, o.status, CASE WHEN has_row THEN s.status END, notes,
                     pays[i].payment_id, pays[i].status)::bagelpay.fold_step;
+                IF NOT target.from_scratch AND i IS NOT NULL AND array_position(touched, i) IS NULL THEN
+                    touched := touched || i;
+                END IF;
             END LOOP;
             EXIT WHEN cardinality(events) < few;
             events := array(
@@ -380,10 +385,13 @@ BEGIN
                 s.updated_at := o.updated_at;
                 folded_subscriptions := folded_subscriptions || s;
             END IF;
-            FOREACH p IN ARRAY pays LOOP
-                p.updated_at := o.updated_at;
-                folded_payments := folded_payments || p;
-            END LOOP;
+            IF target.from_scratch THEN
+                folded_payments := folded_payments || pays;
+            ELSE
+                FOREACH i IN ARRAY touched LOOP
+                    folded_payments := folded_payments || pays[i];
+                END LOOP;
+            END IF;
             FOREACH r IN ARRAY refs LOOP
                 folded_refunds := folded_refunds || r;
             END LOOP;

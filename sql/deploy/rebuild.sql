@@ -31,7 +31,7 @@ CREATE FUNCTION bagelpay.state_of (of_mode text, of_order_id text)
         (SELECT o::text FROM bagelpay.orders AS o WHERE o.mode = of_mode AND o.order_id = of_order_id),
         (SELECT s::text FROM bagelpay.subscriptions AS s WHERE s.mode = of_mode AND s.order_id = of_order_id),
         (SELECT string_agg(p::text, E'\n' ORDER BY p.payment_id)
-         FROM bagelpay.payments AS p WHERE p.mode = of_mode AND p.order_id = of_order_id),
+         FROM bagelpay.stored_payments AS p WHERE p.mode = of_mode AND p.order_id = of_order_id),
         (SELECT string_agg(r::text, E'\n' ORDER BY r.event_id)
          FROM bagelpay.refunds AS r WHERE r.mode = of_mode AND r.order_id = of_order_id))
 $$;

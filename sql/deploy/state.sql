@@ -84,7 +84,8 @@ CREATE TABLE bagelpay.subscriptions (
 
 COMMENT ON TABLE bagelpay.subscriptions IS 'One row per order of which any event is billed as a subscription';
 
-CREATE TABLE bagelpay.payments (
+-- Without updated_at, which is the order's: an event writes the payment that it is about, however many others the order has.
+CREATE TABLE bagelpay.stored_payments (
     mode text COLLATE "C" NOT NULL,
     order_id text COLLATE "C" NOT NULL,
     payment_id text COLLATE "C" NOT NULL,
@@ -96,7 +97,6 @@ CREATE TABLE bagelpay.payments (
     paid_at timestamptz,
     period_end timestamptz,
     refunded_amount numeric NOT NULL DEFAULT 0,
-    updated_at timestamptz,
     -- What refunded_amount is the greater of: the latest running total, the sum of
     -- single amounts. NULL while none is known.
     refund_running_total numeric,
@@ -104,7 +104,15 @@ CREATE TABLE bagelpay.payments (
     PRIMARY KEY (order_id, mode, payment_id)
 ) WITH (fillfactor = 70);
 
-COMMENT ON TABLE bagelpay.payments IS 'One row per payment of an order; paid_at is NULL while it only failed';
+COMMENT ON TABLE bagelpay.stored_payments IS 'What bagelpay.payments shows, without updated_at';
+
+CREATE VIEW bagelpay.payments AS
+SELECT p.mode, p.order_id, p.payment_id, p.provider_order_id, p.status, p.amount, p.tax_amount, p.currency, p.paid_at,
+    p.period_end, p.refunded_amount, o.updated_at, p.refund_running_total, p.refund_sum
+FROM bagelpay.stored_payments AS p
+JOIN bagelpay.orders AS o ON o.mode = p.mode AND o.order_id = p.order_id;
+
+COMMENT ON VIEW bagelpay.payments IS 'One row per payment of an order; paid_at is NULL while it only failed';
 
 CREATE TABLE bagelpay.refunds (
     mode text COLLATE "C" NOT NULL,

@@ -74,8 +74,8 @@ COMMENT ON FUNCTION bagelpay.lock_orders IS 'Locks orders until the transaction 
 --
 -- folded_orders          one for each order that has events, written whole
 -- folded_subscriptions   likewise, where the order has one
--- folded_payments        all payments of these orders
--- folded_refunds         their refunds; of an incremental fold only the new ones
+-- folded_payments        their payments and
+-- folded_refunds         refunds; of an incremental fold those that are new or changed
 -- stale                  orders that were folded from nothing: rows of theirs that are not
 --                        among the others are removed
 --
@@ -83,7 +83,7 @@ COMMENT ON FUNCTION bagelpay.lock_orders IS 'Locks orders until the transaction 
 CREATE FUNCTION bagelpay.store_states (
     folded_orders bagelpay.orders[],
     folded_subscriptions bagelpay.subscriptions[],
-    folded_payments bagelpay.payments[],
+    folded_payments bagelpay.stored_payments[],
     folded_refunds bagelpay.refunds[],
     stale bagelpay.fold_key[])
 RETURNS void
@@ -95,18 +95,17 @@ SET enable_mergejoin = off
 AS $$
 BEGIN
     IF cardinality(stale) > 0 THEN
-        DELETE FROM bagelpay.payments AS t
+        -- NOT IN, which is hashed: to compare each payment of a large order with each other takes minutes.
+        DELETE FROM bagelpay.stored_payments AS t
         USING unnest(stale) AS k
         WHERE t.mode = k.mode AND t.order_id = k.order_id
-            AND NOT EXISTS (
-                SELECT FROM unnest(folded_payments) AS n
-                WHERE n.mode = t.mode AND n.order_id = t.order_id AND n.payment_id = t.payment_id);
+            AND (t.mode, t.order_id, t.payment_id) NOT IN (
+                SELECT n.mode, n.order_id, n.payment_id FROM unnest(folded_payments) AS n);
         DELETE FROM bagelpay.refunds AS t
         USING unnest(stale) AS k
         WHERE t.mode = k.mode AND t.order_id = k.order_id
-            AND NOT EXISTS (
-                SELECT FROM unnest(folded_refunds) AS n
-                WHERE n.mode = t.mode AND n.order_id = t.order_id AND n.event_id = t.event_id);
+            AND (t.mode, t.order_id, t.event_id) NOT IN (
+                SELECT n.mode, n.order_id, n.event_id FROM unnest(folded_refunds) AS n);
         DELETE FROM bagelpay.subscriptions AS t
         USING unnest(stale) AS k
         WHERE t.mode = k.mode AND t.order_id = k.order_id
@@ -150,14 +149,13 @@ BEGIN
     END IF;
 
     IF cardinality(folded_payments) > 0 THEN
-        INSERT INTO bagelpay.payments AS t
+        INSERT INTO bagelpay.stored_payments AS t
         SELECT * FROM unnest(folded_payments)
         ON CONFLICT (mode, order_id, payment_id) DO UPDATE SET
             provider_order_id = excluded.provider_order_id, status = excluded.status, amount = excluded.amount,
             tax_amount = excluded.tax_amount, currency = excluded.currency, paid_at = excluded.paid_at,
             period_end = excluded.period_end, refunded_amount = excluded.refunded_amount,
-            updated_at = excluded.updated_at, refund_running_total = excluded.refund_running_total,
-            refund_sum = excluded.refund_sum
+            refund_running_total = excluded.refund_running_total, refund_sum = excluded.refund_sum
         WHERE t IS DISTINCT FROM excluded;
     END IF;
 

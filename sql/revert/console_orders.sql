@@ -14,8 +14,8 @@ DROP FUNCTION bagelpay.console_verdict (text, text);
 
 DROP FUNCTION bagelpay.console_trial_until (bagelpay.subscriptions, bagelpay.settings);
 
-DROP FUNCTION bagelpay.console_paid_until (bagelpay.payments, bagelpay.subscriptions, bagelpay.settings);
+DROP FUNCTION bagelpay.console_paid_until (bagelpay.stored_payments, bagelpay.subscriptions, bagelpay.settings);
 
-DROP FUNCTION bagelpay.console_counts (bagelpay.payments, bagelpay.settings);
+DROP FUNCTION bagelpay.console_counts (bagelpay.stored_payments, bagelpay.settings);
 
 COMMIT;

@@ -6,6 +6,6 @@ BEGIN;
 
 DROP FUNCTION bagelpay.fold (bagelpay.fold_key[], boolean);
 
-DROP FUNCTION bagelpay.latest_paid (bagelpay.payments[], text);
+DROP FUNCTION bagelpay.latest_paid (bagelpay.stored_payments[], text);
 
 COMMIT;

@@ -8,7 +8,9 @@ DROP TABLE bagelpay.expected_orders;
 
 DROP TABLE bagelpay.refunds;
 
-DROP TABLE bagelpay.payments;
+DROP VIEW bagelpay.payments;
+
+DROP TABLE bagelpay.stored_payments;
 
 DROP TABLE bagelpay.subscriptions;
 

@@ -6,7 +6,7 @@ BEGIN;
 
 DROP FUNCTION bagelpay.note_events (text[], bagelpay.fold_step[]);
 
-DROP FUNCTION bagelpay.store_states (bagelpay.orders[], bagelpay.subscriptions[], bagelpay.payments[], bagelpay.refunds[], bagelpay.fold_key[]);
+DROP FUNCTION bagelpay.store_states (bagelpay.orders[], bagelpay.subscriptions[], bagelpay.stored_payments[], bagelpay.refunds[], bagelpay.fold_key[]);
 
 DROP FUNCTION bagelpay.lock_orders (bagelpay.fold_key[]);
 

@@ -153,5 +153,5 @@ class World:
         """Removes all histories: look-ups by prefix read whole tables."""
         self.connection.execute("""
             TRUNCATE bagelpay.events, bagelpay.event_bodies, bagelpay.dead_letters, bagelpay.orders, bagelpay.subscriptions,
-                bagelpay.payments, bagelpay.refunds, bagelpay.expected_orders, bagelpay.mended_orders,
+                bagelpay.stored_payments, bagelpay.refunds, bagelpay.expected_orders, bagelpay.mended_orders,
                 bagelpay.forgotten_keys""")

@@ -95,7 +95,7 @@ SELECT 'order' AS what, to_jsonb(o) AS content FROM bagelpay.orders AS o
 UNION ALL SELECT 'subscription', to_jsonb(s) FROM bagelpay.subscriptions AS s
 UNION ALL SELECT 'payment', to_jsonb(p) FROM bagelpay.payments AS p;
 
-TRUNCATE bagelpay.events, bagelpay.event_bodies, bagelpay.orders, bagelpay.subscriptions, bagelpay.payments;
+TRUNCATE bagelpay.events, bagelpay.event_bodies, bagelpay.orders, bagelpay.subscriptions, bagelpay.stored_payments;
 
 SELECT is(
     (SELECT array_agg(outcome ORDER BY ordinal)

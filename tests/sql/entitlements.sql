@@ -136,11 +136,11 @@ SELECT throws_ok($$DELETE FROM bagelpay.settings$$, '23001', NULL, 'the row stay
 INSERT INTO bagelpay.orders (mode, order_id, key_source, status, customer_id, customer_email, product_id, last_event_id, last_event_at, updated_at)
 SELECT 'live', 'n' || i, 'metadata', 'paid', 'n' || i, 'n' || i || '@example.com', 'p' || i % 7, 'n' || i, now(), now()
 FROM generate_series(1, 50000) AS i;
-INSERT INTO bagelpay.payments (mode, order_id, payment_id, status, paid_at)
+INSERT INTO bagelpay.stored_payments (mode, order_id, payment_id, status, paid_at)
 SELECT 'live', 'n' || i, 'x', 'paid', now() FROM generate_series(1, 50000) AS i;
 INSERT INTO bagelpay.subscriptions (mode, order_id, status)
 SELECT 'live', 'n' || i, 'active' FROM generate_series(1, 50000, 3) AS i;
-ANALYZE bagelpay.orders, bagelpay.payments, bagelpay.subscriptions;
+ANALYZE bagelpay.orders, bagelpay.stored_payments, bagelpay.subscriptions;
 -- The plans of the two look-ups, with the settings that the function has.
 PREPARE by_id (text, text, text, timestamptz) AS
 SELECT EXISTS (
@@ -176,10 +176,10 @@ SELECT ok((SELECT prosrc LIKE '%WHERE e.customer_id = customer COLLATE "C" AND e
     FROM pg_proc WHERE oid = 'bagelpay.is_entitled'::regproc), 'these are the function''s queries');
 SELECT set_eq($$SELECT scan FROM pg_temp.scans_of ('EXECUTE by_id (''n7'', ''p0'', ''live'', now())') AS scan WHERE scan LIKE '%Scan %'$$,
     ARRAY['Index Scan using orders_by_customer on orders o', 'Index Scan using subscriptions_pkey on subscriptions n',
-        'Index Scan using payments_pkey on payments p', 'Seq Scan on settings setting'], 'by id: index scans but for the one row of settings');
+        'Index Scan using stored_payments_pkey on stored_payments p', 'Seq Scan on settings setting'], 'by id: index scans but for the one row of settings');
 SELECT set_eq($$SELECT scan FROM pg_temp.scans_of ('EXECUTE by_email (''n7@example.com'', ''p0'', ''live'', now())') AS scan WHERE scan LIKE '%Scan %'$$,
     ARRAY['Index Scan using orders_by_email on orders o', 'Index Scan using subscriptions_pkey on subscriptions n',
-        'Index Scan using payments_pkey on payments p', 'Seq Scan on settings setting'], 'by e-mail, too');
+        'Index Scan using stored_payments_pkey on stored_payments p', 'Seq Scan on settings setting'], 'by e-mail, too');
 SELECT is_empty($$SELECT cond FROM unnest('{by_id,by_email}'::text[]) AS name, pg_temp.scans_of (format('EXECUTE %s (''n7'', ''p0'', ''live'', now())', name)) AS cond
     WHERE cond LIKE 'Index Cond:%' AND cond !~ 'customer_id = .* AND .*product_id = |customer_email = .* AND .*product_id = |order_id = o.order_id'$$,
     'each goes straight to its rows');

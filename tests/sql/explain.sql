@@ -136,7 +136,7 @@ SELECT is((SELECT string_agg(event_id, ' ' ORDER BY position) FROM bagelpay.expl
 CREATE TEMPORARY TABLE before AS
 SELECT 'events' AS name, xmin::text AS writer, ctid AS place FROM bagelpay.events
 UNION ALL SELECT 'orders', xmin::text, ctid FROM bagelpay.orders
-UNION ALL SELECT 'payments', xmin::text, ctid FROM bagelpay.payments;
+UNION ALL SELECT 'payments', xmin::text, ctid FROM bagelpay.stored_payments;
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SELECT * FROM bagelpay.explain ('o1') \g /dev/null
 COMMIT;
@@ -145,7 +145,7 @@ SELECT * FROM bagelpay.explain ('o1') \g /dev/null
 SELECT is_empty($$
     SELECT 'events', xmin::text, ctid FROM bagelpay.events
     UNION ALL SELECT 'orders', xmin::text, ctid FROM bagelpay.orders
-    UNION ALL SELECT 'payments', xmin::text, ctid FROM bagelpay.payments
+    UNION ALL SELECT 'payments', xmin::text, ctid FROM bagelpay.stored_payments
     EXCEPT SELECT * FROM before$$, 'and leaves every row alone');
 SELECT is(bagelpay.rebuild (), 0::bigint, 'all of it is what a rebuild says');
 SELECT is((SELECT count(*) FROM bagelpay.explain ('o1') WHERE late), 3::bigint, 'which changes nothing of who was late');

@@ -7,7 +7,7 @@ SET client_min_messages = warning;
 
 BEGIN;
 
-SELECT plan(62);
+SELECT plan(64);
 
 \ir builder.psql
 
@@ -100,6 +100,13 @@ SELECT is(pg_temp.story ('bk', 'checkout.completed@1{"payment_id":"x"}', 'subscr
 SELECT is(pg_temp.story ('bl', 'subscription.paid@1{"payment_id":"x"}', 'subscription.canceled@2{"cancel_at":"2026-01-01 00:00:00+00","canceled_at":"2024-01-01 00:00:00+00","cancel_at_period_end":true}'), 'paid / canceled / x=paid', 'a cancellation for later');
 SELECT results_eq('SELECT ends_at, cancel_at_period_end FROM bagelpay.subscriptions WHERE order_id = ''bl1''', $$VALUES ('2026-01-01 00:00:00+00'::timestamptz, TRUE)$$, 'ends at the latest of its times');
 
+-- An event writes the payment that it is about, and no other; that the order was updated, all show.
+SELECT ctid AS place FROM bagelpay.stored_payments WHERE order_id = 'bf1' AND payment_id = 'x' \gset
+SELECT pg_temp.take ('bf1_4', 'subscription.paid', '2025-06-01 00:00:00', '{"metadata":{"order_id":"bf1"},"payment_id":"z"}') \g /dev/null
+SELECT is((SELECT ctid FROM bagelpay.stored_payments WHERE order_id = 'bf1' AND payment_id = 'x'), :'place'::tid, 'one payment leaves the others alone');
+SELECT results_eq('SELECT payment_id, updated_at FROM bagelpay.payments WHERE order_id = ''bf1'' ORDER BY payment_id',
+    $$SELECT unnest('{x,y,z}'::text[] COLLATE "C"), '2025-06-01 00:00:00+00'::timestamptz$$, 'the newest event is that of the order');
+
 -- Who the customer is.
 SELECT is(pg_temp.story ('ca', 'checkout.completed@1{"payment_id":"x"}', 'checkout.completed@2{"payment_id":"y","customer_id":"c2"}'), 'paid / - / x=paid y=paid', 'two customers');
 SELECT is((SELECT conflict FROM bagelpay.orders WHERE order_id = 'ca1'), TRUE, 'under one key are a conflict');
@@ -116,7 +123,7 @@ WHERE outcome = 'applied';
 CREATE TEMPORARY TABLE sound AS
 SELECT o.order_id, bagelpay.state_of (o.mode, o.order_id) AS state FROM bagelpay.orders AS o;
 UPDATE bagelpay.orders SET status = 'failed' WHERE order_id IN (SELECT 'many' || i FROM generate_series(1, 350, 9) AS i);
-DELETE FROM bagelpay.payments WHERE order_id IN (SELECT 'many' || i FROM generate_series(4, 350, 9) AS i);
+DELETE FROM bagelpay.stored_payments WHERE order_id IN (SELECT 'many' || i FROM generate_series(4, 350, 9) AS i);
 UPDATE bagelpay.subscriptions SET status = 'canceled' WHERE order_id IN (SELECT 'many' || i FROM generate_series(7, 350, 9) AS i);
 INSERT INTO bagelpay.refunds (mode, order_id, event_id, occurred_at) SELECT 'live', 'nobody' || i, 'r', now() FROM generate_series(1, 3) AS i;
 INSERT INTO bagelpay.orders (mode, order_id, key_source, status) SELECT 'live', 'nobody' || i, 'metadata', 'paid' FROM generate_series(1, 3) AS i;

@@ -8,7 +8,7 @@ BEGIN;
 
 SELECT plan(55);
 
-\set reader_tables 'dead_letters entitlements entitlements_test events expected_orders order_checks orders payments refunds settings subscriptions zone_evidence'
+\set reader_tables 'dead_letters entitlements entitlements_test events expected_orders order_checks orders payments refunds settings stored_payments subscriptions zone_evidence'
 \set reader_functions 'changes_since entitlements_at explain interval_length is_entitled matches_expectation utc_plus zone_half_hours'
 \set app_functions 'changes_since clear entitlements_at expect_order explain grant interval_length is_entitled matches_expectation revoke utc_plus zone_half_hours'
 
