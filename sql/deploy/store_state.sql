@@ -79,6 +79,9 @@ COMMENT ON FUNCTION bagelpay.lock_orders IS 'Locks orders until the transaction 
 -- stale                  orders that were folded from nothing: rows of theirs that are not
 --                        among the others are removed
 --
+-- A row is written where a byte of it differs (*<>): 2.0 equals 2, and which of them is stored must not
+-- depend on what was stored before.
+--
 -- The caller holds the locks of the orders.
 CREATE FUNCTION bagelpay.store_states (
     folded_orders bagelpay.orders[],
@@ -129,7 +132,7 @@ BEGIN
         updated_at = excluded.updated_at, last_event_rank = excluded.last_event_rank,
         decision = excluded.decision, granted_at = excluded.granted_at, granted_until = excluded.granted_until,
         email_is_granted = excluded.email_is_granted, product_is_granted = excluded.product_is_granted
-    WHERE t IS DISTINCT FROM excluded;
+    WHERE t *<> excluded;
 
     IF cardinality(folded_subscriptions) > 0 THEN
         INSERT INTO bagelpay.subscriptions AS t
@@ -145,7 +148,7 @@ BEGIN
             payment_method = excluded.payment_method, last4 = excluded.last4, billing_amount = excluded.billing_amount,
             updated_at = excluded.updated_at,
             first_trialing_at = excluded.first_trialing_at, last_trialing_at = excluded.last_trialing_at
-        WHERE t IS DISTINCT FROM excluded;
+        WHERE t *<> excluded;
     END IF;
 
     IF cardinality(folded_payments) > 0 THEN
@@ -156,7 +159,7 @@ BEGIN
             tax_amount = excluded.tax_amount, currency = excluded.currency, paid_at = excluded.paid_at,
             period_end = excluded.period_end, refunded_amount = excluded.refunded_amount,
             refund_running_total = excluded.refund_running_total, refund_sum = excluded.refund_sum
-        WHERE t IS DISTINCT FROM excluded;
+        WHERE t *<> excluded;
     END IF;
 
     IF cardinality(folded_refunds) > 0 THEN
@@ -165,7 +168,7 @@ BEGIN
         ON CONFLICT (mode, order_id, event_id) DO UPDATE SET
             payment_id = excluded.payment_id, amount = excluded.amount,
             label = excluded.label, occurred_at = excluded.occurred_at
-        WHERE t IS DISTINCT FROM excluded;
+        WHERE t *<> excluded;
     END IF;
 END
 $$;

@@ -7,7 +7,7 @@ SET client_min_messages = warning;
 
 BEGIN;
 
-SELECT plan(64);
+SELECT plan(65);
 
 \ir builder.psql
 
@@ -101,15 +101,24 @@ SELECT is(pg_temp.story ('bl', 'subscription.paid@1{"payment_id":"x"}', 'subscri
 SELECT results_eq('SELECT ends_at, cancel_at_period_end FROM bagelpay.subscriptions WHERE order_id = ''bl1''', $$VALUES ('2026-01-01 00:00:00+00'::timestamptz, TRUE)$$, 'ends at the latest of its times');
 
 -- An event writes the payment that it is about, and no other; that the order was updated, all show.
-SELECT ctid AS place FROM bagelpay.stored_payments WHERE order_id = 'bf1' AND payment_id = 'x' \gset
+SELECT ctid AS place, xmax AS locker FROM bagelpay.stored_payments WHERE order_id = 'bf1' AND payment_id = 'x' \gset
 SELECT pg_temp.take ('bf1_4', 'subscription.paid', '2025-06-01 00:00:00', '{"metadata":{"order_id":"bf1"},"payment_id":"z"}') \g /dev/null
-SELECT is((SELECT ctid FROM bagelpay.stored_payments WHERE order_id = 'bf1' AND payment_id = 'x'), :'place'::tid, 'one payment leaves the others alone');
+SELECT results_eq('SELECT ctid, xmax::text FROM bagelpay.stored_payments WHERE order_id = ''bf1'' AND payment_id = ''x''',
+    format('VALUES (%L::tid, %L)', :'place', :'locker'), 'one payment leaves the others alone, and unlocked');
 SELECT results_eq('SELECT payment_id, updated_at FROM bagelpay.payments WHERE order_id = ''bf1'' ORDER BY payment_id',
     $$SELECT unnest('{x,y,z}'::text[] COLLATE "C"), '2025-06-01 00:00:00+00'::timestamptz$$, 'the newest event is that of the order');
 
 -- Who the customer is.
 SELECT is(pg_temp.story ('ca', 'checkout.completed@1{"payment_id":"x"}', 'checkout.completed@2{"payment_id":"y","customer_id":"c2"}'), 'paid / - / x=paid y=paid', 'two customers');
 SELECT is((SELECT conflict FROM bagelpay.orders WHERE order_id = 'ca1'), TRUE, 'under one key are a conflict');
+
+-- Numbers that are equal, but not written alike: the newest event's is kept, whenever it came.
+SELECT pg_temp.take ('eq1', 'subscription.paid', '2025-01-01 00:00:00', '{"metadata":{"n":1.0},"customer_id":"eq","payment_id":"x","amount":5.0,"billing_amount":5.0}') \g /dev/null
+SELECT pg_temp.take ('eq3', 'subscription.paid', '2025-01-03 00:00:00', '{"metadata":null,"customer_id":"eq","payment_id":"x"}') \g /dev/null
+SELECT pg_temp.take ('eq2', 'subscription.paid', '2025-01-02 00:00:00', '{"metadata":{"n":1.00},"customer_id":"eq","payment_id":"x","amount":5.00,"billing_amount":5.00}') \g /dev/null
+SELECT is(concat_ws(' ', o.metadata, o.amount, s.billing_amount, p.amount), '{"n": 1.00} 5.00 5.00 5.00', 'what equals is the same whatever came first')
+FROM bagelpay.orders AS o JOIN bagelpay.subscriptions AS s USING (mode, order_id) JOIN bagelpay.payments AS p USING (mode, order_id)
+WHERE o.order_id = 'customer:eq:p1';
 
 -- All of it over again.
 SELECT is(bagelpay.rebuild (), 0::bigint, 'rebuilding changes nothing');
