@@ -184,7 +184,7 @@ CREATE FUNCTION bagelpay.console_is_large (mode text, order_id text)
     AS $$
 #variable_conflict use_column
 BEGIN
-    RETURN (SELECT count(*) FROM (SELECT FROM bagelpay.events AS e WHERE e.mode = $1 AND e.order_id = $2 LIMIT 201) AS e) > 200;
+    RETURN (SELECT count(*) FROM (SELECT FROM bagelpay.events AS e WHERE e.mode = $1 COLLATE "C" AND e.order_id = $2 COLLATE "C" LIMIT 201) AS e) > 200;
 END
 $$;
 

@@ -65,7 +65,7 @@ BEGIN
             'revoked_at', CASE WHEN e.reason = 'revoked' THEN (
                 SELECT d.occurred_at
                 FROM bagelpay.events AS d
-                WHERE d.mode = $1 AND d.order_id = $2 AND d.rank = 8
+                WHERE d.mode = $1 COLLATE "C" AND d.order_id = $2 COLLATE "C" AND d.rank = 8
                 ORDER BY d.occurred_at DESC, d.rank DESC, d.event_id DESC
                 LIMIT 1) END,
             'paid_at', paid.first_at,
@@ -78,16 +78,16 @@ BEGIN
                     -- Of several the one that made it whole: one that says so, else the last.
                     SELECT coalesce(min(r.occurred_at) FILTER (WHERE r.label = 'full'), max(r.occurred_at))
                     FROM bagelpay.refunds AS r
-                    WHERE r.mode = $1 AND r.order_id = $2 AND r.payment_id = latest.payment_id)
+                    WHERE r.mode = $1 COLLATE "C" AND r.order_id = $2 COLLATE "C" AND r.payment_id = latest.payment_id)
                 ELSE (
                     SELECT min(c.occurred_at)
                     FROM bagelpay.events AS c
-                    WHERE c.mode = $1 AND c.order_id = $2 AND c.rank = 2 AND c.occurred_at > latest.paid_at
+                    WHERE c.mode = $1 COLLATE "C" AND c.order_id = $2 COLLATE "C" AND c.rank = 2 AND c.occurred_at > latest.paid_at
                         AND (c.payment_id = latest.payment_id
                             OR (c.payment_id IS NULL AND c.provider_order_id = latest.provider_order_id)))
             END,
             'mismatches', CASE WHEN setting.require_expected_order THEN (
-                SELECT to_jsonb(c.mismatches) FROM bagelpay.order_checks AS c WHERE c.mode = $1 AND c.order_id = $2) END)
+                SELECT to_jsonb(c.mismatches) FROM bagelpay.order_checks AS c WHERE c.mode = $1 COLLATE "C" AND c.order_id = $2 COLLATE "C") END)
         FROM bagelpay.orders AS o
         CROSS JOIN bagelpay.settings AS setting
         CROSS JOIN LATERAL (
@@ -98,15 +98,15 @@ BEGIN
                 max(bagelpay.console_paid_until (p, s, setting)) FILTER (
                     WHERE s.order_id IS NOT NULL AND bagelpay.console_counts (p, setting)) AS paid_until
             FROM bagelpay.stored_payments AS p
-            WHERE p.mode = $1 AND p.order_id = $2) AS paid
+            WHERE p.mode = $1 COLLATE "C" AND p.order_id = $2 COLLATE "C") AS paid
         LEFT JOIN LATERAL (
             SELECT p.payment_id, p.provider_order_id, p.paid_at
             FROM bagelpay.stored_payments AS p
             WHERE NOT e.entitled AND e.reason IN ('refunded', 'disputed')
-                AND p.mode = $1 AND p.order_id = $2 AND p.paid_at IS NOT NULL
+                AND p.mode = $1 COLLATE "C" AND p.order_id = $2 COLLATE "C" AND p.paid_at IS NOT NULL
             ORDER BY p.paid_at DESC, p.payment_id DESC
             LIMIT 1) AS latest ON TRUE
-        WHERE o.mode = $1 AND o.order_id = $2);
+        WHERE o.mode = $1 COLLATE "C" AND o.order_id = $2 COLLATE "C");
 END
 $$;
 
@@ -135,7 +135,7 @@ BEGIN
         LEFT JOIN LATERAL (
             SELECT * FROM bagelpay.entitlements_at (o.granted_until, $1) AS e
             WHERE o.granted_until IS NOT NULL AND e.order_id = $2 COLLATE "C") AS after ON TRUE
-        WHERE o.mode = $1 AND o.order_id = $2
+        WHERE o.mode = $1 COLLATE "C" AND o.order_id = $2 COLLATE "C"
     ),
     -- The verdict can change at these moments only.
     moments AS (
@@ -180,7 +180,7 @@ BEGIN
             SELECT n.event_id, n.event_type, n.occurred_at, n.received_at, n.rank,
                 concat_ws('; ', nullif(array_to_string(n.warnings, '; '), ''), n.note) AS note
             FROM bagelpay.events AS n
-            WHERE n.mode = $1 AND n.order_id = $2
+            WHERE n.mode = $1 COLLATE "C" AND n.order_id = $2 COLLATE "C"
             ORDER BY n.occurred_at DESC, n.rank DESC, n.event_id DESC
             LIMIT 200) AS e;
         IF verdict ->> 'valid_from' IS NOT NULL AND ((verdict ->> 'entitled')::boolean OR verdict ->> 'valid_until' IS NOT NULL) THEN
@@ -216,7 +216,7 @@ BEGIN
                 FROM (
                     SELECT *
                     FROM bagelpay.stored_payments AS n
-                    WHERE n.mode = $1 AND n.order_id = $2
+                    WHERE n.mode = $1 COLLATE "C" AND n.order_id = $2 COLLATE "C"
                     ORDER BY n.paid_at DESC, n.payment_id DESC
                     LIMIT most) AS p),
             'refunds', (
@@ -224,10 +224,10 @@ BEGIN
                 FROM (
                     SELECT *
                     FROM bagelpay.refunds AS n
-                    WHERE n.mode = $1 AND n.order_id = $2
+                    WHERE n.mode = $1 COLLATE "C" AND n.order_id = $2 COLLATE "C"
                     ORDER BY n.occurred_at DESC, n.event_id DESC
                     LIMIT most) AS r),
-            'expected', (SELECT to_json(c) FROM bagelpay.order_checks AS c WHERE c.mode = $1 AND c.order_id = $2),
+            'expected', (SELECT to_json(c) FROM bagelpay.order_checks AS c WHERE c.mode = $1 COLLATE "C" AND c.order_id = $2 COLLATE "C"),
             'settings', (SELECT to_jsonb(setting) - 'singleton'),
             'large', large,
             'most', most,
@@ -235,7 +235,7 @@ BEGIN
         FROM bagelpay.orders AS o
         CROSS JOIN bagelpay.settings AS setting
         LEFT JOIN bagelpay.subscriptions AS s ON s.mode = o.mode AND s.order_id = o.order_id
-        WHERE o.mode = $1 AND o.order_id = $2);
+        WHERE o.mode = $1 COLLATE "C" AND o.order_id = $2 COLLATE "C");
 END
 $$;
 

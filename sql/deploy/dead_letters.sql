@@ -20,7 +20,7 @@ CREATE FUNCTION bagelpay.resolve_dead_letter (id bigint, event_id text)
         AND EXISTS (
             SELECT
             FROM bagelpay.events AS e
-            WHERE e.event_id = resolve_dead_letter.event_id AND e.body_sha256 = d.sha256);
+            WHERE e.event_id = resolve_dead_letter.event_id COLLATE "C" AND e.body_sha256 = d.sha256);
     SELECT EXISTS (SELECT FROM bagelpay.dead_letters AS d WHERE d.id = resolve_dead_letter.id AND d.resolved_at IS NOT NULL);
 $$;
 

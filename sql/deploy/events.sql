@@ -104,7 +104,7 @@ WHERE forgotten_at IS NULL;
 -- The settings order_key that metadata were cut down to: by other paths, the keys of
 -- forgotten events cannot be known.
 CREATE TABLE bagelpay.forgotten_keys (
-    order_key text[] PRIMARY KEY
+    order_key text[] COLLATE "C" PRIMARY KEY
 );
 
 COMMENT ON TABLE bagelpay.forgotten_keys IS 'What of the metadata of forgotten events is kept, for rekey()';

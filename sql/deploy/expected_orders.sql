@@ -64,7 +64,7 @@ BEGIN
         bagelpay.given_mode (expect_order.mode),
         bagelpay.given_order_id (expect_order.order_id),
         nullif(bagelpay.trimmed (lower(expect_order.customer_email COLLATE "C")), ''),
-        nullif(bagelpay.trimmed (expect_order.product_id), ''),
+        nullif(bagelpay.trimmed (expect_order.product_id COLLATE "C"), ''),
         expect_order.amount,
         nullif(bagelpay.trimmed (upper(expect_order.currency COLLATE "C")), ''))
     ON CONFLICT (mode, order_id) DO UPDATE SET

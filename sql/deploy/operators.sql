@@ -43,7 +43,7 @@ BEGIN
     VALUES ('operator:' || gen_random_uuid(), 'operator.' || decide.decision, the_mode, clock_timestamp(), the_order,
         the_source, 'applied',
         nullif(bagelpay.trimmed (lower(decide.customer_email COLLATE "C")), ''),
-        nullif(bagelpay.trimmed (decide.product_id), ''),
+        nullif(bagelpay.trimmed (decide.product_id COLLATE "C"), ''),
         the_end, decide.note, (SELECT setting.unknown_refund FROM bagelpay.settings AS setting))
     RETURNING * INTO e;
     PERFORM bagelpay.fold (ARRAY[ROW (the_mode, the_order, e.occurred_at, e.rank, e.event_id)::bagelpay.fold_key], TRUE);
