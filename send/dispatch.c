@@ -87,10 +87,13 @@ static bool judge(struct dispatcher *d, struct delivery *delivery, enum post_res
 {
 	const bool well = result == POST_ANSWERED && status == (d->options->corrupt ? 401 : 200);
 
-	if (well || !d->options->retries || delivery->tries > RETRIES_MAX) {
-		/* Where nothing listens, the others would only repeat the same line. */
+	/* Where nothing listens, the others would only repeat the same line. */
+	const bool hopeless =
+		result == POST_IMPOSSIBLE || (result == POST_UNREACHABLE && !d->options->retries);
+
+	if (well || hopeless || !d->options->retries || delivery->tries > RETRIES_MAX) {
 		settle(d, delivery, well);
-		return result != POST_UNREACHABLE || d->options->retries;
+		return !hopeless;
 	}
 	if (delivery->tries == 1)
 		d->report.waiting++;
@@ -116,7 +119,7 @@ static bool deliver(struct dispatcher *d, struct delivery *delivery)
 	enum post_result result =
 		post_body(d->target, d->options->timestamp != NULL ? d->options->timestamp : now,
 			read != NULL ? read : parcel->body, len, &answer);
-	if (result == POST_UNREACHABLE && !d->options->retries)
+	if (result == POST_IMPOSSIBLE || (result == POST_UNREACHABLE && !d->options->retries))
 		complain(d->target->url, answer.reason);
 	else
 		report_answer(&d->report, parcel->label, result, &answer);

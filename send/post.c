@@ -192,8 +192,11 @@ static CURLcode set_options(CURL *curl, const struct post_target *target, struct
 	/* curl_easy_setopt() takes no const, but hands it on as it is. */
 	SET(CURLOPT_XFERINFODATA, (void *)(uintptr_t)target->interrupted);
 	SET(CURLOPT_NOPROGRESS, 0L);
-	if (target->ca_file != NULL)
+	if (target->ca_file != NULL) {
 		SET(CURLOPT_CAINFO, target->ca_file);
+		/* In the system's directory libcurl would find further authorities. */
+		SET(CURLOPT_CAPATH, NULL);
+	}
 	if (is_loopback(target->url))
 		SET(CURLOPT_PROXY, "");
 #undef SET
@@ -207,12 +210,13 @@ static enum post_result classify(CURLcode rc)
 		return POST_ANSWERED;
 	case CURLE_UNSUPPORTED_PROTOCOL:
 	case CURLE_URL_MALFORMAT:
+	case CURLE_SSL_CACERT_BADFILE:
+		return POST_IMPOSSIBLE;
 	case CURLE_COULDNT_RESOLVE_PROXY:
 	case CURLE_COULDNT_RESOLVE_HOST:
 	case CURLE_COULDNT_CONNECT:
 	case CURLE_SSL_CONNECT_ERROR:
 	case CURLE_PEER_FAILED_VERIFICATION:
-	case CURLE_SSL_CACERT_BADFILE:
 		return POST_UNREACHABLE;
 	default:
 		return POST_BROKEN;

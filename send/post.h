@@ -23,6 +23,7 @@ struct post_target {
 
 enum post_result {
 	POST_ANSWERED,    /* an HTTP answer came; see struct post_answer */
+	POST_IMPOSSIBLE,  /* the URL or ca_file is of no use: nor would it be later */
 	POST_UNREACHABLE, /* no connection: the next body would fare no better */
 	POST_BROKEN       /* connected, but no complete answer within the limits */
 };

@@ -105,9 +105,11 @@ def test_https(shared, body_file, tmp_path):
         assert "127.0.0.1" in complaints[0].removeprefix(f"bagelhook-send: {nginx.url}")
         empty = tmp_path / "empty.pem"
         empty.touch()
-        status, lines, complaints = send("--ca-file", empty, nginx.url, path, secret=secret)
-        assert (status, lines, len(complaints)) == (1, [], 1)
-        assert str(empty) in complaints[0]
+        # Which no waiting mends, either.
+        for retries in ([], ["--retries"]):
+            status, lines, complaints = send("--ca-file", empty, *retries, nginx.url, path, secret=secret)
+            assert (status, lines, len(complaints)) == (1, [], 1)
+            assert str(empty) in complaints[0]
         assert send("--ca-file", tmp_path / "none.pem", nginx.url, path, secret=secret) == (
             2, [], ["bagelhook-send: --ca-file: cannot be read", "Try bagelhook-send --help."])
 
