@@ -35,9 +35,8 @@ static void check_admin(const char *address)
 
 	buffer_init(&answer);
 	if (address != NULL && admin_client_get(address, "/metrics", &answer, error) != 0)
-		fprintf(stderr,
-			"bagelhook-console: --admin %s: %s; meanwhile spool and answers are not shown\n",
-			address, error);
+		fprintf(stderr, "bagelhook-console: --admin: %s; meanwhile spool and answers are not shown\n",
+			error);
 	buffer_done(&answer);
 }
 

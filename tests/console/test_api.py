@@ -402,7 +402,7 @@ def test_check(cluster, stand, tmp_path):
     nobody = f"unix:{tmp_path / 'admin.sock'}"
     status, told, complaint = _check(*database, "--admin", nobody)
     assert (status, told) == (0, good)
-    assert re.fullmatch(rf"bagelhook-console: --admin {nobody}: \w.*; meanwhile spool and answers are not shown\n", complaint)
+    assert re.fullmatch(rf"bagelhook-console: --admin: {nobody}: [^:;]+; meanwhile spool and answers are not shown\n", complaint)
     status, told, complaint = _check("--database", "host=/nonexistent user=x")
     assert (status, told) == (1, "") and "/nonexistent" in complaint
     status, told, complaint = _check("--database", cluster.dsn("postgres", stand.db))
