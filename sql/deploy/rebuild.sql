@@ -7,8 +7,8 @@ BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- Orders that a rebuild or rekey changed or removed, for changes_since(); what events
--- change, the events themselves tell.
+-- Orders that rebuild(), rekey() or forget_customer() changed or removed, for changes_since();
+-- what events change, the events themselves tell.
 CREATE TABLE bagelpay.mended_orders (
     mode text COLLATE "C" NOT NULL,
     order_id text COLLATE "C" NOT NULL,
@@ -19,7 +19,7 @@ CREATE TABLE bagelpay.mended_orders (
 
 CREATE INDEX mended_orders_by_transaction ON bagelpay.mended_orders (stored_xid);
 
-COMMENT ON TABLE bagelpay.mended_orders IS 'Orders that rebuild() or rekey() changed or removed, and when last';
+COMMENT ON TABLE bagelpay.mended_orders IS 'Orders that rebuild(), rekey() or forget_customer() changed or removed, and when last';
 
 -- All state of one order, as one value that differs whenever a row of it does.
 CREATE FUNCTION bagelpay.state_of (of_mode text, of_order_id text)
