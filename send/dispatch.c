@@ -82,14 +82,17 @@ static void settle(struct dispatcher *d, struct delivery *delivery, bool well)
 		d->all_well = false;
 }
 
+/* Whether the other deliveries, or this one later, would only repeat the same line. */
+static bool is_hopeless(const struct dispatcher *d, enum post_result result)
+{
+	return result == POST_IMPOSSIBLE || (result == POST_UNREACHABLE && !d->options->retries);
+}
+
 /* What became of a try. Returns false where nothing else need be tried. */
 static bool judge(struct dispatcher *d, struct delivery *delivery, enum post_result result, long status)
 {
 	const bool well = result == POST_ANSWERED && status == (d->options->corrupt ? 401 : 200);
-
-	/* Where nothing listens, the others would only repeat the same line. */
-	const bool hopeless =
-		result == POST_IMPOSSIBLE || (result == POST_UNREACHABLE && !d->options->retries);
+	const bool hopeless = is_hopeless(d, result);
 
 	if (well || hopeless || !d->options->retries || delivery->tries > RETRIES_MAX) {
 		settle(d, delivery, well);
@@ -119,7 +122,7 @@ static bool deliver(struct dispatcher *d, struct delivery *delivery)
 	enum post_result result =
 		post_body(d->target, d->options->timestamp != NULL ? d->options->timestamp : now,
 			read != NULL ? read : parcel->body, len, &answer);
-	if (result == POST_IMPOSSIBLE || (result == POST_UNREACHABLE && !d->options->retries))
+	if (is_hopeless(d, result))
 		complain(d->target->url, answer.reason);
 	else
 		report_answer(&d->report, parcel->label, result, &answer);
