@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "registers.h"
 #include "text.h"
 
 /* Every secret at its longest, with its line end, and a byte to notice a longer file. */
@@ -176,6 +177,7 @@ int secrets_read(const char *path, struct secrets *secrets, char *error, size_t 
 	if (fd >= 0)
 		close(fd);
 	explicit_bzero(content, sizeof content);
+	registers_clear();
 	if (status != 0)
 		secrets_wipe(secrets);
 	return status;
