@@ -79,7 +79,11 @@ CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live
     -- By itself for each order (OFFSET keeps it so): a plan that is made while the table is
     -- empty would otherwise read all of a mode for the question about one.
     LEFT JOIN LATERAL (
-        SELECT * FROM bagelpay.subscriptions AS n WHERE n.mode = o.mode AND n.order_id = o.order_id OFFSET 0
+        SELECT n.order_id, n.status, n.units, n.recurring_interval, n.trial_end, n.first_trialing_at, n.last_trialing_at,
+            n.cancel_at_period_end, n.ends_at
+        FROM bagelpay.subscriptions AS n
+        WHERE n.mode = o.mode AND n.order_id = o.order_id
+        OFFSET 0
     ) AS s ON TRUE
     CROSS JOIN LATERAL (
         SELECT
@@ -129,6 +133,7 @@ CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live
             WHEN 'paid_time' THEN bagelpay.utc_plus (paid.paid_until, setting.grace)
         END
     ) AS term (valid_until)
+    -- Evaluated once for each order (OFFSET again), and not once for each mention of it.
     CROSS JOIN LATERAL (
         SELECT CASE
             WHEN o.decision = 'revoke' THEN 'revoked'
@@ -139,6 +144,7 @@ CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live
             WHEN t < known.began THEN 'not_yet'
             ELSE later.rule
         END
+        OFFSET 0
     ) AS rule (first_fitting)
     CROSS JOIN LATERAL (
         SELECT
