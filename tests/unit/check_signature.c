@@ -16,14 +16,9 @@
 
 #include "secrets.h"
 #include "signature.h"
+#include "signed.h"
 
-#define COUNT(array) (sizeof(array) / sizeof(array)[0])
 #define DIGEST_LEN 32
-#define TIMESTAMP "1756301826"
-/* That of `{"a":1}` at TIMESTAMP under whsec_test. */
-#define GOOD "d1409f109ce191c52411f6c6ce7f662df5b06944672f40bf06d40d0e339a0baa"
-
-static const unsigned char good_body[] = {'{', '"', 'a', '"', ':', '1', '}'};
 
 /* One round of signature_verify(). */
 struct outcome {
@@ -31,15 +26,6 @@ struct outcome {
 	int64_t timestamp;
 	size_t which;
 };
-
-static void add_secret(struct secrets *secrets, const void *key, size_t len)
-{
-	ck_assert_uint_lt(secrets->count, SECRETS_MAX);
-	ck_assert_uint_le(len, SECRETS_MAX_LEN);
-	memcpy(secrets->secret[secrets->count].key, key, len);
-	secrets->secret[secrets->count].len = len;
-	secrets->count++;
-}
 
 /* The body is handed over as a copy of exactly its size, and the secrets are gone by then. */
 static struct outcome verify(
@@ -420,86 +406,6 @@ START_TEST(verifiers_are_reusable)
 }
 END_TEST
 
-static struct signature_verifier *open_three(const char *first, const char *second, const char *third)
-{
-	const char *const keys[] = {first, second, third};
-	struct secrets secrets = {.count = 0};
-
-	for (size_t i = 0; i < COUNT(keys) && keys[i] != NULL; i++)
-		add_secret(&secrets, keys[i], strlen(keys[i]));
-	struct signature_verifier *verifier = signature_open(&secrets);
-	ck_assert_ptr_nonnull(verifier);
-	return verifier;
-}
-
-static void verify_times(struct signature_verifier *verifier, int times)
-{
-	int64_t timestamp;
-	size_t which;
-
-	while (times-- > 0)
-		signature_verify(verifier, GOOD, TIMESTAMP, good_body, sizeof good_body, &timestamp, &which);
-}
-
-static void expect_matches(const struct signature_verifier *verifier, const uint64_t expected[], size_t count)
-{
-	uint64_t matches[SECRETS_MAX];
-
-	ck_assert_uint_eq(signature_matches(verifier, matches), count);
-	for (size_t i = 0; i < count; i++)
-		ck_assert_uint_eq(matches[i], expected[i]);
-}
-
-/* Each match counts, and nothing else; of one secret that is there twice, the first. */
-START_TEST(matches_are_counted)
-{
-	struct signature_verifier *verifier = open_three("other", "whsec_test", "whsec_test");
-	int64_t timestamp;
-	size_t which;
-
-	expect_matches(verifier, (const uint64_t[]){0, 0, 0}, 3);
-	verify_times(verifier, 3);
-	signature_verify(verifier, GOOD, TIMESTAMP, good_body, 6, &timestamp, &which);
-	signature_verify(verifier, GOOD, "", good_body, sizeof good_body, &timestamp, &which);
-	signature_verify(verifier, "", TIMESTAMP, good_body, sizeof good_body, &timestamp, &which);
-	expect_matches(verifier, (const uint64_t[]){0, 3, 0}, 3);
-	signature_close(verifier);
-}
-END_TEST
-
-struct succession {
-	const char *secrets[3];
-	uint64_t matches[3];
-	size_t count;
-	bool same;
-};
-
-/* What follows on other, whsec_test, last, of which the second has matched twice. */
-static const struct succession successions[] = {
-	{{"other", "whsec_test", "last"}, {0, 2, 0}, 3, true},
-	{{"whsec_test", "other", "last"}, {2, 0, 0}, 3, false},
-	{{"other", "whsec_test"}, {0, 2}, 2, false},
-	{{"last", "new", "whsec_test"}, {0, 0, 2}, 3, false},
-	{{"whsec_tes", "Whsec_test", "last"}, {0, 0, 0}, 3, false},
-	{{NULL}, {0}, 0, false},
-};
-
-START_TEST(counts_go_with_their_secrets)
-{
-	const struct succession *row = &successions[_i];
-	struct signature_verifier *old = open_three("other", "whsec_test", "last");
-	struct signature_verifier *verifier = open_three(row->secrets[0], row->secrets[1], row->secrets[2]);
-	bool same = !row->same;
-
-	verify_times(old, 2);
-	ck_assert(signature_succeed(verifier, old, &same));
-	ck_assert_int_eq(same, row->same);
-	expect_matches(verifier, row->matches, row->count);
-	signature_close(old);
-	signature_close(verifier);
-}
-END_TEST
-
 static Suite *signature_suite(void)
 {
 	Suite *suite = suite_create("signature");
@@ -515,8 +421,6 @@ static Suite *signature_suite(void)
 	tcase_add_loop_test(tcase, every_secret_counts, 0, SECRETS_MAX);
 	tcase_add_test(tcase, wrong_secrets);
 	tcase_add_test(tcase, verifiers_are_reusable);
-	tcase_add_test(tcase, matches_are_counted);
-	tcase_add_loop_test(tcase, counts_go_with_their_secrets, 0, (int)COUNT(successions));
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
