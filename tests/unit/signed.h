@@ -1,4 +1,4 @@
-/* A body with its signature, for the tests of what is made of such. */
+/* A signed body, for the tests that verify signatures. */
 #ifndef BAGELHOOK_SIGNED_H
 #define BAGELHOOK_SIGNED_H
 
@@ -14,6 +14,7 @@
 
 static const unsigned char good_body[] = {'{', '"', 'a', '"', ':', '1', '}'};
 
+/* Copies a secret into the next place. */
 static inline void add_secret(struct secrets *secrets, const void *key, size_t len)
 {
 	ck_assert_uint_lt(secrets->count, SECRETS_MAX);
