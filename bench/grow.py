@@ -19,6 +19,8 @@ from table import SETTINGS, machine, median, say
 # its pages away), and the whole pages in the log are compressed.
 FOR_MANY = {"max_wal_size": "24GB", "checkpoint_timeout": "1d", "wal_compression": "lz4",
             "shared_buffers": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') // 2 // 2**20}MB"}
+# How many a turn.
+QUESTIONS = 5000
 # What is_entitled() reads.
 STATE_TABLES = ("orders", "subscriptions", "stored_payments")
 
@@ -54,25 +56,45 @@ def arguments():
     return given
 
 
-def ask(contestant, stored, questions=5000):
-    """Latencies of is_entitled() for customers at random, one question after the other, in ms, round trip included.
+def timed(connection, statement, *parameters):
+    """The first value that a statement returns, and how long that took, in ms, round trip included."""
+    started = time.perf_counter()
+    value = connection.execute(statement, parameters).fetchone()[0]
+    return value, 1000 * (time.perf_counter() - started)
+
+
+def percentiles(latencies):
+    latencies = sorted(latencies)
+    return {"p50": latencies[len(latencies) // 2], "p99": latencies[int(0.99 * len(latencies))]}
+
+
+def pages_read(connection):
+    """How many pages of the tables of state, and of their indexes, PostgreSQL did not find in its own memory so far."""
+    connection.execute("SELECT pg_stat_force_next_flush()")
+    return connection.execute("SELECT sum(heap_blks_read + idx_blks_read) FROM pg_statio_user_tables "
+                              "WHERE schemaname = 'bagelpay' AND relname = ANY (%s)", (list(STATE_TABLES),)).fetchone()[0]
+
+
+def ask(contestant, stored, questions=QUESTIONS):
+    """Latencies of is_entitled() for customers at random, one question after the other, and of as many round trips that ask
+    nothing, one after each question: what the machine, the client and the way there cost. {"is_entitled": percentiles, ...}
 
     Where nothing was filled in, the questions are about customers that there are not.
     """
-    latencies = []
+    latencies = {"is_entitled": [], "round_trip": []}
     with contestant.cluster.connect(contestant.db) as connection:
         connection.prepare_threshold = 0
+        read = pages_read(connection)
         for _ in range(questions):
-            number = fill.order_number(random.randrange(max(stored // 2, 1)))
-            started = time.perf_counter()
-            entitled = connection.execute(
-                "SELECT bagelpay.is_entitled(%s, 'prod_1967143613700870145', 'live', '2025-09-20')",
-                (f"customer.{number:012}@example.com",)).fetchone()[0]
-            latencies.append(1000 * (time.perf_counter() - started))
+            customer = f"customer.{fill.order_number(random.randrange(max(stored // 2, 1))):012}@example.com"
+            entitled, took = timed(
+                connection, "SELECT bagelpay.is_entitled(%s, 'prod_1967143613700870145', 'live', '2025-09-20')", customer)
             if entitled != (stored > 0):
-                raise RuntimeError(f"customer.{number:012}@example.com: {entitled}")
-    latencies.sort()
-    return {"p50": latencies[len(latencies) // 2], "p99": latencies[int(0.99 * len(latencies))]}
+                raise RuntimeError(f"{customer}: {entitled}")
+            latencies["is_entitled"].append(took)
+            latencies["round_trip"].append(timed(connection, "SELECT %s::text", customer)[1])
+        read = pages_read(connection) - read
+    return {**{name: percentiles(values) for name, values in latencies.items()}, "pages_read": int(read)}
 
 
 def prewarm(cluster, db):
@@ -132,7 +154,9 @@ def run(cluster, given):
                 results[size]["load"].append(measure(one, given.seconds, checkpoint=False))
                 results[size]["ask"].append(ask(one, size))
                 say(f"  round {number + 1}: {size}: {results[size]['load'][-1]['rate']:.0f} events/s, "
-                    f"is_entitled() p99 {results[size]['ask'][-1]['p99']:.2f} ms")
+                    f"is_entitled() p99 {results[size]['ask'][-1]['is_entitled']['p99']:.2f} ms, "
+                    f"a round trip {results[size]['ask'][-1]['round_trip']['p99']:.2f} ms, "
+                    f"{results[size]['ask'][-1]['pages_read']} pages read")
         for number in range(given.rounds):
             for size, one in contestants.items():
                 results[size]["checkpoint"].append(measure(one, given.seconds))
@@ -140,24 +164,30 @@ def run(cluster, given):
     return results
 
 
+def asked(result, what):
+    return " | ".join(f"{median(result['ask'], what, percentile):.2f}" for percentile in ("p50", "p99"))
+
+
 def table(results):
     first = next(iter(results.values()))
     lines = ["| stored events | events/s | of those on none | p50 ms | p99 ms | database CPU µs/event "
-             "| right after a checkpoint: events/s | of those on none | is_entitled() p50 ms | p99 ms |",
-             "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
+             "| right after a checkpoint: events/s | of those on none | is_entitled() p50 ms | p99 ms "
+             "| a round trip p50 ms | p99 ms |",
+             "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
     for size, result in results.items():
         lines.append(f"| {size:,} | {median(result['load'], 'rate'):.0f} | {share(result, first, 'load'):.2f} | "
                      f"{median(result['load'], 'p50_us') / 1000:.1f} | "
                      f"{median(result['load'], 'p99_us') / 1000:.1f} | {median(result['load'], 'cpu_us', 'database'):.0f} | "
                      f"{median(result['checkpoint'], 'rate'):.0f} | {share(result, first, 'checkpoint'):.2f} | "
-                     f"{median(result['ask'], 'p50'):.2f} | {median(result['ask'], 'p99'):.2f} |")
+                     f"{asked(result, 'is_entitled')} | {asked(result, 'round_trip')} |")
     return lines
 
 
 def plot(results, svg):
     data = STATE / "growth.dat"
     data.write_text("".join(
-        f"\"{size:,}\" {median(result['load'], 'rate'):.0f} {median(result['ask'], 'p50'):.3f} {median(result['ask'], 'p99'):.3f}\n"
+        f"\"{size:,}\" {median(result['load'], 'rate'):.0f} "
+        f"{median(result['ask'], 'is_entitled', 'p50'):.3f} {median(result['ask'], 'is_entitled', 'p99'):.3f}\n"
         for size, result in results.items()))
     subprocess.run(["gnuplot"], input=PLOT.format(svg=svg, data=data), text=True, check=True)
 
@@ -170,7 +200,9 @@ def main():
     (STATE / "growth.json").write_text(json.dumps(results, indent=1))
     if given.svg:
         plot(results, given.svg)
-    print("\n".join([*table(results), "", f"{given.rounds} rounds of {given.seconds} s in turns, medians; {machine()}."]))
+    read = max(turn["pages_read"] for result in results.values() for turn in result["ask"])
+    print("\n".join([*table(results), "", f"{given.rounds} rounds of {given.seconds} s in turns, medians; in a turn of {QUESTIONS} "
+                     f"questions, PostgreSQL had to read {read} pages at most; {machine()}."]))
 
 
 if __name__ == "__main__":
