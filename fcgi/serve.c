@@ -20,6 +20,7 @@
 
 /* Of bodies that wait for the database: thousands of usual ones, a few of the largest. */
 #define QUEUE_BYTES ((size_t)64 * 1024 * 1024)
+#define CANNOT_START "cannot start: out of memory, threads (see --threads) or descriptors"
 
 /* What is open before the first thread begins. */
 struct sockets {
@@ -135,12 +136,6 @@ static int run(const struct options *options, bool by_cgi, struct secrets *secre
 	struct rotation rotation;
 	int status = -1;
 
-	/* libfcgi installs signal handlers of its own; ours come after. */
-	if (FCGX_Init() != 0 || signals_catch() != 0) {
-		store_free(store);
-		spool_close(spool);
-		goto done;
-	}
 	committer = committer_open(store, &commit_limits);
 	if (committer == NULL) {
 		spool_close(spool);
@@ -159,7 +154,7 @@ static int run(const struct options *options, bool by_cgi, struct secrets *secre
 	status = by_cgi ? 0 : listen_and_serve(options, sockets, handler, &rotation, spool);
 done:
 	if (status != 0)
-		complain(status, "cannot start: out of memory, threads (see --threads) or descriptors");
+		complain(status, CANNOT_START);
 	/* It asks the handler and the spool. */
 	admin_close(sockets->admin);
 	sockets->admin = NULL;
@@ -174,8 +169,14 @@ int serve(const struct options *options, bool by_cgi, struct secrets *secrets, s
 	struct spool *spool)
 {
 	struct sockets sockets = {.listener.fd = -1};
-	int status = by_cgi ? 0 : open_sockets(options, &sockets);
+	int status = 0;
 
+	/* libfcgi installs signal handlers of its own; ours come after, and before there is a socket to be
+	 * seen, as whoever sees it may ask us to end. */
+	if (FCGX_Init() != 0 || signals_catch() != 0)
+		status = complain(EXIT_CANNOT_RUN, CANNOT_START);
+	if (status == 0 && !by_cgi)
+		status = open_sockets(options, &sockets);
 	if (status == 0)
 		status = enter_sandbox(options, by_cgi, &sockets);
 	if (status == 0) {

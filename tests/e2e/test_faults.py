@@ -2,6 +2,7 @@
 served as ever."""
 
 import errno
+import signal
 import time
 
 import bodies
@@ -132,3 +133,17 @@ def test_start(cluster, faults, tmp_path, call, error):
             if faults.failed == 0:
                 break
     assert skip > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_end_while_starting(cluster, faults, number):
+    """Whoever sees its socket may already ask it to end, and it does so as ever: here while it is writing that it listens."""
+    dsn = cluster.dsn("bagelhook", cluster.create_database())
+    with faults.armed("write", error=faults.HANGS):
+        with harness.Responder(dsn, environment=faults.environment, wait=False) as responder:
+            harness.wait_until(lambda: faults.failed == 1, "the first record", process=responder.process)
+            assert responder.socket_path.exists() and not responder.log
+            responder.send_signal(number)
+            faults.disarm()
+            assert responder.wait() == 0
+            assert "listening" in responder.log and not responder.socket_path.exists()
