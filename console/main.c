@@ -79,14 +79,16 @@ static int serve(const struct console_options *options, const struct views *view
 	char error[LISTENER_ERROR_SIZE];
 	struct listener listener;
 
+	/* libfcgi installs signal handlers of its own; ours come after, and before there is a socket to be
+	 * seen, as whoever sees it may ask us to end. */
+	if (FCGX_Init() != 0 || signals_catch() != 0)
+		return complain(EXIT_CANNOT_RUN, text_error(errno));
 	if (listener_open(&listener, "--listen", options->listen, options->socket_mode, error) != 0)
 		return complain(EXIT_CANNOT_RUN, error);
 	log_record(LOG_INFO, "listening",
 		LOG_PAIRS("address", options->listen == NULL ? "descriptor 0" : options->listen, "version",
 			PACKAGE_VERSION));
-	/* libfcgi installs signal handlers of its own; ours come after. */
-	int failed = FCGX_Init() != 0 || signals_catch() != 0
-		|| workers_run(&listener, views, options->database) != 0;
+	int failed = workers_run(&listener, views, options->database) != 0;
 	listener_close(&listener);
 	return failed ? complain(EXIT_CANNOT_RUN, text_error(errno)) : 0;
 }

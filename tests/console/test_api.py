@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import json
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -384,6 +385,21 @@ def test_a_database_that_is_away():
         spool = fastcgi.request(console.socket_path, {"REQUEST_METHOD": "GET", "REQUEST_URI": "/api/spool"})
         assert json.loads(spool.body)["known"] is False
         assert console.stop() == 0
+
+
+@pytest.mark.skipif(harness.is_sanitized(), reason="the sanitizers' functions are not to be replaced")
+def test_end_while_starting(tmp_path):
+    """Whoever sees its socket may already ask it to end, and it does so as ever: here while it is writing that it listens."""
+    faults = harness.Faults(tmp_path)
+    # The record before says that the database is away.
+    with faults.armed("write", 1, error=faults.HANGS), \
+            harness.Console("host=/nonexistent user=x", wait=False, environment=faults.environment) as console:
+        harness.wait_until(lambda: faults.failed == 1, "the second record", process=console.process)
+        assert console.socket_path.exists() and "listening" not in console.log
+        console.process.send_signal(signal.SIGTERM)
+        faults.disarm()
+        assert console.process.popen.wait(harness.PATIENCE_S) == 0
+        assert "listening" in console.log and not console.socket_path.exists()
 
 
 def _check(*arguments):
