@@ -58,12 +58,10 @@ static bool trim(const char **body, size_t *len)
 
 static bool is_document(const char *text, size_t len)
 {
-	char reason[80];
-	json_t *tree = NULL;
-	bool document = json_text_load((const unsigned char *)text, len, &tree, reason, sizeof reason)
-		== JSON_TEXT_OK;
+	struct json_text json;
+	bool document = json_text_load((const unsigned char *)text, len, &json) == JSON_TEXT_OK;
 
-	json_text_done(&tree);
+	json_text_done();
 	return document;
 }
 

@@ -1,4 +1,4 @@
-/* Time as the responder uses it: deadlines on the monotonic clock. */
+/* Time as the responder uses it: deadlines on the monotonic clock, moments on the real one. */
 #ifndef BAGELHOOK_CLOCK_H
 #define BAGELHOOK_CLOCK_H
 
@@ -14,7 +14,16 @@ static inline int64_t clock_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* A moment on that clock as pthread_cond_timedwait(3) takes it, for a condition variable
+/* Microseconds since 1970-01-01 00:00 UTC. */
+static inline int64_t clock_real_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* A moment on the monotonic clock as pthread_cond_timedwait(3) takes it, for a condition variable
  * that was initialised with CLOCK_MONOTONIC. */
 static inline struct timespec clock_timespec(int64_t ms)
 {

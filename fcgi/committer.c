@@ -144,22 +144,29 @@ static void finish_uncommitted(
 	finish_all(c, batch, count, result == STORE_UNKNOWN ? DELIVERY_UNKNOWN : DELIVERY_UNAVAILABLE);
 }
 
-/* What the database refuses for good is kept as a dead letter, so that nothing authentic
- * is lost and nothing behind it waits. Of the reason only the SQLSTATE is passed on: the
- * server's words may quote the event. */
+/* What the database refuses for good is kept as a dead letter, so that nothing correctly signed
+ * is lost and nothing behind it waits; a dead letter without what could be read of it. Of the
+ * reason only the SQLSTATE is passed on: the server's words may quote the event. */
 static void commit_refused(struct committer *c, struct delivery *delivery)
 {
+	const bool is_event = delivery->dead_letter == NULL;
 	char sqlstate[8];
 
 	snprintf(sqlstate, sizeof sqlstate, "%s", store_sqlstate(c->store));
-	delivery->dead_letter = "database";
-	snprintf(delivery->detail, sizeof delivery->detail, "body: refused by the database with SQLSTATE %s",
-		sqlstate);
-	log_record(LOG_ERROR, "the database refuses an event for good, it is a dead letter now",
+	if (is_event) {
+		delivery->dead_letter = "database";
+		snprintf(delivery->detail, sizeof delivery->detail,
+			"body: refused by the database with SQLSTATE %s", sqlstate);
+	}
+	event_free(delivery->traces);
+	delivery->traces = NULL;
+	log_record(LOG_ERROR,
+		is_event ? "the database refuses an event for good, it is a dead letter now"
+			 : "the database refuses what could be read of a dead letter, kept without",
 		LOG_PAIRS("sqlstate", sqlstate));
 	enum store_result result = try_commit(c, &delivery, 1, SINGLE_LOCK_MS);
 	if (result == STORE_OK)
-		finish_all(c, &delivery, 1, DELIVERY_REFUSED);
+		finish_all(c, &delivery, 1, is_event ? DELIVERY_REFUSED : DELIVERY_DEAD_LETTER);
 	else
 		finish_uncommitted(c, &delivery, 1, result);
 }
@@ -176,7 +183,7 @@ static void commit_one(struct committer *c, struct delivery *delivery)
 		queue_finish(c->queue, &delivery, 1);
 		break;
 	case STORE_REFUSED:
-		if (delivery->dead_letter == NULL)
+		if (delivery->dead_letter == NULL || delivery->traces != NULL)
 			commit_refused(c, delivery);
 		else
 			finish_all(c, &delivery, 1, DELIVERY_FAILED);

@@ -12,6 +12,8 @@
 
 #define CONNECT_MS 10000
 #define QUERY_MS 60000
+/* 2000-01-01 00:00 UTC, where PostgreSQL's binary timestamptz begins, as Unix time. */
+#define POSTGRES_EPOCH_US INT64_C(946684800000000)
 
 struct dead_letters {
 	PGconn *pg;
@@ -94,10 +96,11 @@ int dead_letters_next(struct dead_letters *letters, int64_t id, struct dead_lett
 	snprintf(text, sizeof text, "%" PRId64, id > 0 ? id : letters->last);
 	PQclear(letters->letter);
 	letters->letter = query(letters,
-		id > 0 ? "SELECT id, body, signed_timestamp, signature, reason, resolved_at IS NOT NULL"
-			 " FROM bagelpay.dead_letters WHERE id = $1"
-		       : "SELECT id, body, signed_timestamp, signature, reason, false"
-			 " FROM bagelpay.dead_letters WHERE resolved_at IS NULL AND id > $1 ORDER BY id "
+		id > 0 ? "SELECT id, body, signed_timestamp, signature, reason, resolved_at IS NOT NULL,"
+			 " received_at FROM bagelpay.dead_letters WHERE id = $1"
+		       : "SELECT id, body, signed_timestamp, signature, reason, false,"
+			 " received_at FROM bagelpay.dead_letters WHERE resolved_at IS NULL AND id > $1 "
+			 "ORDER BY id "
 			 "LIMIT 1",
 		1, values, error);
 	if (letters->letter == NULL)
@@ -111,21 +114,22 @@ int dead_letters_next(struct dead_letters *letters, int64_t id, struct dead_lett
 	letter->timestamp = PQgetisnull(letters->letter, 0, 2) ? -1 : read_int8(letters->letter, 2);
 	letter->signature = PQgetvalue(letters->letter, 0, 3);
 	letter->reason = PQgetvalue(letters->letter, 0, 4);
+	letter->received_us = read_int8(letters->letter, 6) + POSTGRES_EPOCH_US;
 	letter->resolved = PQgetvalue(letters->letter, 0, 5)[0] != 0;
 	return 1;
 }
 
-int dead_letters_resolve(
-	struct dead_letters *letters, int64_t id, const char *event_id, char error[DEAD_LETTERS_ERROR_SIZE])
+int dead_letters_resolved(struct dead_letters *letters, int64_t id, char error[DEAD_LETTERS_ERROR_SIZE])
 {
 	char text[24];
-	const char *const values[] = {text, event_id};
+	const char *const values[] = {text};
 
 	snprintf(text, sizeof text, "%" PRId64, id);
-	PGresult *result = query(letters, "SELECT bagelpay.resolve_dead_letter($1, $2)", 2, values, error);
+	PGresult *result = query(letters,
+		"SELECT resolved_at IS NOT NULL FROM bagelpay.dead_letters WHERE id = $1", 1, values, error);
 	if (result == NULL)
 		return -1;
-	int resolved = PQgetvalue(result, 0, 0)[0] != 0;
+	int resolved = PQntuples(result) == 1 && PQgetvalue(result, 0, 0)[0] != 0;
 	PQclear(result);
 	return resolved;
 }

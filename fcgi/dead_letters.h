@@ -18,6 +18,7 @@ struct dead_letter {
 	size_t body_len;
 	int64_t timestamp;     /* as signed, or -1 */
 	const char *signature; /* or "" */
+	int64_t received_us;   /* microseconds since 1970-01-01 00:00 UTC */
 	const char *reason;
 	bool resolved;
 };
@@ -34,9 +35,8 @@ void dead_letters_close(struct dead_letters *);
 int dead_letters_next(
 	struct dead_letters *, int64_t id, struct dead_letter *, char error[DEAD_LETTERS_ERROR_SIZE]);
 
-/* Marks a letter as resolved if the event of this id has its body. Returns 1, 0 where it has not,
- * or -1 with the reason in error. */
-int dead_letters_resolve(
-	struct dead_letters *, int64_t id, const char *event_id, char error[DEAD_LETTERS_ERROR_SIZE]);
+/* Whether the letter of this id is resolved, as bagelpay.ingest() does by itself when it takes the
+ * letter's body. Returns 1, 0 if it is not, or -1 with the reason in error. */
+int dead_letters_resolved(struct dead_letters *, int64_t id, char error[DEAD_LETTERS_ERROR_SIZE]);
 
 #endif

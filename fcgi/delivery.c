@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "clock.h"
+
 struct delivery *delivery_new(unsigned char *body, size_t body_len)
 {
 	struct delivery *delivery = calloc(1, sizeof *delivery);
@@ -13,8 +15,29 @@ struct delivery *delivery_new(unsigned char *body, size_t body_len)
 	delivery->body = body;
 	delivery->body_len = body_len;
 	delivery->timestamp = -1;
+	delivery->received_us = clock_real_us();
 	atomic_init(&delivery->holders, 1);
 	return delivery;
+}
+
+enum event_result delivery_parse(struct delivery *delivery)
+{
+	struct event *parsed;
+	enum event_result result = event_parse(delivery->body, delivery->body_len, &parsed, delivery->detail);
+
+	if (result == EVENT_OK)
+		delivery->event = parsed;
+	else
+		delivery->traces = parsed;
+	if (result == EVENT_INVALID)
+		delivery->dead_letter = "invalid";
+	return result;
+}
+
+size_t delivery_size(const struct delivery *delivery)
+{
+	return delivery->body_len + (delivery->event == NULL ? 0 : delivery->event->members_len)
+		+ (delivery->traces == NULL ? 0 : delivery->traces->members_len);
 }
 
 struct delivery *delivery_hold(struct delivery *delivery)
@@ -28,6 +51,7 @@ void delivery_free(struct delivery *delivery)
 	if (delivery == NULL || atomic_fetch_sub(&delivery->holders, 1) > 1)
 		return;
 	event_free(delivery->event);
+	event_free(delivery->traces);
 	free(delivery->body);
 	free(delivery);
 }

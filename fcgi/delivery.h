@@ -31,16 +31,18 @@ enum delivery_outcome {
 	DELIVERY_QUEUE_FULL
 };
 
-/* Whoever holds one may read body, timestamp, signature and event once it was submitted; what
+/* Any holder may read body, timestamp, signature, received_us and event once it was submitted; what
  * follows event is the committer's until it hands the delivery back. */
 struct delivery {
 	unsigned char *body; /* owned */
 	size_t body_len;
 	int64_t timestamp; /* as signed; -1 where no signature was asked for and none came */
 	char signature[SIGNATURE_LEN + 1];
+	int64_t received_us; /* when its request was read first, since 1970-01-01 00:00 UTC */
 	struct event *event; /* owned; NULL makes it a dead letter */
 	bool from_spool;     /* it comes from a file, not from a request */
 
+	struct event *traces;    /* owned; what can be read of a body that is no event, or NULL */
 	const char *dead_letter; /* reason, a literal, when event is NULL or refused */
 	char detail[EVENT_DETAIL_SIZE];
 
@@ -70,9 +72,16 @@ struct receipt {
 	bool spooled;        /* not committed, but on disk, from where it will be */
 };
 
-/* A delivery that owns the malloc()ed body from now on. NULL without memory; the body is
- * then still the caller's. */
+/* A delivery, received now, that owns the malloc()ed body from now on. NULL without memory; the
+ * body is then still the caller's. */
 struct delivery *delivery_new(unsigned char *body, size_t body_len);
+
+/* Parses the body into event, or into detail, traces and the dead letter's reason. Before the
+ * delivery is submitted. Does not block. */
+enum event_result delivery_parse(struct delivery *);
+
+/* Bytes of the body and of what was made of it. */
+size_t delivery_size(const struct delivery *);
 
 /* One holder more. Returns the delivery. Any thread. */
 struct delivery *delivery_hold(struct delivery *);

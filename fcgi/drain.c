@@ -207,19 +207,12 @@ static void take_up(struct drain *d, const char *name)
 		return;
 	}
 	delivery->from_spool = true;
-	switch (event_parse(delivery->body, delivery->body_len, &delivery->event, delivery->detail)) {
-	case EVENT_OK:
+	if (delivery_parse(delivery) != EVENT_NO_MEMORY) {
 		submit(d, name, delivery);
-		break;
-	case EVENT_INVALID:
-		delivery->dead_letter = "invalid";
-		submit(d, name, delivery);
-		break;
-	case EVENT_NO_MEMORY:
-		delivery_free(delivery);
-		d->left++;
-		break;
+		return;
 	}
+	delivery_free(delivery);
+	d->left++;
 }
 
 /* The end of the directory. What is still at the queue belongs to this pass. */

@@ -30,27 +30,31 @@ static bool fail(char detail[EVENT_DETAIL_SIZE], const char *path, const char *w
 	return false;
 }
 
-/* Without an event_id, ingest() names the event by the digest of its body. */
+/* Without an event_id, the event is named by the digest of its content. */
 static void take_id(const json_t *body, struct event *event, struct normalised *n)
 {
 	for (size_t i = 0; i < COUNT(id_places); i++) {
 		const char *text = NULL;
 		size_t len = 0;
+		char digits[INTEGER_SIZE];
 		enum json_text_kind kind = json_text_kind(fields_at(body, id_places[i]), &text, &len);
 
 		if (kind == JSON_TEXT_ABSENT)
 			continue;
-		if (kind != JSON_TEXT_STRING && !(kind == JSON_TEXT_NUMBER && number_is_integer(text, len)))
+		if (kind == JSON_TEXT_NUMBER) {
+			len = number_integer(text, len, digits);
+			text = digits;
+		}
+		if (kind == JSON_TEXT_STRING && len == 0)
+			normalised_warning(n, id_places[i], "empty, not taken as the event's id");
+		else if ((kind != JSON_TEXT_STRING && kind != JSON_TEXT_NUMBER) || len == 0)
 			normalised_warning(
 				n, id_places[i], "neither text nor an integer, not taken as the event's id");
-		else if (len == 0)
-			normalised_warning(n, id_places[i], "empty, not taken as the event's id");
 		else if (len > EVENT_ID_MAX)
 			normalised_warning(
 				n, id_places[i], "longer than 255 bytes, not taken as the event's id");
 		else {
 			memcpy(event->id, text, len);
-			normalised_text(&n->members, "event_id", text, len);
 			return;
 		}
 	}
@@ -76,7 +80,7 @@ static bool take_type(
 		return fail(detail, "event_type", "longer than 64 bytes");
 	memcpy(event->type, text, len);
 	event->type[len] = '\0';
-	normalised_text(&n->members, "event_type", text, len);
+	normalised_text(n, "event_type", text, len);
 	return true;
 }
 
@@ -103,7 +107,7 @@ static bool take_mode(
 	if (mode == NULL)
 		return fail(detail, "object.mode", "missing");
 	memcpy(event->mode, mode, sizeof event->mode);
-	normalised_text(&n->members, "mode", mode, 4);
+	normalised_text(n, "mode", mode, 4);
 	return true;
 }
 
@@ -114,7 +118,7 @@ static void take_created_at_raw(const json_t *body, struct normalised *n)
 	enum json_text_kind kind = json_text_kind(json_object_get(body, "created_at"), &text, &len);
 
 	if ((kind == JSON_TEXT_STRING || kind == JSON_TEXT_NUMBER) && len <= CREATED_AT_RAW_MAX)
-		normalised_text(&n->members, "created_at_raw", text, len);
+		normalised_text(n, "created_at_raw", text, len);
 }
 
 static bool take_occurred_at(const json_t *body, struct normalised *n, char detail[EVENT_DETAIL_SIZE])
@@ -132,10 +136,10 @@ static bool take_occurred_at(const json_t *body, struct normalised *n, char deta
 		if (kind == JSON_TEXT_STRING || kind == JSON_TEXT_NUMBER) {
 			switch (moment_parse(text, len, utc)) {
 			case MOMENT_UTC:
-				normalised_text(&n->members, "occurred_at", utc, strlen(utc));
+				normalised_text(n, "occurred_at", utc, strlen(utc));
 				return true;
 			case MOMENT_LOCAL:
-				normalised_text(&n->local_times, "occurred_at", text, len);
+				normalised_local_time(n, "occurred_at", text, len);
 				return true;
 			case MOMENT_INVALID:
 				break;
@@ -166,64 +170,71 @@ static bool take_all(
 		return false;
 	take_created_at_raw(body, n);
 	fields_normalise(object, n);
-	if (n->local_times.len > 0) {
-		normalised_name(&n->members, "local_times");
-		buffer_puts(&n->members, "{");
-		buffer_put(&n->members, n->local_times.data, n->local_times.len);
-		buffer_puts(&n->members, "}");
-	}
-	if (n->warnings.len > 0) {
-		normalised_name(&n->members, "warnings");
-		buffer_puts(&n->members, "[");
-		buffer_put(&n->members, n->warnings.data, n->warnings.len);
-		buffer_puts(&n->members, "]");
-	}
 	return true;
+}
+
+/* By what else a body that is no event may be known. */
+static void take_traces(const json_t *body, struct event *event, struct normalised *n)
+{
+	char unused[EVENT_DETAIL_SIZE];
+
+	event->type[0] = '\0';
+	if (event->id[0] != '\0')
+		normalised_text(n, "event_id", event->id, strlen(event->id));
+	take_mode(body, event, n, unused);
+	fields_normalise_traces(json_object_get(body, "object"), n);
 }
 
 enum event_result event_parse(
 	const unsigned char *body, size_t len, struct event **out, char detail[EVENT_DETAIL_SIZE])
 {
-	char reason[EVENT_DETAIL_SIZE - sizeof "body: "];
 	enum event_result result = EVENT_NO_MEMORY;
 	struct normalised n;
-	json_t *tree = NULL;
+	struct normalised traces;
+	struct normalised *taken = &n;
+	struct json_text json;
 
+	*out = NULL;
 	detail[0] = '\0';
-	buffer_init(&n.members);
-	buffer_init(&n.local_times);
-	buffer_init(&n.warnings);
+	normalised_init(&n);
+	normalised_init(&traces);
 	struct event *event = calloc(1, sizeof *event);
 	if (event == NULL)
 		goto done;
-	switch (json_text_load(body, len, &tree, reason, sizeof reason)) {
+	switch (json_text_load(body, len, &json)) {
 	case JSON_TEXT_OK:
 		break;
 	case JSON_TEXT_INVALID:
-		fail(detail, "body", reason);
+		fail(detail, "body", json.error);
 		result = EVENT_INVALID;
 		goto done;
 	case JSON_TEXT_NO_MEMORY:
 		goto done;
 	}
-	if (!take_all(tree, event, &n, detail)) {
+	normalised_replacements(&n, "body", &json);
+	if (take_all(json.tree, event, &n, detail)) {
+		if (!normalised_finish(&n, event->id, sizeof event->id))
+			goto done;
+		result = EVENT_OK;
+	} else {
+		taken = &traces;
+		take_traces(json.tree, event, taken);
+		if (normalised_failed(&n) || normalised_failed(taken))
+			goto done;
 		result = EVENT_INVALID;
-		goto done;
+		if (taken->members.len == 0)
+			goto done;
 	}
-	if (buffer_failed(&n.members) || buffer_failed(&n.local_times) || buffer_failed(&n.warnings))
-		goto done;
-	event->members = n.members.data;
-	event->members_len = n.members.len;
-	buffer_init(&n.members); /* the event owns it now */
+	event->members = taken->members.data;
+	event->members_len = taken->members.len;
+	buffer_init(&taken->members); /* the event owns it now */
 	*out = event;
 	event = NULL;
-	result = EVENT_OK;
 done:
 	event_free(event);
-	json_text_done(&tree);
-	buffer_done(&n.members);
-	buffer_done(&n.local_times);
-	buffer_done(&n.warnings);
+	json_text_done();
+	normalised_done(&n);
+	normalised_done(&traces);
 	return result;
 }
 

@@ -25,12 +25,14 @@ struct event {
 	size_t members_len;
 	char type[EVENT_TYPE_MAX + 1]; /* may hold any character but NUL: escape it */
 	char mode[5];                  /* "test" or "live" */
-	char id[EVENT_ID_MAX + 1];     /* likewise; "" where the body carries none */
+	char id[EVENT_ID_MAX + 1];     /* as type; sha256: and a digest if the body has none */
 };
 
-/* Parses and normalises a body. On EVENT_OK the caller owns *event; on EVENT_INVALID
- * detail holds the path of what is wrong and why, one line that quotes nothing of the
- * body. Does not block; any number of threads at once. */
+/* Parses and normalises a body. On EVENT_OK *event is the event; its members include a digest
+ * of all that the body alone says. On EVENT_INVALID detail holds the path of what is wrong and
+ * why, one line that quotes nothing of the body; and *event is NULL or what could be read
+ * nevertheless: members of event_id, mode, customer_email, request_id and metadata, no type,
+ * perhaps no id and mode. The caller owns *event. Does not block; any number of threads at once. */
 enum event_result event_parse(
 	const unsigned char *body, size_t len, struct event **event, char detail[EVENT_DETAIL_SIZE]);
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "interval.h"
 #include "json_text.h"
 #include "moment.h"
 #include "number.h"
@@ -20,7 +21,9 @@
 
 enum field_type {
 	FIELD_TEXT,
-	FIELD_ID, /* text, or an integer, taken as its digits */
+	FIELD_ID, /* text, or a number whose value is an integer, taken as its digits */
+	FIELD_BILLING_TYPE,
+	FIELD_INTERVAL,
 	FIELD_EMAIL,
 	FIELD_CURRENCY,
 	FIELD_AMOUNT,
@@ -32,7 +35,7 @@ enum field_type {
 /* Below `object`, the first usable wins. A path that begins with KIND_SUBSCRIPTION counts
  * only where the object itself is a subscription. */
 #define KIND_SUBSCRIPTION '@'
-#define MAX_PLACES 3
+#define MAX_PLACES 4
 
 struct field {
 	const char *name;
@@ -42,23 +45,23 @@ struct field {
 
 #define OF_SUBSCRIPTION(field)                                                                               \
 	{                                                                                                    \
-		"subscription." field, "@" field, NULL                                                       \
+		"subscription." field, "@" field                                                             \
 	}
 
 static const struct field fields[] = {
 	{"product_id", FIELD_ID, {"product.product_id", "order.product_id", "subscription.product_id"}},
-	{"product_name", FIELD_TEXT, {"product.name", "subscription.product_name", NULL}},
-	{"billing_type", FIELD_TEXT, {"product.billing_type", NULL, NULL}},
-	{"customer_id", FIELD_ID, {"customer.id", NULL, NULL}},
-	{"customer_email", FIELD_EMAIL, {"customer.email", NULL, NULL}},
-	{"provider_order_id", FIELD_ID, {"order.order_id", NULL, NULL}},
-	{"payment_id", FIELD_ID, {"payment_id", NULL, NULL}},
-	{"request_id", FIELD_ID, {"request_id", NULL, NULL}},
-	{"amount", FIELD_AMOUNT, {"order.amount", NULL, NULL}},
-	{"tax_amount", FIELD_AMOUNT, {"order.tax_amount", NULL, NULL}},
-	{"currency", FIELD_CURRENCY, {"order.currency", "product.currency", NULL}},
-	{"subscription_id", FIELD_ID, {"subscription.id", "subscription.subscription_id", NULL}},
-	{"processor_subscription_id", FIELD_ID, {"@id", "subscription_id", NULL}},
+	{"product_name", FIELD_TEXT, {"product.name", "subscription.product_name"}},
+	{"billing_type", FIELD_BILLING_TYPE, {"product.billing_type"}},
+	{"customer_id", FIELD_ID, {"customer.id"}},
+	{"customer_email", FIELD_EMAIL, {"customer.email"}},
+	{"provider_order_id", FIELD_ID, {"order.order_id"}},
+	{"payment_id", FIELD_ID, {"payment_id"}},
+	{"request_id", FIELD_ID, {"request_id"}},
+	{"amount", FIELD_AMOUNT, {"order.amount"}},
+	{"tax_amount", FIELD_AMOUNT, {"order.tax_amount"}},
+	{"currency", FIELD_CURRENCY, {"order.currency", "product.currency"}},
+	{"subscription_id", FIELD_ID, {"subscription.id", "subscription.subscription_id"}},
+	{"processor_subscription_id", FIELD_ID, {"@id", "subscription_id"}},
 	{"trial_start", FIELD_TIME, OF_SUBSCRIPTION("trial_start")},
 	{"trial_end", FIELD_TIME, OF_SUBSCRIPTION("trial_end")},
 	{"billing_period_start", FIELD_TIME, OF_SUBSCRIPTION("billing_period_start")},
@@ -66,42 +69,21 @@ static const struct field fields[] = {
 	{"cancel_at", FIELD_TIME, OF_SUBSCRIPTION("cancel_at")},
 	{"canceled_at", FIELD_TIME, OF_SUBSCRIPTION("canceled_at")},
 	{"cancel_at_period_end", FIELD_BOOLEAN, OF_SUBSCRIPTION("cancel_at_period_end")},
-	{"recurring_interval", FIELD_TEXT, OF_SUBSCRIPTION("recurring_interval")},
+	{"recurring_interval", FIELD_INTERVAL,
+		{"subscription.recurring_interval", "@recurring_interval", "product.recurring_interval",
+			"product.billing_period"}},
 	{"units", FIELD_UNITS, OF_SUBSCRIPTION("units")},
 	{"payment_method", FIELD_TEXT, OF_SUBSCRIPTION("payment_method")},
 	{"last4", FIELD_TEXT, OF_SUBSCRIPTION("last4")},
 	{"billing_amount", FIELD_AMOUNT, OF_SUBSCRIPTION("billing_amount")},
-	{"refund_amount", FIELD_AMOUNT, {"refund.amount", "refund_amount", NULL}},
-	{"refund_running_total", FIELD_AMOUNT, {"order.refunded_amount", "refunded_amount", NULL}},
+	{"refund_id", FIELD_ID, {"refund.id", "refund.refund_id", "refund_id"}},
+	{"refund_amount", FIELD_AMOUNT, {"refund.amount", "refund_amount"}},
+	{"refund_running_total", FIELD_AMOUNT, {"order.refunded_amount", "refunded_amount"}},
 };
 
 /* Where a refund's label is looked for. */
 static const char *const label_places[] = {"refund.status", "order.status", "status", "object"};
 #define KIND_LABEL_PLACE 3
-
-void normalised_name(struct buffer *members, const char *name)
-{
-	if (members->len > 0)
-		buffer_puts(members, ",");
-	buffer_puts_json(members, name);
-	buffer_puts(members, ":");
-}
-
-void normalised_text(struct buffer *members, const char *name, const char *text, size_t len)
-{
-	normalised_name(members, name);
-	buffer_put_json(members, text, len);
-}
-
-void normalised_warning(struct normalised *n, const char *path, const char *what)
-{
-	char warning[PATH_SIZE + 128];
-
-	snprintf(warning, sizeof warning, "%s: %s", path, what);
-	if (n->warnings.len > 0)
-		buffer_puts(&n->warnings, ",");
-	buffer_puts_json(&n->warnings, warning);
-}
 
 const json_t *fields_at(const json_t *object, const char *path)
 {
@@ -120,22 +102,6 @@ const json_t *fields_at(const json_t *object, const char *path)
 	return object;
 }
 
-static bool is_space(char c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-/* Narrows a text to what is left without ASCII white space at its ends. */
-static void trim(const char **text, size_t *len)
-{
-	while (*len > 0 && is_space((*text)[0])) {
-		++*text;
-		--*len;
-	}
-	while (*len > 0 && is_space((*text)[*len - 1]))
-		--*len;
-}
-
 static bool is_word(const json_t *value, const char *word)
 {
 	const char *text = NULL;
@@ -143,18 +109,29 @@ static bool is_word(const json_t *value, const char *word)
 
 	if (json_text_kind(value, &text, &len) != JSON_TEXT_STRING)
 		return false;
-	trim(&text, &len);
+	text_trim(&text, &len);
 	return len == strlen(word) && memcmp(text, word, len) == 0;
 }
 
-/* Each take_… appends the normalised field and returns NULL, or returns what keeps it from
+/* Each take_… adds the normalised field and returns NULL, or returns what keeps it from
  * being used. The text is trimmed and not empty. */
 
 static const char *take_text(const struct field *field, const char *text, size_t len, struct normalised *n)
 {
 	if (len > TEXT_MAX)
 		return TEXT_TOO_LONG;
-	normalised_text(&n->members, field->name, text, len);
+	normalised_text(n, field->name, text, len);
+	return NULL;
+}
+
+static const char *take_interval(
+	const struct field *field, const char *text, size_t len, struct normalised *n)
+{
+	char interval[INTERVAL_SIZE];
+
+	if (!interval_parse(text, len, interval))
+		return "not an interval";
+	normalised_text(n, field->name, interval, strlen(interval));
 	return NULL;
 }
 
@@ -166,7 +143,7 @@ static const char *take_email(const struct field *field, const char *text, size_
 		return "longer than 320 bytes";
 	for (size_t i = 0; i < len; i++)
 		lower[i] = text_lower(text[i]);
-	normalised_text(&n->members, field->name, lower, len);
+	normalised_text(n, field->name, lower, len);
 	return NULL;
 }
 
@@ -182,7 +159,7 @@ static const char *take_currency(
 		if (upper[i] < 'A' || upper[i] > 'Z')
 			return "not three letters";
 	}
-	normalised_text(&n->members, field->name, upper, len);
+	normalised_text(n, field->name, upper, len);
 	return NULL;
 }
 
@@ -202,7 +179,7 @@ static const char *take_amount(const struct field *field, const char *text, size
 	}
 	const char *wrong = number_amount(text, len, amount);
 	if (wrong == NULL)
-		normalised_text(&n->members, field->name, amount, strlen(amount));
+		normalised_text(n, field->name, amount, strlen(amount));
 	return wrong;
 }
 
@@ -217,8 +194,7 @@ static const char *take_units(const struct field *field, const char *text, size_
 		return "not an integer from 0 to 2147483647";
 	if (strchr(value, '.') != NULL)
 		return "not an integer";
-	normalised_name(&n->members, field->name);
-	buffer_puts(&n->members, value);
+	normalised_literal(n, field->name, value);
 	return NULL;
 }
 
@@ -228,10 +204,10 @@ static const char *take_time(const struct field *field, const char *text, size_t
 
 	switch (moment_parse(text, len, utc)) {
 	case MOMENT_UTC:
-		normalised_text(&n->members, field->name, utc, strlen(utc));
+		normalised_text(n, field->name, utc, strlen(utc));
 		return NULL;
 	case MOMENT_LOCAL:
-		normalised_text(&n->local_times, field->name, text, len);
+		normalised_local_time(n, field->name, text, len);
 		return NULL;
 	case MOMENT_INVALID:
 		break;
@@ -239,12 +215,7 @@ static const char *take_time(const struct field *field, const char *text, size_t
 	return "not a time";
 }
 
-/* Whether the type takes its values from JSON strings, and from JSON numbers. */
-static bool takes_strings(enum field_type type)
-{
-	return type != FIELD_BOOLEAN;
-}
-
+/* Booleans are taken from JSON's only; other types from strings, and some from numbers as well. */
 static bool takes_numbers(enum field_type type)
 {
 	return type == FIELD_ID || type == FIELD_AMOUNT || type == FIELD_UNITS || type == FIELD_TIME;
@@ -255,6 +226,7 @@ static const char *take(const struct field *field, const json_t *value, struct n
 {
 	const char *text = NULL;
 	size_t len = 0;
+	char digits[INTEGER_SIZE];
 	enum json_text_kind kind = json_text_kind(value, &text, &len);
 	const char *wrong = NULL;
 
@@ -262,27 +234,34 @@ static const char *take(const struct field *field, const json_t *value, struct n
 	if (kind == JSON_TEXT_ABSENT)
 		return NULL;
 	if (kind == JSON_TEXT_BOOLEAN && field->type == FIELD_BOOLEAN) {
-		normalised_name(&n->members, field->name);
-		buffer_puts(&n->members, json_is_true(value) ? "true" : "false");
+		normalised_literal(n, field->name, json_is_true(value) ? "true" : "false");
 		*used = true;
 		return NULL;
 	}
 	if (kind == JSON_TEXT_STRING)
-		trim(&text, &len);
+		text_trim(&text, &len);
 	if (kind == JSON_TEXT_STRING && len == 0)
 		return NULL;
-	if (!(kind == JSON_TEXT_STRING && takes_strings(field->type))
+	if (!(kind == JSON_TEXT_STRING && field->type != FIELD_BOOLEAN)
 		&& !(kind == JSON_TEXT_NUMBER && takes_numbers(field->type)))
 		return "of a wrong type";
-	if (kind == JSON_TEXT_NUMBER && field->type == FIELD_ID && !number_is_integer(text, len))
-		return "neither text nor an integer";
 	if (kind == JSON_TEXT_STRING && field->type != FIELD_EMAIL && len > TEXT_MAX)
 		return TEXT_TOO_LONG;
 
 	switch (field->type) {
-	case FIELD_TEXT:
 	case FIELD_ID:
+		if (kind == JSON_TEXT_NUMBER) {
+			len = number_integer(text, len, digits);
+			text = digits;
+		}
+		wrong = len == 0 ? "neither text nor an integer" : take_text(field, text, len, n);
+		break;
+	case FIELD_TEXT:
+	case FIELD_BILLING_TYPE:
 		wrong = take_text(field, text, len, n);
+		break;
+	case FIELD_INTERVAL:
+		wrong = take_interval(field, text, len, n);
 		break;
 	case FIELD_EMAIL:
 		wrong = take_email(field, text, len, n);
@@ -303,6 +282,9 @@ static const char *take(const struct field *field, const json_t *value, struct n
 		break;
 	}
 	*used = wrong == NULL;
+	if (*used && field->type == FIELD_BILLING_TYPE && !is_word(value, "subscription")
+		&& !is_word(value, "single_payment"))
+		return "neither subscription nor single_payment, counts as none";
 	return wrong;
 }
 
@@ -328,10 +310,10 @@ static void normalise_field(
 			place++;
 		}
 		const char *wrong = take(field, fields_at(object, place), n, &used);
-		if (used)
-			return;
 		if (wrong != NULL)
 			warn(n, place, wrong);
+		if (used)
+			return;
 	}
 }
 
@@ -343,17 +325,17 @@ static void normalise_refund_label(const json_t *object, struct normalised *n)
 		size_t len = 0;
 
 		if (is_word(value, "refunded")) {
-			normalised_text(&n->members, "refund_label", "full", 4);
+			normalised_text(n, "refund_label", "full", 4);
 			return;
 		}
 		if (is_word(value, "partial_refund") || is_word(value, "partially_refunded")) {
-			normalised_text(&n->members, "refund_label", "partial", 7);
+			normalised_text(n, "refund_label", "partial", 7);
 			return;
 		}
 		/* Other words are other statuses, and no fault. */
 		enum json_text_kind kind = json_text_kind(value, &text, &len);
 		if (kind == JSON_TEXT_STRING)
-			trim(&text, &len);
+			text_trim(&text, &len);
 		if (i == KIND_LABEL_PLACE) /* warned about as a field of its own */
 			continue;
 		if (kind != JSON_TEXT_ABSENT && kind != JSON_TEXT_STRING)
@@ -365,22 +347,23 @@ static void normalise_refund_label(const json_t *object, struct normalised *n)
 
 void fields_normalise(const json_t *object, struct normalised *n)
 {
-	static const struct field kind = {"kind", FIELD_TEXT, {"object", NULL, NULL}};
-	const json_t *metadata = json_object_get(object, "metadata");
+	static const struct field kind = {"kind", FIELD_TEXT, {"object"}};
 	bool is_subscription = is_word(json_object_get(object, "object"), "subscription");
 
 	normalise_field(&kind, object, is_subscription, n);
-	if (json_is_object(json_object_get(object, "subscription"))) {
-		normalised_name(&n->members, "has_subscription");
-		buffer_puts(&n->members, "true");
-	}
+	if (json_is_object(json_object_get(object, "subscription")))
+		normalised_literal(n, "has_subscription", "true");
 	for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
 		normalise_field(&fields[i], object, is_subscription, n);
 	normalise_refund_label(object, n);
-	if (json_is_object(metadata)) {
-		normalised_name(&n->members, "metadata");
-		json_text_write(metadata, &n->members);
-	} else if (metadata != NULL && !json_is_null(metadata)) {
-		normalised_warning(n, "object.metadata", "of a wrong type");
-	}
+	normalised_metadata(n, json_object_get(object, "metadata"));
+}
+
+void fields_normalise_traces(const json_t *object, struct normalised *n)
+{
+	for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+		if (strcmp(fields[i].name, "customer_email") == 0
+			|| strcmp(fields[i].name, "request_id") == 0)
+			normalise_field(&fields[i], object, false, n);
+	normalised_metadata(n, json_object_get(object, "metadata"));
 }

@@ -6,23 +6,7 @@
 
 #include <jansson.h>
 
-#include "buffer.h"
-
-/* What normalising an event writes into. */
-struct normalised {
-	struct buffer members;     /* "name":value, comma separated */
-	struct buffer local_times; /* the same, of times without zone, as text */
-	struct buffer warnings;    /* JSON strings, comma separated */
-};
-
-/* Appends a member whose value is a string. */
-void normalised_text(struct buffer *members, const char *name, const char *text, size_t len);
-
-/* Appends the name of a member and a colon; the value is the caller's to append. */
-void normalised_name(struct buffer *members, const char *name);
-
-/* Appends a warning: the path from the body's root, and what is wrong. */
-void normalised_warning(struct normalised *, const char *path, const char *what);
+#include "normalised.h"
 
 /* The value at a path of keys joined by points, below an object; NULL where a step is
  * missing or no object. */
@@ -30,5 +14,9 @@ const json_t *fields_at(const json_t *object, const char *path);
 
 /* Normalises all fields below the envelope. object is the body's `object`. */
 void fields_normalise(const json_t *object, struct normalised *);
+
+/* Normalises the fields by which a person may know a body that is no event: customer_email,
+ * request_id and metadata. object may be of any type, and NULL. */
+void fields_normalise_traces(const json_t *object, struct normalised *);
 
 #endif

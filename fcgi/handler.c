@@ -255,13 +255,7 @@ bool handler_submit(
 	if (!authenticate(h, &checked, delivery, answer))
 		goto answered;
 
-	switch (event_parse(delivery->body, delivery->body_len, &delivery->event, delivery->detail)) {
-	case EVENT_OK:
-		break;
-	case EVENT_INVALID:
-		delivery->dead_letter = "invalid";
-		break;
-	case EVENT_NO_MEMORY:
+	if (delivery_parse(delivery) == EVENT_NO_MEMORY) {
 		answer->kind = ANSWER_NO_MEMORY;
 		goto answered;
 	}

@@ -124,7 +124,9 @@ bool intake_add(struct intake *intake, const struct intake_body *body, void *ite
 	delivery->timestamp = body->timestamp;
 	if (body->signature != NULL && strlen(body->signature) == SIGNATURE_LEN)
 		memcpy(delivery->signature, body->signature, sizeof delivery->signature);
-	switch (event_parse(copy, body->len, &delivery->event, delivery->detail)) {
+	if (body->received_us > 0)
+		delivery->received_us = body->received_us;
+	switch (delivery_parse(delivery)) {
 	case EVENT_OK:
 		break;
 	case EVENT_INVALID:

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "delivery.h"
 #include "store.h"
@@ -22,6 +23,7 @@ struct intake_body {
 	size_t len;
 	int64_t timestamp;     /* -1: not known */
 	const char *signature; /* 64 hex digits in lower case; NULL or "": not known */
+	int64_t received_us;   /* as of a delivery; 0: now */
 };
 
 /* A batch that gathers. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "buffer.h"
 #include "number.h"
 #include "text.h"
 
@@ -20,6 +21,8 @@ struct scan {
 	size_t at;
 	size_t depth;
 	struct buffer *out;
+	bool nul_replaced;
+	bool surrogate_replaced;
 	/* Set with a problem: what it is; at is where. */
 	const char *problem;
 };
@@ -62,39 +65,96 @@ static bool is_low_surrogate(int unit)
 	return unit >= 0xdc00 && unit <= 0xdfff;
 }
 
-/* Passes over an escape, as far as it is known to be inside of the text. Jansson refuses
- * lone surrogates as well, but does not tell them from what is not JSON at all. */
-static void scan_escape(struct scan *s)
-{
-	int unit = code_unit(s, s->at);
+/* What stands at a place in a string. */
+enum piece {
+	PIECE_PLAIN,       /* a byte or an escape that is copied */
+	PIECE_REPLACEMENT, /* U+FFFD itself */
+	PIECE_NUL,
+	PIECE_SURROGATE /* a lone one */
+};
 
-	if (unit == 0) {
-		s->problem = "\\u0000 in a string";
-	} else if (is_low_surrogate(unit)
-		|| (is_high_surrogate(unit) && !is_low_surrogate(code_unit(s, s->at + 6)))) {
-		s->problem = "lone surrogate in a string";
-	} else {
-		s->at += is_high_surrogate(unit) ? 7 : 1;
+/* What begins at this place in a string, and its length in bytes. */
+static enum piece piece_at(const struct scan *s, size_t at, size_t *len)
+{
+	const size_t left = s->len - at;
+	const int unit = code_unit(s, at);
+
+	*len = 1;
+	if (s->text[at] != '\\') {
+		if (left < 3 || memcmp(s->text + at, JSON_TEXT_REPLACEMENT, 3) != 0)
+			return PIECE_PLAIN;
+		*len = 3;
+		return PIECE_REPLACEMENT;
+	}
+	if (unit < 0) {
+		*len = left < 2 ? left : 2;
+		return PIECE_PLAIN;
+	}
+	*len = 6;
+	if (unit == 0)
+		return PIECE_NUL;
+	if (unit == 0xfffd)
+		return PIECE_REPLACEMENT;
+	if (is_high_surrogate(unit) && is_low_surrogate(code_unit(s, at + 6))) {
+		*len = 12;
+		return PIECE_PLAIN;
+	}
+	return is_high_surrogate(unit) || is_low_surrogate(unit) ? PIECE_SURROGATE : PIECE_PLAIN;
+}
+
+/* A string that ends before this place is a key if a colon follows. */
+static bool is_key(const struct scan *s, size_t at)
+{
+	while (at < s->len && (s->text[at] == ' ' || (s->text[at] >= '\t' && s->text[at] <= '\r')))
+		at++;
+	return at < s->len && s->text[at] == ':';
+}
+
+/* Copies a string with what has to be replaced in it, from start to s->at. */
+static void copy_replaced(struct scan *s, size_t start)
+{
+	const bool key = is_key(s, s->at);
+	size_t len;
+
+	for (size_t at = start; at < s->at; at += len) {
+		const enum piece piece = piece_at(s, at, &len);
+
+		if (piece == PIECE_PLAIN || (piece == PIECE_REPLACEMENT && !key)) {
+			buffer_put(s->out, s->text + at, len);
+			continue;
+		}
+		s->nul_replaced |= piece == PIECE_NUL;
+		s->surrogate_replaced |= piece == PIECE_SURROGATE;
+		buffer_puts(s->out, "\\ufffd");
+		if (!key)
+			continue;
+		if (piece == PIECE_SURROGATE)
+			buffer_printf(s->out, "%04x", (unsigned)code_unit(s, at));
+		else
+			buffer_puts(s->out, piece == PIECE_NUL ? "0" : " ");
 	}
 }
 
-/* Copies a string, from its opening quote on. Where it never ends, Jansson says so. */
+/* Copies a string, from its opening quote on. If it never ends, Jansson says so. */
 static void scan_string(struct scan *s)
 {
 	size_t start = s->at++;
+	bool replace = false;
 
 	while (s->at < s->len && s->text[s->at] != '"') {
-		if (s->text[s->at] == '\\') {
-			scan_escape(s);
-			if (s->problem != NULL)
-				return;
-		}
-		if (s->at < s->len)
-			s->at++;
+		const char c = s->text[s->at];
+		size_t len = 1;
+
+		if (c == '\\' || c == JSON_TEXT_REPLACEMENT[0])
+			replace |= piece_at(s, s->at, &len) != PIECE_PLAIN;
+		s->at += len;
 	}
 	if (s->at < s->len)
 		s->at++;
-	buffer_put(s->out, s->text + start, s->at - start);
+	if (replace)
+		copy_replaced(s, start);
+	else
+		buffer_put(s->out, s->text + start, s->at - start);
 }
 
 static void scan_number(struct scan *s)
@@ -171,10 +231,11 @@ static const char *describe(const json_error_t *error)
 	}
 }
 
-/* Where in the body an error stands that Jansson found in the tagged text. */
-static size_t original_position(const unsigned char *body, size_t len, int position, struct buffer *out)
+/* Where in the text an error stands that Jansson found in the tagged one: exactly, unless it is
+ * within a key that has something replaced. */
+static size_t original_position(const unsigned char *text, size_t len, int position, struct buffer *out)
 {
-	struct scan s = {.text = (const char *)body, .len = len, .out = out};
+	struct scan s = {.text = (const char *)text, .len = len, .out = out};
 
 	const size_t limit = position > 0 ? (size_t)position : 0;
 
@@ -185,59 +246,69 @@ static size_t original_position(const unsigned char *body, size_t len, int posit
 	return s.at > beyond ? s.at - beyond : 0;
 }
 
-enum json_text_result json_text_load(
-	const unsigned char *body, size_t len, json_t **tree, char *error, size_t error_size)
+/* Reads the text into the arena of this thread. */
+static enum json_text_result load(
+	const unsigned char *text, size_t len, struct json_text *json, struct buffer *tagged)
 {
-	enum json_text_result result = JSON_TEXT_INVALID;
 	json_error_t json_error;
-	struct buffer tagged;
 
-	*tree = NULL;
-	buffer_init(&tagged);
 	/* With room for the tags of a usual number of numbers. */
-	buffer_reserve(&tagged, len + len / 8 + 64);
+	buffer_reserve(tagged, len + len / 8 + 64);
 	/* Jansson passes over some NUL bytes between tokens. */
-	const unsigned char *nul = len > 0 ? memchr(body, '\0', len) : NULL;
+	const unsigned char *nul = len > 0 ? memchr(text, '\0', len) : NULL;
 	if (nul != NULL) {
-		snprintf(error, error_size, "not JSON at byte %zu", (size_t)(nul - body) + 1);
-		goto done;
+		snprintf(json->error, sizeof json->error, "not JSON at byte %zu", (size_t)(nul - text) + 1);
+		return JSON_TEXT_INVALID;
 	}
-	struct scan s = {.text = (const char *)body, .len = len, .out = &tagged};
+	struct scan s = {.text = (const char *)text, .len = len, .out = tagged};
 	scan(&s, SIZE_MAX);
 	if (s.problem != NULL) {
-		snprintf(error, error_size, "%s at byte %zu", s.problem, s.at + 1);
-		goto done;
+		snprintf(json->error, sizeof json->error, "%s at byte %zu", s.problem, s.at + 1);
+		return JSON_TEXT_INVALID;
 	}
-	if (buffer_failed(&tagged)) {
-		result = JSON_TEXT_NO_MEMORY;
-		goto done;
-	}
-	arena_begin();
-	*tree = json_loadb(tagged.data == NULL ? "" : tagged.data, tagged.len,
+	if (buffer_failed(tagged))
+		return JSON_TEXT_NO_MEMORY;
+	json->nul_replaced = s.nul_replaced;
+	json->surrogate_replaced = s.surrogate_replaced;
+	json->tree = json_loadb(tagged->data == NULL ? "" : tagged->data, tagged->len,
 		JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &json_error);
-	if (*tree == NULL) {
-		if (arena_failed())
-			result = JSON_TEXT_NO_MEMORY;
-		else
-			snprintf(error, error_size, "%s at byte %zu", describe(&json_error),
-				original_position(body, len, json_error.position, &tagged) + 1);
-		goto done;
+	if (json->tree == NULL && arena_failed())
+		return JSON_TEXT_NO_MEMORY;
+	if (json->tree == NULL) {
+		snprintf(json->error, sizeof json->error, "%s at byte %zu", describe(&json_error),
+			original_position(text, len, json_error.position, tagged) + 1);
+		return JSON_TEXT_INVALID;
 	}
-	if (!json_is_object(*tree)) {
-		snprintf(error, error_size, "must be a JSON object");
-		goto done;
+	if (!json_is_object(json->tree)) {
+		json->tree = NULL;
+		snprintf(json->error, sizeof json->error, "must be a JSON object");
+		return JSON_TEXT_INVALID;
 	}
-	result = JSON_TEXT_OK;
-done:
-	if (result != JSON_TEXT_OK)
-		json_text_done(tree);
+	return JSON_TEXT_OK;
+}
+
+enum json_text_result json_text_load_inner(const unsigned char *text, size_t len, struct json_text *json)
+{
+	struct buffer tagged;
+
+	memset(json, 0, sizeof *json);
+	buffer_init(&tagged);
+	enum json_text_result result = load(text, len, json, &tagged);
 	buffer_done(&tagged);
 	return result;
 }
 
-void json_text_done(json_t **tree)
+enum json_text_result json_text_load(const unsigned char *text, size_t len, struct json_text *json)
 {
-	*tree = NULL;
+	arena_begin();
+	enum json_text_result result = json_text_load_inner(text, len, json);
+	if (result != JSON_TEXT_OK)
+		json_text_done();
+	return result;
+}
+
+void json_text_done(void)
+{
 	arena_end();
 }
 
@@ -261,58 +332,5 @@ enum json_text_kind json_text_kind(const json_t *value, const char **text, size_
 		return JSON_TEXT_ARRAY;
 	default:
 		return JSON_TEXT_ABSENT;
-	}
-}
-
-/* Recursion is bounded by JSON_TEXT_MAX_DEPTH. */
-void json_text_write(const json_t *value, struct buffer *out) /* NOLINT(misc-no-recursion) */
-{
-	const char *text = NULL;
-	const char *separator = "";
-	size_t len = 0;
-
-	switch (json_text_kind(value, &text, &len)) {
-	case JSON_TEXT_ABSENT:
-		buffer_puts(out, "null");
-		break;
-	case JSON_TEXT_STRING:
-		buffer_put_json(out, text, len);
-		break;
-	case JSON_TEXT_NUMBER:
-		/* PostgreSQL refuses a zero with a large exponent. */
-		if (number_is_zero(text, len))
-			buffer_puts(out, "0");
-		else
-			buffer_put(out, text, len);
-		break;
-	case JSON_TEXT_BOOLEAN:
-		buffer_puts(out, json_is_true(value) ? "true" : "false");
-		break;
-	case JSON_TEXT_OBJECT: {
-		/* Jansson's iterators take no const, though they change nothing. */
-		json_t *object = (json_t *)(uintptr_t)value;
-
-		buffer_puts(out, "{");
-		for (void *i = json_object_iter(object); i != NULL; i = json_object_iter_next(object, i)) {
-			const char *key = json_object_iter_key(i);
-
-			buffer_puts(out, separator);
-			buffer_puts_json(out, key);
-			buffer_puts(out, ":");
-			json_text_write(json_object_iter_value(i), out);
-			separator = ",";
-		}
-		buffer_puts(out, "}");
-		break;
-	}
-	case JSON_TEXT_ARRAY:
-		buffer_puts(out, "[");
-		for (size_t i = 0; i < json_array_size(value); i++) {
-			buffer_puts(out, separator);
-			json_text_write(json_array_get(value, i), out);
-			separator = ",";
-		}
-		buffer_puts(out, "]");
-		break;
 	}
 }

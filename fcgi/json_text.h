@@ -2,7 +2,12 @@
  *
  * Jansson turns numbers into doubles and 64-bit integers. Here each number travels as a
  * string whose first byte is NUL, followed by the number's own text. No string of a body
- * can begin so, because a body that says \u0000 is refused. */
+ * can begin so, because U+0000 is replaced with U+FFFD, as are lone surrogates: PostgreSQL
+ * has neither.
+ *
+ * Two keys may become equal by that. So in keys of a tree a code follows each U+FFFD that
+ * says what stood there: a space for U+FFFD itself, 0 for U+0000, and the four hex digits of
+ * a surrogate, which begin with d. json_write() leaves the codes out. */
 #ifndef BAGELHOOK_JSON_TEXT_H
 #define BAGELHOOK_JSON_TEXT_H
 
@@ -10,23 +15,37 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "buffer.h"
-
 /* Levels of nesting, the outermost braces being the first. */
 #define JSON_TEXT_MAX_DEPTH 64
 
+/* U+FFFD, and the codes behind it in keys; that of a surrogate begins so. */
+#define JSON_TEXT_REPLACEMENT "\xef\xbf\xbd"
+#define JSON_TEXT_KEY_SURROGATE 'd'
+#define JSON_TEXT_KEY_SURROGATE_LEN 4
+
+#define JSON_TEXT_ERROR_SIZE 96
+
+struct json_text {
+	json_t *tree; /* an object, and NULL unless it was read */
+	bool nul_replaced;
+	bool surrogate_replaced;
+	char error[JSON_TEXT_ERROR_SIZE];
+};
+
 enum json_text_result { JSON_TEXT_OK, JSON_TEXT_INVALID, JSON_TEXT_NO_MEMORY };
 
-/* Reads a body that must be one JSON object: RFC 8259, and besides no duplicate keys, no
- * \u0000, no number beyond a double's range or of more than 1000 digits, no nesting
- * beyond JSON_TEXT_MAX_DEPTH. On success *tree lives until json_text_done(). On
- * JSON_TEXT_INVALID the reason, one line that quotes nothing of the body, is in error. Each
- * thread can have one tree at a time. */
-enum json_text_result json_text_load(
-	const unsigned char *body, size_t len, json_t **tree, char *error, size_t error_size);
+/* Reads a text that must be one JSON object: RFC 8259, and besides no duplicate keys, no
+ * number beyond a double's range or of more than 1000 digits, no nesting beyond
+ * JSON_TEXT_MAX_DEPTH. On JSON_TEXT_OK the tree lives until json_text_done(). On
+ * JSON_TEXT_INVALID error has the reason, one line that quotes nothing of the text. Each
+ * thread can have one such text at a time. */
+enum json_text_result json_text_load(const unsigned char *text, size_t len, struct json_text *);
 
-/* Frees the tree of this thread, if there is one, as a whole (no json_decref()). */
-void json_text_done(json_t **tree);
+/* The same for a text within the one that this thread has loaded. Its tree lives as long. */
+enum json_text_result json_text_load_inner(const unsigned char *text, size_t len, struct json_text *);
+
+/* Frees the trees of this thread, if there are any, as a whole (no json_decref()). */
+void json_text_done(void);
 
 enum json_text_kind {
 	JSON_TEXT_ABSENT, /* no value, or null */
@@ -40,8 +59,5 @@ enum json_text_kind {
 /* What a value of such a tree is; NULL is absent. For strings and numbers, *text and *len
  * are its bytes, which the tree owns. */
 enum json_text_kind json_text_kind(const json_t *value, const char **text, size_t *len);
-
-/* Appends a value of such a tree as JSON, numbers with their own digits. */
-void json_text_write(const json_t *value, struct buffer *);
 
 #endif

@@ -142,3 +142,14 @@ enum moment_kind moment_parse(const char *text, size_t len, char out[MOMENT_SIZE
 	print_utc((int64_t)timegm(&civil) - east, microsecond, out);
 	return MOMENT_UTC;
 }
+
+void moment_print(int64_t microseconds, char out[MOMENT_SIZE])
+{
+	time_t second = (time_t)(microseconds / 1000000);
+	char text[MOMENT_SIZE / 2];
+	struct tm utc;
+
+	gmtime_r(&second, &utc);
+	strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+	snprintf(out, MOMENT_SIZE, "%s.%06dZ", text, (int)(microseconds % 1000000));
+}

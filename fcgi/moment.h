@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Bytes of "YYYY-MM-DD HH:MM:SS.ffffff+00" and NUL. */
 #define MOMENT_SIZE 40
@@ -18,5 +19,8 @@ enum moment_kind {
  * optionally Z, +HH, +HHMM or +HH:MM (or with a minus); or digits: Unix seconds, from
  * 10^11 up milliseconds. The year is judged as it is written, that of a number in UTC. */
 enum moment_kind moment_parse(const char *text, size_t len, char out[MOMENT_SIZE]);
+
+/* Writes a moment, in microseconds since 1970-01-01 00:00 UTC, as YYYY-MM-DDTHH:MM:SS.ffffffZ. */
+void moment_print(int64_t microseconds, char out[MOMENT_SIZE]);
 
 #endif

@@ -3,6 +3,7 @@
 #include "number.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,14 +91,6 @@ enum number_check number_check(const char *text, size_t len)
 	return out_of_range(text, len) ? NUMBER_OUT_OF_RANGE : NUMBER_OK;
 }
 
-bool number_is_integer(const char *text, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if (!is_digit(text[i]) && !(i == 0 && text[i] == '-'))
-			return false;
-	return len > 0;
-}
-
 /* The exponent of a number that passed the grammar, held within EXPONENT_BOUND. */
 static long exponent_of(const char *text, size_t len)
 {
@@ -120,53 +113,98 @@ static long exponent_of(const char *text, size_t len)
 	return negative ? -value : value;
 }
 
-const char *number_amount(const char *text, size_t len, char out[AMOUNT_SIZE])
-{
+/* The value of a number, whatever its spelling. */
+struct decimal {
+	bool negative; /* never of zero */
+	long count;    /* significant digits, 0 of zero */
+	long point;    /* where the decimal point stands, counted from the first of them */
 	char digits[NUMBER_MAX_DIGITS + 1];
-	long count = 0; /* significant digits, without leading zeros */
-	long point = 0; /* where the decimal point stands, counted from the first of them */
-	bool seen_point = false;
-	bool negative = text[0] == '-';
+};
 
-	for (size_t i = negative ? 1 : 0; i < len && text[i] != 'e' && text[i] != 'E'; i++) {
+static void decompose(const char *text, size_t len, struct decimal *d)
+{
+	const size_t sign = text[0] == '-';
+	bool seen_point = false;
+
+	d->count = 0;
+	d->point = 0;
+	for (size_t i = sign; i < len && text[i] != 'e' && text[i] != 'E'; i++) {
 		if (text[i] == '.') {
 			seen_point = true;
 			continue;
 		}
-		if (count > 0 || text[i] != '0') {
-			digits[count++] = text[i];
+		if (d->count > 0 || text[i] != '0') {
+			d->digits[d->count++] = text[i];
 			if (!seen_point)
-				point++;
+				d->point++;
 		} else if (seen_point) {
-			point--;
+			d->point--;
 		}
 	}
-	while (count > 0 && digits[count - 1] == '0')
-		count--;
-	if (count == 0) {
-		memcpy(out, "0", 2);
-		return NULL;
-	}
-	if (negative)
-		return "negative";
-	point += exponent_of(text, len);
-	if (point > MAX_INTEGER_DIGITS)
-		return "not below 10^15";
-	if (count - point > MAX_DECIMALS)
-		return "more than 6 decimals";
+	while (d->count > 0 && d->digits[d->count - 1] == '0')
+		d->count--;
+	d->negative = sign > 0 && d->count > 0;
+	d->point = d->count > 0 ? d->point + exponent_of(text, len) : 0;
+}
 
+/* Writes the value without exponent and superfluous zeros. The caller knows that it fits. */
+static size_t write_plain(const struct decimal *d, char *out)
+{
 	size_t at = 0;
 	/* From the first place that is written to the last; the digits stand at 0 to count. */
-	long first = point < 1 ? point - 1 : 0;
-	long last = count > point ? count : point;
+	const long first = d->point < 1 ? d->point - 1 : 0;
+	const long last = d->count > d->point ? d->count : d->point;
+
+	if (d->count == 0) {
+		memcpy(out, "0", 2);
+		return 1;
+	}
+	if (d->negative)
+		out[at++] = '-';
 	for (long i = first; i < last; i++) {
-		if (i == point)
+		if (i == d->point)
 			out[at++] = '.';
-		if (i < 0 || i >= count)
-			out[at++] = '0';
-		else
-			out[at++] = digits[i];
+		out[at++] = '0';
+		if (i >= 0 && i < d->count)
+			out[at - 1] = d->digits[i];
 	}
 	out[at] = '\0';
+	return at;
+}
+
+const char *number_amount(const char *text, size_t len, char out[AMOUNT_SIZE])
+{
+	struct decimal d;
+
+	decompose(text, len, &d);
+	if (d.negative)
+		return "negative";
+	if (d.point > MAX_INTEGER_DIGITS)
+		return "not below 10^15";
+	if (d.count - d.point > MAX_DECIMALS)
+		return "more than 6 decimals";
+	write_plain(&d, out);
 	return NULL;
+}
+
+size_t number_integer(const char *text, size_t len, char out[INTEGER_SIZE])
+{
+	struct decimal d;
+
+	decompose(text, len, &d);
+	if (d.count > d.point)
+		return 0;
+	const size_t size = (size_t)d.point + d.negative;
+	return size < INTEGER_SIZE ? write_plain(&d, out) : size;
+}
+
+size_t number_canonical(const char *text, size_t len, char out[NUMBER_CANONICAL_SIZE])
+{
+	struct decimal d;
+
+	decompose(text, len, &d);
+	if (d.count == 0)
+		return write_plain(&d, out);
+	return (size_t)snprintf(out, NUMBER_CANONICAL_SIZE, "%s%.*se%ld", d.negative ? "-" : "", (int)d.count,
+		d.digits, d.point);
 }

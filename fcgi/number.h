@@ -12,6 +12,12 @@
 /* Bytes that hold any amount: 15 digits, a point, 6 decimals, NUL. */
 #define AMOUNT_SIZE 24
 
+/* Bytes that hold an integer of 255 characters, and NUL. */
+#define INTEGER_SIZE 256
+
+/* Bytes that hold any number in its canonical form: sign, digits, e, exponent, NUL. */
+#define NUMBER_CANONICAL_SIZE (NUMBER_MAX_DIGITS + 32)
+
 enum number_check {
 	NUMBER_OK,
 	NUMBER_MALFORMED,   /* not the number grammar of RFC 8259, section 6 */
@@ -22,10 +28,6 @@ enum number_check {
 /* Checks a text of len bytes. */
 enum number_check number_check(const char *text, size_t len);
 
-/* Whether a number that passed number_check() is an integer by its grammar: no fraction
- * and no exponent. */
-bool number_is_integer(const char *text, size_t len);
-
 /* Whether a number that passed number_check() is zero, whatever its exponent. */
 bool number_is_zero(const char *text, size_t len);
 
@@ -33,5 +35,15 @@ bool number_is_zero(const char *text, size_t len);
  * superfluous zero. Returns NULL, or what keeps it from being an amount: a number x with
  * 0 <= x < 10^15 and at most 6 decimals. */
 const char *number_amount(const char *text, size_t len, char out[AMOUNT_SIZE]);
+
+/* Writes the digits of a number that passed number_check() and whose value is an integer: 1.23e2
+ * becomes 123, -0 becomes 0. Returns their length with the sign; 0 if the value is no integer. If
+ * they do not fit, the length is at least INTEGER_SIZE and nothing is written. */
+size_t number_integer(const char *text, size_t len, char out[INTEGER_SIZE]);
+
+/* Writes a number that passed number_check() so that equal values have equal texts: 0, or the
+ * significant digits and a power of ten, by which a point before them is moved (12.50 becomes
+ * 125e2). Returns the length. */
+size_t number_canonical(const char *text, size_t len, char out[NUMBER_CANONICAL_SIZE]);
 
 #endif

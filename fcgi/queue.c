@@ -160,7 +160,7 @@ bool queue_submit(struct queue *q, struct delivery *delivery, struct receipt *re
 	bool wake = false;
 
 	delivery->receipt = receipt;
-	delivery->bytes = delivery->body_len + (delivery->event == NULL ? 0 : delivery->event->members_len);
+	delivery->bytes = delivery_size(delivery);
 	delivery->deadline_ms = now_ms + q->limits.timeout_ms;
 	receipt->spooled = false;
 	pthread_mutex_lock(&q->lock);
@@ -195,7 +195,7 @@ void queue_submit_spooled(struct queue *q, struct delivery *delivery, struct rec
 	struct receipts refused = {0};
 
 	delivery->receipt = receipt;
-	delivery->bytes = delivery->body_len + (delivery->event == NULL ? 0 : delivery->event->members_len);
+	delivery->bytes = delivery_size(delivery);
 	delivery->deadline_ms = INT64_MAX;
 	pthread_mutex_lock(&q->lock);
 	bool wake = !q->away && q->idle;

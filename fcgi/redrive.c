@@ -48,13 +48,13 @@ static void settled(void *context, struct delivery *delivery, void *item)
 		printf("%" PRId64 "\tleft\t%s\n", letter->id, delivery->detail);
 		return;
 	}
-	switch (dead_letters_resolve(redrive->letters, letter->id, delivery->event_id, redrive->reason)) {
+	switch (dead_letters_resolved(redrive->letters, letter->id, redrive->reason)) {
 	case 1:
 		redrive->resolved++;
 		printf("%" PRId64 "\tresolved\t%s\n", letter->id, response_outcome_name(delivery->outcome));
 		break;
 	case 0:
-		printf("%" PRId64 "\tleft\tevent_id: still taken by another body\n", letter->id);
+		printf("%" PRId64 "\tleft\tevent_id: still taken by an event with another content\n", letter->id);
 		break;
 	default:
 		redrive->error = redrive->reason;
@@ -66,7 +66,7 @@ static void settled(void *context, struct delivery *delivery, void *item)
 static bool try_letter(struct redrive *redrive, struct store *store, struct dead_letter *letter)
 {
 	const struct intake_body body = {
-		letter->body, letter->body_len, letter->timestamp, letter->signature};
+		letter->body, letter->body_len, letter->timestamp, letter->signature, letter->received_us};
 	struct intake intake;
 
 	if (letter->resolved) {

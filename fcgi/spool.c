@@ -251,8 +251,8 @@ size_t spool_list(struct spool *spool, const char *after, char names[][SPOOL_NAM
 	return count;
 }
 
-/* All bytes of a file, malloc()ed. NULL with errno where they cannot be had. */
-static unsigned char *read_file(int at, const char *name, size_t *len)
+/* All bytes of a file, malloc()ed, and when it was changed. NULL with errno if they cannot be had. */
+static unsigned char *read_file(int at, const char *name, size_t *len, int64_t *changed_us)
 {
 	int fd = openat(at, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct stat status;
@@ -279,8 +279,10 @@ static unsigned char *read_file(int at, const char *name, size_t *len)
 			error = errno;
 	}
 	close(fd);
-	if (error == 0)
+	if (error == 0) {
+		*changed_us = (int64_t)status.st_mtim.tv_sec * 1000000 + status.st_mtim.tv_nsec / 1000;
 		return bytes;
+	}
 	free(bytes);
 	errno = error;
 	return NULL;
@@ -290,7 +292,8 @@ enum spool_read_result spool_read(struct spool *spool, const char *name, struct 
 {
 	char reason[SPOOL_FILE_REASON_SIZE];
 	size_t len;
-	unsigned char *bytes = read_file(spool->parts.fresh, name, &len);
+	int64_t changed_us;
+	unsigned char *bytes = read_file(spool->parts.fresh, name, &len, &changed_us);
 
 	if (bytes == NULL) {
 		if (errno == ENOENT)
@@ -304,7 +307,7 @@ enum spool_read_result spool_read(struct spool *spool, const char *name, struct 
 			LOG_PAIRS("file", name, "reason", text_error(errno)));
 		return SPOOL_READ_LEFT;
 	}
-	enum spool_file_result result = spool_file_parse(bytes, len, delivery, reason);
+	enum spool_file_result result = spool_file_parse(bytes, len, changed_us, delivery, reason);
 	free(bytes);
 	switch (result) {
 	case SPOOL_FILE_OK:

@@ -11,7 +11,9 @@
 
 #include "digest.h"
 
-#define FIRST_LINE "bagelhook-spool 1\n"
+#define FIRST_LINE "bagelhook-spool 2\n"
+/* Of files that older responders wrote, without `received`. */
+#define FIRST_LINE_1 "bagelhook-spool 1\n"
 #define DIGEST_NAME "sha256 "
 /* Where what the digest covers begins. */
 #define COVERED (sizeof FIRST_LINE - 1 + sizeof DIGEST_NAME - 1 + DIGEST_LEN + 1)
@@ -22,8 +24,10 @@ bool spool_file_head(const struct delivery *delivery, struct buffer *head)
 	char digest[DIGEST_LEN + 1];
 	int len = 0;
 
+	len += snprintf(covered, sizeof covered, "received %" PRId64 "\n", delivery->received_us);
 	if (delivery->timestamp >= 0)
-		len += snprintf(covered, sizeof covered, "timestamp %" PRId64 "\n", delivery->timestamp);
+		len += snprintf(covered + len, sizeof covered - (size_t)len, "timestamp %" PRId64 "\n",
+			delivery->timestamp);
 	if (delivery->signature[0] != '\0')
 		len += snprintf(
 			covered + len, sizeof covered - (size_t)len, "signature %s\n", delivery->signature);
@@ -97,17 +101,19 @@ static enum spool_file_result corrupt(char reason[SPOOL_FILE_REASON_SIZE], const
 	return SPOOL_FILE_CORRUPT;
 }
 
-enum spool_file_result spool_file_parse(
-	const unsigned char *file, size_t len, struct delivery **out, char reason[SPOOL_FILE_REASON_SIZE])
+enum spool_file_result spool_file_parse(const unsigned char *file, size_t len, int64_t changed_us,
+	struct delivery **out, char reason[SPOOL_FILE_REASON_SIZE])
 {
 	struct rest rest = {file, len};
 	char wanted[DIGEST_LEN + 1];
 	char digest[DIGEST_LEN + 1];
 	char signature[SIGNATURE_LEN + 1] = "";
+	int64_t received_us = changed_us;
 	int64_t timestamp = -1;
 	int64_t length;
 
-	if (!take(&rest, FIRST_LINE))
+	const bool dated = take(&rest, FIRST_LINE);
+	if (!dated && !take(&rest, FIRST_LINE_1))
 		return corrupt(reason, "does not begin as a spool file does");
 	if (!take(&rest, DIGEST_NAME) || !take_hex(&rest, DIGEST_LEN, wanted))
 		return corrupt(reason, "no checksum");
@@ -115,6 +121,8 @@ enum spool_file_result spool_file_parse(
 		return SPOOL_FILE_NO_MEMORY;
 	if (strcmp(digest, wanted) != 0)
 		return corrupt(reason, "cut or changed: the checksum does not match");
+	if (dated && (!take(&rest, "received ") || !take_number(&rest, &received_us)))
+		return corrupt(reason, "received: not a number");
 	if (take(&rest, "timestamp ") && !take_number(&rest, &timestamp))
 		return corrupt(reason, "timestamp: not a number");
 	if (take(&rest, "signature ") && !take_hex(&rest, SIGNATURE_LEN, signature))
@@ -132,6 +140,7 @@ enum spool_file_result spool_file_parse(
 		return SPOOL_FILE_NO_MEMORY;
 	}
 	memcpy(body, rest.at, rest.len);
+	delivery->received_us = received_us;
 	delivery->timestamp = timestamp;
 	memcpy(delivery->signature, signature, sizeof signature);
 	*out = delivery;

@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "connect.h"
 #include "log.h"
+#include "moment.h"
 #include "schema.h"
 
 /* From PostgreSQL's pg_type.dat. */
@@ -35,6 +36,7 @@ struct store {
 	struct buffer deliveries; /* JSON array; kept for its memory */
 	struct buffer bodies;     /* binary bytea[] */
 	bool warned;              /* a WARNING came with the COMMIT */
+	bool of_ingest;           /* the error was raised by ingest() */
 	char sqlstate[6];
 	char error[STORE_ERROR_SIZE];
 };
@@ -162,16 +164,22 @@ static void put_int32(struct buffer *b, size_t value)
 
 static void put_delivery(struct buffer *b, const struct delivery *delivery)
 {
-	buffer_puts(b, "{");
+	const struct event *event = delivery->dead_letter == NULL ? delivery->event : delivery->traces;
+	char received_at[MOMENT_SIZE];
+
+	moment_print(delivery->received_us, received_at);
+	buffer_printf(b, "{\"received_at\":\"%s\"", received_at);
 	if (delivery->timestamp >= 0)
-		buffer_printf(b, "\"signed_timestamp\":%" PRId64 ",", delivery->timestamp);
+		buffer_printf(b, ",\"signed_timestamp\":%" PRId64, delivery->timestamp);
 	if (delivery->signature[0] != '\0')
-		buffer_printf(b, "\"signature\":\"%s\",", delivery->signature);
+		buffer_printf(b, ",\"signature\":\"%s\"", delivery->signature);
 	if (delivery->dead_letter != NULL) {
-		buffer_printf(b, "\"dead_letter\":\"%s\",\"detail\":", delivery->dead_letter);
+		buffer_printf(b, ",\"dead_letter\":\"%s\",\"detail\":", delivery->dead_letter);
 		buffer_puts_json(b, delivery->detail);
-	} else {
-		buffer_put(b, delivery->event->members, delivery->event->members_len);
+	}
+	if (event != NULL) {
+		buffer_puts(b, ",");
+		buffer_put(b, event->members, event->members_len);
 	}
 	buffer_puts(b, "}");
 }
@@ -294,8 +302,10 @@ static bool receive_batch(struct store *store, struct delivery *const batch[], s
 		case PGRES_PIPELINE_ABORTED:
 			break;
 		default:
-			if (!*failed)
+			if (!*failed) {
 				take_error(store, result);
+				store->of_ingest = step == STEP_INGEST;
+			}
 			*failed = true;
 			break;
 		}
@@ -321,8 +331,8 @@ static enum store_result classify(const struct store *store)
 		return STORE_LOCKED;
 	if (strcmp(sqlstate, "40001") == 0 || strcmp(sqlstate, "40P01") == 0)
 		return STORE_RETRY;
-	if (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0
-		|| strncmp(sqlstate, "54", 2) == 0)
+	/* Not what COMMIT reports, such as a full queue of notifications, which is of class 54. */
+	if (store->of_ingest && (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "54", 2) == 0))
 		return STORE_REFUSED;
 	/* 08, 53, 57: the connection, its resources, the server going away or out of time;
 	 * 25, 0A: a server that takes no writing transaction. None is one delivery's fault. */

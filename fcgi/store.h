@@ -13,7 +13,7 @@
 
 enum store_result {
 	STORE_OK,          /* committed; each delivery has its outcome and event_id */
-	STORE_REFUSED,     /* SQLSTATE class 22, 23 or 54: as it is, this batch never can be */
+	STORE_REFUSED,     /* SQLSTATE class 22 or 54 of ingest(): as it is, this batch never can be */
 	STORE_FAILED,      /* the server reports an error that may be one delivery's; nothing is committed */
 	STORE_LOCKED,      /* a lock did not come free in time; nothing is committed */
 	STORE_RETRY,       /* serialization failure or deadlock: again, at once */

@@ -19,6 +19,19 @@ static inline char text_upper(char c)
 	return c;
 }
 
+/* Narrows a text to what is left without ASCII white space at its ends. */
+static inline void text_trim(const char **text, size_t *len)
+{
+	static const char space[] = " \t\n\v\f\r";
+
+	while (*len > 0 && memchr(space, (*text)[0], sizeof space - 1) != NULL) {
+		++*text;
+		--*len;
+	}
+	while (*len > 0 && memchr(space, (*text)[*len - 1], sizeof space - 1) != NULL)
+		--*len;
+}
+
 /* What a hex digit of either case stands for; -1 for any other character. */
 static inline int text_hex_value(char c)
 {

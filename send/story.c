@@ -23,8 +23,8 @@ struct step {
 };
 
 static const struct step trial[] = {
-	{"subscription.trialing", 0, SUBSCRIPTION, 0},
-	{"subscription.paid", TRIAL_DAYS, SUBSCRIPTION, 1},
+	{"subscription.trialing", 0, SUBSCRIPTION, 1},
+	{"subscription.paid", TRIAL_DAYS, SUBSCRIPTION, 2},
 };
 static const struct step renewals[] = {
 	{"checkout.completed", 0, SUBSCRIPTION_PAYMENT, 1},
@@ -60,12 +60,13 @@ static const struct story {
 };
 const char story_names[] = "trial, renewals, refund, dispute, failed-renewal";
 
+/* Those of the book name its payment, those of the club others: one payment is of one product. */
 static const struct step single_events[] = {
 	{"checkout.completed", 0, ONE_TIME, 1},
 	{"checkout.failed", 0, ONE_TIME, 1},
 	{"checkout.cancel", 0, ONE_TIME, 1},
-	{"subscription.trialing", 0, SUBSCRIPTION, 0},
-	{"subscription.paid", 0, SUBSCRIPTION, 1},
+	{"subscription.trialing", 0, SUBSCRIPTION, 2},
+	{"subscription.paid", 0, SUBSCRIPTION, 3},
 	{"subscription.canceled", 0, SUBSCRIPTION, 0},
 	{"refund.created", 0, ONE_TIME, 1},
 };

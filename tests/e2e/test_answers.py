@@ -177,14 +177,13 @@ VALID = json.dumps(EVENT)
 @pytest.mark.parametrize("body", [
     b"{", b"[]", b"null", b'"text"', b"{} {}", VALID.encode()[:-1], VALID.encode() + b"}",
     b"\xef\xbb\xbf" + VALID.encode(),
-    VALID.replace('"mode"', '"mode": "live", "mode"').encode(), VALID.replace("never", "\\ud800").encode(),
-    VALID.replace("never", "\\u0000").encode(), VALID.encode().replace(b"never", b"\xc3\x28"),
+    VALID.replace('"mode"', '"mode": "live", "mode"').encode(), VALID.encode().replace(b"never", b"\xc3\x28"),
     VALID.encode().replace(b"never", b"\xed\xa0\x80"), VALID.replace('"never"', "1e400").encode(),
     VALID.replace('"never"', "1e-400").encode(), VALID.replace('"never"', "1" * 1001).encode(),
     VALID.replace('"never"', "[" * 62 + "]" * 62).encode(), VALID.replace('"never"', "NaN").encode(),
     VALID.replace('"never"', "01").encode(), VALID.replace("never", "a\nb").encode(),
-], ids=["open", "array", "null", "string", "two", "cut", "more", "byte order mark", "duplicate key", "lone surrogate",
-        "NUL", "UTF-8", "UTF-8 surrogate", "large number", "small number", "long number", "deep", "NaN",
+], ids=["open", "array", "null", "string", "two", "cut", "more", "byte order mark", "duplicate key",
+        "UTF-8", "UTF-8 surrogate", "large number", "small number", "long number", "deep", "NaN",
         "leading zero", "control character"])
 def test_invalid_json(shared, body):
     """400 for an authentic body that is not JSON as the provider's has to be; the dead letter has its bytes."""
@@ -196,8 +195,8 @@ def test_invalid_json(shared, body):
 
 
 @pytest.mark.parametrize("value", [
-    "9" * 300, "0." + "1" * 999, "[" * 61 + "]" * 61, '"\\ud83d\\ude00"', "1e308", "-0",
-], ids=["integer beyond 64 bits", "1000 digits", "64 levels", "pair of surrogates", "1e308", "-0"])
+    "9" * 300, "0." + "1" * 999, "[" * 61 + "]" * 61, '"\\ud83d\\ude00"', '"\\ud800"', '"\\u0000"', "1e308", "-0",
+], ids=["integer beyond 64 bits", "1000 digits", "64 levels", "pair of surrogates", "lone surrogate", "NUL", "1e308", "-0"])
 def test_unusual_json(shared, value):
     """What is merely unusual does not cost the event."""
     body = json.dumps({**EVENT, "event_id": bodies.unique()}).replace('"never"', value).encode()

@@ -114,7 +114,7 @@ END
 $$;
 CREATE CONSTRAINT TRIGGER quote_late AFTER INSERT ON bagelpay.events DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION public.quote_late();
-ALTER TABLE bagelpay.events ADD CONSTRAINT no_check CHECK (request_id <> 'check');
+ALTER TABLE bagelpay.events ADD CONSTRAINT no_check CHECK (request_id <> 'check' OR request_id::integer > 0);
 """
 SQLSTATES = ("22003", "23505", "54000", "0A000", "25006", "40001", "40P01", "42501", "53100", "57014", "58030", "P0001",
              "XX000", "08006")
@@ -188,8 +188,8 @@ class Trouble:
         """What PostgreSQL says no to, in words that quote all of the event."""
         with self.stack.connect() as connection:
             connection.execute(TROUBLE)
-        wanted = {f"raise {sqlstate}": 400 if sqlstate[:2] in ("22", "23", "54") else 503 for sqlstate in SQLSTATES}
-        wanted |= {"warn": 200, "cast": 400, "check": 400, "late": 503, "late 23514": 400, "late 53100": 503, "late 40001": 503}
+        wanted = {f"raise {sqlstate}": 400 if sqlstate[:2] in ("22", "54") else 503 for sqlstate in SQLSTATES}
+        wanted |= {"warn": 200, "cast": 400, "check": 400, "late": 503, "late 22003": 503, "late 53100": 503, "late 40001": 503}
         # What is answered 503 goes to the spool, from where it may be tried together with what comes after it.
         for request_id in sorted(wanted, key=wanted.get):
             assert self.deliver(payment(request_id=request_id)) == wanted[request_id], f"{request_id}\n{self.responder.log[-3000:]}"

@@ -1,8 +1,10 @@
 """What is found in a spool: what others left there, and what is no spool file."""
 
+import hashlib
 import os
 import pathlib
 import subprocess
+import time
 
 import bodies
 import harness
@@ -36,6 +38,29 @@ def test_what_is_no_spool_file(make_stack, tmp_path):
     assert (spool / "corrupt" / "x.y").read_bytes() == b"from before"
     assert len(list((spool / "corrupt").iterdir())) >= 4
     assert "no whole spool file" in stack.responder.log
+
+
+def test_first_reading(make_stack, tmp_path):
+    """What went through the spool was received when it was read first; a file of format 1, when it was written."""
+    spool = tmp_path / "spool"
+    stack = make_stack("--spool", spool)
+    before = time.time()
+    content, name = spool_of_one(stack, spool)
+    after = time.time()
+    head, _, body = content.partition(b"\n\n")
+    older = bodies.payment()
+    covered = b"length %d\n\n" % len(older) + older
+    (spool / "tmp" / "older").write_bytes(b"bagelhook-spool 1\nsha256 " + hashlib.sha256(covered).hexdigest().encode()
+                                          + b"\n" + covered)
+    os.utime(spool / "tmp" / "older", (1757842163, 1757842163))
+    (spool / "tmp" / "older").rename(spool / "new" / name.replace(name[:8], "00000000", 1))
+    assert head.startswith(b"bagelhook-spool 2\n")
+    with stack.connect() as connection:
+        connection.execute("GRANT USAGE ON SCHEMA bagelpay TO bagelpay_ingest")
+    waiting.wait_until(lambda: not list((spool / "new").iterdir()), "the spool to be drained")
+    received = dict(stack.query("SELECT event_id, extract(epoch FROM received_at)::float FROM bagelpay.events"))
+    assert before <= received[bodies.event_id(body)] <= after
+    assert received[bodies.event_id(older)] == 1757842163
 
 
 def test_abandoned_file(make_stack, tmp_path):

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "digest.h"
 #include "event.h"
 #include "target.h"
 
@@ -28,8 +29,8 @@ static bool is_detail(const char *detail)
 	return len > 0 && len < EVENT_DETAIL_SIZE;
 }
 
-/* What is handed to the database is one flat JSON object. */
-static void check_members(const struct event *event)
+/* What is handed to the database is one flat JSON object, without U+0000, which Jansson refuses. */
+static void check_members(const struct event *event, bool valid)
 {
 	char *text = malloc(event->members_len + 3);
 	json_error_t error;
@@ -42,8 +43,12 @@ static void check_members(const struct event *event)
 	/* Integers of any length are in it, but no number that a double could not be near. */
 	json_t *object = json_loads(text, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &error);
 	MUST(object != NULL);
-	MUST(json_is_string(json_object_get(object, "event_type")));
-	MUST(strcmp(event->mode, "test") == 0 || strcmp(event->mode, "live") == 0);
+	if (valid) {
+		MUST(json_is_string(json_object_get(object, "event_type")));
+		MUST(json_string_length(json_object_get(object, "digest")) == DIGEST_LEN);
+		MUST(strcmp(json_string_value(json_object_get(object, "event_id")), event->id) == 0);
+		MUST(strcmp(event->mode, "test") == 0 || strcmp(event->mode, "live") == 0);
+	}
 	json_decref(object);
 	free(text);
 }
@@ -56,15 +61,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	enum event_result result = event_parse(data, size, &event, detail);
 	switch (result) {
 	case EVENT_OK:
-		check_members(event);
-		event_free(event);
+		check_members(event, true);
 		break;
 	case EVENT_INVALID:
 		MUST(is_detail(detail));
+		if (event != NULL)
+			check_members(event, false);
 		break;
 	case EVENT_NO_MEMORY:
 		MUST(result != EVENT_NO_MEMORY);
 		break;
 	}
+	event_free(event);
 	return 0;
 }

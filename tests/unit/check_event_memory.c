@@ -107,14 +107,41 @@ START_TEST(invalid_body)
 }
 END_TEST
 
+/* The metadata's text is read within the body. */
+START_TEST(text_metadata)
+{
+	size_t plain = count_blocks(body, make_body(body, 0, ""), EVENT_OK);
+	static const char text[] =
+		"{\"event_type\":\"checkout.completed\",\"created_at\":\"2025-09-14 08:30:00\","
+		"\"object\":{\"mode\":\"live\",\"units\":\"no number\","
+		"\"metadata\":\"{\\\"order_id\\\":{\\\"\\\\u0000\\\":1}}\"}}";
+
+	ck_assert_uint_gt(count_blocks(text, strlen(text), EVENT_OK), plain);
+}
+END_TEST
+
+/* Without memory, an event is not taken for one that lacks something. */
+START_TEST(invalid_event)
+{
+	static const char text[] = "{\"event_id\":1,\"event_type\":\"checkout.completed\","
+				   "\"object\":{\"metadata\":{\"order_id\":\"1\"}}}";
+
+	ck_assert_uint_ge(count_blocks(text, strlen(text), EVENT_INVALID), 4);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("event_memory");
 	TCase *all = tcase_create("all");
 
+	/* Many parses each, and sanitizers slow them down. */
+	tcase_set_timeout(all, 60);
 	tcase_add_test(all, small_body);
 	tcase_add_test(all, large_body);
 	tcase_add_test(all, invalid_body);
+	tcase_add_test(all, text_metadata);
+	tcase_add_test(all, invalid_event);
 	suite_add_tcase(suite, all);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

@@ -10,9 +10,9 @@
 
 #include "buffer.h"
 #include "json_text.h"
+#include "json_write.h"
 
 #define MAX_ROWS 1000
-#define ERROR_SIZE 256
 
 struct row {
 	char *line; /* owns what the others point to */
@@ -36,8 +36,6 @@ static const struct {
 	{"syntax", "malformed number"},
 	{"syntax", "a key is no string"},
 	{"utf8", "invalid UTF-8"},
-	{"surrogate", "lone surrogate in a string"},
-	{"nul", "\\u0000 in a string"},
 	{"range", "number out of range"},
 	{"digits", "number of more than 1000 digits"},
 	{"depth", "nested deeper than 64 levels"},
@@ -145,14 +143,14 @@ static void free_rows(void)
 }
 
 /* Loads a copy of exactly the text's size, so that a sanitizer sees a read beyond it. */
-static enum json_text_result load(const struct buffer *text, json_t **tree, char error[ERROR_SIZE])
+static enum json_text_result load(const struct buffer *text, struct json_text *json)
 {
 	unsigned char *copy = malloc(text->len > 0 ? text->len : 1);
 
 	ck_assert_ptr_nonnull(copy);
 	if (text->len > 0)
 		memcpy(copy, text->data, text->len);
-	enum json_text_result result = json_text_load(copy, text->len, tree, error, ERROR_SIZE);
+	enum json_text_result result = json_text_load(copy, text->len, json);
 	free(copy);
 	return result;
 }
@@ -185,19 +183,19 @@ static bool means(const char *error, const char *verdicts)
 /* What was read is written so that it is read the same. */
 static void check_written(const struct row *row, const json_t *tree)
 {
-	char error[ERROR_SIZE];
+	struct json_text again;
 	struct buffer first;
 	struct buffer second;
-	json_t *again;
 
 	buffer_init(&first);
 	buffer_init(&second);
-	json_text_write(tree, &first);
-	json_text_done(&again);
-	ck_assert_msg(load(&first, &again, error) == JSON_TEXT_OK, "%s: written as %s: %s", row->name,
-		first.data, error);
-	json_text_write(again, &second);
-	json_text_done(&again);
+	json_write(tree, JSON_WRITE_OWN_DIGITS, &first);
+	json_text_done();
+	ck_assert_msg(load(&first, &again) == JSON_TEXT_OK, "%s: written as %s: %s", row->name, first.data,
+		again.error);
+	ck_assert(!again.nul_replaced && !again.surrogate_replaced);
+	json_write(again.tree, JSON_WRITE_OWN_DIGITS, &second);
+	json_text_done();
 	ck_assert_str_eq(first.data, second.data);
 	buffer_done(&first);
 	buffer_done(&second);
@@ -206,19 +204,101 @@ static void check_written(const struct row *row, const json_t *tree)
 START_TEST(row_gets_its_verdict)
 {
 	const struct row *row = &rows[_i];
-	char error[ERROR_SIZE] = "";
-	json_t *tree = NULL;
-	enum json_text_result result = load(&row->text, &tree, error);
+	struct json_text json;
+	enum json_text_result result = load(&row->text, &json);
+	const bool nul = strcmp(row->verdict, "nul") == 0;
+	const bool surrogate = strcmp(row->verdict, "surrogate") == 0;
 
-	if (strcmp(row->verdict, "ok") == 0) {
-		ck_assert_msg(result == JSON_TEXT_OK, "%s: should be read: %s", row->name, error);
-		check_written(row, tree);
+	if (nul || surrogate || strcmp(row->verdict, "ok") == 0) {
+		ck_assert_msg(result == JSON_TEXT_OK, "%s: should be read: %s", row->name, json.error);
+		ck_assert_msg(json.nul_replaced == nul, "%s: nul", row->name);
+		ck_assert_msg(json.surrogate_replaced == surrogate, "%s: surrogate", row->name);
+		check_written(row, json.tree);
 		return;
 	}
 	ck_assert_msg(result == JSON_TEXT_INVALID, "%s: should be %s, and is read", row->name, row->verdict);
-	ck_assert_ptr_null(tree);
-	ck_assert_msg(
-		means(error, row->verdict), "%s: should be %s, and is: %s", row->name, row->verdict, error);
+	ck_assert_ptr_null(json.tree);
+	ck_assert_msg(means(json.error, row->verdict), "%s: should be %s, and is: %s", row->name,
+		row->verdict, json.error);
+}
+END_TEST
+
+/* What U+0000, lone surrogates and U+FFFD become, and in which order keys are written. */
+START_TEST(replacements)
+{
+	static const struct {
+		const char *body;
+		const char *written; /* ~ is U+FFFD */
+		bool all;            /* no key was left out */
+	} cases[] = {
+		{"{\"a\":\"\\u0000\"}", "{\"a\":\"~\"}", true},
+		{"{\"a\":\"\\u00001\"}", "{\"a\":\"~1\"}", true},
+		{"{\"a\":\"\\\\\\u0000b\"}", "{\"a\":\"\\\\~b\"}", true},
+		{"{\"a\":\"\\\\u0000\"}", "{\"a\":\"\\\\u0000\"}", true},
+		{"{\"a\":\"\\ud800\\u0041\\uDC00 \"}", "{\"a\":\"~A~ \"}", true},
+		{"{\"a\":\"\\ud800\\ud83d\\ude00\\ud83d\"}", "{\"a\":\"~\xf0\x9f\x98\x80~\"}", true},
+		{"{\"a\":\"\\ufffd\xef\xbf\xbd\"}", "{\"a\":\"~~\"}", true},
+		{"{\"\\u0000\" \t\r\n:1}", "{\"~\":1}", true},
+		{"{\"a\\ud8000b\":1}", "{\"a~0b\":1}", true},
+		{"{\"\\ufffd \":1,\"\\ufffd0\":2,\"\xef\xbf\xbd\\u0000d\":3}",
+			"{\"~ \":1,\"~0\":2,\"~~d\":3}", true},
+		{"{\"b\":1,\"a\":{\"d\":2,\"c\":3},\"\":4}", "{\"\":4,\"a\":{\"c\":3,\"d\":2},\"b\":1}",
+			true},
+		/* Equal by the replacement: U+FFFD itself stays, else U+0000, else the first. */
+		{"{\"a\\u0000\":1,\"a\\ufffd\":2}", "{\"a~\":2}", false},
+		{"{\"a\\ufffd\":2,\"a\\u0000\":1}", "{\"a~\":2}", false},
+		{"{\"\\ud801\":1,\"\\ud800\":2,\"\\u0000\":3}", "{\"~\":3}", false},
+		{"{\"\\ud801\":1,\"\\uD800\":2}", "{\"~\":2}", false},
+		{"{\"x\":[{\"\\u0000\":1,\"\\ud800\":[]}],\"y\":0}", "{\"x\":[{\"~\":1}],\"y\":0}", false},
+		/* What a byte sorts behind is what is written, not what stood there. */
+		{"{\"\\u0000b\":1,\"\\ufffda\":2,\"\\ufffdc\":3}", "{\"~a\":2,\"~b\":1,\"~c\":3}", true},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct buffer wanted;
+		struct buffer written;
+		struct json_text json;
+
+		buffer_init(&wanted);
+		buffer_init(&written);
+		for (const char *c = cases[i].written; *c != '\0'; c++)
+			buffer_put(&wanted, *c == '~' ? "\xef\xbf\xbd" : c, *c == '~' ? 3 : 1);
+		ck_assert_msg(
+			json_text_load((const unsigned char *)cases[i].body, strlen(cases[i].body), &json)
+				== JSON_TEXT_OK,
+			"%s: %s", cases[i].body, json.error);
+		const bool all = json_write(json.tree, JSON_WRITE_OWN_DIGITS, &written);
+		json_text_done();
+		ck_assert_str_eq(written.data, wanted.data);
+		ck_assert_msg(all == cases[i].all, "%s", cases[i].body);
+		buffer_done(&wanted);
+		buffer_done(&written);
+	}
+}
+END_TEST
+
+/* A text within another one is read in the same way, and neither costs the other. */
+START_TEST(inner_text)
+{
+	const char *first_body = "{\"a\":1}";
+	const char *second_body = "{\"b\":\"\\u0000\"}";
+	const char *third_body = "{\"b\":01}";
+	struct json_text outer;
+	struct json_text inner;
+	struct json_text wrong;
+
+	ck_assert_int_eq(
+		json_text_load((const unsigned char *)first_body, strlen(first_body), &outer), JSON_TEXT_OK);
+	ck_assert_int_eq(
+		json_text_load_inner((const unsigned char *)second_body, strlen(second_body), &inner),
+		JSON_TEXT_OK);
+	ck_assert_int_eq(json_text_load_inner((const unsigned char *)third_body, strlen(third_body), &wrong),
+		JSON_TEXT_INVALID);
+	ck_assert_str_eq(wrong.error, "malformed number at byte 6");
+	ck_assert(!outer.nul_replaced && inner.nul_replaced);
+	ck_assert_ptr_nonnull(json_object_get(outer.tree, "a"));
+	ck_assert_ptr_nonnull(json_object_get(inner.tree, "b"));
+	json_text_done();
 }
 END_TEST
 
@@ -236,18 +316,17 @@ START_TEST(errors_say_where)
 		{"{\"a\": \"x\ny\"}", "not JSON at byte 9"},
 		{"{\"a\": 1} 12345", "something follows the JSON object at byte 15"},
 		{"{\"a\": 01}", "malformed number at byte 7"},
-		{"{\"a\": [\"\\ud800\"]}", "lone surrogate in a string at byte 9"},
+		{"{\"a\\u0000\": \"\\ud800\", \"b\": nul}", "not JSON at byte 31"},
 		{"{\"a\": 1, ", "ends too early at byte 10"},
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-		char error[ERROR_SIZE] = "";
-		json_t *tree = NULL;
-		enum json_text_result result = json_text_load((const unsigned char *)cases[i].body,
-			strlen(cases[i].body), &tree, error, ERROR_SIZE);
+		struct json_text json;
+		enum json_text_result result =
+			json_text_load((const unsigned char *)cases[i].body, strlen(cases[i].body), &json);
 
 		ck_assert_int_eq(result, JSON_TEXT_INVALID);
-		ck_assert_str_eq(error, cases[i].error);
+		ck_assert_str_eq(json.error, cases[i].error);
 	}
 }
 END_TEST
@@ -274,6 +353,8 @@ int main(void)
 	read_rows();
 	tcase_add_test(cases, errors_say_where);
 	tcase_add_test(cases, every_verdict_is_there);
+	tcase_add_test(cases, replacements);
+	tcase_add_test(cases, inner_text);
 	tcase_add_loop_test(cases, row_gets_its_verdict, 0, (int)row_count);
 	suite_add_tcase(suite, cases);
 	SRunner *runner = srunner_create(suite);

@@ -280,6 +280,17 @@ START_TEST(nul_is_no_end)
 }
 END_TEST
 
+START_TEST(printed)
+{
+	char out[MOMENT_SIZE];
+
+	moment_print(INT64_C(1757842163000042), out);
+	ck_assert_str_eq(out, "2025-09-14T09:29:23.000042Z");
+	moment_print(0, out);
+	ck_assert_str_eq(out, "1970-01-01T00:00:00.000000Z");
+}
+END_TEST
+
 static Suite *moment_suite(void)
 {
 	Suite *suite = suite_create("moment");
@@ -288,6 +299,7 @@ static Suite *moment_suite(void)
 	tcase_add_loop_test(tcase, one_row, 0, (int)COUNT(rows));
 	tcase_add_test(tcase, every_prefix);
 	tcase_add_test(tcase, nul_is_no_end);
+	tcase_add_test(tcase, printed);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -166,29 +166,40 @@ static const struct amount_row amount_rows[] = {
 	{"-1e-7", NULL},
 };
 
-struct kind_row {
+struct value_row {
 	const char *text;
-	bool integer;
-	bool zero;
+	const char *integer;   /* NULL: none */
+	const char *canonical; /* "0" of zero alone */
 };
 
-static const struct kind_row kind_rows[] = {
-	{"0", true, true},
-	{"-0", true, true},
-	{"0.0", false, true},
-	{"0e0", false, true},
-	{"0e5", false, true},
-	{"-0.00E-7", false, true},
-	{"0e99999", false, true},
-	{"5", true, false},
-	{"-5", true, false},
-	{"100000000000000000000000000000", true, false},
-	{"1.0", false, false},
-	{"1e3", false, false},
-	{"1E3", false, false},
-	{"0.1", false, false},
-	{"0.001e3", false, false},
-	{"1e-310", false, false},
+static const struct value_row value_rows[] = {
+	{"0", "0", "0"},
+	{"-0", "0", "0"},
+	{"0.0", "0", "0"},
+	{"0e0", "0", "0"},
+	{"-0.00E-7", "0", "0"},
+	{"0e99999", "0", "0"},
+	{"0e-99999999999999999999", "0", "0"},
+	{"5", "5", "5e1"},
+	{"-5", "-5", "-5e1"},
+	{"123", "123", "123e3"},
+	{"123.0", "123", "123e3"},
+	{"1.23e2", "123", "123e3"},
+	{"12300E-2", "123", "123e3"},
+	{"1e3", "1000", "1e4"},
+	{"1E+3", "1000", "1e4"},
+	{"1.0", "1", "1e1"},
+	{"-1.0", "-1", "-1e1"},
+	{"0.001e3", "1", "1e1"},
+	{"100000000000000000000000000000", "100000000000000000000000000000", "1e30"},
+	{"18446744073709551616", "18446744073709551616", "18446744073709551616e20"},
+	{"9007199254740993.000", "9007199254740993", "9007199254740993e16"},
+	{"0.1", NULL, "1e0"},
+	{"1.5", NULL, "15e1"},
+	{"-12.50", NULL, "-125e2"},
+	{"0.00120", NULL, "12e-2"},
+	{"1e-310", NULL, "1e-309"},
+	{"123e-1", NULL, "123e2"},
 };
 
 /* The bytes of a text without its NUL, in memory of their own; free() is the caller's. */
@@ -244,14 +255,20 @@ START_TEST(amount_row)
 }
 END_TEST
 
-START_TEST(kind_row)
+START_TEST(value_row)
 {
-	const struct kind_row *row = &kind_rows[_i];
+	const struct value_row *row = &value_rows[_i];
 	size_t len = strlen(row->text);
 	char *copy = exactly(row->text, len);
+	char integer[INTEGER_SIZE] = "";
+	char canonical[NUMBER_CANONICAL_SIZE];
 
-	ck_assert_msg(number_is_integer(copy, len) == row->integer, "%s: integer", row->text);
-	ck_assert_msg(number_is_zero(copy, len) == row->zero, "%s: zero", row->text);
+	ck_assert_uint_eq(
+		number_integer(copy, len, integer), row->integer == NULL ? 0 : strlen(row->integer));
+	ck_assert_str_eq(integer, row->integer == NULL ? "" : row->integer);
+	ck_assert_uint_eq(number_canonical(copy, len, canonical), strlen(row->canonical));
+	ck_assert_str_eq(canonical, row->canonical);
+	ck_assert_msg(number_is_zero(copy, len) == (strcmp(row->canonical, "0") == 0), "%s: zero", row->text);
 	free(copy);
 }
 END_TEST
@@ -329,6 +346,23 @@ START_TEST(long_row)
 }
 END_TEST
 
+/* An id has room for 255 characters, the sign among them. */
+START_TEST(long_integers)
+{
+	char out[INTEGER_SIZE] = "";
+
+	ck_assert_uint_eq(number_integer("1e254", 5, out), 255);
+	ck_assert_uint_eq(strlen(out), 255);
+	ck_assert_uint_eq(strspn(out + 1, "0"), 254);
+	out[0] = '\0';
+	ck_assert_uint_eq(number_integer("1e255", 5, out), 256);
+	ck_assert_uint_eq(number_integer("-1e254", 6, out), 256);
+	ck_assert_uint_eq(number_integer("1e308", 5, out), 309);
+	ck_assert_str_eq(out, "");
+	ck_assert_uint_eq(number_integer("-1e253", 6, out), 255);
+}
+END_TEST
+
 /* The text may be a part of a longer one, and may hold any byte. */
 START_TEST(the_length_counts)
 {
@@ -340,7 +374,6 @@ START_TEST(the_length_counts)
 		NUMBER_MALFORMED);
 	ck_assert_int_eq(number_check("12\0", 3), NUMBER_MALFORMED);
 	check_amount("12.345", 4, "12.3");
-	ck_assert(number_is_integer("12.5", 2));
 	ck_assert(number_is_zero("0.01", 3));
 }
 END_TEST
@@ -352,7 +385,8 @@ static Suite *number_suite(void)
 
 	tcase_add_loop_test(tcase, check_row, 0, (int)COUNT(check_rows));
 	tcase_add_loop_test(tcase, amount_row, 0, (int)COUNT(amount_rows));
-	tcase_add_loop_test(tcase, kind_row, 0, (int)COUNT(kind_rows));
+	tcase_add_loop_test(tcase, value_row, 0, (int)COUNT(value_rows));
+	tcase_add_test(tcase, long_integers);
 	tcase_add_loop_test(tcase, long_row, 0, (int)COUNT(long_rows));
 	tcase_add_test(tcase, the_length_counts);
 	suite_add_tcase(suite, tcase);

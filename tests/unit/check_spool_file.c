@@ -13,6 +13,8 @@
 #include "spool_name.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
+#define RECEIVED INT64_C(1757842163123456)
+#define CHANGED INT64_C(1757842199000001)
 #define SIGNATURE "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 static struct delivery *make(const char *body, size_t len, int64_t timestamp, const char *signature)
@@ -23,6 +25,7 @@ static struct delivery *make(const char *body, size_t len, int64_t timestamp, co
 	memcpy(copy, body, len);
 	struct delivery *delivery = delivery_new(copy, len);
 	ck_assert_ptr_nonnull(delivery);
+	delivery->received_us = RECEIVED;
 	delivery->timestamp = timestamp;
 	snprintf(delivery->signature, sizeof delivery->signature, "%s", signature);
 	return delivery;
@@ -40,7 +43,8 @@ static void write_file(const struct delivery *delivery, struct buffer *file)
 static enum spool_file_result parse(const char *file, size_t len, struct delivery **delivery)
 {
 	char reason[SPOOL_FILE_REASON_SIZE] = "";
-	enum spool_file_result result = spool_file_parse((const unsigned char *)file, len, delivery, reason);
+	enum spool_file_result result =
+		spool_file_parse((const unsigned char *)file, len, CHANGED, delivery, reason);
 
 	ck_assert_int_eq(result == SPOOL_FILE_CORRUPT, reason[0] != '\0');
 	return result;
@@ -71,6 +75,7 @@ START_TEST(round_trip)
 	ck_assert_int_eq(parse(file.data, file.len, &read), SPOOL_FILE_OK);
 	ck_assert_uint_eq(read->body_len, written->body_len);
 	ck_assert_mem_eq(read->body, written->body, written->body_len);
+	ck_assert_int_eq(read->received_us, RECEIVED);
 	ck_assert_int_eq(read->timestamp, written->timestamp);
 	ck_assert_str_eq(read->signature, written->signature);
 	ck_assert_ptr_null(read->event);
@@ -130,16 +135,61 @@ static const char *const wrong[] = {
 	"length 2\r\n\r\n{}",
 };
 
+/* A file with the right checksum, of a format's first line and two pieces. */
+static void put_file(struct buffer *file, int format, const char *line, const char *rest)
+{
+	char digest[DIGEST_LEN + 1];
+
+	buffer_clear(file);
+	ck_assert(digest_hex(line, strlen(line), rest, strlen(rest), digest));
+	buffer_printf(file, "bagelhook-spool %d\nsha256 %s\n%s%s", format, digest, line, rest);
+}
+
 START_TEST(malformed)
 {
 	struct delivery *read = NULL;
-	char digest[DIGEST_LEN + 1];
 	struct buffer file;
 
 	buffer_init(&file);
-	ck_assert(digest_hex(wrong[_i], strlen(wrong[_i]), "", 0, digest));
-	buffer_printf(&file, "bagelhook-spool 1\nsha256 %s\n%s", digest, wrong[_i]);
+	/* In both formats: the second begins with a line more. */
+	put_file(&file, 1, "", wrong[_i]);
 	ck_assert_int_eq(parse(file.data, file.len, &read), SPOOL_FILE_CORRUPT);
+	put_file(&file, 2, "received 1757842163123456\n", wrong[_i]);
+	ck_assert_int_eq(parse(file.data, file.len, &read), SPOOL_FILE_CORRUPT);
+	buffer_done(&file);
+}
+END_TEST
+
+/* A file of format 1 was received when it was written; one of format 2 says when. */
+START_TEST(formats)
+{
+	static const struct {
+		int format;
+		const char *line;
+		int64_t received_us; /* 0: corrupt */
+	} rows[] = {
+		{1, "", CHANGED},
+		{2, "received 1757842163123456\n", RECEIVED},
+		{1, "received 1757842163123456\n", 0},
+		{2, "", 0},
+		{2, "received -1\n", 0},
+		{2, "received 1757842163.5\n", 0},
+		{2, "received 1757842163123456\nreceived 1757842163123456\n", 0},
+		{3, "received 1757842163123456\n", 0},
+	};
+	struct delivery *read = NULL;
+	struct buffer file;
+
+	buffer_init(&file);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		put_file(&file, rows[i].format, rows[i].line, "timestamp 1\nlength 2\n\n{}");
+		ck_assert_int_eq(parse(file.data, file.len, &read),
+			rows[i].received_us > 0 ? SPOOL_FILE_OK : SPOOL_FILE_CORRUPT);
+		if (rows[i].received_us > 0) {
+			ck_assert_int_eq(read->received_us, rows[i].received_us);
+			delivery_free(read);
+		}
+	}
 	buffer_done(&file);
 }
 END_TEST
@@ -221,6 +271,7 @@ int main(void)
 	tcase_set_timeout(files, 60);
 	tcase_add_loop_test(files, round_trip, 0, (int)COUNT(deliveries));
 	tcase_add_loop_test(files, damaged, 0, (int)COUNT(deliveries));
+	tcase_add_test(files, formats);
 	tcase_add_loop_test(files, malformed, 0, (int)COUNT(wrong));
 	suite_add_tcase(suite, files);
 	tcase_add_test(of_names, names);
