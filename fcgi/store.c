@@ -331,8 +331,9 @@ static enum store_result classify(const struct store *store)
 		return STORE_LOCKED;
 	if (strcmp(sqlstate, "40001") == 0 || strcmp(sqlstate, "40P01") == 0)
 		return STORE_RETRY;
-	/* Not what COMMIT reports, such as a full queue of notifications, which is of class 54. */
-	if (store->of_ingest && (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "54", 2) == 0))
+	/* Not what COMMIT reports, such as a full queue of notifications, which is of class 54; and not
+	 * 22023, with which a time zone of the settings is reported that is no longer there. */
+	if (store->of_ingest && strcmp(sqlstate, "22023") != 0 && (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "54", 2) == 0))
 		return STORE_REFUSED;
 	/* 08, 53, 57: the connection, its resources, the server going away or out of time;
 	 * 25, 0A: a server that takes no writing transaction. None is one delivery's fault. */

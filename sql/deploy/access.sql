@@ -8,8 +8,8 @@ SET LOCAL ROLE bagelpay_owner;
 
 GRANT USAGE ON SCHEMA bagelpay TO bagelpay_ingest, bagelpay_reader;
 
--- Default privileges do not reach the row types of tables and views. Whoever may use one in
--- a table of his own keeps the owner from changing ours.
+-- Default privileges do not reach the row types of tables and views. A role that uses one in
+-- a table of its own keeps the owner from changing ours.
 DO $$
 DECLARE
     row_type regtype;
@@ -27,26 +27,33 @@ $$;
 -- Responders: the ingest functions and nothing else, not even SELECT.
 GRANT EXECUTE ON FUNCTION bagelpay.served_responders (), bagelpay.ingest (json, bytea[]) TO bagelpay_ingest;
 
-GRANT SELECT ON bagelpay.settings, bagelpay.events, bagelpay.orders, bagelpay.subscriptions, bagelpay.payments,
-    bagelpay.stored_payments,
-    bagelpay.refunds, bagelpay.expected_orders, bagelpay.entitlements, bagelpay.entitlements_test,
-    bagelpay.order_checks, bagelpay.zone_evidence
+GRANT SELECT ON bagelpay.settings, bagelpay.products, bagelpay.product_features, bagelpay.events, bagelpay.effects,
+    bagelpay.orders, bagelpay.items, bagelpay.all_items, bagelpay.stored_items, bagelpay.subscriptions, bagelpay.purchases,
+    bagelpay.payments, bagelpay.trials, bagelpay.cancellations, bagelpay.refunds, bagelpay.decisions,
+    bagelpay.expected_orders, bagelpay.entitlements, bagelpay.entitlements_test, bagelpay.order_checks,
+    bagelpay.zone_evidence
 TO bagelpay_reader;
 
 -- All of a dead letter but its body; of event_bodies nothing.
-GRANT SELECT (id, sha256, reason, detail, signed_timestamp, signature, deliveries, received_at, resolved_at)
+GRANT SELECT (id, sha256, reason, detail, event_id, order_id, customer_email, signed_timestamp, signature, deliveries, received_at, resolved_at)
 ON bagelpay.dead_letters TO bagelpay_reader;
 
 GRANT EXECUTE ON FUNCTION bagelpay.is_entitled (text, text, text, timestamptz),
-    bagelpay.entitlements_at (timestamptz, text), bagelpay.utc_plus (timestamptz, interval),
-    bagelpay.interval_length (text), bagelpay.matches_expectation (text, text),
+    bagelpay.is_user_entitled (text, text, text, timestamptz), bagelpay.entitlements_at (timestamptz, text),
+    bagelpay.trimmed (text), bagelpay.given_mode (text), bagelpay.given_moment (timestamptz),
+    bagelpay.utc_plus (timestamptz, interval),
+    bagelpay.purchase_window (bagelpay.purchases, bagelpay.settings, interval, text),
+    bagelpay.decision_on (bagelpay.all_items, timestamptz), bagelpay.has_item (text, text, text, text),
+    bagelpay.item_mismatches (bagelpay.all_items, bagelpay.expected_orders), bagelpay.is_expected (bagelpay.all_items),
     bagelpay.zone_half_hours (bigint, timestamptz, jsonb, text), bagelpay.explain (text, text),
     bagelpay.changes_since (text)
 TO bagelpay_reader;
 
 GRANT EXECUTE ON FUNCTION bagelpay.expect_order (text, text, text, numeric, text, text),
-    bagelpay.grant (text, text, text, timestamptz, text, text),
-    bagelpay.revoke (text, text, text), bagelpay.clear (text, text, text)
+    bagelpay.grant (text, text, text, timestamptz, text, text), bagelpay.revoke (text, text, text, text, text),
+    bagelpay.clear (text, text, text, text, text), bagelpay.dispute_won (text, text, text, text)
 TO bagelpay_app;
+
+GRANT INSERT, UPDATE, DELETE ON bagelpay.products, bagelpay.product_features TO bagelpay_app;
 
 COMMIT;

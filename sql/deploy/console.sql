@@ -3,10 +3,9 @@
 -- What the console shows, each view as one JSON document, and the role that may see it.
 -- Amounts are text in it, as whoever reads JSON may take its numbers for floating point.
 --
--- Each function does a bounded amount of work, however much is stored: what it looks through
--- is found by an index, and limited. Orders that are too large to be folded while somebody waits are
--- shown without what each event changed. Plans are those for large tables, even if they are made
--- while these are small; where planning takes longer than running, it is PL/pgSQL that keeps them.
+-- Each function finds what it looks through by an index, and limits it; only an order's own events and purchases are
+-- read whole. Plans are those for large tables, even if they are made while these are small; where planning takes
+-- longer than running, it is PL/pgSQL that keeps them.
 
 BEGIN;
 
@@ -30,7 +29,7 @@ CREATE INDEX events_by_receipt ON bagelpay.events (received_at);
 
 CREATE INDEX dead_letters_by_receipt ON bagelpay.dead_letters (received_at);
 
-CREATE INDEX dead_letters_open ON bagelpay.dead_letters (id)
+CREATE INDEX dead_letters_open_by_id ON bagelpay.dead_letters (id)
 WHERE resolved_at IS NULL;
 
 -- What came, newest first: events and dead letters, 50 at a time.
@@ -172,26 +171,8 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.console_deliveries IS 'What came, newest first, as JSON for the console';
 
--- Whether an order has more events than can be folded while somebody waits: 200. FALSE for NULL.
-CREATE FUNCTION bagelpay.console_is_large (mode text, order_id text)
-    RETURNS boolean
-    LANGUAGE plpgsql
-    STABLE
-    SET search_path = pg_catalog, pg_temp
-    SET enable_seqscan = off
-    SET jit = off
-    SET plan_cache_mode = force_generic_plan
-    AS $$
-#variable_conflict use_column
-BEGIN
-    RETURN (SELECT count(*) FROM (SELECT FROM bagelpay.events AS e WHERE e.mode = $1 COLLATE "C" AND e.order_id = $2 COLLATE "C" LIMIT 201) AS e) > 200;
-END
-$$;
-
-COMMENT ON FUNCTION bagelpay.console_is_large IS 'Whether an order has more events than can be folded while somebody waits';
-
--- One event: its columns, its body in base64 (NULL once retention has removed it), and what
--- explain() says of it, unless its order is large. NULL where there is none of this id.
+-- One event: its columns, its body in base64 (NULL once retention has removed it), and what explain() says of it. NULL if
+-- there is none of this id.
 CREATE FUNCTION bagelpay.console_delivery (event_id text)
     RETURNS json
     LANGUAGE plpgsql
@@ -208,16 +189,14 @@ BEGIN
             'amount', e.amount::text, 'tax_amount', e.tax_amount::text, 'billing_amount', e.billing_amount::text,
             'refund_amount', e.refund_amount::text, 'refund_running_total', e.refund_running_total::text,
             'metadata', e.metadata::text,
-            'body_sha256', encode(e.body_sha256, 'hex'),
             'body', encode(b.body, 'base64'),
-            'large', it.large, 'late', x.late, 'note', x.note, 'order_status', x.order_status, 'subscription_status', x.subscription_status))::json
+            'late', x.late, 'note', x.note, 'order_status', x.order_status, 'subscription_status', x.subscription_status))::json
         FROM bagelpay.events AS e
         LEFT JOIN bagelpay.event_bodies AS b ON b.event_id = e.event_id
-        CROSS JOIN LATERAL (SELECT bagelpay.console_is_large (e.mode, e.order_id) AS large OFFSET 0) AS it
         LEFT JOIN LATERAL (
             SELECT n.*
-            FROM (SELECT e.mode, e.order_id WHERE e.order_id IS NOT NULL AND NOT it.large OFFSET 0) AS small
-            CROSS JOIN LATERAL bagelpay.explain (small.order_id, small.mode) AS n
+            FROM (SELECT e.mode, e.order_id WHERE e.order_id IS NOT NULL OFFSET 0) AS o
+            CROSS JOIN LATERAL bagelpay.explain (o.order_id, o.mode) AS n
             WHERE n.event_id = e.event_id
         ) AS x ON TRUE
         WHERE e.event_id = $1);
@@ -303,29 +282,27 @@ CREATE FUNCTION bagelpay.console_dead_letters (before_id bigint DEFAULT NULL, re
         'rows', coalesce(json_agg(d ORDER BY d.id DESC), '[]'),
         'next', CASE WHEN count(*) = 50 THEN min(d.id) END)
     FROM (
-        (SELECT d.id, d.reason, d.detail, d.received_at, d.resolved_at, d.deliveries, octet_length(d.body) AS bytes
-        FROM bagelpay.dead_letters AS d
-        WHERE d.resolved_at IS NULL AND $2 IS NOT TRUE AND d.id < coalesce($1, 9223372036854775807)
-        ORDER BY d.id DESC
-        LIMIT 50)
-        UNION ALL
-        (SELECT d.id, d.reason, d.detail, d.received_at, d.resolved_at, d.deliveries, octet_length(d.body)
-        FROM bagelpay.dead_letters AS d
-        WHERE $2 AND d.id < coalesce($1, 9223372036854775807)
-        ORDER BY d.id DESC
-        LIMIT 50)) AS d
+        SELECT d.id, d.reason, d.detail, d.event_id, d.order_id, d.customer_email, d.received_at, d.resolved_at, d.deliveries,
+            octet_length(d.body) AS bytes
+        FROM (
+            (SELECT * FROM bagelpay.dead_letters AS n
+             WHERE n.resolved_at IS NULL AND $2 IS NOT TRUE AND n.id < coalesce($1, 9223372036854775807) ORDER BY n.id DESC LIMIT 50)
+            UNION ALL
+            (SELECT * FROM bagelpay.dead_letters AS n
+             WHERE $2 AND n.id < coalesce($1, 9223372036854775807) ORDER BY n.id DESC LIMIT 50)) AS d) AS d
 $$;
 
 COMMENT ON FUNCTION bagelpay.console_dead_letters IS 'Dead letters, newest first, as JSON for the console';
 
--- One dead letter with its bytes in base64. NULL where there is none of this id.
+-- One dead letter with its bytes in base64. NULL if there is none of this id.
 CREATE FUNCTION bagelpay.console_dead_letter (id bigint)
     RETURNS json
     LANGUAGE sql
     STABLE
     SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT json_build_object('id', d.id, 'reason', d.reason, 'detail', d.detail, 'received_at', d.received_at,
+    SELECT json_build_object('id', d.id, 'reason', d.reason, 'detail', d.detail, 'event_id', d.event_id,
+        'order_id', d.order_id, 'customer_email', d.customer_email, 'received_at', d.received_at,
         'resolved_at', d.resolved_at, 'deliveries', d.deliveries, 'signed_timestamp', d.signed_timestamp,
         'sha256', encode(d.sha256, 'hex'), 'bytes', octet_length(d.body), 'body', encode(d.body, 'base64'))
     FROM bagelpay.dead_letters AS d
@@ -340,7 +317,7 @@ GRANT SELECT ON bagelpay.event_bodies, bagelpay.dead_letters TO bagelpay_console
 
 GRANT EXECUTE ON FUNCTION bagelpay.trimmed (text),
     bagelpay.console_deliveries (timestamptz, text, timestamptz, text, text, text, text, text, boolean),
-    bagelpay.console_is_large (text, text), bagelpay.console_delivery (text), bagelpay.console_overview (timestamptz),
+    bagelpay.console_delivery (text), bagelpay.console_overview (timestamptz),
     bagelpay.console_dead_letters (bigint, boolean), bagelpay.console_dead_letter (bigint)
 TO bagelpay_console;
 

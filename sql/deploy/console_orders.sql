@@ -1,53 +1,47 @@
 -- Deploy bagelpay:console_orders to pg
 --
--- What the console shows of orders, and of who is entitled by them. As in its other views the work is bounded, but
--- for an order's payments, all of which make its verdict.
+-- What the console shows of orders and of the items in them. entitlements_at() says who is entitled and
+-- purchase_window() when; the functions here add what tells why.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- The parts of entitlements_at()'s verdict that are told one by one: whether a payment counts, until
--- when it pays, and until when a trial lasts.
-CREATE FUNCTION bagelpay.console_counts (p bagelpay.stored_payments, setting bagelpay.settings)
-    RETURNS boolean
+-- The customers of orders that sold nothing, which no item names.
+CREATE INDEX orders_unsold_by_customer ON bagelpay.orders (customer_id)
+WHERE NOT has_sold;
+
+CREATE INDEX orders_unsold_by_email ON bagelpay.orders (customer_email)
+WHERE NOT has_sold;
+
+CREATE INDEX orders_unsold_by_user ON bagelpay.orders (user_id)
+WHERE NOT has_sold;
+
+-- The window of a stored purchase: bagelpay.purchase_window() with what that needs from other tables.
+CREATE FUNCTION bagelpay.console_window (p bagelpay.purchases, setting bagelpay.settings)
+    RETURNS TABLE (starts_at timestamptz, ends_at timestamptz, is_cut boolean)
     LANGUAGE sql
-    IMMUTABLE
+    STABLE
     AS $$
-    SELECT (p).status IN ('paid', 'partially_refunded') OR ((p).status = 'disputed' AND NOT (setting).revoke_on_dispute)
+    SELECT w.*
+    FROM (SELECT) AS one
+    LEFT JOIN bagelpay.products AS n ON n.product_id = p.product_id
+    LEFT JOIN bagelpay.purchases AS b ON b.order_id = p.order_id AND b.mode = p.mode AND b.name = p.buyer AND NOT b.is_trial
+    CROSS JOIN LATERAL bagelpay.purchase_window (p, setting, n.period, b.status) AS w
 $$;
 
-CREATE FUNCTION bagelpay.console_paid_until (p bagelpay.stored_payments, s bagelpay.subscriptions, setting bagelpay.settings)
-    RETURNS timestamptz
-    LANGUAGE sql
-    IMMUTABLE
-    AS $$
-    SELECT CASE
-        WHEN (p).paid_at IS NULL THEN NULL
-        WHEN (p).period_end > (p).paid_at THEN (p).period_end
-        ELSE bagelpay.utc_plus ((p).paid_at, coalesce(bagelpay.interval_length ((s).recurring_interval), (setting).default_period))
-    END
-$$;
+COMMENT ON FUNCTION bagelpay.console_window IS 'The window of time that a purchase opens, by the settings and the other tables';
 
-CREATE FUNCTION bagelpay.console_trial_until (s bagelpay.subscriptions, setting bagelpay.settings)
-    RETURNS timestamptz
-    LANGUAGE sql
-    IMMUTABLE
-    AS $$
-    SELECT coalesce((s).trial_end, bagelpay.utc_plus ((s).last_trialing_at, (setting).default_period))
-$$;
-
--- Who is entitled by an order now, as entitlements_at() has it, and what its reason can be told with:
+-- A row of entitlements_at(now()) as JSON, with what its reason is told with:
 --
--- decision, granted_at, granted_until   the operator's; revoked_at: when it was revoked
--- paid_until, trial_until               until when what was paid for lasts, and the trial, both without grace
--- ends_at                               when a canceled subscription ends by its cancelation
--- paid_at                               when it was first paid for
--- taken_back_at                         when the payment that the reason is about was refunded or disputed
--- mismatches                            in what it differs from what was expected, where that is required
---
--- NULL where there is no such order.
-CREATE FUNCTION bagelpay.console_verdict (mode text, order_id text)
+-- item                      the row of the item; all NULL for an order without items
+-- access                    when it gives access, by all that is known now: [from, to], to NULL without end
+-- decisions                 the operators' decisions that cover it, in their order: decision, at, until
+-- paid_at                   when it was first paid for
+-- paid_until, trial_until   the latest end of its payments and trials, without grace and cancellations
+-- taken_back_at             when the payment that the reason is about was refunded or disputed
+-- mismatches                if it is unconfirmed, how it differs from what was expected; NULL: nothing was
+CREATE FUNCTION bagelpay.console_item (e bagelpay.entitlement)
     RETURNS jsonb
     LANGUAGE plpgsql
     STABLE
@@ -56,107 +50,66 @@ CREATE FUNCTION bagelpay.console_verdict (mode text, order_id text)
     SET jit = off
     SET plan_cache_mode = force_generic_plan
     AS $$
-#variable_conflict use_column
+DECLARE
+    i bagelpay.all_items;
+    setting bagelpay.settings;
+    uncut bagelpay.settings;
 BEGIN
+    SELECT * INTO i
+    FROM bagelpay.all_items AS n
+    WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.customer_id = coalesce(e.customer_id, '')
+        AND n.user_id = coalesce(e.user_id, '') AND n.product_id = coalesce(e.product_id, '');
+    SELECT * INTO setting FROM bagelpay.settings;
+    uncut := jsonb_populate_record(setting, '{"grace": "0", "on_cancel": "keep_paid_time"}');
     RETURN (
-        SELECT to_jsonb(e) || jsonb_build_object(
-            'mode', o.mode, 'updated_at', o.updated_at,
-            'decision', o.decision, 'granted_at', o.granted_at, 'granted_until', o.granted_until,
-            'revoked_at', CASE WHEN e.reason = 'revoked' THEN (
-                SELECT d.occurred_at
-                FROM bagelpay.events AS d
-                WHERE d.mode = $1 COLLATE "C" AND d.order_id = $2 COLLATE "C" AND d.rank = 8
-                ORDER BY d.occurred_at DESC, d.rank DESC, d.event_id DESC
-                LIMIT 1) END,
-            'paid_at', paid.first_at,
-            'paid_until', paid.paid_until,
-            'trial_until', bagelpay.console_trial_until (s, setting),
-            'ends_at', CASE WHEN s.status = 'canceled' THEN s.ends_at END,
-            'taken_back_at', CASE
-                WHEN latest.payment_id IS NULL THEN NULL
-                WHEN e.reason = 'refunded' THEN (
-                    -- Of several the one that made it whole: one that says so, else the last.
-                    SELECT coalesce(min(r.occurred_at) FILTER (WHERE r.label = 'full'), max(r.occurred_at))
-                    FROM bagelpay.refunds AS r
-                    WHERE r.mode = $1 COLLATE "C" AND r.order_id = $2 COLLATE "C" AND r.payment_id = latest.payment_id)
-                ELSE (
-                    SELECT min(c.occurred_at)
-                    FROM bagelpay.events AS c
-                    WHERE c.mode = $1 COLLATE "C" AND c.order_id = $2 COLLATE "C" AND c.rank = 2 AND c.occurred_at > latest.paid_at
-                        AND (c.payment_id = latest.payment_id
-                            OR (c.payment_id IS NULL AND c.provider_order_id = latest.provider_order_id)))
-            END,
-            'mismatches', CASE WHEN setting.require_expected_order THEN (
-                SELECT to_jsonb(c.mismatches) FROM bagelpay.order_checks AS c WHERE c.mode = $1 COLLATE "C" AND c.order_id = $2 COLLATE "C") END)
-        FROM bagelpay.orders AS o
-        CROSS JOIN bagelpay.settings AS setting
+        SELECT to_jsonb(e) - 'periods' || jsonb_build_object(
+            'item', to_jsonb(i) || jsonb_build_object('billing_amount', i.billing_amount::text),
+            'access', (SELECT coalesce(jsonb_agg(jsonb_build_array(lower(r), upper(r)) ORDER BY r), '[]') FROM unnest(decided.access) AS r),
+            'decisions', decided.decisions,
+            'paid_at', bought.paid_at, 'paid_until', bought.paid_until, 'trial_until', bought.trial_until,
+            'taken_back_at', CASE WHEN NOT e.entitled AND e.reason IN ('refunded', 'disputed') THEN (
+                SELECT min(n.occurred_at)
+                FROM bagelpay.events AS n
+                JOIN bagelpay.effects AS s ON s.event_id = n.event_id
+                WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.fold_slot & 15 IN (2, 6)
+                    AND s.payment_id = bought.latest_name AND s.payment_status = e.reason) END,
+            'mismatches', CASE WHEN e.reason = 'unconfirmed' THEN (
+                SELECT to_jsonb(CASE WHEN x.mode = e.mode THEN bagelpay.item_mismatches (i, x) ELSE '{mode}' END)
+                FROM bagelpay.expected_orders AS x
+                WHERE x.order_id = e.order_id
+                ORDER BY x.mode = e.mode DESC
+                LIMIT 1) END)
+        FROM (
+            SELECT min(p.began_at) FILTER (WHERE NOT p.is_trial) AS paid_at,
+                max(w.ends_at) FILTER (WHERE NOT p.is_trial AND (e.reason IN ('canceling', 'canceled') OR NOT w.is_cut)) AS paid_until,
+                max(w.ends_at) FILTER (WHERE p.is_trial) AS trial_until,
+                (array_agg(p.name ORDER BY p.began_at DESC, p.name DESC) FILTER (WHERE NOT p.is_trial))[1] AS latest_name
+            FROM bagelpay.purchases AS p
+            LEFT JOIN LATERAL bagelpay.console_window (p, uncut) AS w ON e.kind = 'subscription'
+            WHERE p.item_key = i.item_key AND p.order_id = e.order_id AND p.mode = e.mode) AS bought
+        -- Decisions hold from moment to moment, over what was paid for.
         CROSS JOIN LATERAL (
-            SELECT * FROM bagelpay.entitlements_at (now(), $1) AS n WHERE n.order_id = $2 COLLATE "C" OFFSET 0) AS e
-        LEFT JOIN bagelpay.subscriptions AS s ON s.mode = o.mode AND s.order_id = o.order_id
-        CROSS JOIN LATERAL (
-            SELECT min(p.paid_at) AS first_at,
-                max(bagelpay.console_paid_until (p, s, setting)) FILTER (
-                    WHERE s.order_id IS NOT NULL AND bagelpay.console_counts (p, setting)) AS paid_until
-            FROM bagelpay.stored_payments AS p
-            WHERE p.mode = $1 COLLATE "C" AND p.order_id = $2 COLLATE "C") AS paid
-        LEFT JOIN LATERAL (
-            SELECT p.payment_id, p.provider_order_id, p.paid_at
-            FROM bagelpay.stored_payments AS p
-            WHERE NOT e.entitled AND e.reason IN ('refunded', 'disputed')
-                AND p.mode = $1 COLLATE "C" AND p.order_id = $2 COLLATE "C" AND p.paid_at IS NOT NULL
-            ORDER BY p.paid_at DESC, p.payment_id DESC
-            LIMIT 1) AS latest ON TRUE
-        WHERE o.mode = $1 COLLATE "C" AND o.order_id = $2 COLLATE "C");
+            SELECT
+                coalesce(jsonb_agg(jsonb_build_object('decision', d.decision, 'at', d.occurred_at, 'until', d.granted_until)
+                    ORDER BY d.occurred_at) FILTER (WHERE d.occurred_at = lower(m.span)), '[]') AS decisions,
+                coalesce(range_agg(m.span) FILTER (WHERE d.decision = 'grant'), '{}')
+                    + (CASE WHEN setting.require_expected_order AND NOT bagelpay.is_expected (i) THEN '{}' ELSE e.periods END
+                        - coalesce(range_agg(m.span) FILTER (WHERE d.decision = 'revoke'), '{}')) AS access
+            FROM (
+                SELECT tstzrange(t.at, lead(t.at) OVER (ORDER BY t.at)) AS span
+                FROM (
+                    SELECT DISTINCT v.at
+                    FROM bagelpay.decisions AS n
+                    CROSS JOIN LATERAL (VALUES (n.occurred_at), (n.granted_until)) AS v (at)
+                    WHERE n.order_id = e.order_id AND n.mode = e.mode AND v.at IS NOT NULL) AS t) AS m
+            CROSS JOIN LATERAL bagelpay.decision_on (i, lower(m.span)) AS d) AS decided);
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.console_verdict IS 'Who is entitled by an order now, and what its reason can be told with';
+COMMENT ON FUNCTION bagelpay.console_item IS 'Who is entitled by an item now, with what its reason is told with';
 
--- When an order entitles, by all that is known now: from, to (NULL: without end), entitled, reason,
--- without gaps from the order's beginning on.
-CREATE FUNCTION bagelpay.console_spans (mode text, order_id text)
-    RETURNS TABLE (from_at timestamptz, to_at timestamptz, entitled boolean, reason text)
-    LANGUAGE plpgsql
-    STABLE
-    SET search_path = pg_catalog, pg_temp
-    SET enable_seqscan = off
-    SET jit = off
-    SET plan_cache_mode = force_generic_plan
-    AS $$
-#variable_conflict use_column
-BEGIN
-    RETURN QUERY
-    WITH known AS (
-        SELECT o.granted_until, v.valid_from, v.valid_until, after.valid_until AS later_until
-        FROM bagelpay.orders AS o
-        LEFT JOIN LATERAL (
-            SELECT * FROM bagelpay.entitlements_at (now(), $1) AS e WHERE e.order_id = $2 COLLATE "C") AS v ON TRUE
-        -- What holds when a grant has run out.
-        LEFT JOIN LATERAL (
-            SELECT * FROM bagelpay.entitlements_at (o.granted_until, $1) AS e
-            WHERE o.granted_until IS NOT NULL AND e.order_id = $2 COLLATE "C") AS after ON TRUE
-        WHERE o.mode = $1 COLLATE "C" AND o.order_id = $2 COLLATE "C"
-    ),
-    -- The verdict can change at these moments only.
-    moments AS (
-        SELECT DISTINCT moment
-        FROM known
-        CROSS JOIN LATERAL unnest(ARRAY[granted_until, valid_from, valid_until, later_until]) AS moment
-        WHERE moment IS NOT NULL
-    )
-    SELECT m.moment, lead(m.moment) OVER (ORDER BY m.moment), v.entitled, v.reason
-    FROM moments AS m
-    CROSS JOIN LATERAL (
-        SELECT * FROM bagelpay.entitlements_at (m.moment, $1) AS e WHERE e.order_id = $2 COLLATE "C") AS v
-    ORDER BY m.moment;
-END
-$$;
-
-COMMENT ON FUNCTION bagelpay.console_spans IS 'When an order entitles, by all that is known now';
-
--- One order: its rows (of payments and refunds the last 500), who is entitled by it and when, what each payment
--- bought, and its events as explain() tells them. Of a large order the last 200 events come without
--- what each changed, and of the times when it entitles only the one by its last state. NULL where there is no such order.
+-- One order: its row, its items, purchases, refunds, cancellations and events, and whether it is as expected. Of items
+-- at most 100, of events the last 200, of other rows the last 500. NULL if there is no such order.
 CREATE FUNCTION bagelpay.console_order (mode text, order_id text)
     RETURNS json
     LANGUAGE plpgsql
@@ -168,57 +121,36 @@ CREATE FUNCTION bagelpay.console_order (mode text, order_id text)
     AS $$
 #variable_conflict use_column
 DECLARE
+    most_items CONSTANT integer := 100;
+    most_events CONSTANT integer := 200;
     most CONSTANT integer := 500;
-    large boolean := bagelpay.console_is_large (mode, order_id);
-    verdict jsonb := bagelpay.console_verdict (mode, order_id);
-    events json;
-    spans json;
 BEGIN
-    IF large THEN
-        SELECT json_agg(e ORDER BY e.occurred_at, e.rank, e.event_id) INTO events
-        FROM (
-            SELECT n.event_id, n.event_type, n.occurred_at, n.received_at, n.rank,
-                concat_ws('; ', nullif(array_to_string(n.warnings, '; '), ''), n.note) AS note
-            FROM bagelpay.events AS n
-            WHERE n.mode = $1 COLLATE "C" AND n.order_id = $2 COLLATE "C"
-            ORDER BY n.occurred_at DESC, n.rank DESC, n.event_id DESC
-            LIMIT 200) AS e;
-        IF verdict ->> 'valid_from' IS NOT NULL AND ((verdict ->> 'entitled')::boolean OR verdict ->> 'valid_until' IS NOT NULL) THEN
-            spans := json_build_array(json_build_object('from_at', verdict -> 'valid_from', 'to_at', verdict -> 'valid_until',
-                'entitled', TRUE));
-        END IF;
-    ELSE
-        SELECT json_agg(x ORDER BY x.position) INTO events FROM bagelpay.explain ($2, $1) AS x;
-        SELECT json_agg(x) INTO spans FROM bagelpay.console_spans ($1, $2) AS x;
-    END IF;
     RETURN (
         SELECT json_build_object(
             'now', now(),
             'order', to_jsonb(o) || jsonb_build_object('amount', o.amount::text, 'tax_amount', o.tax_amount::text,
                 'metadata', o.metadata::text),
-            'entitlement', verdict,
-            'spans', coalesce(spans, '[]'),
-            'subscription', to_jsonb(s) || jsonb_build_object('billing_amount', s.billing_amount::text),
-            'trial', (
-                SELECT json_build_object('from_at', t.from_at, 'to_at', t.to_at)
+            'items', (
+                SELECT json_agg(bagelpay.console_item (n.e) ORDER BY (n.e).entitled DESC, (n.e).product_id, (n.e).customer_id, (n.e).user_id)
                 FROM (
-                    SELECT coalesce(s.trial_start, s.first_trialing_at) AS from_at,
-                        bagelpay.console_trial_until (s, setting) AS to_at) AS t
-                WHERE t.from_at < t.to_at),
-            'payments', (
-                SELECT coalesce(json_agg(to_jsonb(p) || jsonb_build_object(
-                    'amount', p.amount::text, 'tax_amount', p.tax_amount::text, 'refunded_amount', p.refunded_amount::text,
-                    'refund_running_total', p.refund_running_total::text, 'refund_sum', p.refund_sum::text,
-                    -- What one purchase bought has no end.
-                    'paid_until', CASE WHEN s.order_id IS NOT NULL THEN bagelpay.console_paid_until (p, s, setting) END,
-                    'counts', bagelpay.console_counts (p, setting))
-                    ORDER BY p.paid_at, p.payment_id), '[]')
+                    SELECT e
+                    FROM bagelpay.entitlements_at (now(), $1) AS e
+                    WHERE e.order_id = $2 COLLATE "C"
+                    LIMIT most_items) AS n),
+            -- until: the end of its window, or of the one that it would open if it counted.
+            'purchases', (
+                SELECT coalesce(json_agg(to_jsonb(n.p) || jsonb_build_object(
+                    'amount', (n.p).amount::text, 'refunded_amount', (n.p).refunded_amount::text,
+                    'counts', counting.starts_at IS NOT NULL, 'until', w.ends_at)
+                    ORDER BY (n.p).began_at, (n.p).name), '[]')
                 FROM (
-                    SELECT *
-                    FROM bagelpay.stored_payments AS n
-                    WHERE n.mode = $1 COLLATE "C" AND n.order_id = $2 COLLATE "C"
-                    ORDER BY n.paid_at DESC, n.payment_id DESC
-                    LIMIT most) AS p),
+                    SELECT p
+                    FROM bagelpay.purchases AS p
+                    WHERE p.mode = $1 COLLATE "C" AND p.order_id = $2 COLLATE "C"
+                    ORDER BY p.began_at DESC, p.name DESC
+                    LIMIT most) AS n
+                LEFT JOIN LATERAL bagelpay.console_window (n.p, setting) AS counting ON TRUE
+                LEFT JOIN LATERAL bagelpay.console_window (jsonb_populate_record(n.p, '{"status": "paid"}'), setting) AS w ON TRUE),
             'refunds', (
                 SELECT coalesce(json_agg(to_jsonb(r) || jsonb_build_object('amount', r.amount::text) ORDER BY r.occurred_at, r.event_id), '[]')
                 FROM (
@@ -227,30 +159,35 @@ BEGIN
                     WHERE n.mode = $1 COLLATE "C" AND n.order_id = $2 COLLATE "C"
                     ORDER BY n.occurred_at DESC, n.event_id DESC
                     LIMIT most) AS r),
+            'cancellations', (
+                SELECT coalesce(json_agg(c ORDER BY c.occurred_at, c.event_id), '[]')
+                FROM (
+                    SELECT *
+                    FROM bagelpay.cancellations AS n
+                    WHERE n.mode = $1 COLLATE "C" AND n.order_id = $2 COLLATE "C"
+                    ORDER BY n.occurred_at DESC, n.event_id DESC
+                    LIMIT most) AS c),
             'expected', (SELECT to_json(c) FROM bagelpay.order_checks AS c WHERE c.mode = $1 COLLATE "C" AND c.order_id = $2 COLLATE "C"),
-            'settings', (SELECT to_jsonb(setting) - 'singleton'),
-            'large', large,
+            'most_items', most_items,
             'most', most,
-            'events', coalesce(events, '[]'))
+            'events', (
+                SELECT json_agg(x ORDER BY x.position)
+                FROM (SELECT * FROM bagelpay.explain ($2, $1) AS n ORDER BY n.position DESC LIMIT most_events) AS x))
         FROM bagelpay.orders AS o
         CROSS JOIN bagelpay.settings AS setting
-        LEFT JOIN bagelpay.subscriptions AS s ON s.mode = o.mode AND s.order_id = o.order_id
         WHERE o.mode = $1 COLLATE "C" AND o.order_id = $2 COLLATE "C");
 END
 $$;
 
 COMMENT ON FUNCTION bagelpay.console_order IS 'One order with all that is known of it, as JSON for the console';
 
--- The orders that a text names: their own id (or the provider's, where they are named by it), an event's,
--- a customer's id or e-mail (in any case), or the beginning of one of the ids of orders and customers or of
--- the e-mail. Each with who is entitled by it now: those by which somebody is before the others, live
--- before test ones, exact ones before those that only begin so, then those that changed last; 20 at a
--- time, from the given number on.
+-- The items that a text names, and the orders without items: by the order's id (or the provider's, if the order is named
+-- by it), an event's, a customer's id or e-mail (in any case), a user's id, or the beginning of one of these but an
+-- event's. Items that give access come before the others, live before test ones, exact matches before beginnings, then
+-- those of orders that changed last; 20 at a time, from the given number on.
 --
--- exact, live, entitled   how many have exactly this name; how many of those are live; by how many of these
---                         somebody is entitled
--- cut                     those numbers are at least that: not all have been looked at, only 500, of which those that can
---                         entitle at all come first
+-- exact, live, entitled   how many match exactly; how many of those are live; how many of these give access
+-- cut                     those numbers are at least that: only 500 were judged, of orders that sold something first
 -- more                    there are others behind these
 CREATE FUNCTION bagelpay.console_search (wanted text, skip integer DEFAULT NULL)
     RETURNS json
@@ -267,56 +204,89 @@ DECLARE
     most_found CONSTANT integer := 5000;
     needle text COLLATE "C" := bagelpay.trimmed (wanted);
     email text COLLATE "C" := lower(needle);
-    -- Behind everything that begins so.
-    needle_end text COLLATE "C" := needle || chr(1114111);
-    email_end text COLLATE "C" := email || chr(1114111);
     skipped integer := greatest(skip, 0);
     answer json;
 BEGIN
     IF coalesce(needle, '') = '' THEN
         RAISE EXCEPTION 'q: nothing to look for' USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    -- distance: 1 the order or an event of it, 2 a name in it; 3 and 4 the same for beginnings.
     WITH found AS MATERIALIZED (
-        SELECT DISTINCT ON (f.mode, f.order_id) f.mode, f.order_id, f.by_what, f.distance > 4 AS vague
+        SELECT f.mode, f.order_id, min(f.distance) AS distance
         FROM (
-            (SELECT o.mode, o.order_id, 'order' AS by_what, 1 AS distance
-             FROM bagelpay.orders AS o WHERE o.order_id IN (needle, 'order:' || needle, 'payment:' || needle))
+            SELECT o.mode, o.order_id, 1 AS distance
+            FROM bagelpay.orders AS o WHERE o.order_id IN (needle, 'order:' || needle, 'payment:' || needle)
             UNION ALL
-            (SELECT e.mode, e.order_id, 'event', 2
-             FROM bagelpay.events AS e WHERE e.event_id = needle AND e.order_id IS NOT NULL)
+            SELECT e.mode, e.order_id, 1
+            FROM bagelpay.events AS e WHERE e.event_id = needle AND e.order_id IS NOT NULL
             UNION ALL
-            (SELECT o.mode, o.order_id, 'customer', 3
-             FROM bagelpay.orders AS o WHERE o.customer_id = needle LIMIT most_found)
+            (SELECT o.mode, o.order_id, 3
+             FROM bagelpay.orders AS o WHERE o.order_id > needle AND o.order_id < needle || chr(1114111) ORDER BY o.order_id LIMIT most)
             UNION ALL
-            (SELECT o.mode, o.order_id, 'e-mail', 4
-             FROM bagelpay.orders AS o WHERE o.customer_email = email LIMIT most_found)
-            UNION ALL
-            (SELECT o.mode, o.order_id, 'beginning of order', 5
-             FROM bagelpay.orders AS o WHERE o.order_id > needle AND o.order_id < needle_end ORDER BY o.order_id LIMIT most)
-            UNION ALL
-            (SELECT o.mode, o.order_id, 'beginning of customer', 6
-             FROM bagelpay.orders AS o WHERE o.customer_id > needle AND o.customer_id < needle_end ORDER BY o.customer_id LIMIT most)
-            UNION ALL
-            (SELECT o.mode, o.order_id, 'beginning of e-mail', 7
-             FROM bagelpay.orders AS o WHERE o.customer_email > email AND o.customer_email < email_end ORDER BY o.customer_email LIMIT most)
-        ) AS f
-        ORDER BY f.mode, f.order_id, f.distance
+            SELECT n.mode, n.order_id, r.distance
+            FROM (VALUES
+                ('' COLLATE "C", chr(1) COLLATE "C", 2, most_found),
+                (chr(1), chr(1114111), 4, most)) AS r (first, behind, distance, most)
+            CROSS JOIN LATERAL (
+                (SELECT i.mode, i.order_id
+                 FROM bagelpay.stored_items AS i
+                 WHERE nullif(i.customer_id, '') >= needle || r.first AND nullif(i.customer_id, '') < needle || r.behind
+                 ORDER BY nullif(i.customer_id, '') LIMIT r.most)
+                UNION ALL
+                (SELECT i.mode, i.order_id
+                 FROM bagelpay.stored_items AS i
+                 WHERE nullif(i.user_id, '') >= needle || r.first AND nullif(i.user_id, '') < needle || r.behind
+                 ORDER BY nullif(i.user_id, '') LIMIT r.most)
+                UNION ALL
+                (SELECT i.mode, i.order_id
+                 FROM bagelpay.stored_items AS i
+                 WHERE i.customer_email >= email || r.first AND i.customer_email < email || r.behind
+                 ORDER BY i.customer_email LIMIT r.most)
+                UNION ALL
+                (SELECT d.mode, d.order_id
+                 FROM bagelpay.decisions AS d
+                 WHERE d.customer_email >= email || r.first AND d.customer_email < email || r.behind
+                 ORDER BY d.customer_email LIMIT r.most)
+                UNION ALL
+                (SELECT o.mode, o.order_id
+                 FROM bagelpay.orders AS o
+                 WHERE NOT o.has_sold AND o.customer_id >= needle || r.first AND o.customer_id < needle || r.behind
+                 ORDER BY o.customer_id LIMIT r.most)
+                UNION ALL
+                (SELECT o.mode, o.order_id
+                 FROM bagelpay.orders AS o
+                 WHERE NOT o.has_sold AND o.user_id >= needle || r.first AND o.user_id < needle || r.behind
+                 ORDER BY o.user_id LIMIT r.most)
+                UNION ALL
+                (SELECT o.mode, o.order_id
+                 FROM bagelpay.orders AS o
+                 WHERE NOT o.has_sold AND o.customer_email >= email || r.first AND o.customer_email < email || r.behind
+                 ORDER BY o.customer_email LIMIT r.most)) AS n) AS f
+        GROUP BY f.mode, f.order_id
     ),
     judged AS MATERIALIZED (
-        SELECT f.mode, f.order_id, f.by_what, f.vague, f.updated_at, e.entitled
+        SELECT n.e, f.updated_at,
+            f.distance > 2 OR (f.distance = 2 AND (n.e).kind IS NOT NULL
+                AND (needle IN ((n.e).customer_id, (n.e).user_id) OR (n.e).customer_email = email) IS NOT TRUE) AS vague
         FROM (
             SELECT n.*, o.updated_at
             FROM found AS n
             JOIN bagelpay.orders AS o ON o.mode = n.mode AND o.order_id = n.order_id
-            -- With such a status nothing was ever paid or tried.
-            ORDER BY n.vague, o.status IN ('pending', 'failed', 'canceled') AND o.decision IS DISTINCT FROM 'grant', n.mode = 'test',
-                o.updated_at DESC NULLS LAST, o.order_id
-            LIMIT most_judged) AS f
+            ORDER BY n.distance > 2, NOT o.has_sold AND NOT o.has_decisions, n.mode = 'test', o.updated_at DESC, o.order_id
+            LIMIT most_judged + 1) AS f
         CROSS JOIN LATERAL (
-            SELECT n.entitled FROM bagelpay.entitlements_at (now(), f.mode) AS n WHERE n.order_id = f.order_id COLLATE "C" OFFSET 0) AS e
+            SELECT e
+            FROM bagelpay.entitlements_at (now(), f.mode) AS e
+            WHERE e.order_id = f.order_id
+                -- Of an order that was found by a name in it, what has that name.
+                AND (f.distance IN (1, 3) OR e.kind IS NULL OR starts_with(e.customer_id, needle) OR starts_with(e.user_id, needle)
+                    OR starts_with(e.customer_email, email))
+            LIMIT most_judged + 1) AS n
+        LIMIT most_judged + 1
     ),
     listed AS (
-        SELECT row_number() OVER (ORDER BY j.vague, j.mode = 'test', NOT j.entitled, j.updated_at DESC NULLS LAST, j.order_id) AS place, j.*
+        SELECT row_number() OVER (ORDER BY j.vague, (j.e).mode = 'test', NOT (j.e).entitled, j.updated_at DESC, (j.e).order_id,
+            (j.e).product_id, (j.e).customer_id, (j.e).user_id) AS place, j.e
         FROM judged AS j
         ORDER BY place
         LIMIT most
@@ -324,8 +294,8 @@ BEGIN
     ),
     counted AS (
         SELECT count(*) FILTER (WHERE NOT j.vague) AS exact,
-            count(*) FILTER (WHERE NOT j.vague AND j.mode = 'live') AS live,
-            count(*) FILTER (WHERE NOT j.vague AND j.mode = 'live' AND j.entitled) AS entitled,
+            count(*) FILTER (WHERE NOT j.vague AND (j.e).mode = 'live') AS live,
+            count(*) FILTER (WHERE NOT j.vague AND (j.e).mode = 'live' AND (j.e).entitled) AS entitled,
             count(*) AS of_all
         FROM judged AS j
     )
@@ -335,24 +305,19 @@ BEGIN
         'exact', c.exact,
         'live', c.live,
         'entitled', c.entitled,
-        'cut', (SELECT count(*) FROM found AS f WHERE NOT f.vague) > c.exact,
+        'cut', greatest(c.exact, (SELECT count(*) FROM found AS f WHERE f.distance < 3)) > most_judged,
         'more', c.of_all > skipped + most,
-        'orders', (
-            SELECT coalesce(json_agg(bagelpay.console_verdict (l.mode, l.order_id)
-                || jsonb_build_object('by_what', l.by_what, 'vague', l.vague) ORDER BY l.place), '[]')
-            FROM listed AS l))
+        'items', (SELECT coalesce(json_agg(bagelpay.console_item (l.e) ORDER BY l.place), '[]') FROM listed AS l))
     INTO answer
     FROM counted AS c;
     RETURN answer;
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.console_search IS 'The orders that a text names and who is entitled by them, as JSON for the console';
+COMMENT ON FUNCTION bagelpay.console_search IS 'The items that a text names and who is entitled by them, as JSON for the console';
 
-GRANT EXECUTE ON FUNCTION bagelpay.console_counts (bagelpay.stored_payments, bagelpay.settings),
-    bagelpay.console_paid_until (bagelpay.stored_payments, bagelpay.subscriptions, bagelpay.settings),
-    bagelpay.console_trial_until (bagelpay.subscriptions, bagelpay.settings), bagelpay.console_verdict (text, text),
-    bagelpay.console_spans (text, text), bagelpay.console_order (text, text), bagelpay.console_search (text, integer)
+GRANT EXECUTE ON FUNCTION bagelpay.console_window (bagelpay.purchases, bagelpay.settings), bagelpay.console_item (bagelpay.entitlement),
+    bagelpay.console_order (text, text), bagelpay.console_search (text, integer)
 TO bagelpay_console;
 
 COMMIT;

@@ -1,206 +1,241 @@
 -- Deploy bagelpay:entitlements to pg
 --
--- Who is entitled to what. Nothing is stored: a row follows from the state, the settings
--- and the moment asked for, so that access ends on time without an event.
+-- Who is entitled to what. Nothing is stored: a row follows from purchases, decisions, settings and the moment asked for,
+-- so that access ends on time without an event.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- A moment and a length of calendar time after it, in UTC whatever zone the session has.
-CREATE FUNCTION bagelpay.utc_plus (moment timestamptz, length interval)
-    RETURNS timestamptz
-    LANGUAGE sql
-    IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT (moment AT TIME ZONE 'UTC' + length) AT TIME ZONE 'UTC'
-$$;
-
-COMMENT ON FUNCTION bagelpay.utc_plus IS 'Calendar arithmetic in UTC';
-
--- The length of a recurring_interval as the provider names it, NULL for other words.
-CREATE FUNCTION bagelpay.interval_length (recurring_interval text)
-    RETURNS interval
-    LANGUAGE sql
-    IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT CASE recurring_interval
-        WHEN 'daily' THEN interval '1 day'
-        WHEN 'weekly' THEN interval '7 days'
-        WHEN 'monthly' THEN interval '1 month'
-        WHEN '3months' THEN interval '3 months'
-        WHEN '6months' THEN interval '6 months'
-        WHEN 'yearly' THEN interval '1 year'
-    END
-$$;
-
-COMMENT ON FUNCTION bagelpay.interval_length IS 'daily, weekly, monthly, 3months, 6months, yearly as an interval';
-
--- The orders of one mode and who is entitled by each at the moment t: by all that is
--- known now, t moves only the clock. entitled is never NULL.
+-- The window of time that a counting purchase opens; no row if it opens none.
 --
--- A plain query, so that conditions on its rows reach the indexes of bagelpay.orders
--- (those with COLLATE "C": of the views, all do).
+-- starts_at, ends_at   [start, end); ends_at NULL has no end
+-- is_cut               whether a cancellation cut it
+-- period               bagelpay.products.period of its product
+-- payment_status       of a bought trial: the status of the payment that bought it
+CREATE FUNCTION bagelpay.purchase_window (
+    p bagelpay.purchases,
+    setting bagelpay.settings,
+    period interval,
+    payment_status text)
+RETURNS TABLE (starts_at timestamptz, ends_at timestamptz, is_cut boolean)
+LANGUAGE sql
+IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT
+        p.began_at,
+        CASE WHEN p.kind = 'subscription' THEN least(
+            graced.ends_at,
+            CASE WHEN p.cut_at IS NOT NULL THEN greatest(own.ends_at, p.cut_at) END,
+            CASE WHEN setting.on_cancel = 'end_now' THEN p.cut_until END) END,
+        coalesce(p.kind = 'subscription'
+            AND (p.cut_at < graced.ends_at OR floor(extract(epoch FROM p.cut_at)) = floor(extract(epoch FROM p.began_at))), FALSE)
+    FROM (
+        SELECT CASE
+            WHEN p.is_trial AND p.buyer IS NOT NULL THEN greatest(p.began_at, coalesce(p.trial_end, bagelpay.utc_plus (p.began_at, setting.default_period)))
+            WHEN p.is_trial THEN least(
+                p.replaced_at, greatest(p.began_at, coalesce(p.trial_end, bagelpay.utc_plus (p.began_at, setting.default_period))))
+            WHEN p.period_end > p.began_at THEN p.period_end
+            -- Nobody pays nothing for a year.
+            WHEN p.amount = 0 THEN least(
+                bagelpay.utc_plus (p.began_at, coalesce(p.recurring_interval, period, setting.default_period)),
+                bagelpay.utc_plus (p.began_at, setting.default_period))
+            ELSE bagelpay.utc_plus (p.began_at, coalesce(p.recurring_interval, period, setting.default_period))
+        END) AS own (ends_at)
+    CROSS JOIN LATERAL (SELECT bagelpay.utc_plus (own.ends_at, setting.grace)) AS graced (ends_at)
+    WHERE p.began_at IS NOT NULL
+        AND NOT p.bought_trial
+        AND CASE WHEN p.is_trial AND p.buyer IS NULL THEN TRUE
+            ELSE CASE WHEN p.is_trial THEN payment_status ELSE p.status END IN ('paid', 'partially_refunded')
+                OR (CASE WHEN p.is_trial THEN payment_status ELSE p.status END = 'disputed' AND NOT setting.revoke_on_dispute)
+        END
+$$;
+
+COMMENT ON FUNCTION bagelpay.purchase_window IS 'The window of time that a purchase opens, by the settings';
+
+-- The decision that holds for an item at a moment: the latest at or before it that covers the item; a grant whose
+-- end has passed counts as not made. No row if there is none.
+CREATE FUNCTION bagelpay.decision_on (i bagelpay.all_items, t timestamptz)
+    RETURNS SETOF bagelpay.decisions
+    LANGUAGE sql
+    STABLE PARALLEL SAFE
+    AS $$
+    SELECT d.*
+    FROM bagelpay.decisions AS d
+    WHERE d.order_id = i.order_id AND d.mode = i.mode AND d.occurred_at <= t
+        AND (d.decision <> 'grant' OR d.granted_until IS NULL OR t < d.granted_until)
+        AND (d.product_id IS NULL OR d.product_id = i.product_id)
+        AND (d.customer_id IS NULL OR d.customer_id = i.customer_id)
+        AND (d.customer_email IS NULL
+            OR i.customer_id = 'email:' || d.customer_email
+            OR EXISTS (
+                SELECT
+                FROM bagelpay.purchases AS p
+                WHERE p.item_key = i.item_key AND p.customer_email = d.customer_email))
+        -- A grant that names neither product nor customer is of what was there.
+        AND (d.decision <> 'grant' OR d.product_id IS NOT NULL OR d.customer_email IS NOT NULL
+            OR EXISTS (
+                SELECT
+                FROM bagelpay.purchases AS p
+                WHERE p.item_key = i.item_key
+                    AND (p.began_slot, p.began_at, p.began_event_id) < (d.fold_slot, d.occurred_at, d.event_id)))
+    ORDER BY d.fold_slot DESC, d.occurred_at DESC, d.event_id DESC
+    LIMIT 1
+$$;
+
+COMMENT ON FUNCTION bagelpay.decision_on IS 'The operator''s decision that holds for an item at a moment';
+
+CREATE TYPE bagelpay.entitlement AS (
+    mode text COLLATE "C",
+    order_id text COLLATE "C",
+    product_id text COLLATE "C",
+    product_name text,
+    customer_id text COLLATE "C",
+    customer_email text COLLATE "C",
+    user_id text COLLATE "C",
+    kind text,
+    status text,
+    entitled boolean,
+    reason text,
+    valid_from timestamptz,
+    valid_until timestamptz,
+    units integer,
+    periods tstzmultirange
+);
+
+-- The items of one mode, and the orders without items, and who is entitled by each at the moment t: by all that is known
+-- now, t moves only the clock. entitled is never NULL. Raises invalid_parameter_value for another mode than test
+-- and live, and for no moment.
+--
+-- A plain query, so that conditions on its rows reach the indexes of bagelpay.stored_items.
 CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live')
-    RETURNS TABLE (
-        order_id text,
-        customer_id text,
-        customer_email text,
-        product_id text,
-        product_name text,
-        kind text,
-        status text,
-        entitled boolean,
-        reason text,
-        valid_from timestamptz,
-        valid_until timestamptz,
-        units integer)
+    RETURNS SETOF bagelpay.entitlement
     LANGUAGE sql
     STABLE PARALLEL SAFE
     AS $$
     SELECT
-        o.order_id,
-        o.customer_id,
-        o.customer_email,
-        o.product_id,
-        o.product_name,
-        CASE WHEN s.order_id IS NULL THEN 'one_time' ELSE 'subscription' END,
-        known.status,
-        coalesce(verdict.entitled, FALSE),
-        verdict.reason,
-        coalesce(known.began, CASE WHEN o.decision = 'grant' THEN o.granted_at END),
-        CASE WHEN rule.first_fitting IN ('revoked', 'ambiguous', 'unconfirmed', 'never_began') THEN NULL
-            WHEN rule.first_fitting = 'granted' THEN o.granted_until
-            ELSE term.valid_until
+        i.mode::text,
+        i.order_id,
+        nullif(i.product_id, ''),
+        i.product_name,
+        nullif(i.customer_id, ''),
+        i.customer_email,
+        nullif(i.user_id, ''),
+        CASE WHEN i.subscription_status IS NULL THEN 'one_time' ELSE 'subscription' END,
+        coalesce(i.subscription_status::text, bought.latest_status, o.status),
+        coalesce(decided.decision = 'grant' OR (decided.decision IS DISTINCT FROM 'revoke' AND rule.first_fitting = 'periods'), FALSE),
+        CASE
+            WHEN decided.decision = 'revoke' THEN 'revoked'
+            WHEN decided.decision = 'grant' THEN 'granted'
+            WHEN rule.first_fitting = 'periods' THEN CASE
+                WHEN bought.one_time IS NOT NULL THEN bought.one_time
+                WHEN bought.all_cut THEN 'canceling'
+                WHEN bought.only_trials THEN 'trialing'
+                WHEN i.subscription_status = 'past_due' THEN 'past_due'
+                ELSE 'active' END
+            WHEN rule.first_fitting = 'no_purchase' THEN o.status
+            WHEN rule.first_fitting = 'none_counts' THEN bought.latest_status
+            ELSE rule.first_fitting
         END,
-        coalesce(s.units, 1)
-    FROM bagelpay.orders AS o
+        lower(bought.periods),
+        CASE
+            WHEN decided.decision = 'revoke' THEN NULL
+            WHEN decided.decision = 'grant' THEN decided.granted_until
+            WHEN rule.first_fitting = 'periods' THEN (SELECT upper(r) FROM unnest(bought.periods) AS r WHERE r @> t)
+            WHEN rule.first_fitting = 'not_yet' THEN (SELECT upper(r) FROM unnest(bought.periods) AS r ORDER BY r LIMIT 1)
+            WHEN rule.first_fitting IN ('canceled', 'expired') THEN (SELECT max(upper(r)) FROM unnest(bought.periods) AS r WHERE upper(r) <= t)
+        END,
+        coalesce(bought.units, 1),
+        coalesce(bought.periods, '{}')
+    FROM bagelpay.all_items AS i
     CROSS JOIN bagelpay.settings AS setting
-    -- By itself for each order (OFFSET keeps it so): a plan that is made while the table is
-    -- empty would otherwise read all of a mode for the question about one.
-    LEFT JOIN LATERAL (
-        SELECT n.order_id, n.status, n.units, n.recurring_interval, n.trial_end, n.first_trialing_at, n.last_trialing_at,
-            n.cancel_at_period_end, n.ends_at
-        FROM bagelpay.subscriptions AS n
-        WHERE n.mode = o.mode AND n.order_id = o.order_id
+    -- By itself for each item (OFFSET keeps it so): a plan that is made while the tables are empty would otherwise
+    -- read all of a mode for the question about one.
+    CROSS JOIN LATERAL (
+        SELECT n.status, n.has_decisions
+        FROM bagelpay.orders AS n
+        WHERE n.order_id = i.order_id AND n.mode = i.mode
         OFFSET 0
-    ) AS s ON TRUE
+    ) AS o
     CROSS JOIN LATERAL (
         SELECT
-            min(p.paid_at) AS first_paid_at,
-            bool_or(c.counts) AS any_counts,
-            bool_or(c.counts AND p.status = 'paid') AS any_paid,
-            bool_or(c.counts AND p.status = 'partially_refunded') AS any_partially_refunded,
-            max(CASE
-                WHEN NOT c.counts THEN NULL
-                WHEN p.period_end > p.paid_at THEN p.period_end
-                ELSE bagelpay.utc_plus (p.paid_at,
-                    coalesce(bagelpay.interval_length (s.recurring_interval), setting.default_period))
-            END) AS paid_until
-        FROM bagelpay.stored_payments AS p
-        CROSS JOIN LATERAL (
-            SELECT p.status IN ('paid', 'partially_refunded') OR (p.status = 'disputed' AND NOT setting.revoke_on_dispute)
-        ) AS c (counts)
-        WHERE p.mode = o.mode AND p.order_id = o.order_id
-    ) AS paid
-    CROSS JOIN LATERAL (
-        SELECT
-            coalesce(nullif(s.status, 'pending'), o.status) AS status,
-            -- least() passes over NULLs. A grant begins nothing here: a lapsed one must not
-            -- revive what was never paid for.
-            least(paid.first_paid_at, s.first_trialing_at) AS began,
-            coalesce(s.trial_end, bagelpay.utc_plus (s.last_trialing_at, setting.default_period)) AS trial_end
-    ) AS known
-    -- The rules from one_time downwards: which fits, and how long it reaches.
-    CROSS JOIN LATERAL (
-        SELECT CASE
-            WHEN s.order_id IS NULL THEN CASE WHEN paid.any_counts THEN 'bought' ELSE 'not_bought' END
-            WHEN s.status = 'trialing' THEN 'trialing'
-            WHEN paid.first_paid_at IS NOT NULL AND paid.any_counts IS NOT TRUE THEN 'taken_back'
-            WHEN s.status = 'canceled' AND (s.cancel_at_period_end OR setting.on_cancel = 'keep_paid_time') THEN 'canceled_later'
-            WHEN s.status = 'canceled' THEN 'canceled_now'
-            WHEN s.status = 'past_due' AND paid.first_paid_at IS NULL THEN 'trial_unpaid'
-            WHEN s.status IN ('active', 'past_due') THEN 'paid_time'
-            ELSE 'other'
-        END
-    ) AS later (rule)
-    CROSS JOIN LATERAL (
-        SELECT CASE later.rule
-            WHEN 'trialing' THEN bagelpay.utc_plus (greatest(known.trial_end, paid.paid_until), setting.grace)
-            WHEN 'canceled_later' THEN coalesce(paid.paid_until, s.trial_end, s.ends_at)
-            WHEN 'canceled_now' THEN s.ends_at
-            WHEN 'trial_unpaid' THEN bagelpay.utc_plus (known.trial_end, setting.grace)
-            WHEN 'paid_time' THEN bagelpay.utc_plus (paid.paid_until, setting.grace)
-        END
-    ) AS term (valid_until)
-    -- Evaluated once for each order (OFFSET again), and not once for each mention of it.
+            count(*) > 0 AS any_purchase,
+            count(*) FILTER (WHERE NOT p.is_trial) > 0 AS any_payment,
+            -- A payment that bought a trial counts without a window of its own.
+            count(*) FILTER (WHERE NOT p.is_trial AND (p.status IN ('paid', 'partially_refunded')
+                OR (p.status = 'disputed' AND NOT setting.revoke_on_dispute))) > 0 AS any_counts,
+            (array_agg(p.status ORDER BY p.began_at DESC, p.name DESC) FILTER (WHERE NOT p.is_trial))[1]::text AS latest_status,
+            range_agg(tstzrange(w.starts_at, w.ends_at)) FILTER (WHERE w.starts_at < coalesce(w.ends_at, 'infinity')) AS periods,
+            bool_or(h.holds) AS holds,
+            CASE
+                WHEN bool_or(p.status = 'paid') FILTER (WHERE h.holds AND p.kind = 'one_time') THEN 'paid'
+                WHEN bool_or(p.status = 'partially_refunded') FILTER (WHERE h.holds AND p.kind = 'one_time') THEN 'partially_refunded'
+                WHEN bool_or(TRUE) FILTER (WHERE h.holds AND p.kind = 'one_time') THEN 'disputed'
+            END AS one_time,
+            bool_and(w.is_cut) FILTER (WHERE h.holds) AS all_cut,
+            bool_and(p.is_trial) FILTER (WHERE h.holds) AS only_trials,
+            (array_agg(p.units ORDER BY w.starts_at DESC, p.began_slot DESC, p.began_at DESC, p.began_event_id DESC) FILTER (WHERE h.holds))[1] AS units
+        FROM bagelpay.purchases AS p
+        LEFT JOIN LATERAL (
+            SELECT n.period
+            FROM bagelpay.products AS n
+            WHERE p.kind = 'subscription' AND p.recurring_interval IS NULL AND n.product_id = p.product_id
+            OFFSET 0) AS product ON TRUE
+        LEFT JOIN LATERAL (
+            SELECT n.status::text
+            FROM bagelpay.purchases AS n
+            WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.name = p.buyer AND NOT n.is_trial
+            OFFSET 0) AS buyer ON TRUE
+        LEFT JOIN LATERAL bagelpay.purchase_window (p, setting, product.period, buyer.status) AS w ON TRUE
+        CROSS JOIN LATERAL (SELECT coalesce(w.starts_at <= t AND t < coalesce(w.ends_at, 'infinity'), FALSE)) AS h (holds)
+        WHERE p.item_key = i.item_key
+        OFFSET 0
+    ) AS bought
+    LEFT JOIN LATERAL (
+        SELECT d.decision, d.granted_until FROM bagelpay.decision_on (i, t) AS d WHERE o.has_decisions
+    ) AS decided ON TRUE
+    -- Which of the rules below the decisions fits first.
     CROSS JOIN LATERAL (
         SELECT CASE
-            WHEN o.decision = 'revoke' THEN 'revoked'
-            WHEN o.decision = 'grant' AND (o.granted_until IS NULL OR t < o.granted_until) THEN 'granted'
-            WHEN o.conflict THEN 'ambiguous'
-            WHEN setting.require_expected_order AND NOT bagelpay.matches_expectation (o.mode, o.order_id) THEN 'unconfirmed'
-            WHEN known.began IS NULL THEN 'never_began'
-            WHEN t < known.began THEN 'not_yet'
-            ELSE later.rule
+            WHEN setting.require_expected_order AND NOT bagelpay.is_expected (i) THEN 'unconfirmed'
+            WHEN bought.holds THEN 'periods'
+            WHEN NOT bought.any_purchase THEN 'no_purchase'
+            WHEN bought.any_payment AND NOT bought.any_counts AND bought.periods IS NULL THEN 'none_counts'
+            WHEN t < lower(bought.periods) THEN 'not_yet'
+            WHEN i.subscription_status = 'canceled' THEN 'canceled'
+            ELSE 'expired'
         END
         OFFSET 0
     ) AS rule (first_fitting)
-    CROSS JOIN LATERAL (
-        SELECT
-            CASE
-                WHEN rule.first_fitting IN ('granted', 'bought') THEN TRUE
-                WHEN rule.first_fitting IN ('trialing', 'canceled_later', 'canceled_now', 'trial_unpaid', 'paid_time')
-                    THEN t < term.valid_until
-                ELSE FALSE
-            END AS entitled,
-            CASE rule.first_fitting
-                WHEN 'bought' THEN CASE
-                    WHEN paid.any_paid THEN 'paid'
-                    WHEN paid.any_partially_refunded THEN 'partially_refunded'
-                    ELSE 'disputed' END
-                WHEN 'not_bought' THEN o.status
-                WHEN 'taken_back' THEN o.status
-                WHEN 'trialing' THEN CASE WHEN t < term.valid_until THEN 'trialing' ELSE 'expired' END
-                WHEN 'canceled_later' THEN CASE WHEN t < term.valid_until THEN 'canceling' ELSE 'canceled' END
-                WHEN 'canceled_now' THEN CASE WHEN t < term.valid_until THEN 'canceling' ELSE 'canceled' END
-                WHEN 'trial_unpaid' THEN CASE WHEN t < term.valid_until THEN 'past_due' ELSE 'expired' END
-                WHEN 'paid_time' THEN CASE WHEN t < term.valid_until THEN s.status ELSE 'expired' END
-                WHEN 'never_began' THEN known.status
-                WHEN 'other' THEN known.status
-                ELSE rule.first_fitting
-            END AS reason
-    ) AS verdict
+    WHERE i.mode = entitlements_at.mode COLLATE "C"
+        AND bagelpay.given_mode (entitlements_at.mode) IS NOT NULL AND bagelpay.given_moment (t) IS NOT NULL
+    UNION ALL
+    SELECT o.mode::text, o.order_id, NULL, NULL, NULL, NULL, NULL, NULL, o.status, FALSE, o.status, NULL, NULL, 1, '{}'
+    FROM bagelpay.orders AS o
     WHERE o.mode = entitlements_at.mode COLLATE "C"
+        AND bagelpay.given_mode (entitlements_at.mode) IS NOT NULL AND bagelpay.given_moment (t) IS NOT NULL
+        AND NOT EXISTS (SELECT FROM bagelpay.all_items AS i WHERE i.order_id = o.order_id AND i.mode = o.mode)
 $$;
 
 COMMENT ON FUNCTION bagelpay.entitlements_at IS 'Who is entitled to what at a moment, by all that is known now';
 
--- A function's columns lose the collation of the tables', and a condition on them the
--- tables' indexes; here they get it back.
 CREATE VIEW bagelpay.entitlements AS
-SELECT e.order_id COLLATE "C" AS order_id, e.customer_id COLLATE "C" AS customer_id,
-    e.customer_email COLLATE "C" AS customer_email, e.product_id COLLATE "C" AS product_id, e.product_name, e.kind, e.status,
-    e.entitled, e.reason, e.valid_from, e.valid_until, e.units
-FROM bagelpay.entitlements_at (now(), 'live') AS e;
+SELECT * FROM bagelpay.entitlements_at (now(), 'live');
 
 COMMENT ON VIEW bagelpay.entitlements IS 'Who is entitled to what now, by live purchases';
 
 CREATE VIEW bagelpay.entitlements_test AS
-SELECT e.order_id COLLATE "C" AS order_id, e.customer_id COLLATE "C" AS customer_id,
-    e.customer_email COLLATE "C" AS customer_email, e.product_id COLLATE "C" AS product_id, e.product_name, e.kind, e.status,
-    e.entitled, e.reason, e.valid_from, e.valid_until, e.units
-FROM bagelpay.entitlements_at (now(), 'test') AS e;
+SELECT * FROM bagelpay.entitlements_at (now(), 'test');
 
 COMMENT ON VIEW bagelpay.entitlements_test IS 'Who would be entitled to what now, by test purchases';
 
--- Whether a customer, by id or by e-mail in any case, is entitled to a product. Never
--- NULL; what is not known is not entitled.
+-- Whether a customer, by BagelPay's customer id or by e-mail, is entitled to a product at a moment. Arguments are
+-- trimmed, e-mails in any ASCII case. Never NULL: an unknown, empty or NULL customer or product is entitled to nothing. Raises
+-- invalid_parameter_value for another mode than test and live, and for no moment.
 --
--- In PL/pgSQL, which plans it once a session: to plan the query takes ten times as long as
--- to run it. To begin it takes several times as long as to see that the customer has no such
--- order, so that this comes first, in a statement of its own. The plans have to be those for
--- large tables, even if they are made while they are small.
+-- In PL/pgSQL, which plans it once a session: planning the query takes ten times as long as running it. Starting it
+-- takes several times as long as finding that the customer has no such item, so that this comes first. The plans have to
+-- be those for large tables, even if they are made while the tables are small.
 CREATE FUNCTION bagelpay.is_entitled (
     customer text,
     product text,
@@ -213,31 +248,60 @@ SET enable_seqscan = off
 SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
+DECLARE
+    the_customer text COLLATE "C" := nullif(bagelpay.trimmed (customer), '');
+    the_email text COLLATE "C" := lower(the_customer COLLATE "C");
+    -- By id, or known by this e-mail alone.
+    the_ids text[] COLLATE "C" := ARRAY[the_customer, 'email:' || the_email];
+    the_product text COLLATE "C" := nullif(bagelpay.trimmed (product), '');
 BEGIN
-    IF EXISTS (
-        SELECT
-        FROM bagelpay.orders AS o
-        WHERE o.customer_id = customer COLLATE "C" AND o.product_id = product COLLATE "C") THEN
+    PERFORM bagelpay.given_mode (is_entitled.mode), bagelpay.given_moment (is_entitled.at);
+    IF EXISTS (SELECT FROM bagelpay.all_items AS i WHERE nullif(i.customer_id, '') = ANY (the_ids) AND nullif(i.product_id, '') = the_product) THEN
         IF EXISTS (
             SELECT
             FROM bagelpay.entitlements_at (is_entitled.at, is_entitled.mode) AS e
-            WHERE e.customer_id = customer COLLATE "C" AND e.product_id = product COLLATE "C" AND e.entitled) THEN
+            WHERE e.customer_id = ANY (the_ids) AND e.product_id = the_product AND e.entitled) THEN
             RETURN TRUE;
         END IF;
     END IF;
-    IF EXISTS (
-        SELECT
-        FROM bagelpay.orders AS o
-        WHERE o.customer_email = lower(customer COLLATE "C") AND o.product_id = product COLLATE "C") THEN
+    IF EXISTS (SELECT FROM bagelpay.all_items AS i WHERE i.customer_email = the_email AND nullif(i.product_id, '') = the_product) THEN
         RETURN EXISTS (
             SELECT
             FROM bagelpay.entitlements_at (is_entitled.at, is_entitled.mode) AS e
-            WHERE e.customer_email = lower(customer COLLATE "C") AND e.product_id = product COLLATE "C" AND e.entitled);
+            WHERE e.customer_email = the_email AND e.product_id = the_product AND e.entitled);
     END IF;
     RETURN FALSE;
 END
 $$;
 
 COMMENT ON FUNCTION bagelpay.is_entitled IS 'Whether a customer, by id or e-mail, is entitled to a product';
+
+-- The same for a user by the merchant's own id: see the setting user_key.
+CREATE FUNCTION bagelpay.is_user_entitled (
+    user_id text,
+    product text,
+    mode text DEFAULT 'live',
+    at timestamptz DEFAULT now())
+RETURNS boolean
+LANGUAGE plpgsql
+STABLE PARALLEL SAFE
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    the_user text COLLATE "C" := nullif(bagelpay.trimmed (is_user_entitled.user_id), '');
+    the_product text COLLATE "C" := nullif(bagelpay.trimmed (product), '');
+BEGIN
+    PERFORM bagelpay.given_mode (is_user_entitled.mode), bagelpay.given_moment (is_user_entitled.at);
+    RETURN EXISTS (SELECT FROM bagelpay.stored_items AS i WHERE nullif(i.user_id, '') = the_user AND nullif(i.product_id, '') = the_product)
+        AND EXISTS (
+            SELECT
+            FROM bagelpay.entitlements_at (is_user_entitled.at, is_user_entitled.mode) AS e
+            WHERE e.user_id = the_user AND e.product_id = the_product AND e.entitled);
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.is_user_entitled IS 'Whether a user, by the merchant''s own id, is entitled to a product';
 
 COMMIT;

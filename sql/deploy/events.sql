@@ -1,65 +1,87 @@
 -- Deploy bagelpay:events to pg
 --
--- What arrived. The fold reads bagelpay.events and nothing else; the exact bytes are
--- kept beside it, so that retention can remove them without changing any state.
+-- What arrived. The fold reads bagelpay.events and nothing else; the exact bytes are kept beside it, so that
+-- retention can remove them without changing any state.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
+-- The rank of an event type, which settles events of one second, terminal ones last; NULL: no part in the fold.
+CREATE FUNCTION bagelpay.event_rank (event_type text)
+    RETURNS integer
+    LANGUAGE sql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE event_type
+        WHEN 'checkout.failed' THEN 1
+        WHEN 'checkout.cancel' THEN 2
+        WHEN 'checkout.completed' THEN 3
+        WHEN 'subscription.trialing' THEN 4
+        WHEN 'subscription.paid' THEN 5
+        WHEN 'refund.created' THEN 6
+        WHEN 'subscription.canceled' THEN 7
+        WHEN 'operator.grant' THEN 8
+        WHEN 'operator.revoke' THEN 8
+        WHEN 'operator.clear' THEN 8
+        WHEN 'operator.dispute_won' THEN 8
+    END
+$$;
+
+COMMENT ON FUNCTION bagelpay.event_rank IS 'The rank of an event type among events of one second';
+
+-- The second of a moment and the rank of an event type as one number, the first of the three keys that the fold sorts
+-- by (fold_slot, occurred_at, event_id). NULL for a type that has no part in the fold.
+CREATE FUNCTION bagelpay.fold_slot (occurred_at timestamptz, event_type text)
+    RETURNS bigint
+    LANGUAGE sql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT floor(extract(epoch FROM occurred_at AT TIME ZONE 'UTC'))::bigint * 16 + bagelpay.event_rank (event_type)
+$$;
+
+COMMENT ON FUNCTION bagelpay.fold_slot IS 'Second and rank of an event, as one number that the fold sorts by';
+
+-- Columns that hold personal data are named in bagelpay.forget(), too.
 CREATE TABLE bagelpay.events (
     event_id text COLLATE "C" PRIMARY KEY,
-    event_type text NOT NULL,
-    mode text COLLATE "C" NOT NULL CHECK (mode IN ('test', 'live')),
+    event_type text COLLATE "C" NOT NULL,
+    mode bagelpay.mode NOT NULL,
     occurred_at timestamptz NOT NULL,
-    -- Settles events of one moment, terminal ones last; NULL: no part in the fold.
-    rank smallint GENERATED ALWAYS AS (
-        CASE event_type
-            WHEN 'checkout.failed' THEN 1
-            WHEN 'checkout.cancel' THEN 2
-            WHEN 'checkout.completed' THEN 3
-            WHEN 'subscription.trialing' THEN 4
-            WHEN 'subscription.paid' THEN 5
-            WHEN 'refund.created' THEN 6
-            WHEN 'subscription.canceled' THEN 7
-            WHEN 'operator.grant' THEN 8
-            WHEN 'operator.revoke' THEN 8
-            WHEN 'operator.clear' THEN 8
-        END) STORED,
+    -- See bagelpay.fold_slot(); NULL: no part in the fold.
+    fold_slot bigint,
     order_id text COLLATE "C",
-    key_source text CHECK (key_source IN ('metadata', 'customer', 'order', 'payment')),
-    outcome text NOT NULL CHECK (outcome IN ('applied', 'ignored', 'unmatched')),
-    -- What the body gives rise to, what follows from it by the settings (key and zone),
-    -- and what the fold says, which may change with every event of the order.
-    body_warnings text[] NOT NULL DEFAULT '{}',
-    setting_warnings text[] NOT NULL DEFAULT '{}',
-    fold_warnings text[] NOT NULL DEFAULT '{}',
-    warnings text[] GENERATED ALWAYS AS (body_warnings || setting_warnings || fold_warnings) STORED,
-    received_at timestamptz NOT NULL DEFAULT now(),
+    key_source bagelpay.key_source,
+    -- applied, ignored or unmatched
+    outcome text COLLATE "C" NOT NULL,
+    warnings text[] NOT NULL,
+    received_at timestamptz NOT NULL,
     deliveries integer NOT NULL DEFAULT 1,
     last_delivered_at timestamptz NOT NULL DEFAULT now(),
     -- The transaction that stored it, for changes_since().
     stored_xid bigint NOT NULL DEFAULT pg_current_xact_id()::text::bigint,
     signed_timestamp bigint,
-    body_sha256 bytea,
+    -- SHA-256 of the normalised content, by which a duplicate is known; NULL of operators' events.
+    digest bytea,
     created_at_raw text,
     -- The text of each time without zone, by column: {"trial_end": "2025-09-19 16:48:37"}.
     local_times jsonb,
     kind text,
-    has_subscription boolean NOT NULL DEFAULT FALSE,
+    has_subscription boolean,
     product_id text COLLATE "C",
     product_name text,
-    billing_type text,
+    billing_type text COLLATE "C",
     customer_id text COLLATE "C",
     customer_email text COLLATE "C",
+    user_id text COLLATE "C",
     provider_order_id text COLLATE "C",
     payment_id text COLLATE "C",
     request_id text COLLATE "C",
     amount numeric,
     tax_amount numeric,
-    currency text,
-    subscription_id text,
-    processor_subscription_id text,
+    currency text COLLATE "C",
+    subscription_id text COLLATE "C",
+    processor_subscription_id text COLLATE "C",
     trial_start timestamptz,
     trial_end timestamptz,
     billing_period_start timestamptz,
@@ -67,39 +89,53 @@ CREATE TABLE bagelpay.events (
     cancel_at timestamptz,
     canceled_at timestamptz,
     cancel_at_period_end boolean,
-    recurring_interval text,
+    recurring_interval interval,
     units integer,
     payment_method text,
     last4 text,
     billing_amount numeric,
+    refund_id text COLLATE "C",
     refund_amount numeric,
     refund_running_total numeric,
-    refund_label text CHECK (refund_label IN ('full', 'partial')),
-    -- The setting of that name when the event came or was last rebuilt.
-    unknown_refund text NOT NULL CHECK (unknown_refund IN ('full', 'partial')),
+    refund_label bagelpay.refund_label,
+    -- Of refunds: the setting of that name when the event came or was last rebuilt.
+    unknown_refund text COLLATE "C",
     metadata jsonb,
     -- Of operator.… events only.
     granted_until timestamptz,
     note text,
-    -- When forget() or forget_customer() took the body and what was personal.
-    forgotten_at timestamptz,
-    CONSTRAINT events_order CHECK ((outcome = 'applied') = (order_id IS NOT NULL)),
-    CONSTRAINT events_rank CHECK (outcome = 'ignored' OR rank IS NOT NULL)
+    -- When forget() or forget_customer() removed the body and the personal data.
+    forgotten_at timestamptz
 );
 
-COMMENT ON TABLE bagelpay.events IS 'Every authentic event once, as normalised columns';
+COMMENT ON TABLE bagelpay.events IS 'Every correctly signed event once, as normalised columns';
+
+COMMENT ON COLUMN bagelpay.events.received_at IS 'When its first delivery was read by a responder, also if it went through the spool';
 
 -- The fold of one order is one walk along this index.
-CREATE INDEX events_of_order ON bagelpay.events (mode, order_id, occurred_at, rank, event_id)
+CREATE INDEX events_of_order ON bagelpay.events (order_id, mode, fold_slot, occurred_at, event_id)
 WHERE order_id IS NOT NULL;
 
 -- For changes_since(). New entries come at its end, many to a transaction.
 CREATE INDEX events_by_transaction ON bagelpay.events (stored_xid)
 WHERE order_id IS NOT NULL;
 
--- For forget(): those that it has yet to come to.
+-- For forget(): the events that it has yet to process.
 CREATE INDEX events_to_forget ON bagelpay.events (received_at)
 WHERE forgotten_at IS NULL;
+
+-- For links: the events whose key others may take, and the events that may take another's.
+CREATE INDEX events_linking_payment ON bagelpay.events (payment_id)
+WHERE key_source = 'metadata' AND event_type IN ('checkout.failed', 'checkout.completed', 'subscription.paid') AND payment_id IS NOT NULL;
+
+CREATE INDEX events_linking_provider_order ON bagelpay.events (provider_order_id)
+WHERE key_source = 'metadata' AND event_type IN ('checkout.failed', 'checkout.completed', 'subscription.paid') AND provider_order_id IS NOT NULL;
+
+CREATE INDEX events_linkable_payment ON bagelpay.events (payment_id)
+WHERE key_source <> 'metadata' AND payment_id IS NOT NULL;
+
+CREATE INDEX events_linkable_provider_order ON bagelpay.events (provider_order_id)
+WHERE key_source <> 'metadata' AND provider_order_id IS NOT NULL;
 
 -- The settings order_key that metadata were cut down to: by other paths, the keys of
 -- forgotten events cannot be known.
@@ -107,7 +143,7 @@ CREATE TABLE bagelpay.forgotten_keys (
     order_key text[] COLLATE "C" PRIMARY KEY
 );
 
-COMMENT ON TABLE bagelpay.forgotten_keys IS 'What of the metadata of forgotten events is kept, for rekey()';
+COMMENT ON TABLE bagelpay.forgotten_keys IS 'The parts of metadata that forgotten events keep, for rekey()';
 
 CREATE TABLE bagelpay.event_bodies (
     event_id text COLLATE "C" PRIMARY KEY,
@@ -118,8 +154,8 @@ CREATE TABLE bagelpay.event_bodies (
 
 COMMENT ON TABLE bagelpay.event_bodies IS 'The exact bytes of each event, and what they were signed with';
 
--- Whoever deletes an event means its bytes, too; the other way round is retention. (A
--- foreign key would say the same at a price for every event that comes.)
+-- Deleting an event deletes its bytes; the other way round is retention. (A foreign key would say the same at a
+-- price for every event that comes.)
 CREATE FUNCTION bagelpay.events_delete_body ()
     RETURNS trigger
     LANGUAGE plpgsql
@@ -141,8 +177,11 @@ CREATE TABLE bagelpay.dead_letters (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     sha256 bytea NOT NULL UNIQUE CHECK (length(sha256) = 32),
     body bytea NOT NULL,
-    reason text NOT NULL CHECK (reason IN ('invalid', 'conflict', 'database')),
+    reason text NOT NULL CHECK (reason IN ('invalid', 'conflict', 'database', 'mode')),
     detail text,
+    event_id text COLLATE "C",
+    order_id text COLLATE "C",
+    customer_email text COLLATE "C",
     signed_timestamp bigint,
     signature text,
     deliveries integer NOT NULL DEFAULT 1,
@@ -150,8 +189,13 @@ CREATE TABLE bagelpay.dead_letters (
     resolved_at timestamptz
 );
 
-COMMENT ON TABLE bagelpay.dead_letters IS 'Authentic bodies that are no valid event, each once';
+COMMENT ON TABLE bagelpay.dead_letters IS 'Correctly signed bodies that are no valid event, each once';
 
-COMMENT ON COLUMN bagelpay.dead_letters.reason IS 'invalid: not a valid event; conflict: its event_id is taken by another body; database: PostgreSQL refuses it for good';
+COMMENT ON COLUMN bagelpay.dead_letters.reason IS 'invalid: not a valid event; conflict: another content was stored under its event_id; database: PostgreSQL rejects it; mode: its secret does not cover its mode';
+
+COMMENT ON COLUMN bagelpay.dead_letters.order_id IS 'The merchant''s key, if it can be read; likewise event_id and customer_email';
+
+CREATE INDEX dead_letters_open ON bagelpay.dead_letters (sha256)
+WHERE resolved_at IS NULL;
 
 COMMIT;

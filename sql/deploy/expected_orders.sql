@@ -1,6 +1,6 @@
 -- Deploy bagelpay:expected_orders to pg
 --
--- Whether an order is the one that the application said it was about to sell.
+-- Whether an order is the one that the application said it was about to sell; and what callers may pass.
 
 BEGIN;
 
@@ -43,6 +43,20 @@ BEGIN
 END
 $$;
 
+-- A moment as given; raises invalid_parameter_value for NULL.
+CREATE FUNCTION bagelpay.given_moment (moment timestamptz)
+    RETURNS timestamptz
+    LANGUAGE plpgsql
+    IMMUTABLE
+    AS $$
+BEGIN
+    IF moment IS NULL THEN
+        RAISE EXCEPTION 'moment: must not be NULL' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN moment;
+END
+$$;
+
 -- Records what is about to be sold; a later call for the same order replaces it. NULL
 -- matches anything. Blocks on a concurrent call for the same order.
 CREATE FUNCTION bagelpay.expect_order (
@@ -75,46 +89,72 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.expect_order IS 'Records what an application is about to sell';
 
-CREATE VIEW bagelpay.order_checks AS
-SELECT o.mode, o.order_id, x.order_id IS NOT NULL AS expected,
-    x.order_id IS NOT NULL AND cardinality(found.mismatches) = 0 AS matches,
-    found.mismatches
-FROM bagelpay.orders AS o
-LEFT JOIN bagelpay.expected_orders AS x ON x.mode = o.mode AND x.order_id = o.order_id
-LEFT JOIN LATERAL (
-    SELECT TRUE AS there, p.amount, p.currency
-    FROM bagelpay.stored_payments AS p
-    WHERE p.mode = o.mode AND p.order_id = o.order_id AND p.paid_at IS NOT NULL
-    ORDER BY p.paid_at, p.payment_id
-    LIMIT 1) AS first_payment ON TRUE
-CROSS JOIN LATERAL (
-    SELECT CASE
-        WHEN x.order_id IS NULL THEN ARRAY[CASE
-            WHEN EXISTS (SELECT FROM bagelpay.expected_orders AS other WHERE other.mode = CASE o.mode WHEN 'test' THEN 'live' ELSE 'test' END AND other.order_id = o.order_id)
-            THEN 'mode' ELSE 'unexpected' END]
-        ELSE array_remove(ARRAY[
-            CASE WHEN x.customer_email IS NOT NULL AND o.customer_email IS DISTINCT FROM x.customer_email THEN 'customer' END,
-            CASE WHEN x.product_id IS NOT NULL AND o.product_id IS DISTINCT FROM x.product_id THEN 'product' END,
-            CASE WHEN x.amount IS NOT NULL AND first_payment.there AND first_payment.amount IS DISTINCT FROM x.amount THEN 'amount' END,
-            CASE WHEN x.currency IS NOT NULL AND first_payment.there AND first_payment.currency IS DISTINCT FROM x.currency THEN 'currency' END],
-            NULL)
-    END
-) AS found (mismatches);
+-- How an item differs from what was expected, of customer, product, amount, currency. Amount and currency are those of
+-- its first payment, once there is one; NULLs in what was expected match anything.
+CREATE FUNCTION bagelpay.item_mismatches (i bagelpay.all_items, x bagelpay.expected_orders)
+    RETURNS text[]
+    LANGUAGE sql
+    STABLE PARALLEL SAFE
+    AS $$
+    SELECT array_remove(ARRAY[
+        CASE WHEN i.customer_email IS DISTINCT FROM coalesce(x.customer_email, i.customer_email) THEN 'customer' END,
+        CASE WHEN nullif(i.product_id, '') IS DISTINCT FROM coalesce(x.product_id, nullif(i.product_id, '')) THEN 'product' END,
+        CASE WHEN p.name IS NOT NULL AND p.amount IS DISTINCT FROM coalesce(x.amount, p.amount) THEN 'amount' END,
+        CASE WHEN p.name IS NOT NULL AND p.currency IS DISTINCT FROM coalesce(x.currency, p.currency) THEN 'currency' END], NULL)
+    FROM (SELECT) AS one
+    LEFT JOIN LATERAL (
+        SELECT n.name, n.amount, n.currency
+        FROM bagelpay.purchases AS n
+        WHERE n.item_key = i.item_key AND NOT n.is_trial
+        ORDER BY n.began_slot, n.began_at, n.began_event_id
+        LIMIT 1) AS p ON TRUE
+$$;
 
-COMMENT ON VIEW bagelpay.order_checks IS 'Whether each order is what the application said it was about to sell';
+COMMENT ON FUNCTION bagelpay.item_mismatches IS 'How an item differs from what was expected';
 
--- Whether an order was expected and is as expected; FALSE for one that is not there.
-CREATE FUNCTION bagelpay.matches_expectation (mode text, order_id text)
+-- Whether an item is as expected; FALSE if nothing was expected under its order id.
+CREATE FUNCTION bagelpay.is_expected (i bagelpay.all_items)
     RETURNS boolean
     LANGUAGE sql
     STABLE PARALLEL SAFE
     AS $$
     SELECT coalesce((
-        SELECT c.matches
-        FROM bagelpay.order_checks AS c
-        WHERE c.mode = matches_expectation.mode COLLATE "C" AND c.order_id = matches_expectation.order_id COLLATE "C"), FALSE)
+        SELECT bagelpay.item_mismatches (i, x) = '{}'
+        FROM bagelpay.expected_orders AS x
+        WHERE x.order_id = i.order_id AND x.mode = i.mode), FALSE)
 $$;
 
-COMMENT ON FUNCTION bagelpay.matches_expectation IS 'Whether an order was expected and is as expected';
+COMMENT ON FUNCTION bagelpay.is_expected IS 'Whether an item is what the application said it was about to sell';
+
+CREATE VIEW bagelpay.order_checks AS
+SELECT n.mode, n.order_id, x.order_id IS NOT NULL AS expected,
+    EXISTS (
+        SELECT
+        FROM bagelpay.purchases AS p
+        CROSS JOIN bagelpay.settings AS setting
+        WHERE p.order_id = n.order_id AND p.mode = n.mode AND NOT p.is_trial
+            AND (p.status IN ('paid', 'partially_refunded') OR (p.status = 'disputed' AND NOT setting.revoke_on_dispute))) AS paid,
+    CASE WHEN x.order_id IS NOT NULL THEN closest.mismatches = '{}' WHEN closest.there THEN FALSE END AS matches,
+    CASE
+        WHEN x.order_id IS NOT NULL THEN coalesce(closest.mismatches, '{}')
+        WHEN EXISTS (
+            SELECT
+            FROM bagelpay.expected_orders AS other
+            WHERE other.order_id = n.order_id AND other.mode = CASE n.mode WHEN 'test' THEN 'live' ELSE 'test' END) THEN '{mode}'
+        ELSE '{unexpected}'
+    END AS mismatches
+FROM (
+    SELECT o.mode, o.order_id FROM bagelpay.orders AS o
+    UNION
+    SELECT e.mode, e.order_id FROM bagelpay.expected_orders AS e) AS n
+LEFT JOIN bagelpay.expected_orders AS x ON x.order_id = n.order_id AND x.mode = n.mode
+LEFT JOIN LATERAL (
+    SELECT TRUE AS there, CASE WHEN x.order_id IS NOT NULL THEN bagelpay.item_mismatches (i, x) END AS mismatches
+    FROM bagelpay.all_items AS i
+    WHERE i.order_id = n.order_id AND i.mode = n.mode AND i.item_key IS NOT NULL
+    ORDER BY cardinality(CASE WHEN x.order_id IS NOT NULL THEN bagelpay.item_mismatches (i, x) END), i.product_id, i.customer_id, i.user_id
+    LIMIT 1) AS closest ON TRUE;
+
+COMMENT ON VIEW bagelpay.order_checks IS 'Whether each order is what the application said it was about to sell; the mismatches are those of the item that comes closest';
 
 COMMIT;

@@ -6,9 +6,10 @@ BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- The events of an order in the order of the fold: the statuses after each, in note what
--- it changed and what the fold has to say, and whether it came late, that is after an
--- event that sorts behind it. No row where there is no such order. Writes nothing.
+-- The events of an order in the order of the fold: the statuses after each, in note what it changed and what the fold
+-- has to say, and whether it came late, that is after an event that sorts behind it. No row if there is no such order.
+-- Reads what the fold has stored, so that it costs little for large orders, and works on a standby. Raises invalid_parameter_value for another mode than
+-- test and live, and for no order.
 CREATE FUNCTION bagelpay.explain (order_id text, mode text DEFAULT 'live')
     RETURNS TABLE (
         "position" bigint,
@@ -17,6 +18,8 @@ CREATE FUNCTION bagelpay.explain (order_id text, mode text DEFAULT 'live')
         occurred_at timestamptz,
         received_at timestamptz,
         late boolean,
+        product_id text,
+        customer_id text,
         order_status text,
         subscription_status text,
         note text)
@@ -28,19 +31,20 @@ CREATE FUNCTION bagelpay.explain (order_id text, mode text DEFAULT 'live')
     SET jit = off
     AS $$
     SELECT
-        s.ordinality,
+        row_number() OVER folded,
         e.event_id,
         e.event_type,
         e.occurred_at,
         e.received_at,
         coalesce(min(e.received_at) OVER behind < e.received_at, FALSE),
+        e.product_id,
+        e.customer_id,
         s.order_status,
         s.subscription_status,
         concat_ws('; ',
             CASE WHEN s.order_status <> lag(s.order_status, 1, 'pending') OVER folded
                 THEN format('order %s → %s', lag(s.order_status, 1, 'pending') OVER folded, s.order_status) END,
-            CASE WHEN s.subscription_status <> coalesce(lag(s.subscription_status) OVER folded, 'pending')
-                THEN format('subscription %s → %s', coalesce(lag(s.subscription_status) OVER folded, 'pending'), s.subscription_status) END,
+            'subscription ' || s.subscription_status,
             CASE WHEN s.payment_status <> coalesce(lag(s.payment_status) OVER of_payment, '')
                 THEN format('payment %s: %s', s.payment_id, concat_ws(' → ', lag(s.payment_status) OVER of_payment, s.payment_status)) END,
             CASE e.event_type
@@ -48,17 +52,21 @@ CREATE FUNCTION bagelpay.explain (order_id text, mode text DEFAULT 'live')
                 THEN 'granted ' || coalesce('until ' || to_char(e.granted_until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'), 'without end')
                 WHEN 'operator.revoke' THEN 'revoked'
                 WHEN 'operator.clear' THEN 'cleared'
+                WHEN 'operator.dispute_won' THEN 'dispute won'
             END,
-            nullif(array_to_string(s.warnings, '; '), ''),
+            s.note,
+            CASE WHEN e.key_source = 'linked' THEN 'linked to this order by its payment' END,
+            nullif(array_to_string(e.warnings, '; '), ''),
             e.note)
-    FROM bagelpay.fold (
-        ARRAY[ROW (bagelpay.given_mode (explain.mode), bagelpay.given_order_id (explain.order_id), NULL, NULL, NULL)::bagelpay.fold_key],
-        FALSE) WITH ORDINALITY AS s
-    JOIN bagelpay.events AS e ON e.event_id = s.event_id
-    WINDOW folded AS (ORDER BY s.ordinality),
-        of_payment AS (PARTITION BY s.payment_id ORDER BY s.ordinality),
-        behind AS (ORDER BY s.ordinality ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
-    ORDER BY s.ordinality
+    FROM bagelpay.events AS e
+    LEFT JOIN bagelpay.effects AS s ON s.event_id = e.event_id
+    WHERE e.mode = bagelpay.given_mode (explain.mode) COLLATE "C"
+        AND e.order_id = bagelpay.given_order_id (explain.order_id) COLLATE "C"
+    WINDOW folded AS (ORDER BY e.fold_slot, e.occurred_at, e.event_id),
+        of_payment AS (PARTITION BY s.payment_id ORDER BY e.fold_slot, e.occurred_at, e.event_id),
+        -- From the newest on, so that each row only adds to the minimum.
+        behind AS (ORDER BY e.fold_slot DESC, e.occurred_at DESC, e.event_id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+    ORDER BY e.fold_slot, e.occurred_at, e.event_id
 $$;
 
 COMMENT ON FUNCTION bagelpay.explain IS 'The events of an order in the order of the fold, and what each changed';
@@ -84,11 +92,53 @@ BEGIN
 END
 $$;
 
--- The orders that changed since a cursor ('' begins), each once, with what to pass next
--- time: the cursor of the last row that was dealt with. Nothing is skipped however
--- transactions overlap, because changes are shown only once every transaction that began
--- before them has ended; after an interruption some may come twice. A transaction that
--- stays open delays it. Raises invalid_parameter_value for what is no cursor of this server.
+-- Notes that settings, products or expectations changed, and tells listeners.
+CREATE FUNCTION bagelpay.note_change ()
+    RETURNS trigger
+    LANGUAGE plpgsql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    INSERT INTO bagelpay.changed_settings DEFAULT VALUES
+    ON CONFLICT (stored_xid) DO NOTHING;
+    -- Earlier changes need not be told besides this one.
+    DELETE FROM bagelpay.changed_settings AS s
+    WHERE s.stored_xid IN (
+        SELECT n.stored_xid
+        FROM bagelpay.changed_settings AS n
+        WHERE n.stored_xid < pg_current_xact_id()::text::bigint
+        FOR UPDATE SKIP LOCKED);
+    PERFORM bagelpay.notify_orders (TRUE);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER settings_note_change
+    AFTER UPDATE ON bagelpay.settings
+    FOR EACH STATEMENT
+    EXECUTE FUNCTION bagelpay.note_change ();
+
+CREATE TRIGGER products_note_change
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON bagelpay.products
+    FOR EACH STATEMENT
+    EXECUTE FUNCTION bagelpay.note_change ();
+
+CREATE TRIGGER product_features_note_change
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON bagelpay.product_features
+    FOR EACH STATEMENT
+    EXECUTE FUNCTION bagelpay.note_change ();
+
+CREATE TRIGGER expected_orders_note_change
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON bagelpay.expected_orders
+    FOR EACH STATEMENT
+    EXECUTE FUNCTION bagelpay.note_change ();
+
+-- The orders that changed since a cursor ('' begins), each once, and a row without an order if settings, products or
+-- expectations changed, so that any entitlement may have. cursor is what to pass next time: that of the last row that
+-- was processed. Nothing is skipped however transactions overlap, because changes are shown only once every transaction
+-- that began before them has ended; after an interruption some may come twice. A transaction that stays open delays
+-- it. Raises invalid_parameter_value for what is no cursor of this server.
 -- What was restored from a dump, with transactions ahead of this server's, comes at every
 -- beginning.
 CREATE FUNCTION bagelpay.changes_since (cursor text)
@@ -114,9 +164,14 @@ CREATE FUNCTION bagelpay.changes_since (cursor text)
                 AND e.order_id IS NOT NULL
             UNION ALL
             SELECT m.mode, m.order_id, m.stored_xid, m.changed_at
-            FROM bagelpay.mended_orders AS m
+            FROM bagelpay.changed_orders AS m
             WHERE m.stored_xid > bagelpay.given_cursor ($1)
-                AND m.stored_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint) AS c
+                AND m.stored_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+            UNION ALL
+            SELECT NULL, NULL, s.stored_xid, s.changed_at
+            FROM bagelpay.changed_settings AS s
+            WHERE s.stored_xid > bagelpay.given_cursor ($1)
+                AND s.stored_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint) AS c
         GROUP BY c.mode, c.order_id
     )
     -- Within one transaction's changes the cursor stays before it, so that stopping

@@ -1,55 +1,117 @@
 -- Deploy bagelpay:forget to pg
 --
--- Retention: what is old loses its body and what it holds of a person, as far as no state
--- stands on it.
---
--- The fold takes the latest e-mail, metadata, payment method, last four digits. What a later
--- event of the order says again is therefore not needed any more; what none does is the
--- state, and stays until another event says it anew and is old in its turn. The customer's
--- id stays: only it shows that one key named two customers. So does all that money and time
--- follow from, and the digest of the body, by which a duplicate is known.
+-- Retention: old events lose their body, and the personal data that no state needs. A value is removed only if no state
+-- needs it whatever comes later: further events, late ones, links, rebuild(). docs/retention.md explains the rules.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- Of metadata only what the paths of the setting order_key name, so that the same key, and
--- the same warnings, follow from it. NULL for NULL.
+-- The values of metadata that the paths of the setting order_key name, as far as they can be keys: the same key follows
+-- from them. NULL for NULL.
 CREATE FUNCTION bagelpay.key_metadata (metadata jsonb, paths text[])
     RETURNS jsonb
     LANGUAGE plpgsql
     IMMUTABLE PARALLEL SAFE
     AS $$
 DECLARE
-    kept jsonb := '{}';
+    kept jsonb := CASE WHEN metadata IS NOT NULL THEN '{}' END;
+    path text;
     steps text[];
-    found_value jsonb;
 BEGIN
-    IF metadata IS NULL THEN
-        RETURN NULL;
-    END IF;
-    -- Shorter ones first, so that what stands below another path does not get lost.
-    FOR steps IN
-        SELECT (string_to_array(path, '.'))[2:] AS below
-        FROM unnest(paths) AS path
-        WHERE path <> 'request_id'
-        ORDER BY cardinality(string_to_array(path, '.'))
-    LOOP
-        found_value := metadata #> steps;
-        CONTINUE WHEN found_value IS NULL;
+    FOREACH path IN ARRAY paths LOOP
+        steps := (string_to_array(path, '.'))[2:];
+        CONTINUE WHEN path = 'request_id' OR jsonb_typeof(metadata #> steps) IN ('string', 'number') IS NOT TRUE;
+        -- jsonb_set() makes the last step only.
         FOR i IN 1 .. cardinality(steps) - 1 LOOP
-            IF jsonb_typeof(kept #> steps[:i]) IS DISTINCT FROM 'object' THEN
-                kept := jsonb_set(kept, steps[:i], '{}');
-            END IF;
+            kept := jsonb_set(kept, steps[:i], coalesce(kept #> steps[:i], '{}'));
         END LOOP;
-        -- Of what is no key it matters that it is none.
-        kept := jsonb_set(kept, steps, CASE WHEN jsonb_typeof(found_value) IN ('object', 'array') THEN '{}' ELSE found_value END);
+        kept := jsonb_set(kept, steps, metadata #> steps);
     END LOOP;
     RETURN kept;
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.key_metadata IS 'Of metadata only what the paths of the setting order_key name';
+COMMENT ON FUNCTION bagelpay.key_metadata IS 'The parts of metadata that the setting order_key names';
+
+-- An event without the personal data that no state needs, now or later.
+--
+-- paths    bagelpay.settings.order_key
+--
+-- Events of an order are compared only if both have the merchant's key, as a link may yet move others to another order.
+-- The e-mail of a payment or a trial always stays. It is the purchase's own, and at its moment it decides to which
+-- customer other events belong that carry an e-mail and no customer_id.
+CREATE FUNCTION bagelpay.without_old_data (e bagelpay.events, paths text[])
+    RETURNS bagelpay.events
+    LANGUAGE plpgsql
+    STABLE
+    AS $$
+DECLARE
+    selling CONSTANT text[] := '{checkout.completed,subscription.trialing,subscription.paid}';
+    is_selling boolean := e.event_type = ANY (selling);
+    key_data jsonb := bagelpay.key_metadata (e.metadata, paths);
+    unused boolean;     -- no purchase takes its payment_method and last4, nor, if it sells nothing, its e-mail
+BEGIN
+    IF e.order_id IS NULL THEN
+        e.customer_email := NULL;
+        e.payment_method := NULL;
+        e.last4 := NULL;
+        e.metadata := key_data;
+        RETURN e;
+    ELSIF e.event_type LIKE 'operator.%' THEN
+        -- A note is no state, but tells why the decision was taken that still holds.
+        IF e.note IS NOT NULL AND EXISTS (
+                SELECT
+                FROM bagelpay.events AS n
+                WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.event_type LIKE 'operator.%'
+                    AND (n.fold_slot, n.occurred_at, n.event_id) > (e.fold_slot, e.occurred_at, e.event_id)
+                    AND (n.product_id, n.customer_id, n.customer_email, n.payment_id)
+                        IS NOT DISTINCT FROM (e.product_id, e.customer_id, e.customer_email, e.payment_id)) THEN
+            e.note := NULL;
+        END IF;
+        RETURN e;
+    END IF;
+
+    unused := CASE
+        -- A paid payment drops what its failed events said, and takes what its latest event has.
+        WHEN e.event_type IN ('checkout.failed', 'checkout.completed', 'subscription.paid') THEN
+            e.key_source = 'metadata' AND num_nonnulls(e.customer_email, e.payment_method, e.last4) > 0 AND EXISTS (
+                SELECT
+                FROM bagelpay.events AS n
+                WHERE n.payment_id = e.payment_id AND n.order_id = e.order_id AND n.mode = e.mode AND n.key_source = 'metadata'
+                    AND n.event_type IN ('checkout.completed', 'subscription.paid')
+                    AND (NOT is_selling
+                        OR (n.payment_method IS NOT NULL AND n.last4 IS NOT NULL
+                            AND (n.fold_slot, n.occurred_at, n.event_id) > (e.fold_slot, e.occurred_at, e.event_id))))
+        ELSE NOT is_selling
+    END;
+    IF unused THEN
+        e.payment_method := NULL;
+        e.last4 := NULL;
+    END IF;
+    -- Beside a customer_id, this e-mail can only become the order's, which prefers that of a selling event.
+    IF unused AND NOT is_selling AND e.key_source = 'metadata' AND e.customer_id IS NOT NULL AND e.customer_email IS NOT NULL
+        AND EXISTS (
+            SELECT
+            FROM bagelpay.events AS n
+            WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.key_source = 'metadata' AND n.event_type = ANY (selling)
+                AND n.customer_email IS NOT NULL) THEN
+        e.customer_email := NULL;
+    END IF;
+    IF e.metadata <> key_data AND e.key_source = 'metadata' AND EXISTS (
+            SELECT
+            FROM bagelpay.events AS n
+            WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.key_source = 'metadata' AND n.event_type = ANY (selling)
+                AND n.metadata IS NOT NULL
+                AND (n.fold_slot, n.occurred_at, n.event_id)
+                    > (CASE WHEN is_selling THEN e.fold_slot ELSE 0 END, e.occurred_at, e.event_id)) THEN
+        e.metadata := key_data;
+    END IF;
+    RETURN e;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.without_old_data IS 'An event without the personal data that no state needs';
 
 -- Takes the bodies and the personal data from events that were received longer ago than an
 -- interval, and removes dead letters that were resolved longer ago. No state changes, nor what
@@ -97,16 +159,15 @@ BEGIN
         WHERE t.forgotten_at IS NULL AND t.received_at < before
         ORDER BY t.received_at
         LIMIT at_most) AS e;
-    -- With them, what their orders had kept for the state that may follow from them now.
+    -- With them, what their orders had kept and do not need any more.
     SELECT due || coalesce(array_agg(e.event_id), '{}') INTO concerned
     FROM (
         SELECT DISTINCT t.mode, t.order_id
         FROM bagelpay.events AS t
         WHERE t.event_id = ANY (due) AND t.order_id IS NOT NULL) AS o
     JOIN bagelpay.events AS e ON e.mode = o.mode AND e.order_id = o.order_id
-    WHERE e.forgotten_at IS NOT NULL
-        AND (num_nonnulls(e.customer_email, e.payment_method, e.last4, e.note) > 0
-            OR e.metadata <> bagelpay.key_metadata (e.metadata, paths));
+    CROSS JOIN LATERAL bagelpay.without_old_data (e, paths) AS k
+    WHERE e.forgotten_at IS NOT NULL AND k IS DISTINCT FROM e;
 
     -- In the order of their ids, like whoever else changes several events.
     PERFORM FROM bagelpay.events AS t
@@ -118,53 +179,11 @@ BEGIN
     WHERE t.event_id = ANY (due) AND t.forgotten_at IS NULL;
 
     UPDATE bagelpay.events AS t
-    SET forgotten_at = coalesce(t.forgotten_at, now()), customer_email = kept.customer_email, metadata = kept.metadata,
-        payment_method = kept.payment_method, last4 = kept.last4, note = kept.note
-    FROM (
-        SELECT e.event_id,
-            -- A grant's e-mail fills only what no other event says, whenever it does.
-            CASE WHEN e.order_id IS NOT NULL
-                AND NOT EXISTS (
-                    SELECT FROM bagelpay.events AS n
-                    WHERE n.mode = e.mode AND n.order_id = e.order_id AND n.customer_email IS NOT NULL
-                        AND (n.occurred_at, n.rank, n.event_id) > (e.occurred_at, e.rank, e.event_id) AND (n.rank < 8 OR e.rank = 8))
-                AND (e.rank < 8 OR NOT EXISTS (
-                    SELECT FROM bagelpay.events AS n
-                    WHERE n.mode = e.mode AND n.order_id = e.order_id AND n.customer_email IS NOT NULL AND n.rank < 8))
-                THEN e.customer_email END AS customer_email,
-            CASE WHEN e.order_id IS NOT NULL
-                AND NOT EXISTS (
-                    SELECT FROM bagelpay.events AS n
-                    WHERE n.mode = e.mode AND n.order_id = e.order_id AND n.metadata IS NOT NULL
-                        AND (n.occurred_at, n.rank, n.event_id) > (e.occurred_at, e.rank, e.event_id))
-                THEN e.metadata
-                ELSE bagelpay.key_metadata (e.metadata, paths) END AS metadata,
-            CASE WHEN e.order_id IS NOT NULL
-                AND NOT EXISTS (
-                    SELECT FROM bagelpay.events AS n
-                    WHERE n.mode = e.mode AND n.order_id = e.order_id AND n.payment_method IS NOT NULL
-                        AND (n.occurred_at, n.rank, n.event_id) > (e.occurred_at, e.rank, e.event_id))
-                THEN e.payment_method END AS payment_method,
-            CASE WHEN e.order_id IS NOT NULL
-                AND NOT EXISTS (
-                    SELECT FROM bagelpay.events AS n
-                    WHERE n.mode = e.mode AND n.order_id = e.order_id AND n.last4 IS NOT NULL
-                        AND (n.occurred_at, n.rank, n.event_id) > (e.occurred_at, e.rank, e.event_id))
-                THEN e.last4 END AS last4,
-            -- Not of the state, but why the decision that holds was taken.
-            CASE WHEN NOT EXISTS (
-                    SELECT FROM bagelpay.events AS n
-                    WHERE n.mode = e.mode AND n.order_id = e.order_id AND n.rank = 8
-                        AND (n.occurred_at, n.rank, n.event_id) > (e.occurred_at, e.rank, e.event_id))
-                THEN e.note END AS note
-        FROM bagelpay.events AS e
-        WHERE e.event_id = ANY (concerned)
-    ) AS kept
-    -- Said twice, or the planner might read all events.
-    WHERE t.event_id = kept.event_id AND t.event_id = ANY (concerned)
-        AND (t.forgotten_at IS NULL
-            OR (t.customer_email, t.metadata, t.payment_method, t.last4, t.note)
-                IS DISTINCT FROM (kept.customer_email, kept.metadata, kept.payment_method, kept.last4, kept.note));
+    SET forgotten_at = coalesce(t.forgotten_at, now()),
+        (customer_email, metadata, payment_method, last4, note) = (
+            SELECT k.customer_email, k.metadata, k.payment_method, k.last4, k.note
+            FROM bagelpay.without_old_data (t, paths) AS k)
+    WHERE t.event_id = ANY (concerned);
     IF events > 0 THEN
         INSERT INTO bagelpay.forgotten_keys (order_key)
         VALUES (paths)

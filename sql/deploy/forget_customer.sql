@@ -55,32 +55,13 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.mentions (bytea, text) IS 'Whether bytes contain an e-mail address, not as a part of a longer one';
 
-CREATE FUNCTION bagelpay.mentions (content text, email text)
-    RETURNS boolean
-    LANGUAGE sql
-    IMMUTABLE STRICT PARALLEL SAFE
-    AS $$
-    SELECT bagelpay.mentions (convert_to(content, 'UTF8'), email)
-$$;
-
-COMMENT ON FUNCTION bagelpay.mentions (text, text) IS 'Whether a text contains an e-mail address, not as a part of a longer one';
-
--- Whether bytes or a text contain any of some e-mail addresses; not NULL.
+-- Whether a body, or a text, contains any of some e-mail addresses; not NULL.
 CREATE FUNCTION bagelpay.mentions (body bytea, emails text[])
     RETURNS boolean
-    LANGUAGE plpgsql
+    LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
     AS $$
-DECLARE
-    email text;
-BEGIN
-    FOREACH email IN ARRAY emails LOOP
-        IF bagelpay.mentions (body, email) THEN
-            RETURN TRUE;
-        END IF;
-    END LOOP;
-    RETURN FALSE;
-END
+    SELECT EXISTS (SELECT FROM unnest(emails) AS email WHERE bagelpay.mentions (body, email))
 $$;
 
 COMMENT ON FUNCTION bagelpay.mentions (bytea, text[]) IS 'Whether a body contains any of some e-mail addresses';
@@ -95,52 +76,34 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.mentions (text, text[]) IS 'Whether a text contains any of some e-mail addresses';
 
--- Of metadata what bagelpay.key_metadata() keeps, less each value that contains one of some
--- e-mail addresses, but for the one that named the order: the key of events is no other by
--- that, and by the same setting stays the same. NULL for NULL.
+-- What bagelpay.key_metadata() keeps, without values that contain one of some e-mail addresses; but the value that named
+-- the order stays: by the same setting the key is the same. NULL for NULL.
 CREATE FUNCTION bagelpay.erased_metadata (metadata jsonb, paths text[], order_id text, emails text[])
     RETURNS jsonb
-    LANGUAGE plpgsql
+    LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
     AS $$
-DECLARE
-    kept jsonb := bagelpay.key_metadata (metadata, paths);
-    steps text[];
-    content text;
-BEGIN
-    FOR steps IN
-        SELECT (string_to_array(path, '.'))[2:] FROM unnest(paths) AS path WHERE path <> 'request_id'
-    LOOP
-        content := CASE WHEN jsonb_typeof(kept #> steps) = 'string' THEN bagelpay.trimmed (kept #>> steps) END;
-        CONTINUE WHEN content = order_id OR NOT bagelpay.mentions (content, emails);
-        -- What was passed over goes on being, with the same warning.
-        kept := CASE
-            WHEN octet_length(content) > 255 THEN jsonb_set(kept, steps, to_jsonb (repeat('*', 256)))
-            WHEN content ~ '^(customer|order|payment):' THEN jsonb_set(kept, steps, to_jsonb (substring(content FROM '^[a-z]+:')))
-            ELSE kept #- steps
-        END;
-    END LOOP;
-    -- Once more, for what was there as the way to a value only.
-    RETURN bagelpay.key_metadata (kept, paths);
-END
+    SELECT bagelpay.key_metadata (metadata, array(
+        SELECT path
+        FROM unnest(paths) AS path
+        CROSS JOIN LATERAL (SELECT bagelpay.trimmed (metadata #>> (string_to_array(path, '.'))[2:])) AS found (content)
+        WHERE found.content = order_id OR NOT bagelpay.mentions (found.content, emails)))
 $$;
 
 COMMENT ON FUNCTION bagelpay.erased_metadata IS 'Of metadata what the order''s key follows from, without e-mail addresses';
 
--- Erases what is known of the customer with an e-mail address, given in any case, or with an
--- id of BagelPay's: then with each address that events of that id have, and what those have
--- that name none. In events and orders the address becomes one that is nobody's (NULL would
--- bring back the one before it), of metadata only what names the order is kept, bodies, notes
--- and last four digits go, and dead letters that contain the address. Who is entitled stays the same, but for the
--- question by this address. Returns how many of each were changed or removed; in ids, how
--- many events have the address in an id of theirs, which cannot be changed.
+-- Erases what is known of the customer with an e-mail address, given in any case, or with an id of BagelPay's: then
+-- with each address that events and purchases of that id have, and what those have that name none.
 --
--- An expected order whose order has this address loses it, as that was compared; one that
--- has another goes on differing; one whose order has not come is removed.
+-- In events, and so in the state, each address becomes one of its own that is nobody's. (NULL would bring back an
+-- earlier address, and one for all would make one customer of two.) Of metadata only what names the order is kept.
+-- Bodies, notes, payment methods and last four digits are removed, and dead letters that contain the address. Who is
+-- entitled stays the same, except by this address. An expected order loses the address if all items of its order
+-- have it, still differs if they do not, and is removed if there is no order.
 --
--- Reads all events, bodies and dead letters, which takes its time and holds nobody up; then
--- locks the customer's orders. What comes meanwhile may be missed, like what comes after.
--- Raises invalid_parameter_value for no address.
+-- Returns how many of each were changed or removed, and in ids how many events have the address in an id of theirs,
+-- which cannot be changed. Reads all events, bodies and dead letters, which takes its time and blocks nobody, and
+-- then locks the customer's orders. It may miss what comes meanwhile. Raises invalid_parameter_value for no address.
 CREATE FUNCTION bagelpay.forget_customer (
     email text,
     OUT events bigint,
@@ -155,56 +118,61 @@ SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS $$
 DECLARE
-    the_email text COLLATE "C" := nullif(bagelpay.trimmed (lower(email COLLATE "C")), '');
+    -- An item shows a customer who is known by e-mail alone as email:<e-mail>.
+    the_email text COLLATE "C" := nullif(regexp_replace(bagelpay.trimmed (lower(email COLLATE "C")), '^email:', ''), '');
     the_id text COLLATE "C" := bagelpay.trimmed (email);
-    -- Of an id its addresses, too; what is no address is looked for in no text.
+    -- All addresses, and what each becomes; what is no address is looked for in no text.
     names text[] COLLATE "C";
+    nobodies text[] COLLATE "C";
     addresses text[] COLLATE "C";
-    nobody text COLLATE "C" := 'forgotten-' || replace(gen_random_uuid()::text, '-', '') || '@bagelpay.invalid';
+    customers text[] COLLATE "C";   -- ids that come with these addresses
     paths text[] COLLATE "C";
     hits text[] COLLATE "C";
-    in_metadata text[] COLLATE "C";
     letters bigint[];
     concerned text[] COLLATE "C";
     keys bagelpay.fold_key[];
-    removed bigint;
 BEGIN
     IF the_email IS NULL THEN
         RAISE EXCEPTION 'email: missing' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     names := the_email || array(
-        SELECT DISTINCT e.customer_email
-        FROM bagelpay.events AS e
-        WHERE e.customer_id = the_id AND e.customer_email <> the_email AND e.customer_email NOT LIKE 'forgotten-%@bagelpay.invalid');
+        SELECT n.customer_email
+        FROM (
+            SELECT e.customer_email FROM bagelpay.events AS e WHERE e.customer_id = the_id
+            UNION
+            SELECT p.customer_email FROM bagelpay.purchases AS p WHERE p.customer_id = the_id) AS n
+        WHERE n.customer_email <> the_email AND n.customer_email NOT LIKE 'forgotten-%@bagelpay.invalid');
+    nobodies := array(
+        SELECT 'forgotten-' || replace(gen_random_uuid()::text, '-', '') || '@bagelpay.invalid' FROM unnest(names));
     addresses := array(SELECT name FROM unnest(names) AS name WHERE strpos(name, '@') > 0);
+    SELECT setting.order_key INTO paths FROM bagelpay.settings AS setting;
 
-    -- Events that have the address, and those that speak of it anywhere else.
+    -- Events that have the address, and those that mention it anywhere else, except as the key of their order.
     SELECT
         coalesce(array_agg(e.event_id) FILTER (WHERE e.customer_email = ANY (names)
-            OR (e.customer_id = the_id AND (b.event_id IS NOT NULL OR e.forgotten_at IS NULL
-                OR num_nonnulls(e.payment_method, e.last4, e.note) > 0))
+            OR (e.customer_id = the_id AND (e.forgotten_at IS NULL OR num_nonnulls(e.payment_method, e.last4, e.note) > 0))
             OR bagelpay.mentions (b.body, addresses)
-            OR bagelpay.mentions (e.note, addresses)), '{}'),
-        coalesce(array_agg(e.event_id) FILTER (WHERE e.customer_id = the_id OR bagelpay.mentions (e.metadata::text, addresses)), '{}'),
+            OR bagelpay.mentions (e.note, addresses)
+            OR ((e.customer_id = the_id OR bagelpay.mentions (e.metadata::text, addresses))
+                AND e.metadata <> bagelpay.erased_metadata (e.metadata, paths, e.order_id, addresses))), '{}'),
+        coalesce(array_agg(DISTINCT e.customer_id) FILTER (WHERE e.customer_email = ANY (names)), '{}') || the_id,
         count(*) FILTER (WHERE bagelpay.mentions (
-            concat_ws(' ', e.event_id, e.order_id, e.customer_id, e.request_id, e.payment_id), addresses))
-    INTO hits, in_metadata, ids
+            concat_ws(' ', e.event_id, e.order_id, e.customer_id, e.user_id, e.request_id, e.payment_id, e.provider_order_id),
+            addresses))
+    INTO hits, customers, ids
     FROM bagelpay.events AS e
     LEFT JOIN bagelpay.event_bodies AS b ON b.event_id = e.event_id;
-    SELECT coalesce(array_agg(d.id), '{}') INTO letters
-    FROM bagelpay.dead_letters AS d
-    WHERE bagelpay.mentions (d.body, addresses);
+    letters := array(
+        SELECT d.id
+        FROM bagelpay.dead_letters AS d
+        WHERE d.customer_email = ANY (names) OR bagelpay.mentions (d.body, addresses)
+            OR bagelpay.mentions (concat_ws(' ', d.event_id, d.order_id, d.detail), addresses));
 
     -- Keeps rekey() out, which changes what is of one order. Not before now: it and rebuild()
     -- would wait for what was read above, and all responders for them.
     LOCK TABLE bagelpay.orders IN ROW EXCLUSIVE MODE;
     SELECT setting.order_key INTO paths FROM bagelpay.settings AS setting;
-    -- An address that names its order stays there.
-    SELECT hits || coalesce(array_agg(e.event_id), '{}') INTO hits
-    FROM bagelpay.events AS e
-    WHERE e.event_id = ANY (in_metadata)
-        AND e.metadata <> bagelpay.erased_metadata (e.metadata, paths, e.order_id, addresses);
-    -- With them, events that name nobody in orders that have the address.
+    -- With them, events that name nobody else in orders that have the address.
     SELECT hits || coalesce(array_agg(e.event_id), '{}') INTO concerned
     FROM (
         SELECT DISTINCT t.mode, t.order_id
@@ -212,7 +180,7 @@ BEGIN
         WHERE t.event_id = ANY (hits) AND t.order_id IS NOT NULL
             AND (t.customer_email = ANY (names) OR t.customer_id = the_id)) AS o
     JOIN bagelpay.events AS e ON e.mode = o.mode AND e.order_id = o.order_id
-    WHERE e.customer_email IS NULL
+    WHERE e.customer_email IS NULL AND coalesce(e.customer_id = ANY (customers), TRUE)
         AND (e.forgotten_at IS NULL OR num_nonnulls(e.payment_method, e.last4, e.note) > 0
             OR e.metadata <> bagelpay.erased_metadata (e.metadata, paths, e.order_id, addresses));
 
@@ -235,10 +203,11 @@ BEGIN
     SET forgotten_at = coalesce(t.forgotten_at, now()),
         metadata = bagelpay.erased_metadata (t.metadata, paths, t.order_id, addresses),
         note = NULL,
-        -- Where another customer's event merely speaks of this one, that one's stay.
-        customer_email = CASE WHEN t.customer_email = ANY (names) THEN nobody ELSE t.customer_email END,
-        payment_method = CASE WHEN t.customer_email <> ALL (names) AND t.customer_id IS DISTINCT FROM the_id THEN t.payment_method END,
-        last4 = CASE WHEN t.customer_email <> ALL (names) AND t.customer_id IS DISTINCT FROM the_id THEN t.last4 END
+        customer_email = coalesce(nobodies[array_position(names, t.customer_email)], t.customer_email),
+        -- They stay if another customer's event only mentions this one.
+        payment_method = CASE WHEN NOT coalesce(t.customer_email = ANY (names), t.customer_id = ANY (customers), TRUE)
+            THEN t.payment_method END,
+        last4 = CASE WHEN NOT coalesce(t.customer_email = ANY (names), t.customer_id = ANY (customers), TRUE) THEN t.last4 END
     WHERE t.event_id = ANY (concerned);
     GET DIAGNOSTICS events = ROW_COUNT;
     IF events > 0 THEN
@@ -249,27 +218,34 @@ BEGIN
     DELETE FROM bagelpay.event_bodies AS b WHERE b.event_id = ANY (concerned);
     GET DIAGNOSTICS bodies = ROW_COUNT;
 
-    DELETE FROM bagelpay.expected_orders AS x
-    WHERE x.customer_email = ANY (names)
-        AND NOT EXISTS (SELECT FROM bagelpay.orders AS o WHERE o.mode = x.mode AND o.order_id = x.order_id);
-    GET DIAGNOSTICS removed = ROW_COUNT;
-    UPDATE bagelpay.expected_orders AS x
-    SET customer_email = CASE WHEN o.customer_email IS DISTINCT FROM x.customer_email THEN replace(nobody, '@', '-expected@') END
-    FROM bagelpay.orders AS o
-    WHERE x.customer_email = ANY (names) AND o.mode = x.mode AND o.order_id = x.order_id;
-    GET DIAGNOSTICS expected_orders = ROW_COUNT;
-    expected_orders := expected_orders + removed;
+    -- Before the items lose the address.
+    WITH removed AS (
+        DELETE FROM bagelpay.expected_orders AS x
+        WHERE x.customer_email = ANY (names)
+            AND NOT EXISTS (SELECT FROM bagelpay.orders AS o WHERE o.mode = x.mode AND o.order_id = x.order_id)
+        RETURNING x.order_id
+    ),
+    changed AS (
+        UPDATE bagelpay.expected_orders AS x
+        SET customer_email = CASE WHEN NOT coalesce((
+                SELECT bool_and(i.customer_email IS NOT DISTINCT FROM x.customer_email)
+                FROM bagelpay.all_items AS i
+                WHERE i.mode = x.mode AND i.order_id = x.order_id), FALSE)
+            THEN nobodies[array_position(names, x.customer_email)] END
+        FROM bagelpay.orders AS o
+        WHERE x.customer_email = ANY (names) AND o.mode = x.mode AND o.order_id = x.order_id
+        RETURNING x.order_id
+    )
+    SELECT (SELECT count(*) FROM removed) + (SELECT count(*) FROM changed) INTO expected_orders;
 
     orders := bagelpay.refold (keys, FALSE);
-    IF orders > 0 THEN
-        NOTIFY bagelpay_orders;
-    END IF;
+    PERFORM bagelpay.notify_orders (orders > 0);
 
     DELETE FROM bagelpay.dead_letters AS d WHERE d.id = ANY (letters);
     GET DIAGNOSTICS dead_letters = ROW_COUNT;
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.forget_customer IS 'Erases what is known of the customer with an e-mail address or an id; who is entitled stays';
+COMMENT ON FUNCTION bagelpay.forget_customer IS 'Erases what is known of a customer, by e-mail address or id; who is entitled stays';
 
 COMMIT;

@@ -1,25 +1,28 @@
 -- Deploy bagelpay:operators to pg
 --
--- What people decide: events of their own, folded like the others, so that a decision
--- survives whatever arrives late and every rebuild.
+-- Manual overrides: events of their own, folded like the others, so that a decision survives whatever arrives late and
+-- every rebuild.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- Stores an operator event and folds its order. Blocks while another transaction holds
--- the order; the event's time is taken with the lock held, so that of two decisions the
--- one that waited is the later. until 'infinity' is no end, NULL. Raises invalid_parameter_value
--- for a wrong order or mode, and for an until that others could not read as a moment.
+-- Stores an operator event and folds its order; what the order's entitlements are afterwards. Blocks while another
+-- transaction holds the order; the event's time is taken with the lock held, so that of two decisions the one that
+-- waited is the later. until 'infinity' is no end, NULL. customer is an id of BagelPay's, or an e-mail.
+--
+-- Raises invalid_parameter_value for a wrong order or mode, for an until that others could not read as a moment, and
+-- if there is nothing that the decision would be about. Needs READ COMMITTED.
 CREATE FUNCTION bagelpay.decide (
     decision text,
     order_id text,
-    customer_email text,
+    customer text,
     product_id text,
+    payment_id text,
     until timestamptz,
     note text,
     mode text)
-RETURNS void
+RETURNS SETOF bagelpay.entitlement
 LANGUAGE plpgsql
 SET enable_seqscan = off
 SET jit = off
@@ -29,32 +32,72 @@ AS $$
 DECLARE
     the_mode text COLLATE "C" := bagelpay.given_mode (decide.mode);
     the_order text COLLATE "C" := bagelpay.given_order_id (decide.order_id);
-    the_source text := coalesce(substring(the_order FROM '^(customer|order|payment):'), 'metadata');
+    the_product text COLLATE "C" := nullif(bagelpay.trimmed (decide.product_id), '');
+    the_customer text COLLATE "C" := nullif(bagelpay.trimmed (decide.customer), '');
+    the_email text COLLATE "C";
     the_end timestamptz := nullif(decide.until, 'infinity');
-    e bagelpay.events;
+    newest bagelpay.orders;
+    moment timestamptz;
+    afterwards timestamptz;
+    slot bigint;
+    id text := 'operator:' || gen_random_uuid();
 BEGIN
     IF the_end < '2000-01-01 00:00:00+00' OR the_end >= '10000-01-01 00:00:00+00' THEN
         RAISE EXCEPTION 'until: must be in the years 2000 to 9999, or NULL for without end, not %', the_end
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    IF strpos(the_customer, '@') > 0 THEN
+        -- Also as items show a customer who is known by it alone.
+        the_email := regexp_replace(lower(the_customer), '^email:', '');
+        the_customer := NULL;
+    END IF;
     PERFORM bagelpay.lock_orders (ARRAY[ROW (the_mode, the_order, NULL, NULL, NULL)::bagelpay.fold_key]);
-    INSERT INTO bagelpay.events (event_id, event_type, mode, occurred_at, order_id, key_source, outcome,
-        customer_email, product_id, granted_until, note, unknown_refund)
-    VALUES ('operator:' || gen_random_uuid(), 'operator.' || decide.decision, the_mode, clock_timestamp(), the_order,
-        the_source, 'applied',
-        nullif(bagelpay.trimmed (lower(decide.customer_email COLLATE "C")), ''),
-        nullif(bagelpay.trimmed (decide.product_id COLLATE "C"), ''),
-        the_end, decide.note, (SELECT setting.unknown_refund FROM bagelpay.settings AS setting))
-    RETURNING * INTO e;
-    PERFORM bagelpay.fold (ARRAY[ROW (the_mode, the_order, e.occurred_at, e.rank, e.event_id)::bagelpay.fold_key], TRUE);
-    NOTIFY bagelpay_orders;
+    SELECT * INTO newest FROM bagelpay.orders AS o WHERE o.order_id = the_order AND o.mode = the_mode;
+    IF NOT (decision = 'grant' AND the_product IS NOT NULL AND the_email IS NOT NULL) THEN
+        IF newest.order_id IS NULL THEN
+            RAISE EXCEPTION 'order_id: there is no % order %', the_mode, the_order
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'SELECT mode, order_id FROM bagelpay.orders ORDER BY updated_at DESC LIMIT 20;';
+        END IF;
+        IF (decision = 'grant' OR the_product IS NOT NULL OR the_customer IS NOT NULL OR the_email IS NOT NULL) AND NOT EXISTS (
+                SELECT
+                FROM bagelpay.all_items AS i
+                WHERE i.order_id = the_order AND i.mode = the_mode
+                    AND (the_product IS NULL OR i.product_id = the_product)
+                    AND (the_customer IS NULL OR i.customer_id = the_customer)
+                    AND (the_email IS NULL OR i.customer_id = 'email:' || the_email OR EXISTS (
+                        SELECT
+                        FROM bagelpay.purchases AS p
+                        WHERE p.item_key = i.item_key AND p.customer_email = the_email))
+                    -- A grant of all is of what was bought.
+                    AND (decision <> 'grant' OR the_product IS NOT NULL OR the_email IS NOT NULL OR i.item_key IS NOT NULL)) THEN
+            RAISE EXCEPTION '%: % order % has no item%', decision, the_mode, the_order,
+                concat(' of product ' || the_product, ' of customer ' || coalesce(the_customer, the_email))
+                USING ERRCODE = 'invalid_parameter_value',
+                    HINT = format('SELECT * FROM bagelpay.items WHERE order_id = %L; a grant that names product and e-mail needs no item.', the_order);
+        END IF;
+    END IF;
+    -- Behind the newest event, also behind a decision of the same moment.
+    moment := greatest(clock_timestamp(), newest.last_event_at + CASE WHEN newest.last_slot & 15 = 8 THEN interval '1 microsecond' ELSE '0' END);
+    slot := bagelpay.fold_slot (moment, 'operator.' || decision);
+    INSERT INTO bagelpay.events (event_id, event_type, mode, occurred_at, fold_slot, order_id, key_source, outcome, warnings, received_at,
+        customer_id, customer_email, product_id, payment_id, granted_until, note)
+    VALUES (id, 'operator.' || decision, the_mode, moment, slot, the_order,
+        coalesce(substring(the_order FROM '^(customer|order|payment):'), 'metadata'), 'applied', '{}', now(),
+        the_customer, the_email, the_product, decide.payment_id, the_end, decide.note);
+    PERFORM bagelpay.fold (ARRAY[ROW (the_mode, the_order, slot, moment, id)::bagelpay.fold_key]);
+    PERFORM bagelpay.notify_orders (TRUE);
+    -- In a variable: a volatile argument would keep the condition on the order from the indexes.
+    afterwards := clock_timestamp();
+    RETURN QUERY
+    SELECT * FROM bagelpay.entitlements_at (afterwards, the_mode) AS v WHERE v.order_id = the_order;
 END
 $$;
 
 COMMENT ON FUNCTION bagelpay.decide IS 'Stores an operator event and folds its order';
 
--- Entitles to an order until a moment, or, with NULL or 'infinity', until it is revoked or cleared.
--- E-mail and product fill only what no other event says.
+-- Entitles to items of an order until a moment, or, with NULL or 'infinity', until it is revoked or cleared. With
+-- product and e-mail: the item of both, which is made if there is none. With one of them: the items that have it; with
+-- neither: all items that were bought. Returns the order's entitlements as they are now.
 CREATE FUNCTION bagelpay.grant (
     order_id text,
     customer_email text DEFAULT NULL,
@@ -62,38 +105,119 @@ CREATE FUNCTION bagelpay.grant (
     until timestamptz DEFAULT NULL,
     note text DEFAULT NULL,
     mode text DEFAULT 'live')
-RETURNS void
+RETURNS SETOF bagelpay.entitlement
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF bagelpay.trimmed (customer_email) <> '' AND strpos(customer_email, '@') = 0 THEN
+        RAISE EXCEPTION 'customer_email: % is no e-mail address', quote_literal(customer_email)
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN QUERY SELECT * FROM bagelpay.decide ('grant', $1, $2, $3, NULL, $4, $5, $6);
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.grant IS 'Entitles to items of an order, whatever was paid';
+
+-- Ends the entitlement to items of an order: of a product, of a customer (id or e-mail), of both, or all. Returns the
+-- order's entitlements as they are now.
+CREATE FUNCTION bagelpay.revoke (
+    order_id text,
+    note text DEFAULT NULL,
+    mode text DEFAULT 'live',
+    product_id text DEFAULT NULL,
+    customer text DEFAULT NULL)
+RETURNS SETOF bagelpay.entitlement
 LANGUAGE sql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT bagelpay.decide ('grant', $1, $2, $3, $4, $5, $6)
+    SELECT * FROM bagelpay.decide ('revoke', $1, $5, $4, NULL, NULL, $2, $3)
 $$;
 
-COMMENT ON FUNCTION bagelpay.grant IS 'Entitles to an order, whatever its events say';
+COMMENT ON FUNCTION bagelpay.revoke IS 'Ends the entitlement to items of an order, whatever was paid';
 
--- Ends the entitlement to an order, whatever its events say.
-CREATE FUNCTION bagelpay.revoke (order_id text, note text DEFAULT NULL, mode text DEFAULT 'live')
-    RETURNS void
-    LANGUAGE sql
-    SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-    AS $$
-    SELECT bagelpay.decide ('revoke', $1, NULL, NULL, NULL, $2, $3)
+-- Removes the override of items of an order, named as for bagelpay.revoke(): what was paid for decides again. Returns
+-- the order's entitlements as they are now.
+CREATE FUNCTION bagelpay.clear (
+    order_id text,
+    note text DEFAULT NULL,
+    mode text DEFAULT 'live',
+    product_id text DEFAULT NULL,
+    customer text DEFAULT NULL)
+RETURNS SETOF bagelpay.entitlement
+LANGUAGE sql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT * FROM bagelpay.decide ('clear', $1, $5, $4, NULL, NULL, $2, $3)
 $$;
 
-COMMENT ON FUNCTION bagelpay.revoke IS 'Ends the entitlement to an order, whatever its events say';
+COMMENT ON FUNCTION bagelpay.clear IS 'Removes the override of items of an order';
 
--- Takes back the last grant or revocation of an order: its events decide again.
-CREATE FUNCTION bagelpay.clear (order_id text, note text DEFAULT NULL, mode text DEFAULT 'live')
-    RETURNS void
-    LANGUAGE sql
-    SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-    AS $$
-    SELECT bagelpay.decide ('clear', $1, NULL, NULL, NULL, $2, $3)
+-- Ends the dispute of a payment: it counts again, as far as it was not refunded. The order is needed only if several
+-- have a payment of this name. Returns the order's entitlements as they are now. Raises invalid_parameter_value for
+-- a payment that is not known or was never paid.
+CREATE FUNCTION bagelpay.dispute_won (
+    payment_id text,
+    note text DEFAULT NULL,
+    mode text DEFAULT 'live',
+    order_id text DEFAULT NULL)
+RETURNS SETOF bagelpay.entitlement
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    the_mode text COLLATE "C" := bagelpay.given_mode (dispute_won.mode);
+    the_payment text COLLATE "C" := bagelpay.trimmed (dispute_won.payment_id);
+    orders text[];
+BEGIN
+    SELECT array_agg(n.order_id ORDER BY n.order_id) INTO orders
+    FROM (
+        SELECT bagelpay.trimmed (dispute_won.order_id) COLLATE "C" AS order_id
+        WHERE dispute_won.order_id IS NOT NULL
+        UNION
+        SELECT e.order_id
+        FROM bagelpay.events AS e
+        WHERE dispute_won.order_id IS NULL AND e.payment_id = the_payment AND e.key_source = 'metadata'
+            AND e.event_type IN ('checkout.failed', 'checkout.completed', 'subscription.paid')
+        UNION
+        SELECT e.order_id
+        FROM bagelpay.events AS e
+        WHERE dispute_won.order_id IS NULL AND e.payment_id = the_payment AND e.key_source <> 'metadata'
+        UNION
+        -- Of a payment without payment_id.
+        SELECT e.order_id
+        FROM bagelpay.events AS e
+        WHERE dispute_won.order_id IS NULL AND e.provider_order_id = substring(the_payment FROM '^order:(.*)$') AND e.key_source = 'metadata'
+            AND e.event_type IN ('checkout.failed', 'checkout.completed', 'subscription.paid')
+        UNION
+        SELECT e.order_id
+        FROM bagelpay.events AS e
+        WHERE dispute_won.order_id IS NULL AND e.provider_order_id = substring(the_payment FROM '^order:(.*)$') AND e.key_source <> 'metadata'
+        UNION
+        SELECT e.order_id
+        FROM bagelpay.events AS e
+        WHERE dispute_won.order_id IS NULL AND e.event_id = substring(the_payment FROM '^event:(.*)$') AND e.order_id IS NOT NULL) AS n
+    WHERE EXISTS (
+        SELECT
+        FROM bagelpay.purchases AS p
+        WHERE p.order_id = n.order_id AND p.mode = the_mode AND p.name = the_payment AND NOT p.is_trial AND p.began_at IS NOT NULL);
+    IF orders IS NULL THEN
+        RAISE EXCEPTION 'payment_id: no % order% has a paid payment %', the_mode, coalesce(' ' || dispute_won.order_id, ''), quote_nullable(the_payment)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'SELECT * FROM bagelpay.payments WHERE status = ''disputed'';';
+    ELSIF cardinality(orders) > 1 THEN
+        RAISE EXCEPTION 'payment_id: several orders have a payment %: %', the_payment, array_to_string(orders, ', ')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Pass the order_id as the last argument.';
+    END IF;
+    RETURN QUERY SELECT * FROM bagelpay.decide ('dispute_won', orders[1], NULL, NULL, the_payment, NULL, $2, $3);
+END
 $$;
 
-COMMENT ON FUNCTION bagelpay.clear IS 'Lets the events of an order decide again';
+COMMENT ON FUNCTION bagelpay.dispute_won IS 'Ends the dispute of a payment: it counts again';
 
 COMMIT;

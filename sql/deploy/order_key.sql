@@ -1,20 +1,87 @@
 -- Deploy bagelpay:order_key to pg
+--
+-- Which order an event belongs to, by its own fields and by links to other events; and which user it names.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- The key of an event: the merchant's own order id where one of the paths finds one,
--- else the first name that can be made of what the provider sent.
+-- The value at the first of some paths that has one that can serve as a key, else NULL.
 --
--- paths              bagelpay.settings.order_key
--- metadata … billed  the normalised fields of the event; billed: whether it is billed
---                    as a subscription
--- order_id           NULL where nothing names the order (outcome unmatched)
--- warnings           each path whose value could not serve, and why
+-- paths                 of a setting: metadata.… or request_id
+-- metadata, request_id  of the event
+-- place                 what the value would be, for the warnings: order or user
+-- reserved              whether values that begin like a derived key are passed over
+-- warnings              the path of each value that could not serve, and why
 --
--- Depends on its arguments alone, so that any database with the same settings finds
--- the same key. Raises nothing.
+-- Strings and integers serve; integers in any notation (123.0, 1e2) as their digits. Raises nothing.
+CREATE FUNCTION bagelpay.key_at (paths text[], metadata jsonb, request_id text, place text, reserved boolean, OUT key text, OUT warnings text[])
+LANGUAGE plpgsql
+IMMUTABLE PARALLEL SAFE
+AS $$
+DECLARE
+    path text;
+    found_value jsonb;
+    candidate text COLLATE "C";
+BEGIN
+    warnings := ARRAY[]::text[];
+    IF metadata IS NULL AND request_id IS NULL THEN
+        RETURN;
+    END IF;
+    FOREACH path IN ARRAY paths LOOP
+        IF path = 'request_id' THEN
+            candidate := request_id;
+        ELSE
+            -- 'metadata.a.b' is the path {a,b} below the metadata.
+            found_value := metadata #> (string_to_array(path, '.'))[2:];
+            CONTINUE WHEN found_value IS NULL;
+            candidate := CASE jsonb_typeof(found_value)
+                WHEN 'string' THEN bagelpay.trimmed (found_value #>> '{}')
+                WHEN 'number' THEN substring(found_value #>> '{}' FROM '^(-?[0-9]+)(\.0+)?$')
+            END;
+            IF candidate IS NULL AND jsonb_typeof(found_value) <> 'null' THEN
+                warnings := warnings || format('object.%s: neither text nor an integer, not used as the %s''s key', path, place);
+            END IF;
+        END IF;
+        IF candidate = '' OR candidate IS NULL THEN
+            CONTINUE;
+        ELSIF octet_length(candidate) > 255 THEN
+            warnings := warnings || format('object.%s: longer than 255 bytes, not used as the %s''s key', path, place);
+        ELSIF reserved AND candidate ~ '^(customer|order|payment):' THEN
+            warnings := warnings || format('object.%s: begins with a reserved prefix, not used as the %s''s key', path, place);
+        ELSE
+            key := candidate;
+            RETURN;
+        END IF;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.key_at IS 'The value at the first of some paths of metadata that can serve as a key';
+
+-- Whether an event is billed as a subscription; never NULL.
+CREATE FUNCTION bagelpay.billed_as_subscription (event_type text, billing_type text, kind text, has_subscription boolean)
+    RETURNS boolean
+    LANGUAGE sql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT event_type IN ('subscription.trialing', 'subscription.paid', 'subscription.canceled')
+        OR coalesce(has_subscription, FALSE)
+        OR coalesce(billing_type = 'subscription', FALSE)
+        OR coalesce(kind = 'subscription', FALSE)
+$$;
+
+COMMENT ON FUNCTION bagelpay.billed_as_subscription IS 'Whether an event is billed as a subscription, by its type and its body';
+
+-- The key of an event by its own fields: the merchant's, or else the first that can be derived. Links are another
+-- matter (bagelpay.linked_order()).
+--
+-- paths        bagelpay.settings.order_key
+-- billed       whether it is billed as a subscription
+-- order_id     NULL if nothing names the order (outcome unmatched)
+-- warnings     the path of each value that could not serve, and why
+--
+-- Depends on its arguments alone, so that any database with the same settings derives the same key. Raises nothing.
 CREATE FUNCTION bagelpay.order_key (
     paths text[],
     metadata jsonb,
@@ -31,39 +98,13 @@ LANGUAGE plpgsql
 IMMUTABLE PARALLEL SAFE
 AS $$
 DECLARE
-    path text;
-    found_value jsonb;
-    candidate text;
+    merchants record := bagelpay.key_at (paths, metadata, request_id, 'order', TRUE);
 BEGIN
-    warnings := ARRAY[]::text[];
-    FOREACH path IN ARRAY paths LOOP
-        IF path = 'request_id' THEN
-            candidate := request_id;
-        ELSE
-            -- 'metadata.a.b' is the path {a,b} below the metadata.
-            found_value := metadata #> (string_to_array(path, '.'))[2:];
-            candidate := CASE jsonb_typeof(found_value)
-                WHEN 'string' THEN bagelpay.trimmed (found_value #>> '{}')
-                WHEN 'number' THEN substring(found_value #>> '{}' FROM '^-?[0-9]+$')
-            END;
-        END IF;
-        IF candidate IS NULL THEN
-            IF path <> 'request_id' AND jsonb_typeof(found_value) <> 'null' THEN
-                warnings := warnings || format('object.%s: neither text nor an integer, not taken as the order''s key', path);
-            END IF;
-        ELSIF candidate = '' THEN
-            CONTINUE;
-        ELSIF octet_length(candidate) > 255 THEN
-            warnings := warnings || format('object.%s: longer than 255 bytes, not taken as the order''s key', path);
-        ELSIF candidate ~ '^(customer|order|payment):' THEN
-            warnings := warnings || format('object.%s: begins with a reserved prefix, not taken as the order''s key', path);
-        ELSE
-            order_id := candidate;
-            key_source := 'metadata';
-            RETURN;
-        END IF;
-    END LOOP;
-    IF billed AND customer_id IS NOT NULL AND product_id IS NOT NULL THEN
+    warnings := merchants.warnings;
+    IF merchants.key IS NOT NULL THEN
+        order_id := merchants.key;
+        key_source := 'metadata';
+    ELSIF billed AND customer_id IS NOT NULL AND product_id IS NOT NULL THEN
         order_id := 'customer:' || customer_id || ':' || product_id;
         key_source := 'customer';
     ELSIF provider_order_id IS NOT NULL THEN
@@ -79,20 +120,34 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.order_key IS 'Which order an event belongs to, by its normalised fields and the paths of the settings';
+COMMENT ON FUNCTION bagelpay.order_key IS 'The key of an event by its normalised fields and the paths of the settings';
 
--- Whether an event is billed as a subscription.
-CREATE FUNCTION bagelpay.billed_as_subscription (event_type text, billing_type text, kind text, has_subscription boolean)
-    RETURNS boolean
-    LANGUAGE sql
-    IMMUTABLE PARALLEL SAFE
+-- The order that an event without the merchant's key is linked to: one that a payment event or checkout.failed with
+-- the merchant's key names together with the same payment, else with the same provider order; of several the bytewise
+-- first; NULL if there is none. Race-free only under the locks of bagelpay.lock_names().
+CREATE FUNCTION bagelpay.linked_order (mode text, payment_id text, provider_order_id text)
+    RETURNS text
+    LANGUAGE plpgsql
+    STABLE
     AS $$
-    SELECT event_type IN ('subscription.trialing', 'subscription.paid', 'subscription.canceled')
-        OR has_subscription
-        OR coalesce(billing_type = 'subscription', FALSE)
-        OR coalesce(kind = 'subscription', FALSE)
+#variable_conflict use_column
+DECLARE
+    found text;
+BEGIN
+    SELECT min(e.order_id) INTO found
+    FROM bagelpay.events AS e
+    WHERE e.payment_id = linked_order.payment_id COLLATE "C" AND e.mode = linked_order.mode COLLATE "C" AND e.key_source = 'metadata'
+        AND e.event_type IN ('checkout.failed', 'checkout.completed', 'subscription.paid');
+    IF found IS NULL THEN
+        SELECT min(e.order_id) INTO found
+        FROM bagelpay.events AS e
+        WHERE e.provider_order_id = linked_order.provider_order_id COLLATE "C" AND e.mode = linked_order.mode COLLATE "C" AND e.key_source = 'metadata'
+            AND e.event_type IN ('checkout.failed', 'checkout.completed', 'subscription.paid');
+    END IF;
+    RETURN found;
+END
 $$;
 
-COMMENT ON FUNCTION bagelpay.billed_as_subscription IS 'Whether an event is billed as a subscription, by its type and what its body says';
+COMMENT ON FUNCTION bagelpay.linked_order IS 'The order that an event without the merchant''s key is linked to, or NULL';
 
 COMMIT;

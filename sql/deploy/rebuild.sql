@@ -7,20 +7,6 @@ BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- Orders that rebuild(), rekey() or forget_customer() changed or removed, for changes_since();
--- what events change, the events themselves tell.
-CREATE TABLE bagelpay.mended_orders (
-    mode text COLLATE "C" NOT NULL,
-    order_id text COLLATE "C" NOT NULL,
-    stored_xid bigint NOT NULL DEFAULT pg_current_xact_id()::text::bigint,
-    changed_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (mode, order_id)
-);
-
-CREATE INDEX mended_orders_by_transaction ON bagelpay.mended_orders (stored_xid);
-
-COMMENT ON TABLE bagelpay.mended_orders IS 'Orders that rebuild(), rekey() or forget_customer() changed or removed, and when last';
-
 -- All state of one order, as one value that differs whenever a row of it does.
 CREATE FUNCTION bagelpay.state_of (of_mode text, of_order_id text)
     RETURNS text
@@ -29,28 +15,36 @@ CREATE FUNCTION bagelpay.state_of (of_mode text, of_order_id text)
     AS $$
     SELECT concat_ws(E'\n',
         (SELECT o::text FROM bagelpay.orders AS o WHERE o.mode = of_mode AND o.order_id = of_order_id),
-        (SELECT s::text FROM bagelpay.subscriptions AS s WHERE s.mode = of_mode AND s.order_id = of_order_id),
-        (SELECT string_agg(p::text, E'\n' ORDER BY p.payment_id)
-         FROM bagelpay.stored_payments AS p WHERE p.mode = of_mode AND p.order_id = of_order_id),
+        (SELECT string_agg(i::text, E'\n' ORDER BY i.customer_id, i.user_id, i.product_id)
+         FROM bagelpay.stored_items AS i WHERE i.mode = of_mode AND i.order_id = of_order_id),
+        (SELECT string_agg(p::text, E'\n' ORDER BY p.name, p.is_trial)
+         FROM bagelpay.purchases AS p WHERE p.mode = of_mode AND p.order_id = of_order_id),
+        (SELECT string_agg(c::text, E'\n' ORDER BY c.event_id)
+         FROM bagelpay.cancellations AS c WHERE c.mode = of_mode AND c.order_id = of_order_id),
         (SELECT string_agg(r::text, E'\n' ORDER BY r.event_id)
-         FROM bagelpay.refunds AS r WHERE r.mode = of_mode AND r.order_id = of_order_id))
+         FROM bagelpay.refunds AS r WHERE r.mode = of_mode AND r.order_id = of_order_id),
+        (SELECT string_agg(d::text, E'\n' ORDER BY d.event_id)
+         FROM bagelpay.decisions AS d WHERE d.mode = of_mode AND d.order_id = of_order_id))
 $$;
 
--- Reads the zone-less times of stored events anew, in the zone that the settings name, and
--- notes what they say of unlabelled refunds. The caller holds the locks of the events.
+-- Applies the settings of now to stored events: reads their zone-less times in the zone that the settings name, looks
+-- for the user, and notes how unlabelled refunds are treated. The caller holds the locks of the events.
 CREATE FUNCTION bagelpay.apply_settings (of_events text[])
     RETURNS void
     LANGUAGE sql
     AS $$
     UPDATE bagelpay.events AS e
-    SET occurred_at = n.occurred_at, trial_start = n.trial_start, trial_end = n.trial_end,
+    SET occurred_at = n.occurred_at, fold_slot = bagelpay.fold_slot (n.occurred_at, e.event_type),
+        trial_start = n.trial_start, trial_end = n.trial_end,
         billing_period_start = n.billing_period_start, billing_period_end = n.billing_period_end,
-        cancel_at = n.cancel_at, canceled_at = n.canceled_at, setting_warnings = n.setting_warnings,
-        unknown_refund = n.unknown_refund
+        cancel_at = n.cancel_at, canceled_at = n.canceled_at, user_id = n.user_id, unknown_refund = n.unknown_refund
     FROM (
-        SELECT old.event_id, setting.unknown_refund, at.*,
-            array(SELECT w FROM unnest(old.setting_warnings) AS w WHERE w NOT LIKE 'created_at: %')
-                || bagelpay.zone_warnings (old.signed_timestamp, at.occurred_at, old.local_times, old.created_at_raw) AS setting_warnings
+        SELECT old.event_id,
+            CASE WHEN old.event_type = 'refund.created' THEN setting.unknown_refund END AS unknown_refund,
+            -- Of forgotten metadata the user cannot be known again.
+            CASE WHEN old.forgotten_at IS NOT NULL OR old.fold_slot & 15 = 8 THEN old.user_id
+                ELSE (bagelpay.key_at (setting.user_key, old.metadata, old.request_id, 'user', FALSE)).key END AS user_id,
+            at.*
         FROM bagelpay.events AS old
         CROSS JOIN bagelpay.settings AS setting
         CROSS JOIN LATERAL (
@@ -68,9 +62,9 @@ CREATE FUNCTION bagelpay.apply_settings (of_events text[])
     -- Said twice, or the planner, which takes the settings for many rows, reads all events.
     WHERE e.event_id = n.event_id AND e.event_id = ANY (of_events)
         AND (e.occurred_at, e.trial_start, e.trial_end, e.billing_period_start, e.billing_period_end, e.cancel_at,
-            e.canceled_at, e.setting_warnings, e.unknown_refund)
+            e.canceled_at, e.user_id, e.unknown_refund)
         IS DISTINCT FROM (n.occurred_at, n.trial_start, n.trial_end, n.billing_period_start, n.billing_period_end,
-            n.cancel_at, n.canceled_at, n.setting_warnings, n.unknown_refund)
+            n.cancel_at, n.canceled_at, n.user_id, n.unknown_refund)
 $$;
 
 -- The events of an order, without operators' decisions, as they are folded.
@@ -82,14 +76,13 @@ CREATE FUNCTION bagelpay.fold_order (of_mode text, of_order_id text)
     SELECT array(
         SELECT e.event_id
         FROM bagelpay.events AS e
-        WHERE e.mode = of_mode AND e.order_id = of_order_id AND e.rank < 8
-        ORDER BY e.occurred_at, e.rank, e.event_id)
+        WHERE e.mode = of_mode AND e.order_id = of_order_id AND e.fold_slot & 15 < 8
+        ORDER BY e.fold_slot, e.occurred_at, e.event_id)
 $$;
 
--- Raises object_not_in_prerequisite_state where the settings brought a forgotten event of an
--- order behind one that it came before: it has lost what that one said again, and would be
--- the last to say it. Operators' decisions take nothing from events, nor events from them,
--- that depends on their order. fold_order: the order's other events as they were.
+-- Raises object_not_in_prerequisite_state if the settings moved a forgotten event of an order behind one that it came
+-- before: it has lost what that one says again, and would be the last to say it. fold_order: the order's events as they
+-- were, without operators' decisions.
 CREATE FUNCTION bagelpay.forgotten_allow_order (of_mode text, of_order_id text, fold_order text[])
     RETURNS void
     LANGUAGE plpgsql
@@ -100,7 +93,7 @@ BEGIN
     SELECT n.event_id INTO moved
     FROM (
         SELECT e.event_id, e.forgotten_at, p.position,
-            max(p.position) OVER (ORDER BY e.occurred_at, e.rank, e.event_id) AS furthest
+            max(p.position) OVER (ORDER BY e.fold_slot, e.occurred_at, e.event_id) AS furthest
         FROM bagelpay.events AS e
         JOIN unnest(fold_order) WITH ORDINALITY AS p (event_id, position) ON p.event_id = e.event_id
         WHERE e.mode = of_mode AND e.order_id = of_order_id) AS n
@@ -130,7 +123,6 @@ DECLARE
     before text[];
     of_events text[];
     fold_orders text[];
-    steps bagelpay.fold_step[];
     different bigint;
     changed bigint := 0;
 BEGIN
@@ -154,12 +146,12 @@ BEGIN
             FROM unnest(batch) WITH ORDINALITY AS k
             WHERE fold_orders[k.ordinality] <> bagelpay.fold_order (k.mode, k.order_id)::text;
         END IF;
-        SELECT coalesce(array_agg(f), '{}') INTO steps FROM bagelpay.fold (batch, TRUE) AS f;
-        PERFORM bagelpay.note_events ('{}', steps);
-        INSERT INTO bagelpay.mended_orders (mode, order_id)
+        PERFORM bagelpay.fold (batch);
+        INSERT INTO bagelpay.changed_orders (mode, order_id)
         SELECT k.mode, k.order_id
         FROM unnest(batch) WITH ORDINALITY AS k
         WHERE before[k.ordinality] <> bagelpay.state_of (k.mode, k.order_id)
+        ORDER BY k.mode, k.order_id COLLATE "C"
         ON CONFLICT (mode, order_id) DO UPDATE SET stored_xid = excluded.stored_xid, changed_at = excluded.changed_at;
         GET DIAGNOSTICS different = ROW_COUNT;
         changed := changed + different;
@@ -189,9 +181,7 @@ DECLARE
 BEGIN
     PERFORM bagelpay.lock_orders (keys);
     changed := bagelpay.refold (keys, TRUE);
-    IF changed > 0 THEN
-        NOTIFY bagelpay_orders;
-    END IF;
+    PERFORM bagelpay.notify_orders (changed > 0);
     RETURN changed;
 END
 $$;
@@ -231,19 +221,55 @@ BEGIN
     LOOP
         changed := changed + bagelpay.refold (keys, TRUE);
     END LOOP;
-    IF changed > 0 THEN
-        NOTIFY bagelpay_orders;
-    END IF;
+    PERFORM bagelpay.notify_orders (changed > 0);
     RETURN changed;
 END
 $$;
 
 COMMENT ON FUNCTION bagelpay.rebuild () IS 'State of all orders again from their events; the number of orders changed';
 
--- Raises object_not_in_prerequisite_state where stored events cannot be given other keys
--- without another state coming of it than if nothing had been forgotten: the setting names
--- metadata that were not kept; or an order would be divided, and what one part took over
--- from the other is kept there only. The caller holds the lock of the table of orders.
+-- The keys that the setting order_key of now derives for stored events, links included; operators' events stay with the
+-- order that they name.
+CREATE FUNCTION bagelpay.derived_keys ()
+    RETURNS TABLE (event_id text, mode text, order_id text, key_source text, old_order_id text, old_key_source text, forgotten boolean)
+    LANGUAGE sql
+    STABLE
+    AS $$
+    WITH own AS MATERIALIZED (
+        SELECT e.event_id, e.mode, e.event_type, e.payment_id, e.provider_order_id, k.order_id, k.key_source,
+            e.order_id AS old_order_id, e.key_source AS old_key_source, e.forgotten_at IS NOT NULL AS forgotten
+        FROM bagelpay.events AS e
+        CROSS JOIN bagelpay.settings AS setting
+        CROSS JOIN LATERAL bagelpay.order_key (
+            setting.order_key, e.metadata, e.request_id, e.customer_id, e.product_id, e.provider_order_id, e.payment_id,
+            bagelpay.billed_as_subscription (e.event_type, e.billing_type, e.kind, e.has_subscription)) AS k
+        WHERE e.outcome IN ('applied', 'unmatched') AND e.fold_slot & 15 < 8
+    ),
+    named AS MATERIALIZED (
+        SELECT o.mode, n.name, min(o.order_id COLLATE "C") AS order_id
+        FROM own AS o
+        CROSS JOIN LATERAL (VALUES ('p' || o.payment_id), ('o' || o.provider_order_id)) AS n (name)
+        WHERE o.key_source = 'metadata' AND o.event_type IN ('checkout.failed', 'checkout.completed', 'subscription.paid') AND n.name IS NOT NULL
+        GROUP BY o.mode, n.name
+    )
+    SELECT o.event_id, o.mode::text,
+        CASE WHEN o.key_source = 'metadata' THEN o.order_id ELSE coalesce(by_payment.order_id, by_order.order_id, o.order_id) END,
+        CASE WHEN o.key_source = 'metadata' OR coalesce(by_payment.order_id, by_order.order_id) IS NULL THEN o.key_source ELSE 'linked' END,
+        o.old_order_id, o.old_key_source, o.forgotten
+    FROM own AS o
+    LEFT JOIN named AS by_payment ON by_payment.mode = o.mode AND by_payment.name = 'p' || o.payment_id
+    LEFT JOIN named AS by_order ON by_order.mode = o.mode AND by_order.name = 'o' || o.provider_order_id
+    UNION ALL
+    SELECT e.event_id, e.mode::text, e.order_id, e.key_source, e.order_id, e.key_source, e.forgotten_at IS NOT NULL
+    FROM bagelpay.events AS e
+    WHERE e.fold_slot & 15 = 8
+$$;
+
+COMMENT ON FUNCTION bagelpay.derived_keys IS 'The keys of stored events by the settings of now';
+
+-- Raises object_not_in_prerequisite_state if stored events cannot be given other keys without another state than if
+-- nothing had been forgotten: the setting names metadata that were not kept; or an order would be divided, and one part
+-- says only what the other has forgotten. The caller holds the lock of the table of orders.
 CREATE FUNCTION bagelpay.forgotten_allow_rekey ()
     RETURNS void
     LANGUAGE plpgsql
@@ -263,39 +289,36 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                 HINT = 'Put the setting back. SELECT * FROM bagelpay.forgotten_keys shows what was kept.';
     END IF;
-    SELECT e.mode, e.order_id, min(k.order_id) AS one, max(k.order_id) AS another INTO divided
-    FROM bagelpay.events AS e
-    CROSS JOIN bagelpay.settings AS setting
-    CROSS JOIN LATERAL bagelpay.order_key (
-        setting.order_key, e.metadata, e.request_id, e.customer_id, e.product_id, e.provider_order_id, e.payment_id,
-        bagelpay.billed_as_subscription (e.event_type, e.billing_type, e.kind, e.has_subscription)) AS new
-    -- Decisions stay with their order; what was taken from a forgotten one is with the others.
-    CROSS JOIN LATERAL (SELECT coalesce(CASE WHEN e.rank = 8 THEN e.order_id ELSE new.order_id END, 'none')) AS k (order_id)
-    WHERE e.order_id IS NOT NULL AND (e.rank < 8 OR e.forgotten_at IS NOT NULL)
-    GROUP BY e.mode, e.order_id
-    HAVING bool_or(e.forgotten_at IS NOT NULL) AND count(DISTINCT k.order_id) > 1
+    IF NOT EXISTS (SELECT FROM bagelpay.forgotten_keys) THEN
+        RETURN;
+    END IF;
+    SELECT k.mode, coalesce(k.old_order_id, 'none') AS order_id, min(coalesce(k.order_id, 'none')) AS one, max(coalesce(k.order_id, 'none')) AS another
+    INTO divided
+    FROM bagelpay.derived_keys () AS k
+    -- Events of other keys have kept all that they say, except those of no order.
+    WHERE k.old_key_source = 'metadata' OR k.old_order_id IS NULL
+    GROUP BY k.mode, k.old_order_id, CASE WHEN k.old_order_id IS NULL THEN k.event_id END
+    HAVING bool_or(k.forgotten)
+        AND (count(DISTINCT coalesce(k.order_id, 'none')) > 1 OR bool_or(k.key_source IS DISTINCT FROM k.old_key_source))
     LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'order_key: % order % would be divided (% and %), of which events were forgotten',
+        RAISE EXCEPTION 'order_key: % order % would be divided or get another kind of key (% and %), of which events were forgotten',
             divided.mode, divided.order_id, divided.one, divided.another
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Put the setting back.';
     END IF;
 END
 $$;
 
--- Gives stored events the keys that the setting order_key of now makes of them, and folds
--- the orders that lost or gained events. What operators decided stays with the order that
--- they named. Returns the number of orders changed, made or removed. Responders wait
--- meanwhile, as for rebuild(). Raises object_not_in_prerequisite_state where forgotten
--- events do not allow it (see bagelpay.forgotten_allow_rekey()).
+-- Gives stored events the keys that the setting order_key of now derives, and folds the orders that lost or gained
+-- events. Operators' decisions stay with the order that they name. Returns the number of orders changed, made or
+-- removed. Responders wait meanwhile, as for rebuild(). Raises object_not_in_prerequisite_state if forgotten events do
+-- not allow it (see bagelpay.forgotten_allow_rekey()).
 CREATE FUNCTION bagelpay.rekey ()
     RETURNS bigint
     LANGUAGE plpgsql
     SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
-    SET enable_seqscan = off
     SET jit = off
-    SET plan_cache_mode = force_generic_plan
     AS $$
 DECLARE
     keys bagelpay.fold_key[];
@@ -305,32 +328,19 @@ BEGIN
     LOCK TABLE bagelpay.orders IN EXCLUSIVE MODE;
     PERFORM bagelpay.forgotten_allow_rekey ();
     FOR keys IN
-        WITH keyed AS (
-            SELECT e.event_id, e.mode, e.order_id AS old_order_id, e.key_source AS old_key_source,
-                e.setting_warnings AS old_warnings, k.order_id, k.key_source,
-                k.warnings || bagelpay.zone_warnings (e.signed_timestamp, e.occurred_at, e.local_times, e.created_at_raw) AS setting_warnings
-            FROM bagelpay.events AS e
-            CROSS JOIN bagelpay.settings AS setting
-            CROSS JOIN LATERAL bagelpay.order_key (
-                setting.order_key, e.metadata, e.request_id, e.customer_id, e.product_id, e.provider_order_id, e.payment_id,
-                bagelpay.billed_as_subscription (e.event_type, e.billing_type, e.kind, e.has_subscription)) AS k
-            WHERE e.outcome IN ('applied', 'unmatched') AND e.rank < 8
-        ),
-        moved AS (
+        WITH moved AS (
             UPDATE bagelpay.events AS e
-            SET order_id = k.order_id, key_source = k.key_source, setting_warnings = k.setting_warnings,
-                outcome = CASE WHEN k.order_id IS NULL THEN 'unmatched' ELSE 'applied' END,
-                -- Of an unmatched event the fold says nothing.
-                fold_warnings = CASE WHEN k.order_id IS NULL THEN '{}' ELSE e.fold_warnings END
-            FROM keyed AS k
+            SET order_id = k.order_id, key_source = k.key_source,
+                outcome = CASE WHEN k.order_id IS NULL THEN 'unmatched' ELSE 'applied' END
+            FROM bagelpay.derived_keys () AS k
             WHERE e.event_id = k.event_id
-                AND (k.old_order_id, k.old_key_source, k.old_warnings) IS DISTINCT FROM (k.order_id, k.key_source, k.setting_warnings)
+                AND (k.old_order_id, k.old_key_source) IS DISTINCT FROM (k.order_id, k.key_source)
             RETURNING k.mode, k.old_order_id, k.order_id
         ),
         concerned AS (
-            SELECT mode, old_order_id AS order_id FROM moved WHERE old_order_id IS DISTINCT FROM order_id AND old_order_id IS NOT NULL
+            SELECT m.mode, m.old_order_id AS order_id FROM moved AS m WHERE m.old_order_id IS NOT NULL
             UNION
-            SELECT mode, order_id FROM moved WHERE old_order_id IS DISTINCT FROM order_id AND order_id IS NOT NULL
+            SELECT m.mode, m.order_id FROM moved AS m WHERE m.order_id IS NOT NULL
         )
         SELECT array_agg(ROW (o.mode, o.order_id, NULL, NULL, NULL)::bagelpay.fold_key)
         FROM (SELECT n.*, (row_number() OVER (ORDER BY n.mode, n.order_id) - 1) / 10000 AS portion FROM concerned AS n) AS o
@@ -339,9 +349,7 @@ BEGIN
     LOOP
         changed := changed + bagelpay.refold (keys, FALSE);
     END LOOP;
-    IF changed > 0 THEN
-        NOTIFY bagelpay_orders;
-    END IF;
+    PERFORM bagelpay.notify_orders (changed > 0);
     RETURN changed;
 END
 $$;

@@ -7,6 +7,7 @@ SET LOCAL ROLE bagelpay_owner;
 CREATE TABLE bagelpay.settings (
     singleton boolean PRIMARY KEY DEFAULT TRUE CHECK (singleton),
     order_key text[] NOT NULL DEFAULT '{metadata.order_id,metadata.orderId}',
+    user_key text[] NOT NULL DEFAULT '{metadata.user_id,metadata.userId}',
     provider_timezone text NOT NULL DEFAULT 'UTC',
     grace interval NOT NULL DEFAULT '1 day',
     default_period interval NOT NULL DEFAULT '31 days',
@@ -14,10 +15,15 @@ CREATE TABLE bagelpay.settings (
     unknown_refund text NOT NULL DEFAULT 'full',
     on_cancel text NOT NULL DEFAULT 'end_now',
     require_expected_order boolean NOT NULL DEFAULT FALSE,
+    notify boolean NOT NULL DEFAULT TRUE,
     CONSTRAINT settings_order_key CHECK (
         array_ndims(order_key) IS NOT DISTINCT FROM 1
         AND array_position(order_key, NULL) IS NULL
         AND array_to_string(order_key, E'\n') ~ '^((metadata(\.[^.\n]+)+|request_id)(\n|$))+$'),
+    CONSTRAINT settings_user_key CHECK (
+        array_ndims(user_key) IS NOT DISTINCT FROM 1
+        AND array_position(user_key, NULL) IS NULL
+        AND array_to_string(user_key, E'\n') ~ '^((metadata(\.[^.\n]+)+|request_id)(\n|$))+$'),
     -- The upper bounds keep every time that follows from an event a valid one.
     CONSTRAINT settings_grace CHECK (grace >= '0' AND grace <= '100 years'),
     CONSTRAINT settings_default_period CHECK (default_period > '0' AND default_period <= '100 years'),
@@ -29,6 +35,8 @@ COMMENT ON TABLE bagelpay.settings IS 'One row; changes take effect at once, to 
 
 COMMENT ON COLUMN bagelpay.settings.order_key IS 'Paths below the object of a body (metadata.… or request_id) whose first usable value names the order; stored events: rekey()';
 
+COMMENT ON COLUMN bagelpay.settings.user_key IS 'Paths below the object of a body (metadata.… or request_id) whose first usable value is the merchant''s user id; stored events: rebuild()';
+
 COMMENT ON COLUMN bagelpay.settings.provider_timezone IS 'Zone in which times without a zone are read; stored events: rebuild()';
 
 COMMENT ON COLUMN bagelpay.settings.grace IS 'How long access lasts beyond a trial or a paid period';
@@ -37,11 +45,13 @@ COMMENT ON COLUMN bagelpay.settings.default_period IS 'What a payment buys when 
 
 COMMENT ON COLUMN bagelpay.settings.revoke_on_dispute IS 'Whether a disputed payment stops counting';
 
-COMMENT ON COLUMN bagelpay.settings.unknown_refund IS 'What a refund without label and amounts is taken for: full or partial; stored events: rebuild()';
+COMMENT ON COLUMN bagelpay.settings.unknown_refund IS 'How a refund without label and amounts is treated: full or partial; stored events: rebuild()';
 
 COMMENT ON COLUMN bagelpay.settings.on_cancel IS 'end_now, or keep_paid_time: whether a cancelled subscription keeps what was paid for';
 
 COMMENT ON COLUMN bagelpay.settings.require_expected_order IS 'Whether only orders announced by expect_order(), and matching it, are entitled';
+
+COMMENT ON COLUMN bagelpay.settings.notify IS 'Whether each transaction that changes an order sends NOTIFY bagelpay_orders';
 
 -- PostgreSQL takes any POSIX zone text ("Mars5"), so a misspelt name would be
 -- accepted as a zone of its own: only names that it lists are. And it reads CET, EET,

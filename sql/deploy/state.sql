@@ -1,67 +1,179 @@
 -- Deploy bagelpay:state to pg
 --
--- What follows from the events: written by the fold alone, and at any time to be had
--- again from bagelpay.events. The mode comes last in the keys: it tells little, and a plan
--- that is made while a table is small would look all orders of a mode through.
+-- What follows from the events: written by the fold alone, and derived again from bagelpay.events by rebuild(). The
+-- mode comes last in the keys: it tells little, and a plan made while a table is small would scan all orders of a mode.
 --
--- Rows are changed with each event of their order, most often soon after they were made.
--- The fill factors leave room for that on the same page, so that no index needs another
--- entry.
+-- Nothing that depends on a setting which takes effect at once is stored. A purchase carries the numbers that its
+-- window follows from; the window itself is computed when it is asked for (see entitlements).
+--
+-- Rows are changed with each event of their order, most often soon after they were made. The fill factors leave
+-- room for that on the same page, so that no index needs another entry.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
+CREATE DOMAIN bagelpay.order_status AS text COLLATE "C" CHECK (VALUE IN (
+    'pending', 'trialing', 'paid', 'failed', 'canceled', 'disputed', 'partially_refunded', 'refunded'));
+
+CREATE DOMAIN bagelpay.payment_status AS text COLLATE "C" CHECK (VALUE IN (
+    'failed', 'paid', 'disputed', 'partially_refunded', 'refunded'));
+
+CREATE DOMAIN bagelpay.subscription_status AS text COLLATE "C" CHECK (VALUE IN ('trialing', 'active', 'past_due', 'canceled'));
+
+CREATE DOMAIN bagelpay.purchase_kind AS text COLLATE "C" CHECK (VALUE IN ('subscription', 'one_time'));
+
 CREATE TABLE bagelpay.orders (
-    mode text COLLATE "C" NOT NULL CHECK (mode IN ('test', 'live')),
+    mode bagelpay.mode NOT NULL,
     order_id text COLLATE "C" NOT NULL,
-    key_source text NOT NULL CHECK (key_source IN ('metadata', 'customer', 'order', 'payment')),
-    status text NOT NULL DEFAULT 'pending' CHECK (status IN (
-        'pending', 'trialing', 'paid', 'failed', 'canceled', 'disputed', 'partially_refunded', 'refunded')),
-    conflict boolean NOT NULL DEFAULT FALSE,
+    key_source bagelpay.key_source NOT NULL,
+    status bagelpay.order_status NOT NULL,
+    conflict boolean NOT NULL,
     amount numeric,
     tax_amount numeric,
-    currency text,
+    currency text COLLATE "C",
     product_id text COLLATE "C",
     product_name text,
-    billing_type text,
+    billing_type text COLLATE "C",
     customer_id text COLLATE "C",
     customer_email text COLLATE "C",
+    user_id text COLLATE "C",
     provider_order_id text COLLATE "C",
     payment_id text COLLATE "C",
     request_id text COLLATE "C",
     metadata jsonb,
+    -- The position that the fold has reached is last_slot, last_event_at, last_event_id.
     last_event_id text COLLATE "C",
     last_event_at timestamptz,
     updated_at timestamptz,
-    -- With last_event_at and last_event_id the position that the fold has reached.
-    last_event_rank smallint,
-    -- The latest operator decision: grant, revoke, or NULL.
-    decision text CHECK (decision IN ('grant', 'revoke')),
-    granted_at timestamptz,
-    granted_until timestamptz,
-    -- TRUE while the value is a grant's: the first event that says otherwise wins.
-    email_is_granted boolean NOT NULL DEFAULT FALSE,
-    product_is_granted boolean NOT NULL DEFAULT FALSE,
+    last_slot bigint,
+    -- The latest paid payment.
+    latest_payment_id text COLLATE "C",
+    latest_paid_at timestamptz,
+    -- The one product, and the one customer, that purchases of the order name, while it is one (not has_products, not conflict).
+    only_product_id text COLLATE "C",
+    only_customer_id text COLLATE "C",
+    -- What the order has had, so that the fold need not look for what cannot be there:
+    -- a selling event; purchases of several products; a purchase with a known user; a payment without a payment_id; ids of subscriptions that belong
+    -- together; trials; refunds; operators' decisions.
+    has_sold boolean NOT NULL,
+    has_products boolean NOT NULL,
+    has_users boolean NOT NULL,
+    has_unnamed boolean NOT NULL,
+    has_links boolean NOT NULL,
+    has_trials boolean NOT NULL,
+    has_refunds boolean NOT NULL,
+    has_decisions boolean NOT NULL,
     PRIMARY KEY (order_id, mode)
 ) WITH (fillfactor = 70);
 
-COMMENT ON TABLE bagelpay.orders IS 'One row per purchase, keyed by the merchant''s order_id';
+COMMENT ON TABLE bagelpay.orders IS 'One row per order, keyed by the merchant''s order_id: the purchase as the merchant named it';
 
 COMMENT ON COLUMN bagelpay.orders.updated_at IS 'occurred_at of the newest event of the order';
 
-COMMENT ON COLUMN bagelpay.orders.conflict IS 'Events of this order name different customers: the key was not unique';
+COMMENT ON COLUMN bagelpay.orders.conflict IS 'Purchases of this order name different customers; information for people, nobody''s access depends on it';
 
-CREATE INDEX orders_by_customer ON bagelpay.orders (customer_id, product_id);
-
-CREATE INDEX orders_by_email ON bagelpay.orders (customer_email, product_id);
-
-CREATE TABLE bagelpay.subscriptions (
-    mode text COLLATE "C" NOT NULL,
+-- What gives access: payments, once paid, and trials. Payments that only failed stand here, too; began_at tells them
+-- apart. The views payments and trials show it.
+CREATE TABLE bagelpay.purchases (
+    mode bagelpay.mode NOT NULL,
     order_id text COLLATE "C" NOT NULL,
-    status text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'trialing', 'active', 'past_due', 'canceled')),
-    subscription_id text,
-    processor_subscription_id text,
+    is_trial boolean NOT NULL,
+    -- Of a payment its payment_id, order:<provider order> or event:<event_id>; of a trial its event_id.
+    name text COLLATE "C" NOT NULL,
+    kind bagelpay.purchase_kind NOT NULL,
+    -- Of payments.
+    status bagelpay.payment_status,
+    product_id text COLLATE "C",
+    product_name text,
+    customer_id text COLLATE "C",
+    customer_email text COLLATE "C",
+    user_id text COLLATE "C",
+    units integer,
+    recurring_interval interval,
+    provider_order_id text COLLATE "C",
+    subscription_id text COLLATE "C",
+    processor_subscription_id text COLLATE "C",
+    payment_method text,
+    last4 text,
+    billing_amount numeric,
+    amount numeric,
+    tax_amount numeric,
+    currency text COLLATE "C",
+    period_start timestamptz,
+    period_end timestamptz,
+    trial_start timestamptz,
+    trial_end timestamptz,
+    refunded_amount numeric NOT NULL,
+    -- Where it began: paid_at or starts_at is began_at; NULL while a payment only failed.
+    began_slot bigint,
+    began_at timestamptz,
+    began_event_id text COLLATE "C",
+    -- The item that it belongs to: see bagelpay.item_key(). NULL while a payment only failed.
+    item_key bigint,
+    -- See bagelpay.subscription_key(); NULL if it names no subscription.
+    subscription_key text COLLATE "C",
+    -- Whether product and user are its own events', not inherited; of the customer: 2 its own id, 1 its own e-mail, 0 inherited or none.
+    own_product boolean NOT NULL,
+    own_user boolean NOT NULL,
+    own_customer smallint NOT NULL,
+    -- Of payments: an event of it is billed as a subscription; carries a known billing_type; all are
+    -- checkout.completed; a dispute is open; it bought a trial and opens no window of its own.
+    is_billed boolean NOT NULL,
+    has_billing_type boolean NOT NULL,
+    only_checkout boolean NOT NULL,
+    is_disputed boolean NOT NULL,
+    bought_trial boolean NOT NULL,
+    -- Of trials: the payment that it names, the payment that bought it, and when a later trial of the item starts.
+    named_payment_id text COLLATE "C",
+    buyer text COLLATE "C",
+    replaced_at timestamptz,
+    -- Of the cancellations that concern it: the earliest moment, the earliest end that is not the period's, and
+    -- what the latest of them says.
+    cut_at timestamptz,
+    cut_until timestamptz,
+    canceled_at timestamptz,
+    cancel_at timestamptz,
+    cancel_at_period_end boolean,
+    PRIMARY KEY (order_id, mode, name, is_trial)
+) WITH (fillfactor = 80);
+
+COMMENT ON TABLE bagelpay.purchases IS 'What gives access: payments and trials, with what their windows follow from';
+
+CREATE INDEX purchases_by_item ON bagelpay.purchases (item_key, began_slot)
+WHERE item_key IS NOT NULL;
+
+CREATE INDEX purchases_trials ON bagelpay.purchases (order_id, mode, began_at)
+WHERE is_trial;
+
+CREATE INDEX purchases_unreplaced ON bagelpay.purchases (item_key)
+WHERE is_trial AND replaced_at IS NULL;
+
+CREATE INDEX purchases_by_provider_order ON bagelpay.purchases (provider_order_id)
+WHERE provider_order_id IS NOT NULL;
+
+CREATE INDEX purchases_by_subscription ON bagelpay.purchases (subscription_key)
+WHERE subscription_key IS NOT NULL;
+
+-- A customer known by an e-mail alone is email:<that e-mail>, which the items tell.
+CREATE INDEX purchases_by_email ON bagelpay.purchases (customer_email, order_id, began_slot)
+WHERE customer_id NOT LIKE 'email:%';
+
+-- One row per item that has a purchase. Items that only a grant makes are in the view bagelpay.items alone.
+CREATE TABLE bagelpay.stored_items (
+    mode bagelpay.mode NOT NULL,
+    order_id text COLLATE "C" NOT NULL,
+    product_id text COLLATE "C" NOT NULL,
+    customer_id text COLLATE "C" NOT NULL,
+    user_id text COLLATE "C" NOT NULL,
+    product_name text,
+    customer_email text COLLATE "C",
+    -- NULL while it has no subscription purchase.
+    subscription_status bagelpay.subscription_status,
+    units integer,
+    recurring_interval interval,
+    subscription_id text COLLATE "C",
+    processor_subscription_id text COLLATE "C",
     trial_start timestamptz,
     trial_end timestamptz,
     billing_period_start timestamptz,
@@ -69,75 +181,237 @@ CREATE TABLE bagelpay.subscriptions (
     cancel_at timestamptz,
     canceled_at timestamptz,
     cancel_at_period_end boolean,
-    ends_at timestamptz,
-    recurring_interval text,
-    units integer,
     payment_method text,
     last4 text,
     billing_amount numeric,
-    updated_at timestamptz,
-    -- The order's earliest and latest subscription.trialing event.
-    first_trialing_at timestamptz,
-    last_trialing_at timestamptz,
-    PRIMARY KEY (order_id, mode)
+    item_key bigint NOT NULL,
+    -- Where its latest purchase began.
+    latest_slot bigint,
+    latest_at timestamptz,
+    latest_event_id text COLLATE "C",
+    -- Its latest subscription purchase, if it has one, and the subscription that this names.
+    latest_subscription text COLLATE "C",
+    latest_is_trial boolean,
+    latest_subscription_key text COLLATE "C",
+    -- The customer comes before the product, so that the known customers of an order, and the known users of a customer, are read
+    -- from the ends of a range.
+    PRIMARY KEY (order_id, mode, customer_id, user_id, product_id)
 ) WITH (fillfactor = 70);
 
-COMMENT ON TABLE bagelpay.subscriptions IS 'One row per order of which any event is billed as a subscription';
+COMMENT ON TABLE bagelpay.stored_items IS 'What bagelpay.items shows, without updated_at and without items that only a grant makes';
 
--- Without updated_at, which is the order's: an event writes the payment that it is about, however many others the order has.
-CREATE TABLE bagelpay.stored_payments (
-    mode text COLLATE "C" NOT NULL,
-    order_id text COLLATE "C" NOT NULL,
-    payment_id text COLLATE "C" NOT NULL,
-    provider_order_id text COLLATE "C",
-    status text NOT NULL CHECK (status IN ('failed', 'paid', 'disputed', 'partially_refunded', 'refunded')),
-    amount numeric,
-    tax_amount numeric,
-    currency text,
-    paid_at timestamptz,
-    period_end timestamptz,
-    refunded_amount numeric NOT NULL DEFAULT 0,
-    -- What refunded_amount is the greater of: the latest running total, the sum of
-    -- single amounts. NULL while none is known.
-    refund_running_total numeric,
-    refund_sum numeric,
-    PRIMARY KEY (order_id, mode, payment_id)
-) WITH (fillfactor = 70);
+-- As entitlements show them: NULL where unknown.
+CREATE INDEX stored_items_by_customer ON bagelpay.stored_items (nullif(customer_id, ''), nullif(product_id, ''));
 
-COMMENT ON TABLE bagelpay.stored_payments IS 'What bagelpay.payments shows, without updated_at';
+CREATE INDEX stored_items_by_email ON bagelpay.stored_items (customer_email, nullif(product_id, ''))
+WHERE customer_email IS NOT NULL;
 
-CREATE VIEW bagelpay.payments AS
-SELECT p.mode, p.order_id, p.payment_id, p.provider_order_id, p.status, p.amount, p.tax_amount, p.currency, p.paid_at,
-    p.period_end, p.refunded_amount, o.updated_at, p.refund_running_total, p.refund_sum
-FROM bagelpay.stored_payments AS p
-JOIN bagelpay.orders AS o ON o.mode = p.mode AND o.order_id = p.order_id;
+CREATE INDEX stored_items_by_user ON bagelpay.stored_items (nullif(user_id, ''), nullif(product_id, ''))
+WHERE nullif(user_id, '') IS NOT NULL;
 
-COMMENT ON VIEW bagelpay.payments IS 'One row per payment of an order; paid_at is NULL while it only failed';
-
-CREATE TABLE bagelpay.refunds (
-    mode text COLLATE "C" NOT NULL,
+CREATE TABLE bagelpay.cancellations (
+    mode bagelpay.mode NOT NULL,
     order_id text COLLATE "C" NOT NULL,
     event_id text COLLATE "C" NOT NULL,
-    payment_id text COLLATE "C",
-    amount numeric,
-    label text CHECK (label IN ('full', 'partial')),
+    product_id text COLLATE "C",
+    customer_id text COLLATE "C",
+    subscription_id text COLLATE "C",
+    processor_subscription_id text COLLATE "C",
     occurred_at timestamptz NOT NULL,
+    ends_at timestamptz NOT NULL,
+    at_period_end boolean,
     PRIMARY KEY (order_id, mode, event_id)
 );
 
-COMMENT ON TABLE bagelpay.refunds IS 'One row per refund.created event, with the payment it counted against';
+COMMENT ON TABLE bagelpay.cancellations IS 'One row per subscription.canceled event';
+
+CREATE TABLE bagelpay.refunds (
+    mode bagelpay.mode NOT NULL,
+    order_id text COLLATE "C" NOT NULL,
+    event_id text COLLATE "C" PRIMARY KEY,
+    refund_id text COLLATE "C",
+    payment_id text COLLATE "C",
+    amount numeric,
+    running_total numeric,
+    label bagelpay.refund_label,
+    occurred_at timestamptz NOT NULL,
+    fold_slot bigint NOT NULL,
+    unknown_refund text COLLATE "C",
+    -- The names that it carries, and the payment found by the provider order or, if it carries no name, otherwise.
+    named_payment_id text COLLATE "C",
+    named_provider_order_id text COLLATE "C",
+    found text COLLATE "C"
+);
+
+COMMENT ON TABLE bagelpay.refunds IS 'One row per refund.created event, with the payment that it counts against';
+
+CREATE INDEX refunds_by_payment ON bagelpay.refunds (order_id, mode, payment_id);
+
+CREATE INDEX refunds_by_id ON bagelpay.refunds (refund_id)
+WHERE refund_id IS NOT NULL;
+
+CREATE INDEX refunds_by_named_payment ON bagelpay.refunds (named_payment_id)
+WHERE named_payment_id IS NOT NULL;
+
+CREATE INDEX refunds_by_named_provider_order ON bagelpay.refunds (named_provider_order_id)
+WHERE named_provider_order_id IS NOT NULL;
+
+CREATE TABLE bagelpay.decisions (
+    mode bagelpay.mode NOT NULL,
+    order_id text COLLATE "C" NOT NULL,
+    event_id text COLLATE "C" NOT NULL,
+    -- grant, revoke or clear
+    decision text COLLATE "C" NOT NULL,
+    product_id text COLLATE "C",
+    customer_id text COLLATE "C",
+    customer_email text COLLATE "C",
+    granted_until timestamptz,
+    occurred_at timestamptz NOT NULL,
+    fold_slot bigint NOT NULL,
+    PRIMARY KEY (order_id, mode, event_id)
+);
+
+COMMENT ON TABLE bagelpay.decisions IS 'Grants, revocations and their removal by operators, with the items that they name';
+
+-- The customers of items that only a grant makes.
+CREATE INDEX decisions_by_customer ON bagelpay.decisions (nullif('email:' || customer_email, ''), nullif(product_id, ''))
+WHERE customer_email IS NOT NULL;
+
+CREATE INDEX decisions_by_email ON bagelpay.decisions (customer_email, nullif(product_id, ''))
+WHERE customer_email IS NOT NULL;
+
+-- Ids of one subscription: of the provider (kind p) and of the card processor (kind r), that purchases of an order carry
+-- together. An id that belongs together with no other has no row.
+CREATE TABLE bagelpay.subscription_links (
+    mode bagelpay.mode NOT NULL,
+    order_id text COLLATE "C" NOT NULL,
+    kind text COLLATE "C" NOT NULL,
+    id text COLLATE "C" NOT NULL,
+    subscription_key text COLLATE "C" NOT NULL,
+    PRIMARY KEY (order_id, mode, kind, id)
+);
+
+COMMENT ON TABLE bagelpay.subscription_links IS 'The provider''s and the processor''s ids of one subscription, which belong together';
+
+-- What each event did, for explain(): written by the fold.
+CREATE TABLE bagelpay.effects (
+    event_id text COLLATE "C" PRIMARY KEY,
+    order_status bagelpay.order_status NOT NULL,
+    subscription_status bagelpay.subscription_status,
+    payment_id text COLLATE "C",
+    payment_status bagelpay.payment_status,
+    note text
+);
+
+COMMENT ON TABLE bagelpay.effects IS 'The statuses after each event, and what the fold has to say about it';
 
 CREATE TABLE bagelpay.expected_orders (
-    mode text COLLATE "C" NOT NULL CHECK (mode IN ('test', 'live')),
+    mode bagelpay.mode NOT NULL,
     order_id text COLLATE "C" NOT NULL,
     customer_email text COLLATE "C",
     product_id text COLLATE "C",
     amount numeric,
-    currency text,
+    currency text COLLATE "C",
     expected_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (order_id, mode)
 );
 
 COMMENT ON TABLE bagelpay.expected_orders IS 'What an application said it was about to sell; NULL matches anything';
+
+-- Orders that changed without a new event of theirs: by links, rebuild(), rekey(), forget_customer(). For changes_since(); the
+-- events tell the rest.
+CREATE TABLE bagelpay.changed_orders (
+    mode bagelpay.mode NOT NULL,
+    order_id text COLLATE "C" NOT NULL,
+    stored_xid bigint NOT NULL DEFAULT pg_current_xact_id()::text::bigint,
+    changed_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (mode, order_id)
+);
+
+CREATE INDEX changed_orders_by_transaction ON bagelpay.changed_orders (stored_xid);
+
+COMMENT ON TABLE bagelpay.changed_orders IS 'Orders that changed or went without a new event of theirs, and when last';
+
+-- The latest transactions that changed settings, products or expectations, any of which may change any entitlement. For
+-- changes_since().
+CREATE TABLE bagelpay.changed_settings (
+    stored_xid bigint PRIMARY KEY DEFAULT pg_current_xact_id()::text::bigint,
+    changed_at timestamptz NOT NULL DEFAULT now()
+);
+
+COMMENT ON TABLE bagelpay.changed_settings IS 'Transactions that changed settings, products or expected orders';
+
+CREATE VIEW bagelpay.payments AS
+SELECT p.mode, p.order_id, p.name AS payment_id, p.provider_order_id, p.kind, p.status, p.product_id, p.product_name, p.customer_id,
+    p.customer_email, p.user_id, p.units, p.recurring_interval, p.subscription_id, p.processor_subscription_id, p.amount,
+    p.tax_amount, p.currency, p.began_at AS paid_at, p.period_start, p.period_end, p.refunded_amount, o.updated_at
+FROM bagelpay.purchases AS p
+JOIN bagelpay.orders AS o ON o.mode = p.mode AND o.order_id = p.order_id
+WHERE NOT p.is_trial;
+
+COMMENT ON VIEW bagelpay.payments IS 'One row per payment of an order; paid_at is NULL while it only failed';
+
+CREATE VIEW bagelpay.trials AS
+SELECT p.mode, p.order_id, p.name AS event_id, p.product_id, p.customer_id, p.customer_email, p.user_id, p.units,
+    p.subscription_id, p.began_at AS starts_at, p.trial_end, p.buyer AS payment_id
+FROM bagelpay.purchases AS p
+WHERE p.is_trial;
+
+COMMENT ON VIEW bagelpay.trials IS 'One row per subscription.trialing event; payment_id is the payment that bought it';
+
+-- Whether an order has an item of a product and an e-mail: one of which a purchase carries it, or of a customer known
+-- by it alone.
+CREATE FUNCTION bagelpay.has_item (mode text, order_id text, product_id text, customer_email text)
+    RETURNS boolean
+    LANGUAGE sql
+    STABLE PARALLEL SAFE
+    AS $$
+    SELECT EXISTS (
+        SELECT
+        FROM bagelpay.purchases AS p
+        WHERE p.customer_email = $4 COLLATE "C" AND p.order_id = $2 COLLATE "C" AND p.mode = $1 COLLATE "C" AND p.product_id = $3 COLLATE "C" AND p.began_at IS NOT NULL
+            AND p.customer_id NOT LIKE 'email:%')
+        OR EXISTS (
+        SELECT
+        FROM bagelpay.stored_items AS i
+        WHERE i.order_id = $2 COLLATE "C" AND i.mode = $1 COLLATE "C" AND i.customer_id = ('email:' || $4) COLLATE "C" AND i.product_id = $3 COLLATE "C")
+$$;
+
+COMMENT ON FUNCTION bagelpay.has_item IS 'Whether an order has an item of a product and an e-mail by its purchases';
+
+-- The items of bagelpay.stored_items, and those that only a grant makes.
+CREATE VIEW bagelpay.all_items AS
+SELECT i.*
+FROM bagelpay.stored_items AS i
+UNION ALL
+SELECT DISTINCT d.mode, d.order_id, d.product_id, 'email:' || d.customer_email, '' COLLATE "C", NULL::text, d.customer_email,
+    NULL::bagelpay.subscription_status, NULL::integer, NULL::interval, NULL::text COLLATE "C", NULL::text COLLATE "C", NULL::timestamptz, NULL::timestamptz,
+    NULL::timestamptz, NULL::timestamptz, NULL::timestamptz, NULL::timestamptz, NULL::boolean, NULL::text, NULL::text, NULL::numeric,
+    NULL::bigint, NULL::bigint, NULL::timestamptz, NULL::text COLLATE "C", NULL::text COLLATE "C", NULL::boolean, NULL::text COLLATE "C"
+FROM bagelpay.decisions AS d
+WHERE d.decision = 'grant' AND d.product_id IS NOT NULL AND d.customer_email IS NOT NULL
+    AND NOT bagelpay.has_item (d.mode, d.order_id, d.product_id, d.customer_email);
+
+COMMENT ON VIEW bagelpay.all_items IS 'Every item, with the columns of bagelpay.stored_items';
+
+CREATE VIEW bagelpay.items AS
+SELECT i.mode, i.order_id, i.product_id, i.customer_id, i.user_id, i.product_name, i.customer_email, i.subscription_status, i.units,
+    i.recurring_interval, i.subscription_id, i.processor_subscription_id, i.trial_start, i.trial_end, i.billing_period_start,
+    i.billing_period_end, i.cancel_at, i.canceled_at, i.cancel_at_period_end, i.payment_method, i.last4, i.billing_amount,
+    o.updated_at
+FROM bagelpay.all_items AS i
+JOIN bagelpay.orders AS o ON o.mode = i.mode AND o.order_id = i.order_id;
+
+COMMENT ON VIEW bagelpay.items IS 'One row per item: what one customer has of one product in one order';
+
+CREATE VIEW bagelpay.subscriptions AS
+SELECT i.mode, i.order_id, i.product_id, i.customer_id, i.user_id, i.product_name, i.customer_email, i.subscription_status AS status,
+    i.units, i.recurring_interval, i.subscription_id, i.processor_subscription_id, i.trial_start, i.trial_end,
+    i.billing_period_start, i.billing_period_end, i.cancel_at, i.canceled_at, i.cancel_at_period_end, i.payment_method, i.last4,
+    i.billing_amount, i.updated_at
+FROM bagelpay.items AS i
+WHERE i.subscription_status IS NOT NULL;
+
+COMMENT ON VIEW bagelpay.subscriptions IS 'The items that have a subscription purchase';
 
 COMMIT;

@@ -18,9 +18,9 @@ CREATE FUNCTION bagelpay.local_time (local_times jsonb, field text, zone text)
 $$;
 
 -- How many half hours a created_at that came without zone lies ahead of its delivery's
--- signed timestamp (16: it was in UTC+8 and was read in UTC), where that is a whole number
--- other than zero, of at most 14 hours, to within a minute: the sign of a wrong
--- provider_timezone. Otherwise NULL. (In PL/pgSQL, which plans it once a session; an SQL
+-- signed timestamp (16: it was in UTC+8 and was read in UTC), if that is a whole number
+-- other than zero, of at most 14 hours, to within a minute: a sign of a wrong provider_timezone,
+-- or of a late delivery. Otherwise NULL. (In PL/pgSQL, which plans it once a session; an SQL
 -- function that is not put in the place of its call is planned for every statement.)
 CREATE FUNCTION bagelpay.zone_half_hours (signed_timestamp bigint, occurred_at timestamptz, local_times jsonb, created_at_raw text)
     RETURNS integer
@@ -52,7 +52,7 @@ BEGIN
     IF half_hours IS NULL THEN
         RETURN ARRAY[]::text[];
     END IF;
-    RETURN ARRAY[format('created_at: %s half hours ahead of the signed timestamp, provider_timezone may be wrong', half_hours)];
+    RETURN ARRAY[format('created_at: %s half hours ahead of the signed timestamp: another time zone, or delivered late', half_hours)];
 END
 $$;
 

@@ -14,11 +14,9 @@ DROP FUNCTION bagelpay.console_overview (timestamptz);
 
 DROP FUNCTION bagelpay.console_delivery (text);
 
-DROP FUNCTION bagelpay.console_is_large (text, text);
-
 DROP FUNCTION bagelpay.console_deliveries (timestamptz, text, timestamptz, text, text, text, text, text, boolean);
 
-DROP INDEX bagelpay.dead_letters_open, bagelpay.dead_letters_by_receipt, bagelpay.events_by_receipt;
+DROP INDEX bagelpay.dead_letters_open_by_id, bagelpay.dead_letters_by_receipt, bagelpay.events_by_receipt;
 
 REVOKE ALL ON ALL TABLES IN SCHEMA bagelpay FROM bagelpay_console;
 

@@ -8,14 +8,10 @@ DROP FUNCTION bagelpay.console_search (text, integer);
 
 DROP FUNCTION bagelpay.console_order (text, text);
 
-DROP FUNCTION bagelpay.console_spans (text, text);
+DROP FUNCTION bagelpay.console_item (bagelpay.entitlement);
 
-DROP FUNCTION bagelpay.console_verdict (text, text);
+DROP FUNCTION bagelpay.console_window (bagelpay.purchases, bagelpay.settings);
 
-DROP FUNCTION bagelpay.console_trial_until (bagelpay.subscriptions, bagelpay.settings);
-
-DROP FUNCTION bagelpay.console_paid_until (bagelpay.stored_payments, bagelpay.subscriptions, bagelpay.settings);
-
-DROP FUNCTION bagelpay.console_counts (bagelpay.stored_payments, bagelpay.settings);
+DROP INDEX bagelpay.orders_unsold_by_customer, bagelpay.orders_unsold_by_email, bagelpay.orders_unsold_by_user;
 
 COMMIT;

@@ -4,16 +4,20 @@ BEGIN;
 
 \ir keep_events.psql
 
-DROP FUNCTION bagelpay.is_entitled (text, text, text, timestamptz);
+DROP FUNCTION bagelpay.is_user_entitled;
+
+DROP FUNCTION bagelpay.is_entitled;
 
 DROP VIEW bagelpay.entitlements_test;
 
 DROP VIEW bagelpay.entitlements;
 
-DROP FUNCTION bagelpay.entitlements_at (timestamptz, text);
+DROP FUNCTION bagelpay.entitlements_at;
 
-DROP FUNCTION bagelpay.interval_length (text);
+DROP TYPE bagelpay.entitlement;
 
-DROP FUNCTION bagelpay.utc_plus (timestamptz, interval);
+DROP FUNCTION bagelpay.decision_on;
+
+DROP FUNCTION bagelpay.purchase_window;
 
 COMMIT;

@@ -12,6 +12,10 @@ DROP TABLE bagelpay.forgotten_keys;
 
 DROP TABLE bagelpay.events;
 
-DROP FUNCTION bagelpay.events_delete_body ();
+DROP FUNCTION bagelpay.events_delete_body;
+
+DROP FUNCTION bagelpay.fold_slot;
+
+DROP FUNCTION bagelpay.event_rank;
 
 COMMIT;

@@ -4,14 +4,18 @@ BEGIN;
 
 \ir keep_events.psql
 
-DROP FUNCTION bagelpay.matches_expectation (text, text);
-
 DROP VIEW bagelpay.order_checks;
 
-DROP FUNCTION bagelpay.expect_order (text, text, text, numeric, text, text);
+DROP FUNCTION bagelpay.is_expected;
 
-DROP FUNCTION bagelpay.given_mode (text);
+DROP FUNCTION bagelpay.item_mismatches;
 
-DROP FUNCTION bagelpay.given_order_id (text);
+DROP FUNCTION bagelpay.expect_order;
+
+DROP FUNCTION bagelpay.given_moment;
+
+DROP FUNCTION bagelpay.given_mode;
+
+DROP FUNCTION bagelpay.given_order_id;
 
 COMMIT;

@@ -4,10 +4,10 @@ BEGIN;
 
 \ir keep_events.psql
 
-DROP FUNCTION bagelpay.changes_since (text);
+DROP FUNCTION bagelpay.changes_since;
 
-DROP FUNCTION bagelpay.given_cursor (text);
+DROP FUNCTION bagelpay.given_cursor;
 
-DROP FUNCTION bagelpay.explain (text, text);
+DROP FUNCTION bagelpay.explain;
 
 COMMIT;

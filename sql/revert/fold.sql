@@ -4,8 +4,14 @@ BEGIN;
 
 \ir keep_events.psql
 
-DROP FUNCTION bagelpay.fold (bagelpay.fold_key[], boolean);
+DROP FUNCTION bagelpay.fold;
 
-DROP FUNCTION bagelpay.latest_paid (bagelpay.stored_payments[], text);
+DROP FUNCTION bagelpay.remove_state;
+
+DROP FUNCTION bagelpay.notify_orders;
+
+DROP FUNCTION bagelpay.lock_orders;
+
+DROP TYPE bagelpay.fold_key;
 
 COMMIT;

@@ -4,7 +4,11 @@ BEGIN;
 
 \ir keep_events.psql
 
-DROP FUNCTION bagelpay.ingest (json, bytea[]);
+DROP FUNCTION bagelpay.ingest;
+
+DROP FUNCTION bagelpay.link_events;
+
+DROP FUNCTION bagelpay.lock_names;
 
 DROP TYPE bagelpay.intake;
 

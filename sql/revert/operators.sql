@@ -4,12 +4,14 @@ BEGIN;
 
 \ir keep_events.psql
 
-DROP FUNCTION bagelpay.clear (text, text, text);
+DROP FUNCTION bagelpay.dispute_won;
 
-DROP FUNCTION bagelpay.revoke (text, text, text);
+DROP FUNCTION bagelpay.clear;
 
-DROP FUNCTION bagelpay.grant (text, text, text, timestamptz, text, text);
+DROP FUNCTION bagelpay.revoke;
 
-DROP FUNCTION bagelpay.decide (text, text, text, text, timestamptz, text, text);
+DROP FUNCTION bagelpay.grant;
+
+DROP FUNCTION bagelpay.decide;
 
 COMMIT;

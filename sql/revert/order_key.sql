@@ -4,8 +4,12 @@ BEGIN;
 
 \ir keep_events.psql
 
-DROP FUNCTION bagelpay.billed_as_subscription (text, text, text, boolean);
+DROP FUNCTION bagelpay.linked_order;
 
-DROP FUNCTION bagelpay.order_key (text[], jsonb, text, text, text, text, text, boolean);
+DROP FUNCTION bagelpay.order_key;
+
+DROP FUNCTION bagelpay.billed_as_subscription;
+
+DROP FUNCTION bagelpay.key_at;
 
 COMMIT;

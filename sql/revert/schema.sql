@@ -4,9 +4,17 @@ BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
-DROP FUNCTION bagelpay.trimmed (text);
+DROP FUNCTION bagelpay.utc_plus;
 
-DROP FUNCTION bagelpay.served_responders ();
+DROP FUNCTION bagelpay.trimmed;
+
+DROP DOMAIN bagelpay.refund_label;
+
+DROP DOMAIN bagelpay.key_source;
+
+DROP DOMAIN bagelpay.mode;
+
+DROP FUNCTION bagelpay.served_responders;
 
 ALTER DEFAULT PRIVILEGES FOR ROLE bagelpay_owner GRANT EXECUTE ON FUNCTIONS TO PUBLIC;
 

@@ -4,16 +4,44 @@ BEGIN;
 
 \ir keep_events.psql
 
-DROP TABLE bagelpay.expected_orders;
+DROP VIEW bagelpay.subscriptions;
 
-DROP TABLE bagelpay.refunds;
+DROP VIEW bagelpay.items;
+
+DROP VIEW bagelpay.all_items;
+
+DROP FUNCTION bagelpay.has_item;
+
+DROP VIEW bagelpay.trials;
 
 DROP VIEW bagelpay.payments;
 
-DROP TABLE bagelpay.stored_payments;
+DROP TABLE bagelpay.changed_orders;
 
-DROP TABLE bagelpay.subscriptions;
+DROP TABLE bagelpay.expected_orders;
+
+DROP TABLE bagelpay.effects;
+
+DROP TABLE bagelpay.subscription_links;
+
+DROP TABLE bagelpay.decisions;
+
+DROP TABLE bagelpay.refunds;
+
+DROP TABLE bagelpay.cancellations;
+
+DROP TABLE bagelpay.stored_items;
+
+DROP TABLE bagelpay.purchases;
 
 DROP TABLE bagelpay.orders;
+
+DROP DOMAIN bagelpay.purchase_kind;
+
+DROP DOMAIN bagelpay.subscription_status;
+
+DROP DOMAIN bagelpay.payment_status;
+
+DROP DOMAIN bagelpay.order_status;
 
 COMMIT;

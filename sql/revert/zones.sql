@@ -6,10 +6,10 @@ BEGIN;
 
 DROP VIEW bagelpay.zone_evidence;
 
-DROP FUNCTION bagelpay.zone_warnings (bigint, timestamptz, jsonb, text);
+DROP FUNCTION bagelpay.zone_warnings;
 
-DROP FUNCTION bagelpay.zone_half_hours (bigint, timestamptz, jsonb, text);
+DROP FUNCTION bagelpay.zone_half_hours;
 
-DROP FUNCTION bagelpay.local_time (jsonb, text, text);
+DROP FUNCTION bagelpay.local_time;
 
 COMMIT;

@@ -6,7 +6,15 @@ SELECT 1 / pg_catalog.has_function_privilege('bagelpay_ingest', 'bagelpay.ingest
 
 SELECT 1 / pg_catalog.has_table_privilege('bagelpay_reader', 'bagelpay.entitlements', 'SELECT')::integer;
 
+SELECT 1 / pg_catalog.has_column_privilege('bagelpay_reader', 'bagelpay.dead_letters', 'customer_email', 'SELECT')::integer;
+
+SELECT 1 / (NOT pg_catalog.has_column_privilege('bagelpay_reader', 'bagelpay.dead_letters', 'body', 'SELECT'))::integer;
+
 SELECT 1 / (NOT pg_catalog.has_table_privilege('bagelpay_reader', 'bagelpay.event_bodies', 'SELECT'))::integer;
+
+SELECT 1 / pg_catalog.has_function_privilege('bagelpay_app', 'bagelpay.dispute_won(text, text, text, text)', 'EXECUTE')::integer;
+
+SELECT 1 / pg_catalog.has_table_privilege('bagelpay_app', 'bagelpay.products', 'INSERT')::integer;
 
 SELECT 1 / (count(*) = 0)::integer
 FROM pg_catalog.pg_proc AS f

@@ -2,12 +2,18 @@
 
 BEGIN;
 
-SELECT order_id, customer_id, customer_email, product_id, product_name, kind, status, entitled, reason, valid_from, valid_until, units
+SELECT mode, order_id, product_id, product_name, customer_id, customer_email, user_id, kind, status, entitled, reason, valid_from,
+    valid_until, units, periods
 FROM bagelpay.entitlements
 WHERE FALSE;
 
-SELECT order_id FROM bagelpay.entitlements_test WHERE FALSE;
+SELECT mode, order_id, product_id, product_name, customer_id, customer_email, user_id, kind, status, entitled, reason, valid_from,
+    valid_until, units, periods
+FROM bagelpay.entitlements_test
+WHERE FALSE;
 
 SELECT 1 / (NOT bagelpay.is_entitled ('nobody', 'nothing'))::integer;
+
+SELECT 1 / (NOT bagelpay.is_user_entitled ('nobody', 'nothing'))::integer;
 
 ROLLBACK;

@@ -2,8 +2,10 @@
 
 BEGIN;
 
-SELECT mode, order_id, expected, matches, mismatches FROM bagelpay.order_checks WHERE FALSE;
+SELECT bagelpay.expect_order ('sqitch verify', 'nobody@example.com', 'nothing', 1, 'EUR');
 
-SELECT 1 / (NOT bagelpay.matches_expectation ('live', 'no such order'))::integer;
+SELECT 1 / (expected AND NOT paid AND matches IS NULL AND mismatches = '{}')::integer
+FROM bagelpay.order_checks
+WHERE mode = 'live' AND order_id = 'sqitch verify';
 
 ROLLBACK;

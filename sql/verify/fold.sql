@@ -2,7 +2,10 @@
 
 BEGIN;
 
-SELECT 1 / (count(*) = 0)::integer
-FROM bagelpay.fold (ARRAY[ROW ('live', 'no such order', NULL, NULL, NULL)::bagelpay.fold_key], FALSE);
+SELECT bagelpay.lock_orders (ARRAY[ROW ('live', 'sqitch verify', NULL, NULL, NULL)::bagelpay.fold_key]);
+
+SELECT bagelpay.fold (ARRAY[ROW ('live', 'sqitch verify', NULL, NULL, NULL)::bagelpay.fold_key]);
+
+SELECT 1 / (count(*) = 0)::integer FROM bagelpay.orders WHERE order_id = 'sqitch verify';
 
 ROLLBACK;

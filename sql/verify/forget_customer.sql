@@ -2,7 +2,7 @@
 
 BEGIN;
 
-SELECT 1 / bagelpay.mentions ('to Ann@example.com', 'ann@example.com')::integer;
+SELECT 1 / bagelpay.mentions ('to Ann@example.com', '{ann@example.com}'::text[])::integer;
 
 SELECT 'bagelpay.erased_metadata(jsonb, text[], text, text[])'::regprocedure, 'bagelpay.forget_customer(text)'::regprocedure;
 

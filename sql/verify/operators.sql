@@ -2,12 +2,12 @@
 
 BEGIN;
 
-SELECT bagelpay.grant ('sqitch verify');
+SELECT 1 / entitled::integer FROM bagelpay.grant ('sqitch verify', 'nobody@example.com', 'nothing');
 
-SELECT 1 / entitled::integer FROM bagelpay.entitlements WHERE order_id = 'sqitch verify';
+SELECT 1 / (NOT entitled)::integer FROM bagelpay.revoke ('sqitch verify');
 
-SELECT bagelpay.revoke ('sqitch verify');
+SELECT 1 / (NOT entitled)::integer FROM bagelpay.clear ('sqitch verify');
 
-SELECT 1 / (NOT entitled)::integer FROM bagelpay.entitlements WHERE order_id = 'sqitch verify';
+SELECT 'bagelpay.dispute_won(text, text, text, text)'::regprocedure;
 
 ROLLBACK;

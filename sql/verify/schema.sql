@@ -6,4 +6,6 @@ SELECT 1 / (oldest <= newest)::integer FROM bagelpay.served_responders ();
 
 SELECT 1 / (NOT pg_catalog.has_schema_privilege('public', 'bagelpay', 'USAGE'))::integer;
 
+SELECT 1 / (bagelpay.utc_plus ('2025-02-28 10:00:00+00', '1 month') = '2025-03-31 10:00:00+00')::integer;
+
 ROLLBACK;

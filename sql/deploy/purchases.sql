@@ -1,0 +1,363 @@
+-- Deploy bagelpay:purchases to pg
+--
+-- The transition of one event, as expressions: what an order, a purchase and an item are after it. Each is one
+-- expression, which PL/pgSQL inlines. What reads or writes rows is in PL/pgSQL, which plans it once a session; SQL functions are
+-- planned at each call. bagelpay.fold() calls them, for what is new as for what is folded again.
+
+BEGIN;
+
+SET LOCAL ROLE bagelpay_owner;
+
+-- An order before its first event.
+CREATE FUNCTION bagelpay.new_order (mode text, order_id text)
+    RETURNS bagelpay.orders
+    LANGUAGE sql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT ROW (
+        mode, order_id, 'metadata', 'pending', FALSE, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, FALSE, FALSE, FALSE, FALSE, FALSE, FALSE, FALSE, FALSE)::bagelpay.orders
+$$;
+
+-- An order after one more event, but for its status and what its purchases say. takes: whether the event sets the
+-- attributes that it carries.
+CREATE FUNCTION bagelpay.order_after (o bagelpay.orders, e bagelpay.events, takes boolean)
+    RETURNS bagelpay.orders
+    LANGUAGE sql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT ROW (
+        o.mode, o.order_id,
+        CASE WHEN e.key_source = 'metadata' OR o.last_event_id IS NULL THEN e.key_source ELSE o.key_source END,
+        o.status, o.conflict,
+        CASE WHEN takes THEN coalesce(e.amount, o.amount) ELSE o.amount END,
+        CASE WHEN takes THEN coalesce(e.tax_amount, o.tax_amount) ELSE o.tax_amount END,
+        CASE WHEN takes THEN coalesce(e.currency, o.currency) ELSE o.currency END,
+        CASE WHEN takes THEN coalesce(e.product_id, o.product_id) ELSE o.product_id END,
+        CASE WHEN takes THEN coalesce(e.product_name, o.product_name) ELSE o.product_name END,
+        CASE WHEN takes THEN coalesce(e.billing_type, o.billing_type) ELSE o.billing_type END,
+        CASE WHEN takes THEN coalesce(e.customer_id, o.customer_id) ELSE o.customer_id END,
+        CASE WHEN takes THEN coalesce(e.customer_email, o.customer_email) ELSE o.customer_email END,
+        CASE WHEN takes THEN coalesce(e.user_id, o.user_id) ELSE o.user_id END,
+        CASE WHEN takes THEN coalesce(e.provider_order_id, o.provider_order_id) ELSE o.provider_order_id END,
+        CASE WHEN takes THEN coalesce(e.payment_id, o.payment_id) ELSE o.payment_id END,
+        CASE WHEN takes THEN coalesce(e.request_id, o.request_id) ELSE o.request_id END,
+        CASE WHEN takes THEN coalesce(e.metadata, o.metadata) ELSE o.metadata END,
+        e.event_id, e.occurred_at, e.occurred_at, e.fold_slot,
+        o.latest_payment_id, o.latest_paid_at, o.only_product_id, o.only_customer_id,
+        o.has_sold OR (e.fold_slot & 15) IN (3, 4, 5),
+        o.has_products, o.has_users, o.has_unnamed, o.has_links, o.has_trials, o.has_refunds, o.has_decisions)::bagelpay.orders
+$$;
+
+-- A purchase before its first event: of a payment (name: payment_id) or a trial (name: event_id) that begins with e; a
+-- payment that only failed has not begun.
+CREATE FUNCTION bagelpay.new_purchase (is_trial boolean, name text, e bagelpay.events)
+    RETURNS bagelpay.purchases
+    LANGUAGE sql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT ROW (
+        e.mode, e.order_id, is_trial, name, CASE WHEN is_trial THEN 'subscription' ELSE 'one_time' END,
+        CASE WHEN is_trial THEN NULL WHEN e.event_type = 'checkout.failed' THEN 'failed' ELSE 'paid' END,
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0,
+        CASE WHEN e.event_type <> 'checkout.failed' THEN e.fold_slot END,
+        CASE WHEN e.event_type <> 'checkout.failed' THEN e.occurred_at END,
+        CASE WHEN e.event_type <> 'checkout.failed' THEN e.event_id END,
+        NULL, NULL, FALSE, FALSE, 0, is_trial, FALSE, TRUE, FALSE, FALSE,
+        CASE WHEN is_trial THEN e.payment_id END, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::bagelpay.purchases
+$$;
+
+-- A purchase after one more of its own events, but for what it inherits.
+CREATE FUNCTION bagelpay.purchase_after (p bagelpay.purchases, e bagelpay.events)
+    RETURNS bagelpay.purchases
+    LANGUAGE sql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT ROW (
+        p.mode, p.order_id, p.is_trial, p.name,
+        CASE WHEN p.is_billed OR bagelpay.billed_as_subscription (e.event_type, e.billing_type, e.kind, e.has_subscription)
+            THEN 'subscription' ELSE 'one_time' END,
+        p.status,
+        CASE WHEN p.own_product THEN p.product_id ELSE coalesce(e.product_id, p.product_id) END,
+        coalesce(e.product_name, p.product_name),
+        CASE WHEN p.own_customer = 2 THEN p.customer_id ELSE coalesce(e.customer_id, p.customer_id) END,
+        coalesce(e.customer_email, p.customer_email),
+        CASE WHEN p.own_user THEN p.user_id ELSE coalesce(e.user_id, p.user_id) END,
+        coalesce(e.units, p.units), coalesce(e.recurring_interval, p.recurring_interval),
+        coalesce(e.provider_order_id, p.provider_order_id),
+        coalesce(e.subscription_id, p.subscription_id), coalesce(e.processor_subscription_id, p.processor_subscription_id),
+        coalesce(e.payment_method, p.payment_method), coalesce(e.last4, p.last4), coalesce(e.billing_amount, p.billing_amount),
+        coalesce(e.amount, p.amount), coalesce(e.tax_amount, p.tax_amount), coalesce(e.currency, p.currency),
+        coalesce(e.billing_period_start, p.period_start), coalesce(e.billing_period_end, p.period_end),
+        coalesce(e.trial_start, p.trial_start), coalesce(e.trial_end, p.trial_end),
+        p.refunded_amount, p.began_slot, p.began_at, p.began_event_id, p.item_key, p.subscription_key,
+        p.own_product OR e.product_id IS NOT NULL,
+        p.own_user OR e.user_id IS NOT NULL,
+        CASE WHEN e.customer_id IS NOT NULL THEN 2 ELSE p.own_customer END,
+        p.is_billed OR bagelpay.billed_as_subscription (e.event_type, e.billing_type, e.kind, e.has_subscription),
+        p.has_billing_type OR coalesce(e.billing_type IN ('subscription', 'single_payment'), FALSE),
+        p.only_checkout AND e.event_type = 'checkout.completed',
+        p.is_disputed, p.bought_trial, p.named_payment_id, p.buyer, p.replaced_at, p.cut_at, p.cut_until,
+        p.canceled_at, p.cancel_at, p.cancel_at_period_end)::bagelpay.purchases
+$$;
+
+-- A number for an item, by which its purchases are found. Two items of one number (64 bits) would share their
+-- purchases; nobody can choose ids so that they do.
+CREATE FUNCTION bagelpay.item_key (p bagelpay.purchases)
+    RETURNS bigint
+    LANGUAGE sql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT hashtextextended(
+        p.mode || E'\x01' || p.order_id || E'\x01' || coalesce(p.product_id, '') || E'\x01' || coalesce(p.customer_id, '')
+            || E'\x01' || coalesce(p.user_id, ''), 5417300)
+$$;
+
+-- An item before its first purchase.
+CREATE FUNCTION bagelpay.new_item (p bagelpay.purchases)
+    RETURNS bagelpay.stored_items
+    LANGUAGE sql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT ROW (
+        p.mode, p.order_id, coalesce(p.product_id, ''), coalesce(p.customer_id, ''), coalesce(p.user_id, ''),
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        p.item_key, NULL, NULL, NULL, NULL, NULL, NULL)::bagelpay.stored_items
+$$;
+
+-- An item after its latest purchase p, but for its status; p may be new or have changed.
+CREATE FUNCTION bagelpay.item_after (i bagelpay.stored_items, p bagelpay.purchases)
+    RETURNS bagelpay.stored_items
+    LANGUAGE sql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT ROW (
+        i.mode, i.order_id, i.product_id, i.customer_id, i.user_id,
+        coalesce(p.product_name, i.product_name), coalesce(p.customer_email, i.customer_email), i.subscription_status,
+        coalesce(p.units, i.units), coalesce(p.recurring_interval, i.recurring_interval),
+        coalesce(p.subscription_id, i.subscription_id), coalesce(p.processor_subscription_id, i.processor_subscription_id),
+        CASE WHEN p.is_trial THEN p.trial_start ELSE i.trial_start END, CASE WHEN p.is_trial THEN p.trial_end ELSE i.trial_end END,
+        coalesce(p.period_start, i.billing_period_start), coalesce(p.period_end, i.billing_period_end),
+        CASE WHEN p.kind = 'subscription' THEN p.cancel_at ELSE i.cancel_at END,
+        CASE WHEN p.kind = 'subscription' THEN p.canceled_at ELSE i.canceled_at END,
+        CASE WHEN p.kind = 'subscription' THEN p.cancel_at_period_end ELSE i.cancel_at_period_end END,
+        coalesce(p.payment_method, i.payment_method), coalesce(p.last4, i.last4), coalesce(p.billing_amount, i.billing_amount),
+        i.item_key, p.began_slot, p.began_at, p.began_event_id,
+        CASE WHEN p.kind = 'subscription' THEN p.name ELSE i.latest_subscription END,
+        CASE WHEN p.kind = 'subscription' THEN p.is_trial ELSE i.latest_is_trial END,
+        CASE WHEN p.kind = 'subscription' THEN p.subscription_key ELSE i.latest_subscription_key END)::bagelpay.stored_items
+$$;
+
+-- Whether a subscription (of a purchase) is another than those that an event names: both name one, not the same, and by ids of
+-- one kind. A key begins with p where it stands for ids of the provider, r for the card processor's, b for both.
+CREATE FUNCTION bagelpay.names_other (subscription_key text, named text[])
+    RETURNS boolean
+    LANGUAGE sql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT coalesce(
+        subscription_key <> ALL (named)
+        AND ((left(subscription_key, 1) IN ('p', 'b') AND array_to_string(named, E'\n') ~ '(^|\n)[pb]:')
+            OR (left(subscription_key, 1) IN ('r', 'b') AND array_to_string(named, E'\n') ~ '(^|\n)[rb]:')), FALSE)
+$$;
+
+-- The subscription that an id of one kind (p: the provider's, r: the card processor's) stands for in an order: the id itself, or the key
+-- of those that belong together with it. NULL for NULL.
+CREATE FUNCTION bagelpay.subscription_key (mode text, order_id text, kind text, id text)
+    RETURNS text
+    LANGUAGE plpgsql
+    STABLE PARALLEL SAFE
+    AS $$
+BEGIN
+    RETURN (
+        SELECT coalesce(
+            (SELECT l.subscription_key
+             FROM bagelpay.subscription_links AS l
+             WHERE l.order_id = $2 COLLATE "C" AND l.mode = $1 COLLATE "C" AND l.kind = $3 COLLATE "C" AND l.id = $4 COLLATE "C"),
+            $3 || ':' || $4));
+END
+$$;
+
+-- The subscriptions that an event names, as their keys; empty if it names none.
+CREATE FUNCTION bagelpay.named_subscriptions (e bagelpay.events)
+    RETURNS text[]
+    LANGUAGE plpgsql
+    STABLE PARALLEL SAFE
+    AS $$
+BEGIN
+    RETURN (
+        SELECT array_remove(ARRAY[
+            bagelpay.subscription_key (e.mode, e.order_id, 'p', e.subscription_id),
+            bagelpay.subscription_key (e.mode, e.order_id, 'r', e.processor_subscription_id)], NULL));
+END
+$$;
+
+-- Notes that two ids belong together; returns the key of their subscription. Needs the lock of the order.
+CREATE FUNCTION bagelpay.link_subscription (of_mode text, of_order text, subscription_id text, processor_subscription_id text)
+    RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    one text COLLATE "C" := bagelpay.subscription_key (of_mode, of_order, 'p', link_subscription.subscription_id);
+    other text COLLATE "C" := bagelpay.subscription_key (of_mode, of_order, 'r', link_subscription.processor_subscription_id);
+    joined text COLLATE "C" := 'b:' || least(regexp_replace(one, '^b:', ''), regexp_replace(other, '^b:', ''));
+BEGIN
+    IF one = other THEN
+        RETURN one;
+    END IF;
+    UPDATE bagelpay.subscription_links AS l
+    SET subscription_key = joined
+    WHERE l.order_id = of_order COLLATE "C" AND l.mode = of_mode COLLATE "C" AND l.subscription_key IN (one, other);
+    INSERT INTO bagelpay.subscription_links (mode, order_id, kind, id, subscription_key)
+    VALUES (of_mode, of_order, 'p', link_subscription.subscription_id, joined),
+        (of_mode, of_order, 'r', link_subscription.processor_subscription_id, joined)
+    ON CONFLICT (order_id, mode, kind, id) DO NOTHING;
+    UPDATE bagelpay.purchases AS p
+    SET subscription_key = joined
+    WHERE p.subscription_key IN (one, other) AND p.order_id IS NOT DISTINCT FROM of_order COLLATE "C" AND p.mode IS NOT DISTINCT FROM of_mode COLLATE "C";
+    UPDATE bagelpay.stored_items AS i
+    SET latest_subscription_key = joined
+    WHERE i.order_id = of_order COLLATE "C" AND i.mode = of_mode COLLATE "C" AND i.latest_subscription_key IN (one, other);
+    RETURN joined;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.link_subscription IS 'Notes that an id of the provider and one of the card processor are of one subscription';
+
+-- The customer that an e-mail alone stands for, to a purchase or an event at a position: the customer id of the
+-- order's latest purchase before it with this e-mail that has an id, else email:<e-mail>. NULL for NULL.
+CREATE FUNCTION bagelpay.customer_by_email (mode text, order_id text, email text, slot bigint, at timestamptz, event_id text)
+    RETURNS text
+    LANGUAGE plpgsql
+    STABLE PARALLEL SAFE
+    AS $$
+BEGIN
+    RETURN (
+        SELECT coalesce(
+            (SELECT p.customer_id
+             FROM bagelpay.purchases AS p
+             WHERE p.customer_email = $3 COLLATE "C" AND p.order_id = $2 COLLATE "C" AND p.mode = $1 COLLATE "C"
+                 AND p.customer_id NOT LIKE 'email:%'
+                 AND (p.began_slot, p.began_at, p.began_event_id) < ($4, $5, $6 COLLATE "C")
+             ORDER BY p.began_slot DESC, p.began_at DESC, p.began_event_id DESC
+             LIMIT 1),
+            'email:' || $3));
+END
+$$;
+
+-- A purchase that begins, with what it inherits from those before it: product, customer and user that its own event
+-- does not give. The caller has stored the items of the order as far as they are known.
+CREATE FUNCTION bagelpay.inheriting (p bagelpay.purchases, o bagelpay.orders)
+    RETURNS bagelpay.purchases
+    LANGUAGE plpgsql
+    STABLE
+    AS $$
+DECLARE
+    same bagelpay.purchases;
+    first_known text;
+    last_known text;
+BEGIN
+    IF p.subscription_key IS NOT NULL THEN
+        SELECT * INTO same
+        FROM bagelpay.purchases AS n
+        WHERE n.subscription_key = p.subscription_key AND n.order_id IS NOT DISTINCT FROM p.order_id AND n.mode IS NOT DISTINCT FROM p.mode AND n.began_at IS NOT NULL
+        ORDER BY n.began_slot DESC, n.began_at DESC, n.began_event_id DESC
+        LIMIT 1;
+    END IF;
+    p.product_id := coalesce(p.product_id, same.product_id, CASE WHEN NOT o.has_products THEN o.only_product_id END);
+    p.customer_id := coalesce(p.customer_id, same.customer_id, CASE WHEN NOT o.conflict THEN o.only_customer_id END);
+    IF p.user_id IS NULL AND p.subscription_key IS NOT NULL THEN
+        SELECT n.user_id INTO p.user_id
+        FROM bagelpay.purchases AS n
+        WHERE n.subscription_key = p.subscription_key AND n.order_id IS NOT DISTINCT FROM p.order_id AND n.mode IS NOT DISTINCT FROM p.mode AND n.began_at IS NOT NULL
+            AND n.customer_id IS NOT DISTINCT FROM p.customer_id
+        ORDER BY n.began_slot DESC, n.began_at DESC, n.began_event_id DESC
+        LIMIT 1;
+    END IF;
+    IF p.user_id IS NULL THEN
+        SELECT min(i.user_id), max(i.user_id) INTO first_known, last_known
+        FROM bagelpay.stored_items AS i
+        WHERE i.order_id = p.order_id AND i.mode = p.mode AND i.customer_id = coalesce(p.customer_id, '') AND i.user_id > '';
+        IF first_known = last_known THEN
+            p.user_id := first_known;
+        END IF;
+    END IF;
+    RETURN p;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.inheriting IS 'A purchase with the product, customer and user that it inherits';
+
+-- Stores purchases that are new, each once.
+CREATE FUNCTION bagelpay.store_purchases (purchases bagelpay.purchases[])
+    RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO bagelpay.purchases
+    SELECT * FROM unnest(purchases);
+END
+$$;
+
+-- Stores items, each once; a row is written if a byte of it differs (*<>): 2.0 equals 2, and which of them is stored
+-- must not depend on what was stored before.
+CREATE FUNCTION bagelpay.store_items (items bagelpay.stored_items[])
+    RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO bagelpay.stored_items AS t
+    SELECT * FROM unnest(items)
+    ON CONFLICT (order_id, mode, customer_id, user_id, product_id) DO UPDATE SET
+        product_name = excluded.product_name, customer_email = excluded.customer_email,
+        subscription_status = excluded.subscription_status, units = excluded.units,
+        recurring_interval = excluded.recurring_interval, subscription_id = excluded.subscription_id,
+        processor_subscription_id = excluded.processor_subscription_id, trial_start = excluded.trial_start,
+        trial_end = excluded.trial_end, billing_period_start = excluded.billing_period_start,
+        billing_period_end = excluded.billing_period_end, cancel_at = excluded.cancel_at, canceled_at = excluded.canceled_at,
+        cancel_at_period_end = excluded.cancel_at_period_end, payment_method = excluded.payment_method, last4 = excluded.last4,
+        billing_amount = excluded.billing_amount, latest_slot = excluded.latest_slot, latest_at = excluded.latest_at,
+        latest_event_id = excluded.latest_event_id, latest_subscription = excluded.latest_subscription,
+        latest_is_trial = excluded.latest_is_trial, latest_subscription_key = excluded.latest_subscription_key
+    WHERE t *<> excluded;
+END
+$$;
+
+-- An item again from its purchases, after one of them that is not its latest changed, came or went; gone if there is none. Its
+-- status stays as long as it has a subscription purchase.
+CREATE FUNCTION bagelpay.refold_item (of_mode text, of_order text, of_key bigint)
+    RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    i bagelpay.stored_items;
+    p bagelpay.purchases;
+BEGIN
+    FOR p IN
+        SELECT *
+        FROM bagelpay.purchases AS n
+        WHERE n.item_key = of_key
+        ORDER BY n.began_slot, n.began_at, n.began_event_id
+    LOOP
+        IF i.item_key IS NULL THEN
+            i := bagelpay.new_item (p);
+        END IF;
+        i := bagelpay.item_after (i, p);
+    END LOOP;
+    IF i.item_key IS NULL THEN
+        DELETE FROM bagelpay.stored_items AS t
+        WHERE t.order_id = of_order COLLATE "C" AND t.mode = of_mode COLLATE "C" AND t.item_key = of_key;
+        RETURN;
+    END IF;
+    IF i.latest_subscription IS NOT NULL THEN
+        SELECT t.subscription_status INTO i.subscription_status
+        FROM bagelpay.stored_items AS t
+        WHERE t.order_id = i.order_id AND t.mode = i.mode AND t.customer_id = i.customer_id AND t.user_id = i.user_id AND t.product_id = i.product_id;
+    END IF;
+    PERFORM bagelpay.store_items (ARRAY[i]);
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.refold_item IS 'An item again from its purchases';
+
+COMMIT;

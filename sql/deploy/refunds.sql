@@ -1,0 +1,480 @@
+-- Deploy bagelpay:refunds to pg
+--
+-- The fold's rarer steps: refunds, cancellations, failed payments and disputes. They work on stored rows; the caller
+-- holds the lock of the order, and has stored what it has in memory.
+--
+-- An order may have very many rows. A look-up by a name says IS NOT DISTINCT FROM of the order, which no index serves: with =, a
+-- plan made while the tables are small would read the whole order. Joins are nested loops for the same reason.
+
+BEGIN;
+
+SET LOCAL ROLE bagelpay_owner;
+
+-- Names of payments and trials.
+CREATE TYPE bagelpay.purchase_name AS (
+    name text,
+    is_trial boolean
+);
+
+-- The latest paid payment of an order with a provider's order; NULL if there is none.
+CREATE FUNCTION bagelpay.payment_by_provider_order (mode text, order_id text, provider_order_id text)
+    RETURNS text
+    LANGUAGE plpgsql
+    STABLE PARALLEL SAFE
+    AS $$
+BEGIN
+    RETURN (
+        SELECT p.name
+        FROM bagelpay.purchases AS p
+        WHERE p.provider_order_id = $3 COLLATE "C" AND p.order_id IS NOT DISTINCT FROM $2 COLLATE "C" AND p.mode IS NOT DISTINCT FROM $1 COLLATE "C" AND NOT p.is_trial
+            AND p.began_at IS NOT NULL
+        ORDER BY p.began_at DESC, p.name DESC
+        LIMIT 1);
+END
+$$;
+
+-- The paid payment that an event names: by payment_id, or, only if it carries none, by the provider's order. NULL if
+-- there is none.
+CREATE FUNCTION bagelpay.named_payment (e bagelpay.events)
+    RETURNS text
+    LANGUAGE plpgsql
+    STABLE PARALLEL SAFE
+    AS $$
+BEGIN
+    RETURN (
+        SELECT CASE
+            WHEN e.payment_id IS NULL THEN bagelpay.payment_by_provider_order (e.mode, e.order_id, e.provider_order_id)
+            ELSE (
+                SELECT p.name
+                FROM bagelpay.purchases AS p
+                WHERE p.order_id = e.order_id AND p.mode = e.mode AND p.name = e.payment_id AND NOT p.is_trial AND p.began_at IS NOT NULL)
+        END);
+END
+$$;
+
+-- The paid payments, or else the subscription purchases, that an event means without naming a payment: those that name
+-- its subscription; if there are none, those that name no other and have its product and customer, as far as both say.
+CREATE FUNCTION bagelpay.purchases_meant (e bagelpay.events, payments boolean)
+    RETURNS SETOF bagelpay.purchases
+    LANGUAGE plpgsql
+    STABLE
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+    AS $$
+DECLARE
+    named text[] := bagelpay.named_subscriptions (e);
+    customer text COLLATE "C" := coalesce(
+        e.customer_id,
+        bagelpay.customer_by_email (e.mode, e.order_id, e.customer_email, e.fold_slot, e.occurred_at, e.event_id));
+BEGIN
+    IF named <> '{}' THEN
+        RETURN QUERY
+        SELECT *
+        FROM bagelpay.purchases AS p
+        WHERE p.subscription_key = ANY (named) AND p.order_id IS NOT DISTINCT FROM e.order_id AND p.mode IS NOT DISTINCT FROM e.mode AND p.began_at IS NOT NULL
+            AND CASE WHEN payments THEN NOT p.is_trial ELSE p.kind = 'subscription' END;
+        IF FOUND THEN
+            RETURN;
+        END IF;
+    END IF;
+    -- Items first: an order may have very many purchases, and one customer few of them.
+    RETURN QUERY
+    SELECT p.*
+    FROM (
+        SELECT n.item_key, n.product_id
+        FROM bagelpay.stored_items AS n
+        WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.customer_id = customer
+        UNION ALL
+        SELECT n.item_key, n.product_id
+        FROM bagelpay.stored_items AS n
+        WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.customer_id = '' AND customer IS NOT NULL
+        UNION ALL
+        SELECT n.item_key, n.product_id
+        FROM bagelpay.stored_items AS n
+        WHERE n.order_id = e.order_id AND n.mode = e.mode AND customer IS NULL) AS i
+    JOIN bagelpay.purchases AS p ON p.item_key = i.item_key
+    WHERE (e.product_id IS NULL OR i.product_id IN ('', e.product_id))
+        AND CASE WHEN payments THEN NOT p.is_trial ELSE p.kind = 'subscription' END
+        AND NOT bagelpay.names_other (p.subscription_key, named);
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.purchases_meant IS 'The purchases that an event means by subscription, or by product and customer';
+
+-- Judges payments by all refunds that count against them: refunded_amount and status.
+CREATE FUNCTION bagelpay.judge_payments (of_mode text, of_order text, names text[])
+    RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    payment text COLLATE "C";
+    told record;
+BEGIN
+    FOREACH payment IN ARRAY names LOOP
+        SELECT count(*) AS refunds, max(r.running_total) AS running_total,
+            count(r.running_total) + count(r.amount) AS amounts,
+            coalesce(sum(r.amount) FILTER (WHERE r.is_latest), 0) AS by_id,
+            coalesce(sum(r.amount) FILTER (WHERE r.refund_id IS NULL), 0) AS without_id,
+            coalesce(sum(r.amount) FILTER (WHERE r.refund_id IS NULL AND r.label IS DISTINCT FROM 'partial'), 0) AS without_id_or_label,
+            coalesce(bool_or(r.label = 'full'), FALSE) AS labelled_full,
+            coalesce(bool_or(r.label = 'partial'), FALSE) AS labelled_partial,
+            (array_agg(r.unknown_refund ORDER BY r.fold_slot DESC, r.occurred_at DESC, r.event_id DESC))[1] AS unknown_refund
+        INTO told
+        FROM (
+            SELECT n.*, n.refund_id IS NOT NULL AND n.amount IS NOT NULL AND row_number() OVER (
+                PARTITION BY n.refund_id, n.amount IS NULL ORDER BY n.fold_slot DESC, n.occurred_at DESC, n.event_id DESC) = 1 AS is_latest
+            FROM bagelpay.refunds AS n
+            WHERE n.order_id = of_order COLLATE "C" AND n.mode = of_mode COLLATE "C" AND n.payment_id = payment) AS r;
+        IF told.running_total IS NOT NULL THEN
+            -- Without a refund_id an amount may be told twice: a running total is better.
+            told.without_id := 0;
+            told.without_id_or_label := 0;
+        END IF;
+        UPDATE bagelpay.purchases AS p
+        SET refunded_amount = trim_scale(greatest(told.running_total, told.by_id + told.without_id, 0)),
+            status = CASE
+                WHEN told.refunds > 0 AND (
+                    told.labelled_full
+                    OR coalesce(p.amount > 0 AND greatest(told.running_total, told.by_id + told.without_id_or_label) >= p.amount, FALSE)
+                    OR (NOT told.labelled_partial AND (told.amounts = 0 OR p.amount IS NULL) AND told.unknown_refund = 'full')) THEN 'refunded'
+                WHEN p.is_disputed THEN 'disputed'
+                WHEN told.refunds > 0 THEN 'partially_refunded'
+                ELSE 'paid'
+            END
+        WHERE p.order_id = of_order COLLATE "C" AND p.mode = of_mode COLLATE "C" AND p.name = payment AND NOT p.is_trial AND p.began_at IS NOT NULL;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.judge_payments IS 'Refunded amount and status of payments, by all refunds that count against them';
+
+-- Finds again which payment each of some refunds counts against, together with the refunds that share its refund_id, and judges
+-- the payments that this concerns, and one more if given.
+CREATE FUNCTION bagelpay.settle_refunds (of_mode text, of_order text, event_ids text[], also text)
+    RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+    AS $$
+#variable_conflict use_column
+DECLARE
+    refund bagelpay.refunds;
+    members text[];                 -- the refunds of one refund_id
+    target text COLLATE "C";
+    left_payments text[];
+    concerned text[] := array_remove(ARRAY[also], NULL);
+BEGIN
+    FOR refund IN
+        SELECT DISTINCT ON (coalesce('i' || r.refund_id, 'e' || r.event_id)) r.*
+        FROM bagelpay.refunds AS r
+        WHERE r.event_id = ANY (event_ids)
+        ORDER BY coalesce('i' || r.refund_id, 'e' || r.event_id)
+    LOOP
+        members := CASE
+            WHEN refund.refund_id IS NULL THEN ARRAY[refund.event_id]
+            ELSE array(
+                SELECT m.event_id
+                FROM bagelpay.refunds AS m
+                WHERE m.refund_id = refund.refund_id AND m.order_id IS NOT DISTINCT FROM of_order COLLATE "C" AND m.mode IS NOT DISTINCT FROM of_mode COLLATE "C")
+        END;
+        -- The first that any of them names, by payment_id before the provider's order; else what was found for the first.
+        SELECT coalesce(
+            (array_agg(paid.name ORDER BY m.fold_slot, m.occurred_at, m.event_id) FILTER (WHERE paid.name IS NOT NULL))[1],
+            (array_agg(m.found ORDER BY m.fold_slot, m.occurred_at, m.event_id)
+                FILTER (WHERE m.named_provider_order_id IS NOT NULL AND m.found IS NOT NULL))[1],
+            CASE WHEN count(m.named_payment_id) + count(m.named_provider_order_id) = 0
+                THEN (array_agg(m.found ORDER BY m.fold_slot, m.occurred_at, m.event_id))[1] END)
+        INTO target
+        FROM bagelpay.refunds AS m
+        LEFT JOIN LATERAL (
+            SELECT p.name
+            FROM bagelpay.purchases AS p
+            WHERE p.order_id = m.order_id AND p.mode = m.mode AND p.name = m.named_payment_id AND NOT p.is_trial AND p.began_at IS NOT NULL
+            OFFSET 0) AS paid ON TRUE
+        WHERE m.event_id = ANY (members);
+        WITH moved AS (
+            UPDATE bagelpay.refunds AS r
+            SET payment_id = target
+            FROM bagelpay.refunds AS old
+            WHERE old.event_id = r.event_id AND r.event_id = ANY (members)
+                AND r.payment_id IS DISTINCT FROM target
+            RETURNING old.payment_id
+        )
+        SELECT array_agg(m.payment_id) INTO left_payments
+        FROM moved AS m;
+        concerned := array_remove(concerned || left_payments || target, NULL);
+    END LOOP;
+    IF concerned <> '{}' THEN
+        PERFORM bagelpay.judge_payments (of_mode, of_order, concerned);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.settle_refunds IS 'Which payments refunds count against, and what these are then';
+
+-- The refunds that wait for a payment, or are to be considered anew because it became paid, or has another name or provider
+-- order, settled; the payment judged.
+CREATE FUNCTION bagelpay.settle_payment (p bagelpay.purchases)
+    RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    UPDATE bagelpay.refunds AS r
+    SET found = p.name
+    WHERE r.named_provider_order_id = p.provider_order_id AND r.found IS NULL
+        -- With a payment_id, the provider's order names only the payment that has none.
+        AND (r.named_payment_id IS NULL OR p.name = 'order:' || p.provider_order_id)
+        AND r.order_id IS NOT DISTINCT FROM p.order_id AND r.mode IS NOT DISTINCT FROM p.mode;
+    PERFORM bagelpay.settle_refunds (
+        p.mode, p.order_id,
+        array(
+            SELECT r.event_id
+            FROM bagelpay.refunds AS r
+            WHERE r.named_payment_id = p.name AND r.order_id IS NOT DISTINCT FROM p.order_id AND r.mode IS NOT DISTINCT FROM p.mode
+            UNION
+            SELECT r.event_id
+            FROM bagelpay.refunds AS r
+            WHERE r.named_provider_order_id = p.provider_order_id AND r.order_id IS NOT DISTINCT FROM p.order_id AND r.mode IS NOT DISTINCT FROM p.mode),
+        p.name);
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.settle_payment IS 'Refunds that wait for a payment count against it';
+
+-- Folds a refund.created. Returns the payment that it counts against, NULL if there is none.
+CREATE FUNCTION bagelpay.fold_refund (e bagelpay.events)
+    RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    found_payment text COLLATE "C";
+    target text COLLATE "C";
+BEGIN
+    IF e.payment_id IS NOT NULL THEN
+        SELECT p.name INTO found_payment
+        FROM bagelpay.purchases AS p
+        WHERE p.order_id = e.order_id AND p.mode = e.mode AND p.name = 'order:' || e.provider_order_id AND NOT p.is_trial AND p.began_at IS NOT NULL;
+    ELSIF e.provider_order_id IS NOT NULL THEN
+        found_payment := bagelpay.payment_by_provider_order (e.mode, e.order_id, e.provider_order_id);
+    ELSE
+        SELECT p.name INTO found_payment
+        FROM bagelpay.purchases_meant (e, TRUE) AS p
+        ORDER BY p.began_at DESC, p.name DESC
+        LIMIT 1;
+    END IF;
+    INSERT INTO bagelpay.refunds (mode, order_id, event_id, refund_id, amount, running_total, label, occurred_at, fold_slot, unknown_refund,
+        named_payment_id, named_provider_order_id, found)
+    VALUES (e.mode, e.order_id, e.event_id, e.refund_id, e.refund_amount, e.refund_running_total, e.refund_label, e.occurred_at, e.fold_slot,
+        e.unknown_refund, e.payment_id, e.provider_order_id, found_payment);
+    PERFORM bagelpay.settle_refunds (e.mode, e.order_id, ARRAY[e.event_id], NULL);
+    SELECT r.payment_id INTO target
+    FROM bagelpay.refunds AS r
+    WHERE r.event_id = e.event_id;
+    RETURN target;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.fold_refund IS 'Folds a refund.created; returns the payment that it counts against';
+
+-- Folds a subscription.canceled: the purchases that it concerns note it, and items end whose latest subscription
+-- purchase is among them. Returns how many purchases it concerns.
+CREATE FUNCTION bagelpay.fold_cancellation (e bagelpay.events)
+    RETURNS integer
+    LANGUAGE plpgsql
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+    AS $$
+DECLARE
+    ends_at timestamptz := greatest(e.occurred_at, e.canceled_at, e.cancel_at);
+    concerned bagelpay.purchase_name[];
+BEGIN
+    INSERT INTO bagelpay.cancellations (mode, order_id, event_id, product_id, customer_id, subscription_id, processor_subscription_id, occurred_at,
+        ends_at, at_period_end)
+    VALUES (e.mode, e.order_id, e.event_id, e.product_id, e.customer_id, e.subscription_id, e.processor_subscription_id, e.occurred_at,
+        ends_at, e.cancel_at_period_end);
+    SELECT array_agg(ROW (p.name, p.is_trial)::bagelpay.purchase_name) INTO concerned
+    FROM bagelpay.purchases_meant (e, FALSE) AS p;
+    IF concerned IS NULL THEN
+        RETURN 0;
+    END IF;
+    -- A payment and the trial that it bought count as one.
+    concerned := concerned || array(
+        SELECT ROW (t.name, TRUE)::bagelpay.purchase_name
+        FROM unnest(concerned) AS c
+        JOIN bagelpay.purchases AS t ON t.order_id = e.order_id AND t.mode = e.mode AND t.is_trial AND t.buyer = c.name AND NOT c.is_trial
+        UNION
+        SELECT ROW (t.buyer, FALSE)::bagelpay.purchase_name
+        FROM unnest(concerned) AS c
+        JOIN bagelpay.purchases AS t ON t.order_id = e.order_id AND t.mode = e.mode AND t.name = c.name AND t.is_trial AND c.is_trial AND t.buyer IS NOT NULL);
+    UPDATE bagelpay.purchases AS p
+    SET cut_at = least(p.cut_at, e.occurred_at),
+        cut_until = least(p.cut_until, CASE WHEN e.cancel_at_period_end IS NOT TRUE THEN ends_at END),
+        canceled_at = e.canceled_at, cancel_at = e.cancel_at, cancel_at_period_end = e.cancel_at_period_end
+    FROM (SELECT DISTINCT c.name, c.is_trial FROM unnest(concerned) AS c) AS c
+    WHERE p.order_id = e.order_id AND p.mode = e.mode AND p.name = c.name AND p.is_trial = c.is_trial;
+    UPDATE bagelpay.stored_items AS i
+    SET subscription_status = 'canceled', canceled_at = e.canceled_at, cancel_at = e.cancel_at, cancel_at_period_end = e.cancel_at_period_end
+    FROM bagelpay.purchases AS p
+    JOIN unnest(concerned) AS c ON c.name = p.name AND c.is_trial = p.is_trial
+    WHERE p.order_id = e.order_id AND p.mode = e.mode
+        AND i.order_id = p.order_id AND i.mode = p.mode AND i.customer_id = coalesce(p.customer_id, '') AND i.user_id = coalesce(p.user_id, '')
+        AND i.product_id = coalesce(p.product_id, '')
+        AND i.latest_subscription = p.name AND i.latest_is_trial = p.is_trial;
+    RETURN cardinality(concerned);
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.fold_cancellation IS 'Folds a subscription.canceled; returns how many purchases it concerns';
+
+-- The subscriptions that the latest subscription purchase of an item names; a payment and the trials that it bought
+-- count as one purchase.
+CREATE FUNCTION bagelpay.latest_subscriptions (i bagelpay.stored_items)
+    RETURNS text[]
+    LANGUAGE plpgsql
+    STABLE
+    AS $$
+DECLARE
+    payment text COLLATE "C" := i.latest_subscription;
+BEGIN
+    IF i.latest_is_trial THEN
+        SELECT t.buyer INTO payment
+        FROM bagelpay.purchases AS t
+        WHERE t.order_id = i.order_id AND t.mode = i.mode AND t.name = i.latest_subscription AND t.is_trial;
+    END IF;
+    RETURN array(
+        SELECT i.latest_subscription_key
+        UNION
+        SELECT p.subscription_key
+        FROM bagelpay.purchases AS p
+        WHERE p.order_id = i.order_id AND p.mode = i.mode AND p.name = payment AND NOT p.is_trial
+        UNION
+        SELECT t.subscription_key
+        FROM bagelpay.purchases AS t
+        WHERE t.order_id = i.order_id AND t.mode = i.mode AND t.is_trial AND t.buyer = payment);
+END
+$$;
+
+-- Folds a checkout.failed into the items of its order: subscriptions that were trialing or active are past due. Returns
+-- how many.
+CREATE FUNCTION bagelpay.fold_failure (e bagelpay.events, has_trials boolean)
+    RETURNS bigint
+    LANGUAGE plpgsql
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+    AS $$
+DECLARE
+    named text[] := bagelpay.named_subscriptions (e);
+    customer text COLLATE "C" := coalesce(
+        e.customer_id,
+        bagelpay.customer_by_email (e.mode, e.order_id, e.customer_email, e.fold_slot, e.occurred_at, e.event_id));
+    i bagelpay.stored_items;
+    keys text[];
+    items bigint := 0;
+BEGIN
+    FOR i IN
+        SELECT n.*
+        FROM bagelpay.stored_items AS n
+        WHERE customer IS NULL AND n.order_id = e.order_id AND n.mode = e.mode
+        UNION ALL
+        SELECT n.*
+        FROM bagelpay.stored_items AS n
+        WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.customer_id = customer
+        UNION ALL
+        SELECT n.*
+        FROM bagelpay.stored_items AS n
+        WHERE customer IS NOT NULL AND n.order_id = e.order_id AND n.mode = e.mode AND n.customer_id = ''
+        UNION ALL
+        SELECT n.*
+        FROM bagelpay.purchases AS p
+        JOIN bagelpay.stored_items AS n ON n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id = coalesce(p.customer_id, '')
+            AND n.user_id = coalesce(p.user_id, '') AND n.product_id = coalesce(p.product_id, '')
+        WHERE p.subscription_key = ANY (named) AND p.order_id IS NOT DISTINCT FROM e.order_id AND p.mode IS NOT DISTINCT FROM e.mode AND p.began_at IS NOT NULL
+    LOOP
+        CONTINUE WHEN i.subscription_status IS NULL OR i.subscription_status NOT IN ('trialing', 'active');
+        keys := ARRAY[i.latest_subscription_key];
+        IF has_trials THEN
+            keys := bagelpay.latest_subscriptions (i);
+        END IF;
+        CONTINUE WHEN NOT keys && named
+            AND (EXISTS (SELECT FROM unnest(keys) AS key WHERE bagelpay.names_other (key, named))
+                OR (i.customer_id <> '' AND i.customer_id <> customer)
+                OR (i.product_id <> '' AND i.product_id <> e.product_id));
+        UPDATE bagelpay.stored_items AS n
+        SET subscription_status = 'past_due'
+        WHERE n.order_id = i.order_id AND n.mode = i.mode AND n.customer_id = i.customer_id AND n.user_id = i.user_id AND n.product_id = i.product_id;
+        items := items + 1;
+    END LOOP;
+    RETURN items;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.fold_failure IS 'Folds a checkout.failed into the subscriptions of its order; returns how many are past due';
+
+-- Folds a checkout.cancel that names a payment: a dispute, if it came more than an hour after the payment; else a page
+-- that was closed after paying. Returns the payment that is disputed, NULL if none is.
+CREATE FUNCTION bagelpay.fold_dispute (e bagelpay.events)
+    RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    disputed text;
+BEGIN
+    UPDATE bagelpay.purchases AS p
+    SET is_disputed = TRUE, status = 'disputed'
+    WHERE p.order_id = e.order_id AND p.mode = e.mode AND p.name = bagelpay.named_payment (e) AND NOT p.is_trial
+        AND p.status IN ('paid', 'partially_refunded') AND e.occurred_at > p.began_at + interval '1 hour'
+    RETURNING p.name INTO disputed;
+    RETURN disputed;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.fold_dispute IS 'Folds a checkout.cancel; returns the payment that it disputes';
+
+-- Folds an operator.dispute_won: a disputed payment is again what its refunds say.
+CREATE FUNCTION bagelpay.fold_dispute_won (e bagelpay.events)
+    RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    UPDATE bagelpay.purchases AS p
+    SET is_disputed = FALSE
+    WHERE p.order_id = e.order_id AND p.mode = e.mode AND p.name = e.payment_id AND NOT p.is_trial AND p.status = 'disputed';
+    PERFORM bagelpay.judge_payments (e.mode, e.order_id, ARRAY[e.payment_id]);
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.fold_dispute_won IS 'Folds an operator.dispute_won';
+
+-- Makes a row order:<provider order> the payment of a payment_id that has come to be known. Returns the old name, NULL
+-- if there is no such row.
+CREATE FUNCTION bagelpay.rename_payment (of_mode text, of_order text, old_name text, new_name text)
+    RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM FROM bagelpay.purchases AS p
+    WHERE p.order_id = of_order COLLATE "C" AND p.mode = of_mode COLLATE "C" AND p.name = old_name COLLATE "C" AND NOT p.is_trial;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    -- A row of the new name only failed: it becomes part of the other.
+    DELETE FROM bagelpay.purchases AS p
+    WHERE p.order_id = of_order COLLATE "C" AND p.mode = of_mode COLLATE "C" AND p.name = new_name COLLATE "C" AND NOT p.is_trial;
+    UPDATE bagelpay.purchases AS p
+    SET name = CASE WHEN p.is_trial THEN p.name ELSE new_name END, buyer = CASE WHEN p.is_trial THEN new_name END
+    WHERE p.order_id = of_order COLLATE "C" AND p.mode = of_mode COLLATE "C"
+        AND ((p.name = old_name COLLATE "C" AND NOT p.is_trial) OR (p.is_trial AND p.buyer = old_name COLLATE "C"));
+    UPDATE bagelpay.refunds AS r
+    SET found = CASE WHEN r.found = old_name COLLATE "C" THEN new_name ELSE r.found END,
+        payment_id = CASE WHEN r.payment_id = old_name COLLATE "C" THEN new_name ELSE r.payment_id END
+    WHERE r.order_id = of_order COLLATE "C" AND r.mode = of_mode COLLATE "C" AND (r.found = old_name COLLATE "C" OR r.payment_id = old_name COLLATE "C");
+    UPDATE bagelpay.stored_items AS i
+    SET latest_subscription = new_name
+    WHERE i.order_id = of_order COLLATE "C" AND i.mode = of_mode COLLATE "C" AND i.latest_subscription = old_name COLLATE "C" AND NOT i.latest_is_trial;
+    RETURN old_name;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.rename_payment IS 'Gives a payment without payment_id the one that has become known';
+
+COMMIT;

@@ -1,0 +1,39 @@
+-- Revert bagelpay:purchases from pg
+
+BEGIN;
+
+\ir keep_events.psql
+
+DROP FUNCTION bagelpay.refold_item;
+
+DROP FUNCTION bagelpay.store_items;
+
+DROP FUNCTION bagelpay.store_purchases;
+
+DROP FUNCTION bagelpay.inheriting;
+
+DROP FUNCTION bagelpay.customer_by_email;
+
+DROP FUNCTION bagelpay.link_subscription;
+
+DROP FUNCTION bagelpay.named_subscriptions;
+
+DROP FUNCTION bagelpay.subscription_key;
+
+DROP FUNCTION bagelpay.names_other;
+
+DROP FUNCTION bagelpay.item_after;
+
+DROP FUNCTION bagelpay.new_item;
+
+DROP FUNCTION bagelpay.item_key;
+
+DROP FUNCTION bagelpay.purchase_after;
+
+DROP FUNCTION bagelpay.new_purchase;
+
+DROP FUNCTION bagelpay.order_after;
+
+DROP FUNCTION bagelpay.new_order;
+
+COMMIT;
