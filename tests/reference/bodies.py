@@ -20,12 +20,17 @@ def moment(day, seconds=0):
 
 def text(day, seconds=0):
     """moment() as a body would write it."""
-    return moment(day, seconds).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment(day, seconds).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def raw(event_type="checkout.completed", day=0, event_id=None, order="o1", mode="live", **members):
-    """The bytes of a body; `members` stand in its object, beside or in place of the usual ones."""
+    """The bytes of a body; `members` stand in its object, beside or in place of the usual ones.
+
+    The member `order_object` stands there as `order`.
+    """
     content = {"mode": mode, "metadata": {"order_id": order}, **members}
+    if "order_object" in content:
+        content["order"] = content.pop("order_object")
     return json.dumps({
         "event_id": event_id or f"evt_{next(_numbers):06}", "event_type": event_type,
         "created_at": text(day), "object": content}).encode()
@@ -36,25 +41,23 @@ def event(event_type="checkout.completed", day=0, **members):
     return parse(raw(event_type, day, **members))
 
 
-def paid(day=0, payment="p1", amount=10, name="o1", order_object=None, **members):
+def paid(day=0, payment="p1", amount=10, order_object=None, **members):
     """A one-time payment; `order_object` adds to its object `order`, `members` to its object."""
-    order = {"amount": amount, "currency": "usd", **(order_object or {})}
-    if payment is not None:
-        members["payment_id"] = payment
-    return _with_order("checkout.completed", day, name, order, members)
+    return event("checkout.completed", day, **_names(payment, amount, order_object, members))
 
 
-def renewed(day=0, payment="p1", amount=10, period_end=None, **subscription):
+def renewed(day=0, payment="p1", amount=10, period_end=None, order_object=None, members=None,
+            **subscription):
     """A subscription's payment; `subscription` stands in the object of that name."""
     if period_end is not None:
         subscription["billing_period_end"] = period_end
-    content = {"payment_id": payment, "subscription": subscription}
-    return _with_order("subscription.paid", day, "o1", {"amount": amount}, content)
+    members = {**(members or {}), "subscription": subscription}
+    return event("subscription.paid", day, **_names(payment, amount, order_object, members))
 
 
-def trial(day=0, **subscription):
+def trial(day=0, members=None, **subscription):
     """A trial's beginning."""
-    return event("subscription.trialing", day, subscription=subscription)
+    return event("subscription.trialing", day, subscription=subscription, **(members or {}))
 
 
 def refund(day, payment="p1", **members):
@@ -64,9 +67,24 @@ def refund(day, payment="p1", **members):
     return event("refund.created", day, **members)
 
 
+def failed(day, payment="p1", **members):
+    """A failed payment."""
+    return event("checkout.failed", day, payment_id=payment, **members)
+
+
+def closed(day, payment=None, **members):
+    """A payment page closed, or a dispute of a payment."""
+    return event("checkout.cancel", day, payment_id=payment, **members)
+
+
+def ended(day, members=None, **subscription):
+    """A cancellation."""
+    return event("subscription.canceled", day, subscription=subscription, **(members or {}))
+
+
 def decision(kind, day, **members):
-    """An operator's decision: kind is grant, revoke or clear."""
-    return OperatorEvent(f"op_{next(_numbers):06}", "operator." + kind,
+    """An operator's decision: kind is grant, revoke, clear or dispute_won."""
+    return OperatorEvent(f"operator:{next(_numbers):06}", "operator." + kind,
                          members.pop("mode", "live"), members.pop("order", "o1"), moment(day),
                          **members)
 
@@ -76,8 +94,21 @@ def state(*events, settings=Settings(), order="o1", mode="live"):
     return fold(events, settings)[mode, order]
 
 
-def _with_order(event_type, day, name, order, content):
-    # raw() calls the key `order`, so the object's own member of that name comes in here.
-    body = json.loads(raw(event_type, day, order=name, **content))
-    body["object"]["order"] = order
-    return parse(json.dumps(body).encode())
+def who(customer=None, email=None, product=None, user=None, order="o1"):
+    """Members of an object that say whose it is, and of what."""
+    members = {"metadata": {"order_id": order}}
+    if customer is not None or email is not None:
+        members["customer"] = {name: value for name, value in (("id", customer), ("email", email))
+                               if value is not None}
+    if product is not None:
+        members["product"] = {"product_id": product}
+    if user is not None:
+        members["metadata"]["user_id"] = user
+    return members
+
+
+def _names(payment, amount, order_object, members):
+    names = {"order_object": {"amount": amount, "currency": "usd", **(order_object or {})}}
+    if payment is not None:
+        names["payment_id"] = payment
+    return {**members, **names}

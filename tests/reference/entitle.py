@@ -1,214 +1,143 @@
-"""Who is entitled to what (§7), and whether the customer is the one who began it (§8)."""
+"""Who is entitled to what (§7)."""
 
-from dataclasses import dataclass
-from decimal import Decimal
-
-from .extract import lower, upper
+from .checks import is_as_expected
+from .items import decision_at
+from .purchases import BY_EMAIL
+from .readers import lower, trim
 from .times import add_interval
-
-INTERVALS = {
-    "daily": (0, 1, 0), "weekly": (0, 7, 0), "monthly": (1, 0, 0), "3months": (3, 0, 0),
-    "6months": (6, 0, 0), "yearly": (12, 0, 0)}
+from .windows import counts, union, windows
 
 
-@dataclass(frozen=True)
-class Expected:
-    """What bagelpay.expect_order recorded; None matches anything."""
+def entitlements_at(states, expected, settings, t, mode="live", periods=None):
+    """Return the rows of bagelpay.entitlements_at(t, mode), sorted by order and item.
 
-    customer_email: str = None
-    product_id: str = None
-    amount: Decimal = None
-    currency: str = None
-
-
-def entitlements_at(states, expected, settings, t, mode="live"):
-    """Return the rows of bagelpay.entitlements_at(t, mode), sorted by order_id.
-
-    `states` is what fold() returned, `expected` {(mode, order_id): Expected}, t an aware datetime.
+    `states` is what fold() returned, `expected` {(mode, order_id): Expected}, t an aware datetime,
+    `periods` bagelpay.products: {product_id: interval}.  A row's periods are a list of (start, end).
     """
     rows = []
     for name, state in sorted(states.items()):
         if name[0] != mode:
             continue
-        entitled, reason, valid_until = _judge(state, expected, settings, t)
-        rows.append({
-            "order_id": state.order_id,
-            "customer_id": state.order["customer_id"],
-            "customer_email": state.order["customer_email"],
-            "product_id": state.order["product_id"],
-            "product_name": state.order["product_name"],
-            "kind": "one_time" if state.subscription is None else "subscription",
-            "status": shown_status(state),
-            "entitled": entitled,
-            "reason": reason,
-            "valid_from": _valid_from(state),
-            "valid_until": valid_until,
-            "units": _units(state)})
+        if not state.items:
+            rows.append(_without_items(state))
+        for _, item in sorted(state.items.items()):
+            rows.append(_of_item(item, state, expected, settings, t, periods or {}))
     return rows
 
 
-def is_entitled(states, expected, settings, customer, product, mode="live", at=None):
+def is_entitled(states, expected, settings, customer, product, mode="live", at=None, periods=None):
     """Return whether `customer` (an id, or an e-mail in any case) may use `product` at `at`."""
-    for row in entitlements_at(states, expected, settings, at, mode):
-        email = row["customer_email"]
-        is_theirs = row["customer_id"] == customer or (
-            email is not None and lower(email) == lower(customer))
-        if row["entitled"] and row["product_id"] == product and is_theirs:
-            return True
-    return False
+    customer, product = trim(customer or ""), trim(product or "")
+    rows = entitlements_at(states, expected, settings, at, mode, periods)
+    return any(row["entitled"] and row["product_id"] == product and is_of(row, customer)
+               for row in rows) if customer and product else False
 
 
-def order_checks(states, expected):
-    """Return the rows of the view bagelpay.order_checks, sorted by mode and order_id."""
-    return [{"mode": name[0], "order_id": name[1], **_check(state, expected)}
-            for name, state in sorted(states.items())]
+def is_of(row, customer):
+    """Return whether an entitlement is that of a customer by id or by e-mail."""
+    email = lower(customer)
+    return row["customer_id"] in (customer, BY_EMAIL + email) or row["customer_email"] == email
 
 
-def boundaries(state, settings):
-    """Return the set of all moments at which an answer about `state` may change."""
-    moments = {state.valid_from}
-    if state.decision is not None:
-        moments.update((state.decision.until, state.decision.occurred_at))
-    if state.subscription is not None:
-        ends = [state.subscription["trial_end"], state.subscription["ends_at"],
-                _trial_end(state, settings), paid_until(state, settings)]
-        ends += [bought_until(state, row, settings) for row in state.payments.values()
-                 if row["paid_at"] is not None]
-        moments.update(ends)
-        moments.update(add_interval(end, settings.grace) for end in ends if end is not None)
-    return moments - {None}
+def is_user_entitled(states, expected, settings, user, product, mode="live", at=None, periods=None):
+    """Return whether the merchant's own user may use `product` at `at`."""
+    user, product = trim(user or ""), trim(product or "")
+    rows = entitlements_at(states, expected, settings, at, mode, periods)
+    return any(row["entitled"] and row["product_id"] == product and row["user_id"] == user
+               for row in rows) if user and product else False
 
 
-def shown_status(state):
-    """Return the status of an entitlement: the subscription's where it says something."""
-    if state.subscription is not None and state.subscription["status"] != "pending":
-        return state.subscription["status"]
-    return state.order["status"]
+def _without_items(state):
+    columns = ("product_id", "product_name", "customer_id", "customer_email", "user_id", "kind",
+               "valid_from", "valid_until")
+    return {"mode": state.mode, "order_id": state.order_id, **dict.fromkeys(columns),
+            "status": state.order["status"], "entitled": False, "reason": state.order["status"],
+            "units": 1, "periods": []}
 
 
-def counting(state, settings):
-    """Return the payments that count, as rows."""
-    statuses = ("paid", "partially_refunded") if settings.revoke_on_dispute else (
-        "paid", "partially_refunded", "disputed")
-    return [row for row in state.payments.values() if row["status"] in statuses]
+def _of_item(item, state, expected, settings, t, periods):
+    found = windows(item, state, settings, periods)
+    ranges = union(found)
+    entitled, reason, valid_until = _judge(item, state, expected, settings, t, found, ranges)
+    holding = [one for one in found if one.holds(t)]
+    units = None
+    if holding:
+        last = max(holding, key=lambda one: (one.start, one.purchase.began))
+        units = last.purchase.units
+    return {
+        "mode": state.mode, "order_id": state.order_id,
+        "product_id": item.key[0] or None, "product_name": item.row["product_name"],
+        "customer_id": item.key[1] or None, "customer_email": item.row["customer_email"],
+        "user_id": item.key[2] or None,
+        "kind": "subscription" if item.has_subscription else "one_time",
+        "status": shown_status(item, state), "entitled": entitled, "reason": reason,
+        "valid_from": ranges[0][0] if ranges else None, "valid_until": valid_until,
+        "units": 1 if units is None else units, "periods": ranges}
 
 
-def bought_until(state, payment, settings):
-    """Return until when one payment pays."""
-    paid_at, period_end = payment["paid_at"], payment["period_end"]
-    if period_end is not None and period_end > paid_at:
-        return period_end
-    interval = INTERVALS.get(state.recurring_interval, settings.default_period)
-    return add_interval(paid_at, interval)
+def shown_status(item, state):
+    """Return the status that an item's entitlement shows."""
+    if item.row["subscription_status"] is not None:
+        return item.row["subscription_status"]
+    payment = item.latest_paid
+    return state.order["status"] if payment is None else payment.status
 
 
-def paid_until(state, settings):
-    """Return until when the payments that count pay, None with none."""
-    return max((bought_until(state, row, settings) for row in counting(state, settings)),
-               default=None)
-
-
-def _trial_end(state, settings):
-    if state.subscription["trial_end"] is not None:
-        return state.subscription["trial_end"]
-    if state.trial_started is None:
-        return None
-    return add_interval(state.trial_started, settings.default_period)
-
-
-def _valid_from(state):
-    # Shown only: a grant, above all a lapsed one, is no beginning by which the rules entitle.
-    decision = state.decision
-    if state.valid_from is None and decision is not None and decision.event_type == "operator.grant":
-        return decision.occurred_at
-    return state.valid_from
-
-
-def _units(state):
-    units = None if state.subscription is None else state.subscription["units"]
-    return 1 if units is None else units
-
-
-def _judge(state, expected, settings, t):
+def _judge(item, state, expected, settings, t, found, ranges):
     """(entitled, reason, valid_until) by the first rule of §7 that fits."""
-    decision = state.decision
+    decision = decision_at(state.decisions, item, t)
     if decision is not None and decision.event_type == "operator.revoke":
         return False, "revoked", None
-    if decision is not None and (decision.until is None or t < decision.until):
+    if decision is not None:
         return True, "granted", decision.until
-    if state.conflict:
-        return False, "ambiguous", None
-    if settings.require_expected_order and not _check(state, expected)["matches"]:
+    if settings.require_expected_order and not is_as_expected(item, state, expected):
         return False, "unconfirmed", None
-    if state.valid_from is None:
-        return False, shown_status(state), None
-    if state.subscription is None:
-        entitled, reason, valid_until = _one_time(state, settings)
-    else:
-        entitled, reason, valid_until = _subscribed(state, settings, t)
-    if t < state.valid_from:
-        return False, "not_yet", valid_until
-    return entitled, reason, valid_until
-
-
-def _one_time(state, settings):
-    statuses = {row["status"] for row in counting(state, settings)}
-    for status in ("paid", "partially_refunded", "disputed"):
-        if status in statuses:
-            return True, status, None
-    return False, state.order["status"], None
-
-
-def _subscribed(state, settings, t):
-    subscription = state.subscription
-    status = subscription["status"]
-    until_paid = paid_until(state, settings)
-
-    def until(end, before, after):
-        return (True, before, end) if t < end else (False, after, end)
-
-    if status == "trialing":
-        ends = [end for end in (_trial_end(state, settings), until_paid) if end is not None]
-        return until(add_interval(max(ends), settings.grace), "trialing", "expired")
-    if state.had_payment and not counting(state, settings):
+    holding = [one for one in found if one.holds(t)]
+    if holding:
+        end, = (end for start, end in ranges if start <= t and (end is None or t < end))
+        return True, _reason(item, holding), end
+    if not item.purchases:
         return False, state.order["status"], None
-    if status == "canceled":
-        end = subscription["ends_at"]
-        if subscription["cancel_at_period_end"] or settings.on_cancel == "keep_paid_time":
-            end = until_paid or subscription["trial_end"] or end
-        return until(end, "canceling", "canceled")
-    if status == "past_due" and not state.had_payment:
-        end = add_interval(_trial_end(state, settings), settings.grace)
-        return until(end, "past_due", "expired")
-    if status in ("active", "past_due"):
-        return until(add_interval(until_paid, settings.grace), status, "expired")
-    return False, shown_status(state), None
+    if item.payments and not ranges and not any(counts(one, settings) for one in item.payments):
+        return False, item.latest_paid.status, None
+    if ranges and t < ranges[0][0]:
+        return False, "not_yet", ranges[0][1]
+    last_end = max((end for _, end in ranges if end is not None and end <= t), default=None)
+    if item.row["subscription_status"] == "canceled":
+        return False, "canceled", last_end
+    return False, "expired", last_end
 
 
-def _check(state, expected):
-    other_mode = "test" if state.mode == "live" else "live"
-    wanted = expected.get((state.mode, state.order_id))
-    if wanted is None:
-        is_other = (other_mode, state.order_id) in expected
-        return {"expected": False, "matches": False,
-                "mismatches": ["mode" if is_other else "unexpected"]}
-    mismatches = []
-    if not _matches(wanted.customer_email, state.order["customer_email"], lower):
-        mismatches.append("customer")
-    if not _matches(wanted.product_id, state.order["product_id"]):
-        mismatches.append("product")
-    paid = [row for row in state.payments.values() if row["paid_at"] is not None]
-    if paid:
-        first = min(paid, key=lambda row: (row["paid_at"], row["payment_id"].encode()))
-        if not _matches(wanted.amount, first["amount"]):
-            mismatches.append("amount")
-        if not _matches(wanted.currency, first["currency"], upper):
-            mismatches.append("currency")
-    return {"expected": True, "matches": not mismatches, "mismatches": mismatches}
+def _reason(item, holding):
+    """Why t, which `holding` hold, is in the item's periods."""
+    one_time = {one.purchase.status for one in holding
+                if one.purchase.is_payment and not one.purchase.is_subscription}
+    for status in ("paid", "partially_refunded", "disputed"):
+        if status in one_time:
+            return status
+    if all(one.was_cut for one in holding):
+        return "canceling"
+    if not any(one.purchase.is_payment for one in holding):
+        return "trialing"
+    if item.row["subscription_status"] == "past_due":
+        return "past_due"
+    return "active"
 
 
-def _matches(wanted, known, fold_case=lambda value: value):
-    """Whether what is known is what was wanted; what is not known is not a match."""
-    if wanted is None:
-        return True
-    return known is not None and fold_case(wanted) == fold_case(known)
+def boundaries(state, settings, periods=None):
+    """Return the set of all moments at which an answer about `state` may change.
+
+    It holds some more at which none does: ends without grace, and cancellations that cut nothing.
+    """
+    moments = set()
+    for event in state.decisions:
+        moments.update((event.occurred_at, event.until))
+    for one in state.cancellations_made:
+        moments.update((one.event.occurred_at, one.ends_at))
+    for item in state.items.values():
+        for window in windows(item, state, settings, periods or {}):
+            moments.update((window.start, window.end))
+    for one in state.purchases:
+        moments.update((one.billing_period_end, one.events[0].occurred_at, one.events[0].trial_end))
+    moments -= {None}
+    return moments | {add_interval(moment, settings.grace) for moment in moments}

@@ -1,33 +1,32 @@
 """From the bytes of a body to an Event: the envelope and every normalised field of §4."""
 
 import hashlib
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 
-from .strictjson import NUMBER, Invalid, Number, loads
-from .times import parse_time
+from .readers import (
+    TEXT_BYTES, decimal_of, digits_of, parts_of, read_amount, read_bool, read_currency, read_email,
+    read_id, read_interval, read_label, read_text, read_time, read_units, time_of, trim)
+from .strictjson import Invalid, Number, loads
 
-__all__ = ["Event", "Invalid", "parse", "trim", "lower", "upper", "TYPES"]
+__all__ = ["Event", "Invalid", "parse", "TYPES", "TIMES", "DERIVED_ID"]
 
 TYPES = frozenset((
     "checkout.failed", "checkout.cancel", "checkout.completed", "subscription.trialing",
     "subscription.paid", "refund.created", "subscription.canceled"))
-TEXT_BYTES = 255
-EMAIL_BYTES = 320
-MAX_INTEGER_DIGITS = 15
-MAX_DECIMALS = 6
-MAX_UNITS = 2 ** 31 - 1
-LABELS = {"refunded": "full", "partial_refund": "partial", "partially_refunded": "partial"}
+# How the id begins that is derived from the content of an event without one.
+DERIVED_ID = "sha256:"
 
 MODE_PLACES = ("object.mode", "mode", "object.product.mode", "object.order.mode",
                "object.subscription.mode")
 TIME_PLACES = ("created_at", "object.order.updated_at", "object.order.created_at",
                "object.subscription.updated_at", "object.subscription.created_at",
                "object.canceled_at", "object.created_at")
-
-_UPPER = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+BILLING_TYPES = ("subscription", "single_payment")
+TIMES = ("occurred_at", "trial_start", "trial_end", "billing_period_start", "billing_period_end",
+         "cancel_at", "canceled_at")
 
 
 @dataclass
@@ -37,8 +36,10 @@ class Event:
     Times are aware in UTC, or naive where the body names no zone.  Amounts are Decimal, in major
     units.  occurred_path is the place occurred_at was found in, created_at_raw the text or token of
     the top-level created_at.  metadata has its numbers as Decimal, metadata_tokens as Number.
-    refund_amount is this refund's amount, refunded_amount the running total, refund_label `full` or
-    `partial`; kind is the object's own member `object`.
+    recurring_interval is (months, days).  refund_amount is this refund's amount, refunded_amount the
+    running total, refund_label `full` or `partial`; kind is the object's own member `object`.
+
+    user_id depends on a setting and position on the other events: the fold fills them in.
     """
 
     event_id: str
@@ -67,11 +68,12 @@ class Event:
     cancel_at: datetime = None
     canceled_at: datetime = None
     cancel_at_period_end: bool = None
-    recurring_interval: str = None
+    recurring_interval: tuple = None
     units: int = None
     payment_method: str = None
     last4: str = None
     billing_amount: Decimal = None
+    refund_id: str = None
     refund_amount: Decimal = None
     refunded_amount: Decimal = None
     refund_label: str = None
@@ -80,6 +82,8 @@ class Event:
     kind: str = None
     has_subscription: bool = False
     warnings: list = field(default_factory=list)
+    user_id: str = None
+    position: int = None
 
     @property
     def is_known(self):
@@ -95,39 +99,32 @@ class Event:
                 or self.kind == "subscription")
 
     @property
+    def has_billing_type(self):
+        """Whether it says how it is billed; another word than the two counts as none (§6)."""
+        return self.billing_type in BILLING_TYPES
+
+    @property
     def is_payment(self):
-        """Whether §6 calls it a payment event; a trial's beginning at amount 0 is none."""
-        if self.event_type == "checkout.completed":
-            return not (self.billed_as_subscription and self.amount == 0)
-        return self.event_type == "subscription.paid"
+        """Whether §6 calls it a payment event."""
+        return self.event_type in ("checkout.completed", "subscription.paid")
 
-
-def trim(text):
-    """Return `text` without ASCII white space around it."""
-    return text.strip(" \t\n\v\f\r")
-
-
-def lower(text):
-    """Return `text` with ASCII letters in lower case, others untouched."""
-    return text.translate(_LOWER)
-
-
-def upper(text):
-    """Return `text` with ASCII letters in upper case, others untouched."""
-    return text.translate(_UPPER)
+    @property
+    def is_selling(self):
+        """Whether §6 calls it a selling event."""
+        return self.is_payment or self.event_type == "subscription.trialing"
 
 
 def parse(body):
     """Return the Event that `body` (bytes) is; raises Invalid(path, why) for what is a 400."""
-    root = loads(body)
+    warnings = []
+    root = loads(body, warnings)
     if not isinstance(root, dict):
         raise Invalid("", "not a JSON object")
     if not isinstance(root.get("object"), dict):
         raise Invalid("object", "missing" if root.get("object") is None else "not an object")
-    warnings = []
     event_type = _event_type(root)
     mode = _mode(root)
-    event_id = _event_id(root, body, warnings)
+    event_id = _event_id(root, warnings)
     occurred_at, occurred_path = _occurred_at(root, warnings)
     event = Event(event_id, event_type, mode, occurred_at, occurred_path, warnings=warnings)
     raw = root.get("created_at")
@@ -135,7 +132,17 @@ def parse(body):
         raw if isinstance(raw, str) else None
     _fields(event, root)
     event.warnings = list(dict.fromkeys(warnings))
+    if event.event_id is None:
+        event.event_id = DERIVED_ID + hashlib.sha256(repr(content(event)).encode()).hexdigest()
     return event
+
+
+def content(event):
+    """Return what makes two bodies the same event: all that the body alone decides, as a tuple."""
+    apart = ("event_id", "occurred_path", "warnings", "metadata", "metadata_tokens", "user_id",
+             "position")
+    return (json.dumps(event.metadata, sort_keys=True, default=str),
+            *(getattr(event, one.name) for one in fields(event) if one.name not in apart))
 
 
 def _look(root, path):
@@ -170,12 +177,12 @@ def _mode(root):
     return "test" if "test" in found else "live"
 
 
-def _event_id(root, body, warnings):
+def _event_id(root, warnings):
     for place in ("event_id", "id"):
         value = root.get(place)
         if value is None:
             continue
-        text = value.token if isinstance(value, Number) and value.is_integer else value
+        text = digits_of(value) if isinstance(value, Number) else value
         if not isinstance(text, str):
             warnings.append(f"{place}: neither a text nor an integer")
         elif text == "":
@@ -184,7 +191,7 @@ def _event_id(root, body, warnings):
             warnings.append(f"{place}: longer than {TEXT_BYTES} bytes")
         else:
             return text
-    return "sha256:" + hashlib.sha256(body).hexdigest()
+    return None
 
 
 def _occurred_at(root, warnings):
@@ -193,154 +200,39 @@ def _occurred_at(root, warnings):
         if value is None:
             continue
         try:
-            return _time_of(value, lambda text: text), place
+            return time_of(value), place
         except ValueError as error:
             warnings.append(f"{place}: {error}")
     raise Invalid("created_at", "no usable time in any of its places")
 
 
-# Readers: a JSON value to a field's value.  None is "as good as absent"; ValueError is a warning.
-
-def _bounded(text, limit):
-    text = trim(text)
-    if len(text.encode()) > limit:
-        raise ValueError(f"longer than {limit} bytes")
-    return text or None
-
-
-def _read_text(value):
-    if not isinstance(value, str):
-        raise ValueError("not a text")
-    return _bounded(value, TEXT_BYTES)
-
-
-def _read_id(value):
-    if isinstance(value, Number) and value.is_integer:
-        return _bounded(value.token, TEXT_BYTES)
-    if not isinstance(value, str):
-        raise ValueError("neither a text nor an integer")
-    return _bounded(value, TEXT_BYTES)
-
-
-def _read_email(value):
-    if not isinstance(value, str):
-        raise ValueError("not a text")
-    text = _bounded(value, EMAIL_BYTES)
-    return text and lower(text)
-
-
-def _read_currency(value):
-    text = _read_text(value)
-    if text is None:
-        return None
-    text = upper(text)
-    if len(text) != 3 or not all("A" <= char <= "Z" for char in text):
-        raise ValueError("not three letters")
-    return text
-
-
-def _read_label(value):
-    text = _read_text(value)
-    return LABELS.get(text)
-
-
-def _read_bool(value):
-    if isinstance(value, str) and not trim(value):
-        return None
-    if not isinstance(value, bool):
-        raise ValueError("not a boolean")
-    return value
-
-
-def _time_of(value, prepare):
-    if isinstance(value, Number) and value.is_integer:
-        return parse_time(value.token)
-    if not isinstance(value, str):
-        raise ValueError("neither a text nor an integer")
-    return parse_time(prepare(value))
-
-
-def _read_time(value):
-    if isinstance(value, str) and trim(value) == "":
-        return None
-    return _time_of(value, trim)
-
-
-def _parts(value):
-    """The sign, significant digits and power of ten of a number or of numeric text; None if empty."""
-    token = value.token if isinstance(value, Number) else _read_text(value) \
-        if isinstance(value, str) else value
-    if token is None:
-        return None
-    match = NUMBER.fullmatch(token) if isinstance(token, str) else None
-    if match is None:
-        raise ValueError("not a number")
-    sign, whole, fraction, exponent = match.groups()
-    digits = whole + (fraction or "")
-    power = int(exponent or "0") - len(fraction or "")
-    significant = digits.rstrip("0")
-    power += len(digits) - len(significant)
-    significant = significant.lstrip("0")
-    # Zero has no sign and no exponent worth keeping.
-    return (sign, significant, power) if significant else ("", "0", 0)
-
-
-def _read_amount(value):
-    parts = _parts(value)
-    if parts is None:
-        return None
-    sign, digits, power = parts
-    if sign:
-        raise ValueError("negative")
-    # Judged by the digits, so that an exponent of any size costs nothing.
-    if len(digits) + power > MAX_INTEGER_DIGITS:
-        raise ValueError("not below 10^15")
-    if -power > MAX_DECIMALS:
-        raise ValueError(f"more than {MAX_DECIMALS} decimals")
-    return _decimal(sign, digits, power)
-
-
-def _decimal(sign, digits, power):
-    # Written out, so that 10 is 10 and not 1E+1.
-    return Decimal(f"{sign}{digits}{'0' * power}" if power >= 0 else f"{sign}{digits}E{power}")
-
-
-def _read_units(value):
-    parts = _parts(value)
-    if parts is None:
-        return None
-    sign, digits, power = parts
-    if power < 0:
-        raise ValueError("not an integer")
-    if sign or len(digits) + power > 10 or int(digits) * 10 ** power > MAX_UNITS:
-        raise ValueError("not from 0 to 2147483647")
-    return int(digits) * 10 ** power
-
-
 _SUBSCRIPTION_FIELDS = (
-    ("trial_start", _read_time), ("trial_end", _read_time),
-    ("billing_period_start", _read_time), ("billing_period_end", _read_time),
-    ("cancel_at", _read_time), ("canceled_at", _read_time),
-    ("cancel_at_period_end", _read_bool), ("recurring_interval", _read_text),
-    ("units", _read_units), ("payment_method", _read_text), ("last4", _read_text),
-    ("billing_amount", _read_amount))
+    ("trial_start", read_time), ("trial_end", read_time),
+    ("billing_period_start", read_time), ("billing_period_end", read_time),
+    ("cancel_at", read_time), ("canceled_at", read_time),
+    ("cancel_at_period_end", read_bool), ("recurring_interval", read_interval),
+    ("units", read_units), ("payment_method", read_text), ("last4", read_text),
+    ("billing_amount", read_amount))
+# Where else a subscription field is looked for, after its usual places.
+_ELSEWHERE = {"recurring_interval": ("product.recurring_interval", "product.billing_period")}
 
 _FIELDS = (
-    ("product_id", _read_id, "product.product_id", "order.product_id", "subscription.product_id"),
-    ("product_name", _read_text, "product.name", "subscription.product_name"),
-    ("billing_type", _read_text, "product.billing_type"),
-    ("customer_id", _read_id, "customer.id"),
-    ("customer_email", _read_email, "customer.email"),
-    ("provider_order_id", _read_id, "order.order_id"),
-    ("payment_id", _read_id, "payment_id"),
-    ("request_id", _read_id, "request_id"),
-    ("amount", _read_amount, "order.amount"),
-    ("tax_amount", _read_amount, "order.tax_amount"),
-    ("currency", _read_currency, "order.currency", "product.currency"),
-    ("subscription_id", _read_id, "subscription.id", "subscription.subscription_id"),
-    ("refund_amount", _read_amount, "refund.amount", "refund_amount"),
-    ("refunded_amount", _read_amount, "order.refunded_amount", "refunded_amount"),
-    ("refund_label", _read_label, "refund.status", "order.status", "status", "object"))
+    ("product_id", read_id, "product.product_id", "order.product_id", "subscription.product_id"),
+    ("product_name", read_text, "product.name", "subscription.product_name"),
+    ("billing_type", read_text, "product.billing_type"),
+    ("customer_id", read_id, "customer.id"),
+    ("customer_email", read_email, "customer.email"),
+    ("provider_order_id", read_id, "order.order_id"),
+    ("payment_id", read_id, "payment_id"),
+    ("request_id", read_id, "request_id"),
+    ("amount", read_amount, "order.amount"),
+    ("tax_amount", read_amount, "order.tax_amount"),
+    ("currency", read_currency, "order.currency", "product.currency"),
+    ("subscription_id", read_id, "subscription.id", "subscription.subscription_id"),
+    ("refund_id", read_id, "refund.id", "refund.refund_id", "refund_id"),
+    ("refund_amount", read_amount, "refund.amount", "refund_amount"),
+    ("refunded_amount", read_amount, "order.refunded_amount", "refunded_amount"),
+    ("refund_label", read_label, "refund.status", "order.status", "status", "object"))
 
 
 def _fields(event, root):
@@ -361,21 +253,33 @@ def _fields(event, root):
                 return found
         return None
 
-    event.kind = first(_read_text, ("object",))
+    event.kind = first(read_text, ("object",))
     is_subscription = event.kind == "subscription"
     for name, read, *places in _FIELDS:
         setattr(event, name, first(read, places))
     event.processor_subscription_id = first(
-        _read_id, ("id", "subscription_id") if is_subscription else ("subscription_id",))
+        read_id, ("id", "subscription_id") if is_subscription else ("subscription_id",))
     for name, read in _SUBSCRIPTION_FIELDS:
         places = (f"subscription.{name}", name) if is_subscription else (f"subscription.{name}",)
-        setattr(event, name, first(read, places))
+        setattr(event, name, first(read, (*places, *_ELSEWHERE.get(name, ()))))
+    if event.billing_type is not None and not event.has_billing_type:
+        event.warnings.append("object.product.billing_type: neither subscription nor single_payment")
+    _metadata(event, members.get("metadata"))
 
-    metadata = members.get("metadata")
-    if isinstance(metadata, dict):
-        event.metadata_tokens = metadata
-        event.metadata = _plain(metadata)
-    elif metadata is not None:
+
+def _metadata(event, value):
+    if isinstance(value, str):
+        if trim(value) == "":
+            return
+        try:
+            value = loads(value.encode(), event.warnings, "object.metadata")
+        except Invalid as error:
+            event.warnings.append(f"object.metadata: {error.why}")
+            return
+    if isinstance(value, dict):
+        event.metadata_tokens = value
+        event.metadata = _plain(value)
+    elif value is not None:
         event.warnings.append("object.metadata: not an object")
 
 
@@ -386,5 +290,5 @@ def _plain(value):
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, Number):
-        return _decimal(*_parts(value))
+        return decimal_of(*parts_of(value))
     return value

@@ -1,11 +1,14 @@
 """From events to the state of every order (§6)."""
 
-from dataclasses import dataclass, field
-from datetime import datetime
-from decimal import Decimal
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
-from .extract import lower, trim
-from .key import key_source, order_key
+from .extract import TIMES
+from .items import build_items
+from .key import assign, key_source, user_id
+from .purchases import Trial, by_id, customer_of, latest_paid, named, payment_of
+from .refunds import Refund, find_fallback, settle
+from .subscriptions import Identity, concerned, fails, latest_of
 from .times import localise
 
 RANKS = {
@@ -13,22 +16,22 @@ RANKS = {
     "subscription.trialing": 4, "subscription.paid": 5, "refund.created": 6,
     "subscription.canceled": 7}
 OPERATOR_RANK = 8
+PAGE_CLOSED_WITHIN = timedelta(hours=1)
 
 ORDER_ATTRIBUTES = (
     "amount", "tax_amount", "currency", "product_id", "product_name", "billing_type", "customer_id",
-    "customer_email", "provider_order_id", "payment_id", "request_id", "metadata")
-SUBSCRIPTION_ATTRIBUTES = (
-    "subscription_id", "processor_subscription_id", "trial_start", "trial_end",
-    "billing_period_start", "billing_period_end", "cancel_at", "canceled_at", "recurring_interval",
-    "units", "payment_method", "last4", "billing_amount")
+    "customer_email", "user_id", "provider_order_id", "payment_id", "request_id", "metadata")
+GRANT_ATTRIBUTES = ("product_id", "customer_email")
 
 
-@dataclass(frozen=True)
+@dataclass
 class OperatorEvent:
-    """What bagelpay.grant, revoke and clear store; a body never makes one.
+    """What bagelpay.grant, revoke, clear and dispute_won store; a body never makes one.
 
-    event_type is `operator.grant`, `operator.revoke` or `operator.clear`; occurred_at and until are
-    aware.  customer_email, product_id and until belong to a grant; until None is without end.
+    event_type is `operator.grant`, `operator.revoke`, `operator.clear` or `operator.dispute_won`;
+    occurred_at and until are aware.  A grant has product_id, customer_email and until (None is
+    without end); revoke and clear have product_id, and a customer in customer_id or customer_email;
+    dispute_won has payment_id.  None is "any".
     """
 
     event_id: str
@@ -36,45 +39,71 @@ class OperatorEvent:
     mode: str
     order_id: str
     occurred_at: datetime
-    customer_email: str = None
     product_id: str = None
+    customer_id: str = None
+    customer_email: str = None
+    payment_id: str = None
     until: datetime = None
     note: str = None
+    position: int = None
+
+
+class Cancellation:
+    """One subscription.canceled event, and the purchases that it concerns."""
+
+    def __init__(self, event, purchases):
+        self.event = event
+        self.purchases = purchases
+        ends = (event.occurred_at, event.canceled_at, event.cancel_at)
+        self.ends_at = max(end for end in ends if end is not None)
+
+    def row(self):
+        """Return the columns of §9 that are its own."""
+        event = self.event
+        return {"event_id": event.event_id, "product_id": event.product_id,
+                "customer_id": event.customer_id, "subscription_id": event.subscription_id,
+                "processor_subscription_id": event.processor_subscription_id,
+                "occurred_at": event.occurred_at, "ends_at": self.ends_at,
+                "at_period_end": event.cancel_at_period_end}
 
 
 @dataclass
 class State:
     """What is known of one order when all its events are folded.
 
-    order, subscription (None where there is no row), the values of payments (by payment_id) and of
-    refunds (by event_id) are rows with the columns of §9; times are aware in UTC.  decision is the
-    latest grant or revocation, None after a clear.  valid_from is the earliest paid_at or
-    subscription.trialing event, trial_started the latest of those, had_payment whether there was a
-    payment event.  warnings has, by event_id, those that key and fold give.  steps has, per event in
-    the order of the fold, (event_id, order status, subscription status or None) after it.
+    order is a row with the columns of §9, and so are the values of payments (by payment_id), trials,
+    cancellations and refunds (by event_id), and Item.row of items (by product, customer and user, ''
+    where unknown); times are aware in UTC.  steps has, per event in the order of the fold, its id,
+    the order's status after it, and the subscription_status of the item that it is about, or None.
+
+    purchases, cancellations_made and decisions are what entitlements are computed from.
     """
 
     mode: str
     order_id: str
-    order: dict
-    subscription: dict = None
+    order: dict = None
+    items: dict = field(default_factory=dict)
     payments: dict = field(default_factory=dict)
+    trials: dict = field(default_factory=dict)
+    cancellations: dict = field(default_factory=dict)
     refunds: dict = field(default_factory=dict)
-    conflict: bool = False
-    decision: OperatorEvent = None
-    valid_from: datetime = None
-    trial_started: datetime = None
-    had_payment: bool = False
-    recurring_interval: str = None
-    warnings: dict = field(default_factory=dict)
     steps: list = field(default_factory=list)
+    purchases: list = field(default_factory=list)
+    cancellations_made: list = field(default_factory=list)
+    decisions: list = field(default_factory=list)
+
+    def tables(self):
+        """Return all rows: {table: rows}."""
+        return {"orders": [self.order], "items": [item.row for item in self.items.values()],
+                **{name: list(getattr(self, name).values())
+                   for name in ("payments", "trials", "cancellations", "refunds")}}
 
 
-def sort_key(event, settings):
-    """Return what the fold sorts by: (occurred_at, rank, event_id as bytes)."""
+def sort_key(event):
+    """Return what the fold sorts by; the event's occurred_at is aware."""
     rank = RANKS.get(event.event_type, OPERATOR_RANK)
-    zone = settings.provider_timezone
-    return localise(event.occurred_at, zone), rank, event.event_id.encode()
+    at = event.occurred_at
+    return at.replace(microsecond=0), rank, at, event.event_id.encode()
 
 
 def fold(events, settings):
@@ -83,247 +112,231 @@ def fold(events, settings):
     `events` are Event and OperatorEvent.  Those of an unknown type, those without a key, and all but
     the first of one event_id have no part in it.
     """
-    groups = {}
-    seen = set()
+    once = {}
     for event in events:
-        if event.event_id in seen:
-            continue
-        seen.add(event.event_id)
-        if isinstance(event, OperatorEvent):
-            groups.setdefault((event.mode, event.order_id), []).append((event, []))
-            continue
-        key = order_key(event, settings) if event.is_known else None
-        if key is not None:
-            groups.setdefault((event.mode, key[0]), []).append((event, key[2]))
-    return {name: _fold_order(name, members, settings) for name, members in groups.items()}
+        once.setdefault(event.event_id, event)
+    decisions = [one for one in once.values() if isinstance(one, OperatorEvent)]
+    known = [one for one in once.values() if not isinstance(one, OperatorEvent) and one.is_known]
+    keys = assign(known, settings)
+    groups = {}
+    for event in decisions:
+        groups.setdefault((event.mode, event.order_id), []).append(replace(event))
+    for event in known:
+        if keys[event.event_id] is not None:
+            name = event.mode, keys[event.event_id][0]
+            groups.setdefault(name, []).append(_prepared(event, settings))
+    return {name: _Folder(name, settings).fold(members, keys) for name, members in groups.items()}
 
 
-def _fold_order(name, members, settings):
-    folder = _Folder(name, settings)
-    for event, warnings in sorted(members, key=lambda member: sort_key(member[0], settings)):
-        folder.apply(event, list(warnings))
-    return folder.finish()
+def _prepared(event, settings):
+    """The event with its times in UTC, and its user."""
+    times = {name: localise(getattr(event, name), settings.provider_timezone) for name in TIMES}
+    return replace(event, user_id=user_id(event, settings), **times)
 
 
 class _Folder:
-    """The fold over one order; apply() takes its events in order."""
+    """The fold over one order."""
 
     def __init__(self, name, settings):
+        self.mode, self.order_id = name
         self.settings = settings
-        order = dict.fromkeys(ORDER_ATTRIBUTES)
-        order.update(mode=name[0], order_id=name[1], key_source=key_source(name[1]),
-                     status="pending", conflict=False)
-        self.state = State(name[0], name[1], order)
-        self.subscription = dict.fromkeys(SUBSCRIPTION_ATTRIBUTES)
-        self.subscription.update(mode=name[0], order_id=name[1], status="pending", ends_at=None,
-                                 cancel_at_period_end=None)
-        self.running_totals = {}
-        self.grant_email = None
-        self.grant_product = None
+        self.status = "pending"
+        self.attributes = dict.fromkeys(ORDER_ATTRIBUTES)
+        self.has_sold = False
+        self.payments = []
+        self.trials = []
+        self.refunds = []
+        self.cancellations = []
+        self.decisions = []
+        # subscription_status by item.
+        self.statuses = {}
+        self.steps = []
 
-    def time(self, time):
-        return localise(time, self.settings.provider_timezone)
-
-    def apply(self, event, warnings):
-        at = self.time(event.occurred_at)
-        if isinstance(event, OperatorEvent):
-            self.operator(event)
-        else:
-            self.attributes(event, warnings)
+    def fold(self, events, keys):
+        """Return the State that `events` of this order lead to."""
+        events = sorted(events, key=sort_key)
+        for position, event in enumerate(events):
+            event.position = position
+            self.set_attributes(event)
             handle = getattr(self, "on_" + event.event_type.replace(".", "_"))
-            handle(event, at, warnings)
-        state = self.state
-        state.order.update(last_event_id=event.event_id, last_event_at=at)
-        if warnings:
-            state.warnings[event.event_id] = warnings
-        shown = state.subscription["status"] if state.subscription is not None else None
-        state.steps.append((event.event_id, state.order["status"], shown))
+            item = handle(event)
+            self.steps.append((event.event_id, self.status, self.statuses.get(item)))
+        last = events[-1]
+        sources = [key_source(self.order_id) if isinstance(event, OperatorEvent)
+                   else keys[event.event_id][1] for event in events]
+        order = {"mode": self.mode, "order_id": self.order_id, **self.attributes,
+                 "key_source": "metadata" if "metadata" in sources else sources[0],
+                 "status": self.status, "conflict": self.is_conflict(),
+                 "last_event_id": last.event_id, "last_event_at": last.occurred_at,
+                 "updated_at": last.occurred_at}
+        return self.state(order)
 
-    def finish(self):
-        state = self.state
-        order = state.order
-        if order["customer_email"] is None:
-            order["customer_email"] = self.grant_email
-        if order["product_id"] is None:
-            order["product_id"] = self.grant_product
-        order["conflict"] = state.conflict
-        state.recurring_interval = self.subscription["recurring_interval"]
-        rows = [order, *state.payments.values()]
-        if state.subscription is not None:
-            rows.append(state.subscription)
-        for row in rows:
-            row["updated_at"] = order["last_event_at"]
-        return state
+    def state(self, order):
+        shared = {"mode": self.mode, "order_id": self.order_id}
+        updated = {**shared, "updated_at": order["updated_at"]}
+        items = build_items(self.purchases, self.cancellations, self.decisions, self.statuses)
+        for item in items.values():
+            item.row.update(updated)
+        return State(
+            **shared, order=order, items=items,
+            payments={one.payment_id: {**one.row(), **updated} for one in self.payments},
+            trials={one.events[0].event_id: {**one.row(), **shared} for one in self.trials},
+            cancellations={one.event.event_id: {**one.row(), **shared}
+                           for one in self.cancellations},
+            refunds={one.event.event_id: {**one.row(), **shared} for one in self.refunds},
+            steps=self.steps, purchases=self.purchases, cancellations_made=self.cancellations,
+            decisions=self.decisions)
 
-    def operator(self, event):
-        self.state.decision = None if event.event_type == "operator.clear" else event
-        if event.event_type == "operator.grant":
-            email = lower(trim(event.customer_email or ""))
-            product = trim(event.product_id or "")
-            self.grant_email = email or self.grant_email
-            self.grant_product = product or self.grant_product
+    def is_conflict(self):
+        return len({one.customer_id for one in self.purchases} - {None}) > 1
 
-    def attributes(self, event, warnings):
-        state = self.state
-        known = state.order["customer_id"]
-        if event.customer_id is not None and known is not None:
-            if event.customer_id != known:
-                warnings.append("object.customer.id: not the customer of the event before")
-                state.conflict = True
-        self.take(state.order, event, ORDER_ATTRIBUTES)
-        self.take(self.subscription, event, SUBSCRIPTION_ATTRIBUTES)
-        if event.billed_as_subscription:
-            state.subscription = self.subscription
+    @property
+    def purchases(self):
+        """The paid payments and the trials so far, by their beginning."""
+        paid = [one for one in self.payments if one.is_paid]
+        return sorted([*paid, *self.trials], key=lambda one: one.began)
 
-    def take(self, row, event, names):
-        for name in names:
-            value = getattr(event, name)
-            if value is not None:
-                row[name] = self.time(value) if isinstance(value, datetime) else value
+    def customer(self, event):
+        """The customer whom an event names, by the purchases before it."""
+        return customer_of(event.customer_id, event.customer_email, self.purchases)
 
-    # Payments.
+    def set_attributes(self, event):
+        """A selling event sets what it carries; others only as long as there was none."""
+        names = ORDER_ATTRIBUTES
+        if isinstance(event, OperatorEvent):
+            names = GRANT_ATTRIBUTES if event.event_type == "operator.grant" else ()
+        elif event.is_selling:
+            self.has_sold = True
+        if not self.has_sold or (not isinstance(event, OperatorEvent) and event.is_selling):
+            self.attributes.update({name: getattr(event, name) for name in names
+                                    if getattr(event, name) is not None})
 
-    def latest_paid(self, candidates=None):
-        """The row with the latest paid_at, of equals the bytewise last payment_id; or None."""
-        rows = self.state.payments.values() if candidates is None else candidates
-        paid = [row for row in rows if row["paid_at"] is not None]
-        return max(paid, key=lambda row: (row["paid_at"], row["payment_id"].encode()), default=None)
+    def settle(self):
+        """Judge all payments again by their refunds."""
+        settle(self.refunds, self.payments, self.settings)
 
-    def named(self, event):
-        """The paid payment that `event` names, or None."""
-        rows = self.state.payments.values()
-        if event.payment_id is not None:
-            return self.latest_paid(
-                row for row in rows if row["payment_id"] == event.payment_id)
-        if event.provider_order_id is not None:
-            return self.latest_paid(
-                row for row in rows if row["provider_order_id"] == event.provider_order_id)
-        return None
+    def take_latest_status(self):
+        payment = latest_paid(self.payments)
+        if payment is not None:
+            self.status = payment.status
 
-    def payment(self, event):
-        """The row `event` makes or changes, with what it says of it; status None where it is new."""
-        if event.payment_id is not None:
-            payment_id = event.payment_id
-        elif event.provider_order_id is not None:
-            payment_id = "order:" + event.provider_order_id
-        else:
-            payment_id = "event:" + event.event_id
-        row = self.state.payments.get(payment_id)
-        if row is None:
-            row = {"mode": self.state.mode, "order_id": self.state.order_id,
-                   "payment_id": payment_id, "provider_order_id": None, "status": None,
-                   "amount": None, "tax_amount": None, "currency": None, "paid_at": None,
-                   "period_end": None, "refunded_amount": Decimal(0)}
-            self.state.payments[payment_id] = row
-        self.take(row, event, ("provider_order_id", "amount", "tax_amount", "currency"))
-        if event.billing_period_end is not None:
-            row["period_end"] = self.time(event.billing_period_end)
-        return row
+    def latest_subscription(self, item):
+        """The latest subscription purchase of an item: a list, see latest_of()."""
+        purchases = self.purchases
+        return latest_of([one for one in purchases if one.is_subscription and one.item == item],
+                         purchases)
 
-    def begins(self, at):
-        valid_from = self.state.valid_from
-        self.state.valid_from = at if valid_from is None else min(valid_from, at)
+    def drop_statuses(self):
+        """An item without subscription purchases has no subscription_status."""
+        items = {one.item for one in self.purchases if one.is_subscription}
+        self.statuses = {item: status for item, status in self.statuses.items() if item in items}
 
-    def clear_end(self):
-        self.subscription.update(ends_at=None, cancel_at_period_end=None)
+    # One method per event type; each returns the item that the event is about, or None.
 
-    def pay(self, event, at):
-        row = self.payment(event)
-        is_first = row["paid_at"] is None
-        if row["status"] not in ("disputed", "partially_refunded", "refunded"):
-            row["status"] = "paid"
-        if is_first:
-            row["paid_at"] = at
-            self.begins(at)
-            self.subscription["status"] = "active"
-            self.clear_end()
-        self.state.had_payment = True
-        self.state.order["status"] = self.latest_paid()["status"]
+    def on_checkout_completed(self, event):
+        return self.pay(event)
 
-    # One method per event type; those of §6's tables that say "unchanged" do nothing.
+    def on_subscription_paid(self, event):
+        return self.pay(event)
 
-    def on_checkout_completed(self, event, at, warnings):
-        if event.is_payment:
-            self.pay(event, at)
+    def pay(self, event):
+        payment = payment_of(event, self.payments)
+        begins = not payment.is_paid
+        item_before = None if begins else payment.item
+        was_subscription = not begins and payment.is_subscription
+        had_bought = self.has_bought(payment)
+        payment.failures = []
+        others = [one for one in self.purchases if one is not payment]
+        payment.tell(event, others)
+        for trial in self.trials:
+            if trial.payment is payment and not payment.may_buy_a_trial:
+                trial.release()
+            elif named(trial.events[0], self.payments) is payment:
+                trial.buy(self.payments)
+        payment.judge_kind(others)
+        has_bought = self.has_bought(payment)
+        if payment.is_subscription:
+            is_new = not begins and payment.item != item_before
+            if not has_bought and (begins or had_bought or not was_subscription or is_new):
+                self.statuses[payment.item] = "active"
+            elif has_bought and (is_new or payment.item not in self.statuses):
+                self.statuses[payment.item] = "trialing"
+        self.drop_statuses()
+        self.settle()
+        self.take_latest_status()
+        return payment.item
 
-    def on_subscription_paid(self, event, at, warnings):
-        self.pay(event, at)
+    def has_bought(self, payment):
+        return any(one.payment is payment for one in self.trials)
 
-    def on_subscription_trialing(self, event, at, warnings):
-        self.begins(at)
-        self.state.trial_started = at
-        self.state.order["status"] = "trialing"
-        self.subscription["status"] = "trialing"
-        self.clear_end()
+    def on_subscription_trialing(self, event):
+        trial = Trial()
+        trial.tell(event, self.purchases)
+        trial.buy(self.payments)
+        self.trials.append(trial)
+        self.statuses[trial.item] = "trialing"
+        self.status = "trialing"
+        return trial.item
 
-    def on_checkout_failed(self, event, at, warnings):
-        row = self.payment(event)
-        if row["status"] is None:
-            row["status"] = "failed"
-        if self.state.order["status"] in ("pending", "canceled"):
-            self.state.order["status"] = "failed"
-        if self.subscription["status"] in ("trialing", "active"):
-            self.subscription["status"] = "past_due"
+    def on_checkout_failed(self, event):
+        payment = payment_of(event, self.payments)
+        if not payment.is_paid:
+            payment.failures.append(event)
+        if self.status in ("pending", "canceled"):
+            self.status = "failed"
+        about = None
+        identity = Identity(self.purchases)
+        for item, status in list(self.statuses.items()):
+            latest = self.latest_subscription(item)
+            if fails(event, self.customer(event), latest, identity):
+                about = item
+                if status in ("trialing", "active"):
+                    self.statuses[item] = "past_due"
+        return payment.item if payment.is_paid else about
 
-    def on_checkout_cancel(self, event, at, warnings):
-        order = self.state.order
-        row = self.named(event)
-        if row is not None and row["status"] in ("paid", "partially_refunded"):
-            row["status"] = "disputed"
-            if row is self.latest_paid():
-                order["status"] = "disputed"
-                return
-        if order["status"] in ("pending", "failed"):
-            order["status"] = "canceled"
-        else:
-            warnings.append(f"event_type: leaves the order {order['status']}")
+    def on_checkout_cancel(self, event):
+        payment = named(event, self.payments)
+        disputes = payment is not None and payment.status in ("paid", "partially_refunded") \
+            and event.occurred_at - payment.paid_at > PAGE_CLOSED_WITHIN
+        if disputes:
+            payment.disputed = True
+            self.settle()
+        if disputes and payment is latest_paid(self.payments):
+            self.status = "disputed"
+        elif self.status in ("pending", "failed"):
+            self.status = "canceled"
+        return None if payment is None else payment.item
 
-    def on_subscription_canceled(self, event, at, warnings):
-        ends = (at, self.time(event.canceled_at), self.time(event.cancel_at))
-        self.subscription.update(
-            status="canceled", ends_at=max(end for end in ends if end is not None),
-            cancel_at_period_end=event.cancel_at_period_end)
+    def on_refund_created(self, event):
+        refund = Refund(event)
+        if not refund.is_named:
+            refund.fallback = find_fallback(
+                event, self.customer(event), self.payments, Identity(self.purchases))
+        self.refunds.append(refund)
+        self.settle()
+        self.take_latest_status()
+        return None if refund.payment is None else refund.payment.item
 
-    def on_refund_created(self, event, at, warnings):
-        row = self.named(event)
-        latest = self.latest_paid()
-        if row is None:
-            row = latest
-            place = "payment_id" if event.payment_id is not None else "order.order_id"
-            if latest is None:
-                warnings.append("object: the refund finds no payment")
-            elif event.payment_id is not None or event.provider_order_id is not None:
-                warnings.append(f"object.{place}: names no payment; counted against the latest")
-        self.state.refunds[event.event_id] = {
-            "mode": self.state.mode, "order_id": self.state.order_id, "event_id": event.event_id,
-            "payment_id": None if row is None else row["payment_id"],
-            "amount": event.refund_amount, "label": event.refund_label, "occurred_at": at}
-        if row is None:
-            return
-        if self.is_full(row, event, warnings):
-            row["status"] = "refunded"
-        elif row["status"] not in ("refunded", "disputed"):
-            row["status"] = "partially_refunded"
-        if row is latest:
-            self.state.order["status"] = row["status"]
+    def on_subscription_canceled(self, event):
+        before = self.purchases
+        purchases = concerned(event, self.customer(event), before, Identity(before))
+        self.cancellations.append(Cancellation(event, purchases))
+        about = None
+        for item in {one.item for one in purchases}:
+            if any(one in purchases for one in self.latest_subscription(item)):
+                self.statuses[item] = "canceled"
+                about = item
+        return about
 
-    def is_full(self, row, event, warnings):
-        """Count the refund `event` against `row`; return whether it is a full one."""
-        payment_id = row["payment_id"]
-        if event.refunded_amount is not None:
-            self.running_totals[payment_id] = event.refunded_amount
-        total = self.running_totals.get(payment_id)
-        singles = [refund["amount"] for refund in self.state.refunds.values()
-                   if refund["payment_id"] == payment_id and refund["amount"] is not None]
-        row["refunded_amount"] = max(total or Decimal(0), sum(singles, Decimal(0)))
-        amount = row["amount"]
-        if event.refund_label == "full":
-            return True
-        if amount is not None and amount > 0 and row["refunded_amount"] >= amount:
-            return True
-        if event.refund_label == "partial" or total is not None or singles:
-            return False
-        full = self.settings.unknown_refund == "full"
-        warnings.append(f"object: neither a label nor an amount; taken as "
-                        f"{self.settings.unknown_refund}")
-        return full
+    def on_operator_dispute_won(self, event):
+        payment = by_id(event.payment_id, self.payments)
+        if payment is not None and payment.status == "disputed":
+            payment.disputed = False
+        self.settle()
+        self.take_latest_status()
+        return None if payment is None or not payment.is_paid else payment.item
+
+    def decide(self, event):
+        self.decisions.append(event)
+
+    on_operator_grant = on_operator_revoke = on_operator_clear = decide

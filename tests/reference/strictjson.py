@@ -12,13 +12,14 @@ MAX_DIGITS = 1000
 NUMBER = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([-+]?[0-9]+))?")
 _SPACE = re.compile(r"[ \t\n\r]*")
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _HEX4 = re.compile(r"[0-9a-fA-F]{4}")
 _ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _WORDS = (("true", True), ("false", False), ("null", None))
 
 
 class Invalid(ValueError):
-    """An authentic body that is no valid event: `path` from the body's root, and `why`."""
+    """A correctly signed body that is no valid event: `path` from the body's root, and `why`."""
 
     def __init__(self, path, why):
         self.path = path or "body"
@@ -49,28 +50,30 @@ class Number:
         return f"Number({self.token})"
 
 
-def loads(body):
+def loads(body, warnings=None, path=""):
     """Return the value of `body` (bytes): dict, list, str, bool, None and Number.
 
-    Raises Invalid for what is no JSON, and for what §4 excludes: duplicate keys, invalid UTF-8, lone
-    surrogates, U+0000, numbers beyond a double's range or of more than 1000 digits, more than 64
-    levels.
+    Raises Invalid for what is no JSON, and for what §4 refuses: duplicate keys, invalid UTF-8,
+    numbers beyond a double's range or of more than 1000 digits, more than 64 levels.  \\u0000 and
+    lone surrogates become U+FFFD, and the list `warnings` names the text's path.  `path` is the
+    place of the body itself, if it is a text within another.
     """
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Invalid("", f"invalid UTF-8 at byte {error.start}") from None
-    scanner = _Scanner(text)
-    value = scanner.value("", 1)
+        raise Invalid(path, f"invalid UTF-8 at byte {error.start}") from None
+    scanner = _Scanner(text, [] if warnings is None else warnings)
+    value = scanner.value(path, 1)
     scanner.skip_space()
     if scanner.at != len(text):
-        raise Invalid("", "something follows the value")
+        raise Invalid(path, "something follows the value")
     return value
 
 
 class _Scanner:
-    def __init__(self, text):
+    def __init__(self, text, warnings):
         self.text = text
+        self.warnings = warnings
         self.at = 0
 
     def skip_space(self):
@@ -90,7 +93,7 @@ class _Scanner:
         if self.take("["):
             return self.array(path, depth)
         if self.take('"'):
-            return self.string(path)
+            return self.stored(self.string(path), path)
         for word, value in _WORDS:
             if self.text.startswith(word, self.at):
                 self.at += len(word)
@@ -99,15 +102,19 @@ class _Scanner:
 
     def object(self, path, depth):
         _check_depth(path, depth)
-        members = {}
+        members, keys = {}, set()
         if self.take("}"):
             return members
         while True:
             if not self.take('"'):
                 raise Invalid(path, "not JSON: a key is missing")
             key = self.string(path)
+            # Keys are the same by what the body says, not by what can be stored of it.
+            is_duplicate = key in keys
+            keys.add(key)
+            key = self.stored(key, path)
             below = f"{path}.{key}" if path else key
-            if key in members:
+            if is_duplicate:
                 raise Invalid(below, "duplicate key")
             if not self.take(":"):
                 raise Invalid(below, "not JSON: no colon after the key")
@@ -151,19 +158,20 @@ class _Scanner:
         if char != "u":
             raise Invalid(path, "not JSON: unknown escape")
         unit = self.code_unit(path)
-        if unit == 0:
-            raise Invalid(path, "\\u0000")
-        if 0xDC00 <= unit <= 0xDFFF:
-            raise Invalid(path, "lone surrogate")
-        if not 0xD800 <= unit <= 0xDBFF:
-            return chr(unit)
-        if not self.text.startswith("\\u", self.at):
-            raise Invalid(path, "lone surrogate")
-        self.at += 2
-        low = self.code_unit(path)
-        if not 0xDC00 <= low <= 0xDFFF:
-            raise Invalid(path, "lone surrogate")
-        return chr(0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00))
+        if 0xD800 <= unit <= 0xDBFF and self.text.startswith("\\u", self.at):
+            after_high = self.at
+            self.at += 2
+            low = self.code_unit(path)
+            if 0xDC00 <= low <= 0xDFFF:
+                return chr(0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00))
+            self.at = after_high
+        return chr(unit)
+
+    def stored(self, text, path):
+        """A text with U+FFFD in place of what PostgreSQL's text cannot hold."""
+        if _UNSTORABLE.search(text):
+            self.warnings.append(f"{path}: \\u0000 or a lone surrogate, stored as U+FFFD")
+        return _UNSTORABLE.sub("\ufffd", text)
 
     def code_unit(self, path):
         match = _HEX4.match(self.text, self.at)

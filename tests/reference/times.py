@@ -86,15 +86,21 @@ def localise(time, zone):
 
 
 def add_interval(time, interval):
-    """Return `time` (aware, UTC) + `interval`, a triple of months, days and seconds, in that order.
+    """Return `time` (aware, UTC) + `interval`: months, days and perhaps seconds, in that order.
 
-    A day the month does not have becomes its last one (31 January + 1 month is 28 or 29 February).
+    A day that the month does not have becomes its last one.  From the last day of a month, months
+    lead to the last day of a month (28 February + 1 month is 31 March).
     """
-    months, days, seconds = interval
-    years, month0 = divmod(time.year * 12 + time.month - 1 + months, 12)
-    day = min(time.day, calendar.monthrange(years, month0 + 1)[1])
-    moved = time.replace(year=years, month=month0 + 1, day=day)
-    return moved + timedelta(days=days, microseconds=int(seconds * 1_000_000))
+    months, days, *seconds = interval
+    year, month0 = divmod(time.year * 12 + time.month - 1 + months, 12)
+    last = _last_day(year, month0 + 1)
+    is_last = months != 0 and time.day == _last_day(time.year, time.month)
+    moved = time.replace(year=year, month=month0 + 1, day=last if is_last else min(time.day, last))
+    return moved + timedelta(days=days, microseconds=int(sum(seconds) * 1_000_000))
+
+
+def _last_day(year, month):
+    return calendar.monthrange(year, month)[1]
 
 
 def zone_half_hours(created_at, signed_timestamp, zone):
