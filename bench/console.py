@@ -13,12 +13,15 @@ import fill
 from contestants import Bagelhook, harness, measure
 from table import SETTINGS, machine, median, say
 
-# What a view may take.
+# What a view may take, and one that reads an order of very many events as a whole.
 LIMIT_MS = 200
+LIMIT_LARGE_MS = 1000
 # What the viewers may cost.
 LIMIT_SHARE = 0.05
 # Events, each a payment of its own, of the order that a key which is not unique makes; and orders of one customer.
 LARGE = 20_000
+LARGE_VIEWS = ("one order of very many events", "one delivery of such an order", "search by such an order",
+               "search by a customer of very many orders")
 
 
 def arguments():
@@ -31,28 +34,26 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=5, help="turns each with viewers and without (%(default)s)")
     parser.add_argument("--seconds", type=int, default=8, help="how long a turn is (%(default)s)")
     parser.add_argument("--strict", action="store_true",
-                        help=f"exit with 1 if a view takes more than {LIMIT_MS} ms, or viewers cost more than {100 * LIMIT_SHARE:.0f} %%")
+                        help=f"exit with 1 if a view takes more than {LIMIT_MS} ms (of an order with {LARGE} events {LIMIT_LARGE_MS}), or viewers cost more than {100 * LIMIT_SHARE:.0f} %%")
     return parser.parse_args()
 
 
 def add_large(cluster, db):
-    """An order of very many events, and a customer of very many orders, by the rows that they have."""
+    """An order of very many events, and a customer of very many orders, folded as ingest() does it."""
     with cluster.connect(db) as connection:
         for statement in (
-                """INSERT INTO bagelpay.events (event_id, event_type, mode, occurred_at, received_at, order_id, key_source, outcome,
-                    unknown_refund, payment_id)
-                SELECT 'large_' || i, 'checkout.completed', 'live', moment, moment, 'large', 'metadata', 'applied', 'full', 'pay_' || i
-                FROM generate_series(1, %(count)s) AS i, LATERAL (SELECT now() - interval '30 days' + i * interval '2 minutes') AS t (moment)""",
+                "SET enable_seqscan = off",
+                """INSERT INTO bagelpay.events (event_id, event_type, mode, occurred_at, fold_slot, received_at, order_id, key_source, outcome,
+                    warnings, billing_type, product_id, customer_id, customer_email,
+                    payment_id)
+                SELECT n.name || i, 'checkout.completed', 'live', moment, bagelpay.fold_slot(moment, 'checkout.completed'), moment,
+                    CASE n.name WHEN 'large_' THEN 'large' ELSE n.name || i END, 'metadata', 'applied', '{}', 'single_payment', 'prod',
+                    'cus_' || n.name, n.email, 'pay_' || n.name || i
+                FROM (VALUES ('large_', 'one@example.com'), ('many_', 'many@example.com')) AS n (name, email), generate_series(1, %(count)s) AS i,
+                    LATERAL (SELECT now() - interval '30 days' + i * interval '2 minutes') AS t (moment)""",
                 "INSERT INTO bagelpay.event_bodies (event_id, body) SELECT 'large_' || i, '{}' FROM generate_series(1, %(count)s) AS i",
-                """INSERT INTO bagelpay.orders (mode, order_id, key_source, status, customer_email, updated_at)
-                SELECT 'live', 'large', 'metadata', 'paid', 'one@example.com', now()
-                UNION ALL
-                SELECT 'live', 'many_' || i, 'metadata', 'paid', 'many@example.com', now() FROM generate_series(1, %(count)s) AS i""",
-                """INSERT INTO bagelpay.stored_payments (mode, order_id, payment_id, status, paid_at)
-                SELECT 'live', 'large', 'pay_' || i, 'paid', now() - interval '30 days' + i * interval '2 minutes'
-                FROM generate_series(1, %(count)s) AS i
-                UNION ALL
-                SELECT 'live', 'many_' || i, 'pay', 'refunded', now() FROM generate_series(1, %(count)s) AS i"""):
+                """SELECT bagelpay.fold(array_agg(ROW('live', n.order_id, NULL, NULL, NULL)::bagelpay.fold_key))
+                FROM (SELECT DISTINCT order_id FROM bagelpay.events WHERE product_id = 'prod') AS n"""):
             connection.execute(statement, {"count": LARGE})
         connection.execute("VACUUM (ANALYZE)")
 
@@ -191,9 +192,9 @@ def main():
               + " | ".join(f"{median(rounds, 'cpu_us', part):.1f}" for part in ("database", "console", "its nginx")) + " |")
     print(f"\n{given.viewers} viewers cost {100 * share:.1f} % of the events a second. {given.rounds} rounds of {given.seconds} s in turns, "
           f"medians; {machine()}.")
-    slow = [name for name, times in taken.items() if statistics.median(times) > LIMIT_MS]
+    slow = [name for name, times in taken.items() if statistics.median(times) > (LIMIT_LARGE_MS if name in LARGE_VIEWS else LIMIT_MS)]
     if slow:
-        print(f"Slower than {LIMIT_MS} ms: {', '.join(slow)}")
+        print(f"Too slow: {', '.join(slow)}")
     if share > LIMIT_SHARE:
         print(f"More than {100 * LIMIT_SHARE:.0f} %")
     return 1 if given.strict and (slow or share > LIMIT_SHARE) else 0

@@ -2,8 +2,8 @@
 
 import { ask } from "./api.js";
 import { body, oddBody } from "./body.js";
-import { address, facts, h, id } from "./dom.js";
-import { bytes, moment, money, span, ms } from "./moments.js";
+import { address, facts, found, h, id } from "./dom.js";
+import { bytes, interval, moment, money, span, ms } from "./moments.js";
 import { outcomeChip } from "./deliveries.js";
 import { modeChip } from "./words.js";
 
@@ -12,7 +12,6 @@ function changes(e) {
     return h("p", null, e.outcome === "ignored" ? "Nothing: events of this type have no part in the state of orders."
       : "Nothing: it names no order.");
   }
-  if (e.large) return h("p", null, "The order has too many events to work out here what this one changed; bagelpay.explain() says it, and takes its time.");
   const notes = e.note ? e.note.split("; ") : [];
   return [
     notes.length === 0 ? h("p", null, "Nothing that is not so already.") : h("ul", null, notes.map((note) => h("li", null, note))),
@@ -43,19 +42,20 @@ export async function delivery(view, event) {
     h("h2", null, "Fields"),
     h("div", { class: "sheet" }, facts([
       ["Customer", e.customer_email && id(e.customer_email)], ["Customer id", e.customer_id && id(e.customer_id)],
+      ["User", e.user_id && id(e.user_id)],
       ["Product", e.product_name], ["Product id", e.product_id && id(e.product_id)],
       ["Amount", money(e.amount, e.currency)], ["Tax", money(e.tax_amount, e.currency)],
       ["Payment", e.payment_id && id(e.payment_id)], ["Provider’s order", e.provider_order_id && id(e.provider_order_id)],
       ["Subscription", e.subscription_id && id(e.subscription_id)],
-      ["Interval", e.recurring_interval], ["Trial ends", moment(e.trial_end, now)], ["Paid period ends", moment(e.billing_period_end, now)],
+      ["Interval", interval(e.recurring_interval)], ["Trial ends", moment(e.trial_end, now)], ["Paid period ends", moment(e.billing_period_end, now)],
       ["Refund", money(e.refund_amount ?? e.refund_running_total, e.currency)],
       ["Metadata", e.metadata && h("code", null, e.metadata)]])),
     h("h2", null, "Body"), body(e.body, "Body"));
 }
 
 const REASONS = {
-  invalid: "It is authentic, but no valid event.", conflict: "Its event id is taken by an event with another body.",
-  database: "The database refuses it for good.",
+  invalid: "It is correctly signed, but not a valid event.", conflict: "Another event with the same event id was stored before.",
+  database: "PostgreSQL rejects its content.", mode: "The secret that it is signed with does not cover its mode.",
 };
 
 export async function deadLetter(view, number) {
@@ -64,6 +64,8 @@ export async function deadLetter(view, number) {
   view.show(`Dead letter ${d.id}`,
     h("div", { class: "sheet" }, facts([
       ["Why", REASONS[d.reason] ?? d.reason], ["Where", d.detail && h("code", null, d.detail)],
+      ["Event", d.event_id && id(d.event_id)], ["Order", d.order_id && found(d.order_id)],
+      ["Customer", d.customer_email && found(d.customer_email)],
       ["Came", h("span", null, moment(d.received_at, now), d.deliveries > 1 ? `, ${d.deliveries} times` : null)],
       ["Size", bytes(d.bytes)], ["SHA-256", id(d.sha256)],
       ["Resolved", moment(d.resolved_at, now)]])),

@@ -82,12 +82,14 @@ export function facts(pairs) {
   return h("dl", null, shown.map(([term, value]) => [h("dt", null, term), h("dd", null, value)]));
 }
 
+export const found = (text) => h("a", { href: address.find(text), class: "id" }, text);
 export const id = (text) => h("span", { class: "id" }, text);
 export const empty = (...text) => h("div", { class: "sheet empty" }, ...text);
 
 export const address = {
   delivery: (event) => "#/delivery/" + encodeURIComponent(event),
   order: (mode, order) => `#/order/${encodeURIComponent(mode)}/${encodeURIComponent(order)}`,
+  find: (q) => "#/find?q=" + encodeURIComponent(q),
   letter: (number) => "#/dead-letter/" + encodeURIComponent(number),
 };
 

@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 
 const TYPES = ["checkout.completed", "checkout.failed", "checkout.cancel", "subscription.trialing", "subscription.paid",
-  "subscription.canceled", "refund.created", "operator.grant", "operator.revoke", "operator.clear"];
+  "subscription.canceled", "refund.created", "operator.grant", "operator.revoke", "operator.clear", "operator.dispute_won"];
 // Long enough for the next key of whoever types a date, or goes through a choice with the arrows.
 const PAUSE_MS = 500;
 

@@ -62,6 +62,9 @@ export function money(amount, currency) {
   return amount === null || amount === undefined ? null : [amount, currency].filter(Boolean).join(" ");
 }
 
+// A length of time as PostgreSQL writes it: 3 mons, 1 year.
+export const interval = (text) => text?.replace("mon", "month");
+
 export function bytes(count) {
   if (count < 1024) return `${count} bytes`;
   return count < 1048576 ? `${(count / 1024).toFixed(1)} KiB` : `${(count / 1048576).toFixed(1)} MiB`;

@@ -1,82 +1,102 @@
-// One order: the verdict, its time line, its events in the order of the fold, its rows.
+// One order: its items, each with the verdict and a time line; its events in the order of the fold; its rows.
 
 import { ask } from "./api.js";
 import { address, facts, h, id, redrawn, table } from "./dom.js";
-import { moment, money, stamp } from "./moments.js";
+import { interval, moment, money, stamp } from "./moments.js";
 import { bars, timeline } from "./timeline.js";
-import { modeChip, problems, verdict } from "./words.js";
+import { KINDS, modeChip, problems, verdict } from "./words.js";
 
-const KEYS = { metadata: "from the merchant’s metadata", customer: "made of customer and product", order: "the provider’s order", payment: "the payment" };
+const KEYS = { metadata: "from the merchant’s metadata", linked: "of the payment that its events name", customer: "made of customer and product",
+  order: "the provider’s order", payment: "the payment" };
 
-function legend(o, now) {
-  const kinds = new Set(bars(o, now).flatMap(([, list]) => list.map((b) => b.kind)));
+function legend(o, e) {
+  const kinds = new Set(bars(o, e).flatMap(([, list]) => list.map((b) => b.kind)));
   return h("p", { class: "legend" },
-    o.events.some((e) => e.late) ? h("span", { class: "late" }, "came late") : null,
+    o.events.some((x) => x.late) ? h("span", { class: "late" }, "came late") : null,
     kinds.has("trial") ? h("span", { class: "trial" }, "trial") : null,
     kinds.has("paid") || kinds.has("gone") ? h("span", { class: "paid" }, kinds.has("gone") ? "paid time (dashed: taken back)" : "paid time") : null,
-    kinds.has("entitled") ? h("span", { class: "entitled" }, "entitled, grace included, by what is known now") : null);
+    kinds.has("entitled") ? h("span", { class: "entitled" }, "entitled, by what is known now") : null,
+    kinds.has("trial") || kinds.has("paid") ? "Grace periods are included." : null);
 }
+
+const productOf = (row) => row.product_name ?? (row.product_id && id(row.product_id));
+const customerOf = (row) => (row.customer_email ?? row.customer_id) && id(row.customer_email ?? row.customer_id);
+const eventLink = (event) => h("a", { href: address.delivery(event), class: "id" }, event);
+const windowEnd = (p) => (p.until ? stamp(p.until) : p.began_at && !p.bought_trial ? "no end" : null);
+const goodOrBad = (good) => `chip ${good ? "good" : "bad"}`;
 
 function eventRows(o) {
   return o.events.map((e) => h("tr", null,
-    o.large ? null : h("td", { class: "number" }, e.position),
+    h("td", { class: "number" }, e.position),
     h("td", { class: "time" }, stamp(e.occurred_at)),
     h("td", { class: "time" }, stamp(e.received_at), e.late ? [" ", h("span", { class: "chip bad" }, "late")] : null),
     h("td", { class: "type" }, h("a", { href: address.delivery(e.event_id) }, e.event_type)),
-    o.large ? null : h("td", null, e.order_status, e.subscription_status ? ` / ${e.subscription_status}` : null),
+    h("td", null, e.order_status, e.subscription_status ? ` / ${e.subscription_status}` : null),
     h("td", { class: "note" }, e.note)));
 }
 
-function onlyLast(rows, most) {
-  return rows.length < most ? null : h("p", { class: "dim" }, `The last ${most}.`);
+// The rows of one kind, as a table; nothing if there are none.
+function part(title, rows, most, columns, row) {
+  return rows.length === 0 ? null : [h("h2", null, title), rows.length < most ? null : h("p", { class: "dim" }, `The last ${most}.`),
+    table(title, columns, rows.map((r) => h("tr", null, row(r))))];
+}
+
+function subscription(e, now) {
+  const i = e.item;
+  return h("section", null, h("h2", null, "Subscription"), h("div", { class: "sheet" }, facts([
+    ["Status", i.subscription_status], ["Product", productOf(e)], ["Id", i.subscription_id && id(i.subscription_id)],
+    ["Interval", interval(i.recurring_interval)], ["Units", i.units], ["Amount", i.billing_amount],
+    ["Trial ends", moment(i.trial_end, now)], ["Period ends", moment(i.billing_period_end, now)],
+    ["Canceled", moment(i.canceled_at, now)], ["Ends", i.cancel_at ? moment(i.cancel_at, now) : i.cancel_at_period_end ? "with its period" : null],
+    ["Method", [i.payment_method, i.last4 && `… ${i.last4}`].filter(Boolean).join(" ")]])));
 }
 
 export async function order(view, mode, name) {
   const o = await ask("order", { mode, order: name }, view.signal);
-  const { now } = o;
+  const { now, expected, items } = o;
   const row = o.order;
-  const sub = o.subscription;
-  // Where it takes access away, the verdict says so.
-  const mismatch = o.entitlement.reason === "unconfirmed" ? null : problems(o.expected?.mismatches);
+  const payments = o.purchases.filter((p) => !p.is_trial);
+  const trials = o.purchases.filter((p) => p.is_trial);
+  const counts = (p) => p.counts || trials.some((t) => t.counts && t.buyer === p.name);
+  const first = o.events[0].position;
+  // If it takes access away, the verdict says so.
+  const mismatch = items.some((e) => e.reason === "unconfirmed") ? null : problems(expected.mismatches);
   view.show(h("span", null, "Order ", h("span", { class: "id" }, row.order_id), " ", modeChip(row.mode)),
-    verdict(o.entitlement, row.mode, now, null),
+    items.length < o.most_items ? null : h("p", { class: "dim" }, `${o.most_items} of its items. Search for a customer to see theirs.`),
     mismatch ? h("p", null, h("span", { class: "chip warn" }, "not as expected"), ` ${mismatch}`) : null,
-    h("h2", null, "Its life"),
-    h("div", { class: "sheet" }, redrawn(timeline(o, now)), legend(o, now)),
+    items.map((e, i) => [items.length > 1 ? h("h2", null, `Item ${i + 1}`) : null,
+      verdict(e, now, null), h("div", { class: "sheet life" }, redrawn(timeline(o, e, now)), legend(o, e))]),
     h("h2", null, "What happened, and what it changed"),
-    o.large ? h("p", { class: "dim" }, `The last ${o.events.length} events. There are too many to work out here what each changed; bagelpay.explain() says it, `
-      + "and takes its time. Do purchases share this order’s id? It has to be unique to each.") : null,
-    table("Events", o.large ? ["Happened", "Came", "Event", "Notes"]
-      : [{ title: "No.", number: true }, "Happened", "Came", "Event", "Order / subscription after it", "What it changed"], eventRows(o)),
+    first > 1 ? h("p", { class: "dim" }, `The last ${o.events.length} of ${o.events.at(-1).position} events. Do purchases share this order’s id? It has to be unique to each.`) : null,
+    table("Events", [{ title: "No.", number: true }, "Happened", "Came", "Event", "Order / subscription after it", "What it changed"], eventRows(o)),
     h("div", { class: "columns" },
       h("section", null, h("h2", null, "Order"), h("div", { class: "sheet" }, facts([
         ["Status", row.status], ["Key", KEYS[row.key_source]],
         ["Customer", row.customer_email && id(row.customer_email)], ["Customer id", row.customer_id && id(row.customer_id)],
+        ["User", row.user_id && id(row.user_id)],
         ["Product", row.product_name], ["Amount", money(row.amount, row.currency)], ["Tax", money(row.tax_amount, row.currency)],
         ["Provider’s order", row.provider_order_id && id(row.provider_order_id)],
-        ["Operator’s decision", row.decision && h("span", null, row.decision, row.decision !== "grant" ? null
-          : row.granted_until ? [" until ", moment(row.granted_until, now)] : ", without end")],
-        ["Conflict", row.conflict ? "its events name different customers" : null],
+        ["Expected order", expected.expected ? expected.matches ? "matches" : expected.matches === null ? "nothing bought yet" : "does not match" : null],
+        ["Conflict", row.conflict ? "its purchases name different customers, who have items of their own" : null],
         ["Newest event", moment(row.updated_at, now)], ["Metadata", row.metadata && h("code", null, row.metadata)]]))),
-      sub === null ? null : h("section", null, h("h2", null, "Subscription"), h("div", { class: "sheet" }, facts([
-        ["Status", sub.status], ["Id", sub.subscription_id && id(sub.subscription_id)],
-        ["Interval", sub.recurring_interval], ["Units", sub.units], ["Amount", money(sub.billing_amount, row.currency)],
-        ["Trial ends", moment(o.trial?.to_at ?? sub.trial_end, now)], ["Period ends", moment(sub.billing_period_end, now)],
-        ["Canceled", moment(sub.canceled_at, now)], ["Ends", moment(sub.ends_at, now)],
-        ["Method", [sub.payment_method, sub.last4 && `… ${sub.last4}`].filter(Boolean).join(" ")]])))),
-    o.payments.length === 0 ? null : [h("h2", null, "Payments"), onlyLast(o.payments, o.most),
-      table("Payments", ["Payment", "Status", { title: "Amount", number: true }, { title: "Refunded", number: true }, "Paid", "Pays until"],
-        o.payments.map((p) => h("tr", null,
-          h("td", null, id(p.payment_id)),
-          h("td", null, h("span", { class: `chip ${p.paid_at === null || !p.counts ? "bad" : "good"}` }, p.status.replace("_", " "))),
-          h("td", { class: "number" }, money(p.amount, p.currency)),
-          h("td", { class: "number" }, p.refunded_amount === "0" ? null : money(p.refunded_amount, p.currency)),
-          h("td", { class: "time" }, p.paid_at && stamp(p.paid_at)),
-          h("td", { class: "time" }, p.paid_until ? stamp(p.paid_until) : p.paid_at ? "no end" : null))))],
-    o.refunds.length === 0 ? null : [h("h2", null, "Refunds"), onlyLast(o.refunds, o.most),
-      table("Refunds", ["When", "Of payment", "Said to be", { title: "Amount", number: true }, "Event"],
-        o.refunds.map((r) => h("tr", null,
-          h("td", { class: "time" }, stamp(r.occurred_at)), h("td", null, r.payment_id === null ? "none that is known" : id(r.payment_id)),
-          h("td", null, r.label), h("td", { class: "number" }, r.amount),
-          h("td", null, h("a", { href: address.delivery(r.event_id), class: "id" }, r.event_id)))))]);
+      items.filter((e) => e.item.subscription_status !== null).map((e) => subscription(e, now))),
+    part("Payments", payments, o.most,
+      ["Payment", "Kind", "Status", "Product", "Customer", { title: "Amount", number: true }, { title: "Refunded", number: true }, "Paid", "Window ends"], (p) => [
+        h("td", null, id(p.name)), h("td", null, KINDS[p.kind]),
+        h("td", null, h("span", { class: goodOrBad(counts(p)) }, p.status.replace("_", " ")), " ", counts(p) ? null : "does not count"),
+        h("td", null, productOf(p)), h("td", null, customerOf(p)),
+        h("td", { class: "number" }, money(p.amount, p.currency)),
+        h("td", { class: "number" }, p.refunded_amount === "0" ? null : money(p.refunded_amount, p.currency)),
+        h("td", { class: "time" }, p.began_at && stamp(p.began_at)),
+        h("td", { class: "time" }, p.bought_trial ? "with its trial" : windowEnd(p))]),
+    part("Trials", trials, o.most, ["Began", "Product", "Customer", "Bought by", "Window ends", "Event"], (t) => [
+      h("td", { class: "time" }, stamp(t.began_at)), h("td", null, productOf(t)), h("td", null, customerOf(t)),
+      h("td", null, t.buyer && id(t.buyer), t.counts ? null : " does not count"), h("td", { class: "time" }, windowEnd(t)), h("td", null, eventLink(t.name))]),
+    part("Refunds", o.refunds, o.most, ["When", "Of payment", "Said to be", { title: "Amount", number: true }, "Event"], (r) => [
+      h("td", { class: "time" }, stamp(r.occurred_at)), h("td", null, r.payment_id === null ? "none that is known" : id(r.payment_id)),
+      h("td", null, r.label), h("td", { class: "number" }, r.amount), h("td", null, eventLink(r.event_id))]),
+    part("Cancellations", o.cancellations, o.most, ["When", "Product", "Customer", "Subscription", "Ends", "Event"], (c) => [
+      h("td", { class: "time" }, stamp(c.occurred_at)), h("td", null, c.product_id && id(c.product_id)), h("td", null, c.customer_id && id(c.customer_id)),
+      h("td", null, (c.subscription_id ?? c.processor_subscription_id) && id(c.subscription_id ?? c.processor_subscription_id)),
+      h("td", { class: "time" }, c.at_period_end ? "with its period" : stamp(c.ends_at)), h("td", null, eventLink(c.event_id))]));
 }

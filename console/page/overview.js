@@ -23,7 +23,7 @@ function lastCard(o) {
 function lettersCard(o) {
   const count = o.open_dead_letters;
   return card("Open dead letters", count > 1000 ? "over 1000" : String(count), { mood: count > 0 ? "bad" : "good" },
-    h("p", null, h("a", { href: "#/dead-letters" }, count > 0 ? "See why" : "All that was authentic is an event")));
+    h("p", null, h("a", { href: "#/dead-letters" }, count > 0 ? "See why" : "Everything that was correctly signed is an event")));
 }
 
 function spoolCard(spool) {

@@ -1,4 +1,4 @@
-// An order's life as a drawing: when its events happened, when they came, and what follows from them.
+// An item's life as a drawing: when its events happened, when they came, and what follows from them.
 
 import { drawing, s } from "./dom.js";
 import { day, ms, stamp } from "./moments.js";
@@ -7,12 +7,18 @@ const LEFT = 92;
 const RIGHT = 16;
 const ROW = 34;
 
-// The bars: what they are about, and from when until when (null: without end).
-export function bars(o, now) {
-  const trial = o.trial === null ? [] : [{ from: o.trial.from_at, to: o.trial.to_at, kind: "trial" }];
-  const paid = o.payments.filter((p) => p.paid_at).map((p) => ({ from: p.paid_at, to: p.paid_until, kind: p.counts ? "paid" : "gone" }));
-  const entitled = o.spans.filter((x) => x.entitled).map((x) => ({ from: x.from_at, to: x.to_at, kind: "entitled" }));
-  return [["Trial", trial], ["Paid time", paid], ["Entitled", entitled]].filter(([name, list]) => list.length > 0 || name === "Entitled");
+// The bars of an item: what they are about, and from when until when (null: without end).
+export function bars(o, e) {
+  const own = o.purchases.filter((p) => p.item_key !== null && p.item_key === e.item.item_key && !p.bought_trial);
+  const of = (isTrial, kind) => own.filter((p) => p.is_trial === isTrial).map((p) => ({ from: p.began_at, to: p.until, kind: p.counts ? kind : "gone" }));
+  return [["Trial", of(true, "trial")], ["Paid time", of(false, "paid")], ["Entitled", e.access.map(([from, to]) => ({ from, to, kind: "entitled" }))]]
+    .filter(([name, list]) => list.length > 0 || name === "Entitled");
+}
+
+// Whether an event may be of an item: it names no other product or customer, and is no decision on other items.
+function concerns(event, e) {
+  return ["product_id", "customer_id"].every((name) => event[name] === null || e[name] === null || event[name] === e[name])
+    && (!/^operator\.(grant|revoke|clear)$/.test(event.event_type) || e.decisions.some((d) => d.at === event.occurred_at));
 }
 
 function ticks(from, to, count) {
@@ -37,11 +43,11 @@ function lanes(events, x, most) {
   });
 }
 
-export function timeline(o, now) {
-  const rows = bars(o, now);
-  const events = o.events;
+export function timeline(o, e, now) {
+  const rows = bars(o, e);
+  const events = o.items.length > 1 ? o.events.filter((event) => concerns(event, e)) : o.events;
   return (width) => {
-    const moments = [ms(now), ...events.flatMap((e) => [ms(e.occurred_at), ms(e.received_at)]),
+    const moments = [ms(now), ...events.flatMap((event) => [ms(event.occurred_at), ms(event.received_at)]),
       ...rows.flatMap(([, list]) => list.flatMap((b) => [ms(b.from), b.to ? ms(b.to) : ms(now)]))];
     let from = Math.min(...moments);
     let to = Math.max(...moments);
@@ -51,8 +57,8 @@ export function timeline(o, now) {
     const x = (at) => LEFT + (at - from) / (to - from) * (width - LEFT - RIGHT);
 
     const byArrival = [...events].sort((a, b) => ms(a.received_at) - ms(b.received_at));
-    const happenedLanes = lanes(events, (e) => x(ms(e.occurred_at)), 4);
-    const arrivedLanes = lanes(byArrival, (e) => x(ms(e.received_at)), 4);
+    const happenedLanes = lanes(events, (event) => x(ms(event.occurred_at)), 4);
+    const arrivedLanes = lanes(byArrival, (event) => x(ms(event.received_at)), 4);
     const happenedHeight = 18 * (Math.max(0, ...happenedLanes) + 1);
     const arrivedHeight = 18 * (Math.max(0, ...arrivedLanes) + 1);
     const top = 30;
@@ -62,25 +68,25 @@ export function timeline(o, now) {
     const height = barsAt + rows.length * ROW + 4;
 
     const place = new Map();
-    events.forEach((e, i) => place.set(e.event_id, { x1: x(ms(e.occurred_at)), y1: happenedAt - 9 - 18 * happenedLanes[i] }));
-    byArrival.forEach((e, i) => Object.assign(place.get(e.event_id), { x2: x(ms(e.received_at)), y2: arrivedAt + 9 + 18 * arrivedLanes[i] }));
-    const dot = (e, cx, cy) => [
-      s("circle", { cx, cy, r: 8, class: e.late ? "dot-late" : "dot" },
-        s("title", null, `${e.position ? `${e.position}. ` : ""}${e.event_type}, happened ${stamp(e.occurred_at)}, came ${stamp(e.received_at)}${e.late ? ", late" : ""}`)),
-      s("text", { x: cx, y: cy + 3.5, "text-anchor": "middle", class: "dot-number" }, e.position)];
+    events.forEach((event, i) => place.set(event.event_id, { x1: x(ms(event.occurred_at)), y1: happenedAt - 9 - 18 * happenedLanes[i] }));
+    byArrival.forEach((event, i) => Object.assign(place.get(event.event_id), { x2: x(ms(event.received_at)), y2: arrivedAt + 9 + 18 * arrivedLanes[i] }));
+    const dot = (event, cx, cy) => [
+      s("circle", { cx, cy, r: 8, class: event.late ? "dot-late" : "dot" },
+        s("title", null, `${event.position}. ${event.event_type}, happened ${stamp(event.occurred_at)}, came ${stamp(event.received_at)}${event.late ? ", late" : ""}`)),
+      // Longer numbers do not fit.
+      event.position < 1000 ? s("text", { x: cx, y: cy + 3.5, "text-anchor": "middle", class: "dot-number" }, event.position) : null];
 
-    const late = events.filter((e) => e.late).length;
-    const label = o.large ? `Time line of the last ${events.length} events; the table below says the same.`
-      : `Time line of ${events.length} events, ${late === 0 ? "none of them late" : `${late} of them late`}; the table below says the same.`;
+    const late = events.filter((event) => event.late).length;
+    const label = `Time line of ${events.length} events, ${late === 0 ? "none of them late" : `${late} of them late`}; the table below says the same.`;
     return drawing(width, height, label,
       ticks(from, to, Math.max((width - LEFT) / 110, 2)).map(({ at, text }) => [
         s("line", { x1: x(at), x2: x(at), y1: 18, y2: height, class: "grid" }),
         s("text", { x: x(at), y: 12, "text-anchor": x(at) > width - 60 ? "end" : "middle" }, text)]),
       s("text", { x: 0, y: happenedAt - 5, class: "strong" }, "Happened"),
       s("text", { x: 0, y: arrivedAt + 13, class: "strong" }, "Came"),
-      events.map((e) => s("line", { ...place.get(e.event_id), class: e.late ? "link-late" : "link" })),
-      events.map((e) => dot(e, place.get(e.event_id).x1, place.get(e.event_id).y1)),
-      events.map((e) => dot(e, place.get(e.event_id).x2, place.get(e.event_id).y2)),
+      events.map((event) => s("line", { ...place.get(event.event_id), class: event.late ? "link-late" : "link" })),
+      events.map((event) => dot(event, place.get(event.event_id).x1, place.get(event.event_id).y1)),
+      events.map((event) => dot(event, place.get(event.event_id).x2, place.get(event.event_id).y2)),
       rows.map(([name, list], i) => {
         const y = barsAt + i * ROW;
         return [

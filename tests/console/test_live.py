@@ -20,8 +20,8 @@ MANY = 20050
 def stand(cluster):
     """Very many events that came yesterday, one second after the other."""
     with contextlib.closing(Stand(cluster)) as one:
-        one.query("INSERT INTO bagelpay.events (event_id, event_type, mode, occurred_at, received_at, outcome, unknown_refund) "
-                  "SELECT 'many_' || i, 'invoice.created', 'live', t, t, 'ignored', 'full' FROM generate_series(1, %s) AS i "
+        one.query("INSERT INTO bagelpay.events (event_id, event_type, mode, occurred_at, received_at, outcome, warnings) "
+                  "SELECT 'many_' || i, 'invoice.created', 'live', t, t, 'ignored', '{}' FROM generate_series(1, %s) AS i "
                   "CROSS JOIN LATERAL (SELECT now() - interval '1 day' - i * interval '1 second') AS at (t)", MANY)
         one.query("VACUUM (ANALYZE) bagelpay.events")
         yield one

@@ -71,14 +71,14 @@ def test_why_is_this_customer_not_entitled(browser):
     browser.wait_text("Not entitled")
     text = browser.text(".verdict")
     assert re.search(r"What was paid for ended on .* \(20 days ago\), and no later payment has come\.", text)
-    assert re.search(r"It lasted from .* until .* \(19 days ago\), grace included\.", text) and "order_eve" in text
+    assert re.search(r"It lasted from .* until .* \(19 days ago\), grace period included\.", text) and "order_eve" in text
     browser.find(".verdict a").click()
     browser.wait(lambda: browser.heading() == "Order order_eve live", "the order")
 
 
 @pytest.mark.parametrize("q, words", [
     ("order_bob", "The money went back to the customer on "), ("order_bob_2", "There is an event of this id"),
-    ("cus_order_ann", "It is paid for until "), ("ann@exa", "Nothing has exactly this name"), ("nobody", "Nothing is found by nobody."), ("nobody", "Not looked for are ids of payments")])
+    ("cus_order_ann", "It is paid for until "), ("ann@exa", "Nothing matches exactly"), ("nobody", "Nothing is found by nobody."), ("nobody", "Ids of payments and subscriptions")])
 def test_find(browser, q, words):
     browser.go(f"#/find?q={q}")
     browser.wait_text(words)
