@@ -117,35 +117,32 @@ BEGIN
             USING ERRCODE = 'invalid_transaction_state';
     END IF;
 
+    -- First what is folded from nothing loses its state, all orders before any is folded: an event may have moved from one to another.
+    PERFORM bagelpay.remove_state (k.mode, k.order_id)
+    FROM unnest(keys) AS k
+    LEFT JOIN bagelpay.orders AS t ON t.order_id = k.order_id AND t.mode = k.mode
+    WHERE k.from_slot IS NULL
+        OR (k.from_slot, k.from_at, k.from_id COLLATE "C") <= (t.last_slot, t.last_event_at, t.last_event_id);
+
     -- All events of all orders in one query: starting one costs as much as many rows. It runs along the keys, and
     -- along the events of each.
     FOR target IN
-        SELECT k.mode, k.order_id, t AS state, c.from_scratch, c.from_scratch AND (t.mode IS NOT NULL OR k.from_slot IS NULL) AS is_stale, n AS event
+        SELECT k.mode, k.order_id, t AS state, n AS event
         FROM unnest(keys) AS k
         LEFT JOIN bagelpay.orders AS t ON t.order_id = k.order_id AND t.mode = k.mode
         CROSS JOIN LATERAL (
-            SELECT ((k.from_slot, k.from_at, k.from_id COLLATE "C") > (t.last_slot, t.last_event_at, t.last_event_id)) IS NOT TRUE) AS c (from_scratch)
-        LEFT JOIN LATERAL (
             SELECT *
             FROM bagelpay.events AS m
             WHERE m.order_id = k.order_id AND m.mode = k.mode
-                AND (m.fold_slot, m.occurred_at, m.event_id) > (
-                    CASE WHEN c.from_scratch THEN 0 ELSE t.last_slot END,
-                    CASE WHEN c.from_scratch THEN '-infinity' ELSE t.last_event_at END,
-                    CASE WHEN c.from_scratch THEN '' ELSE t.last_event_id END)
-            ORDER BY m.fold_slot, m.occurred_at, m.event_id) AS n ON TRUE
+                AND (m.fold_slot, m.occurred_at, m.event_id)
+                    > (coalesce(t.last_slot, 0), coalesce(t.last_event_at, '-infinity'), coalesce(t.last_event_id, ''))
+            ORDER BY m.fold_slot, m.occurred_at, m.event_id) AS n
     LOOP
         IF number = 0 OR o.order_id <> target.order_id OR o.mode <> target.mode THEN
-            IF target.is_stale THEN
-                PERFORM bagelpay.remove_state (target.mode, target.order_id);
-            END IF;
-            -- Without any event the order is none.
-            CONTINUE WHEN target.event IS NULL;
             number := number + 1;
-            IF target.from_scratch THEN
+            o := target.state;
+            IF o.mode IS NULL THEN
                 o := bagelpay.new_order (target.mode, target.order_id);
-            ELSE
-                o := target.state;
             END IF;
         END IF;
         e := target.event;

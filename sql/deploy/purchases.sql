@@ -236,7 +236,7 @@ BEGIN
         SELECT coalesce(
             (SELECT p.customer_id
              FROM bagelpay.purchases AS p
-             WHERE p.customer_email = $3 COLLATE "C" AND p.order_id = $2 COLLATE "C" AND p.mode = $1 COLLATE "C"
+             WHERE p.customer_email = $3 COLLATE "C" AND p.order_id = $2 COLLATE "C" AND p.mode IS NOT DISTINCT FROM $1 COLLATE "C"
                  AND p.customer_id NOT LIKE 'email:%'
                  AND (p.began_slot, p.began_at, p.began_event_id) < ($4, $5, $6 COLLATE "C")
              ORDER BY p.began_slot DESC, p.began_at DESC, p.began_event_id DESC

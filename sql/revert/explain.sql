@@ -8,6 +8,16 @@ DROP FUNCTION bagelpay.changes_since;
 
 DROP FUNCTION bagelpay.given_cursor;
 
+DROP TRIGGER expected_orders_note_change ON bagelpay.expected_orders;
+
+DROP TRIGGER product_features_note_change ON bagelpay.product_features;
+
+DROP TRIGGER products_note_change ON bagelpay.products;
+
+DROP TRIGGER settings_note_change ON bagelpay.settings;
+
+DROP FUNCTION bagelpay.note_change;
+
 DROP FUNCTION bagelpay.explain;
 
 COMMIT;

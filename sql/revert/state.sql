@@ -16,6 +16,8 @@ DROP VIEW bagelpay.trials;
 
 DROP VIEW bagelpay.payments;
 
+DROP TABLE bagelpay.changed_settings;
+
 DROP TABLE bagelpay.changed_orders;
 
 DROP TABLE bagelpay.expected_orders;
