@@ -101,6 +101,12 @@ DECLARE
     names text[] COLLATE "C" := ARRAY[]::text[];
     items bagelpay.stored_items[] := ARRAY[]::bagelpay.stored_items[];
     item_keys bigint[] := ARRAY[]::bigint[];
+    -- Of a large order that is folded from nothing: which payments and items may have a row, by hash. Most have none, and
+    -- asking the table costs as much as half of the rest.
+    hashes CONSTANT integer := 262144;
+    large CONSTANT integer := 64;
+    seen boolean[];
+    events integer;                 -- of this order so far, if it is folded from nothing
     at integer;                     -- where in items
     rank integer;
     is_first boolean;               -- the first event of its order, which has no rows yet
@@ -140,9 +146,12 @@ BEGIN
     LOOP
         IF number = 0 OR o.order_id <> target.order_id OR o.mode <> target.mode THEN
             number := number + 1;
+            seen := NULL;
+            events := NULL;
             o := target.state;
             IF o.mode IS NULL THEN
                 o := bagelpay.new_order (target.mode, target.order_id);
+                events := 0;
             END IF;
         END IF;
         e := target.event;
@@ -162,15 +171,25 @@ BEGIN
             AND (e.user_id IS NOT NULL OR NOT o.has_users) AND e.processor_subscription_id IS NULL
             AND (rank = 5 OR coalesce(e.billing_type IN ('subscription', 'single_payment'), FALSE))
             AND NOT (o.has_unnamed OR o.has_links OR o.has_trials OR o.has_refunds));
-        IF purchases <> '{}' AND (NOT is_plain OR e.payment_id = ANY (names)) THEN
+        events := events + 1;
+        IF names <> '{}' AND (NOT is_plain OR e.payment_id = ANY (names) OR events = large) THEN
             PERFORM bagelpay.store_purchases (purchases);
             purchases := ARRAY[]::bagelpay.purchases[];
             names := ARRAY[]::text[];
         END IF;
-        IF items <> '{}' AND NOT is_plain THEN
+        IF item_keys <> '{}' AND NOT is_plain THEN
             PERFORM bagelpay.store_items (items);
             items := ARRAY[]::bagelpay.stored_items[];
             item_keys := ARRAY[]::bigint[];
+        END IF;
+
+        IF events = large THEN
+            seen := array_fill(FALSE, ARRAY[hashes]);
+            FOR stored IN SELECT * FROM bagelpay.purchases AS n WHERE n.order_id = o.order_id AND n.mode = o.mode LOOP
+                seen[1 + (hashtext(stored.name) & (hashes - 1))] := TRUE;
+                seen[1 + (coalesce(stored.item_key, 0) & (hashes - 1))] := TRUE;
+            END LOOP;
+            stored := NULL;
         END IF;
 
         -- The payment that it is about, and its row.
@@ -183,14 +202,17 @@ BEGIN
                 END IF;
                 concerned := coalesce(concerned, 'order:' || e.provider_order_id, 'event:' || e.event_id);
             END IF;
-            -- Whether there is a row costs much less than the row.
-            IF NOT is_first AND EXISTS (
+            -- Whether there is a row costs much less than the row. (In an IF of its own: an expression with a query in it costs as
+            -- much as the query, whatever else it asks first.)
+            IF NOT is_first AND (seen IS NULL OR seen[1 + (hashtext(concerned) & (hashes - 1))]) THEN
+                IF EXISTS (
                     SELECT
                     FROM bagelpay.purchases AS n
                     WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = concerned AND NOT n.is_trial) THEN
-                SELECT * INTO stored
-                FROM bagelpay.purchases AS n
-                WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = concerned AND NOT n.is_trial;
+                    SELECT * INTO stored
+                    FROM bagelpay.purchases AS n
+                    WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = concerned AND NOT n.is_trial;
+                END IF;
             END IF;
             IF rank <> 1 AND NOT is_first AND o.has_unnamed AND stored.began_at IS NULL AND e.payment_id IS NOT NULL THEN
                 other := bagelpay.rename_payment (e.mode, e.order_id, 'order:' || e.provider_order_id, e.payment_id);
@@ -249,19 +271,20 @@ BEGIN
             o.conflict := o.conflict OR coalesce(p.customer_id <> o.only_customer_id, FALSE);
             o.only_customer_id := coalesce(o.only_customer_id, p.customer_id);
             p.item_key := bagelpay.item_key (p);
-            IF p.kind = 'one_time' AND NOT p.has_billing_type AND NOT is_first
-                AND EXISTS (
+            IF p.kind = 'one_time' AND NOT p.has_billing_type AND NOT is_first THEN
+                IF EXISTS (
                     SELECT
                     FROM bagelpay.stored_items AS n
                     WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id = coalesce(p.customer_id, '')
                         AND n.user_id = coalesce(p.user_id, '') AND n.product_id = coalesce(p.product_id, '')
                         AND n.latest_subscription IS NOT NULL)
-                AND EXISTS (
+                    AND EXISTS (
                     SELECT
                     FROM bagelpay.purchases AS n
                     WHERE n.item_key = p.item_key AND n.kind = 'subscription'
                         AND (n.began_slot, n.began_at, n.began_event_id) < (p.began_slot, p.began_at, p.began_event_id)) THEN
-                p.kind := 'subscription';
+                    p.kind := 'subscription';
+                END IF;
             END IF;
 
             -- Which payment bought which trial.
@@ -321,11 +344,7 @@ BEGIN
             at := array_position(item_keys, p.item_key);
             IF at IS NOT NULL THEN
                 i := items[at];
-            ELSIF NOT is_first AND EXISTS (
-                    SELECT
-                    FROM bagelpay.stored_items AS n
-                    WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id = coalesce(p.customer_id, '')
-                        AND n.user_id = coalesce(p.user_id, '') AND n.product_id = coalesce(p.product_id, '')) THEN
+            ELSIF NOT is_first AND (seen IS NULL OR seen[1 + (p.item_key & (hashes - 1))]) THEN
                 SELECT * INTO i
                 FROM bagelpay.stored_items AS n
                 WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id = coalesce(p.customer_id, '')
@@ -375,6 +394,10 @@ BEGIN
                 at := cardinality(item_keys);
             END IF;
             items[at] := i;
+            IF seen IS NOT NULL THEN
+                seen[1 + (hashtext(p.name) & (hashes - 1))] := TRUE;
+                seen[1 + (p.item_key & (hashes - 1))] := TRUE;
+            END IF;
 
             IF cardinality(names) >= most_rows THEN
                 PERFORM bagelpay.store_purchases (purchases);
@@ -405,6 +428,9 @@ BEGIN
                 END IF;
                 p := bagelpay.purchase_after (p, e);
                 INSERT INTO bagelpay.purchases SELECT p.*;
+                IF seen IS NOT NULL THEN
+                    seen[1 + (hashtext(p.name) & (hashes - 1))] := TRUE;
+                END IF;
             ELSE
                 p := stored;
             END IF;
@@ -497,8 +523,11 @@ BEGIN
         has_sold = excluded.has_sold, has_products = excluded.has_products, has_users = excluded.has_users,
         has_unnamed = excluded.has_unnamed, has_links = excluded.has_links, has_trials = excluded.has_trials,
         has_refunds = excluded.has_refunds, has_decisions = excluded.has_decisions;
+    -- What stays the same is left out: a conflict would lock and write its row.
     INSERT INTO bagelpay.effects AS t
-    SELECT * FROM unnest(effects)
+    SELECT *
+    FROM unnest(effects) AS n
+    WHERE NOT EXISTS (SELECT FROM bagelpay.effects AS old WHERE old.event_id = n.event_id AND old *= n)
     ON CONFLICT (event_id) DO UPDATE SET
         order_status = excluded.order_status, subscription_status = excluded.subscription_status,
         payment_id = excluded.payment_id, payment_status = excluded.payment_status, note = excluded.note

@@ -231,17 +231,26 @@ CREATE FUNCTION bagelpay.customer_by_email (mode text, order_id text, email text
     LANGUAGE plpgsql
     STABLE PARALLEL SAFE
     AS $$
+DECLARE
+    latest_slot bigint;
+    found text;
 BEGIN
-    RETURN (
-        SELECT coalesce(
-            (SELECT p.customer_id
-             FROM bagelpay.purchases AS p
-             WHERE p.customer_email = $3 COLLATE "C" AND p.order_id = $2 COLLATE "C" AND p.mode IS NOT DISTINCT FROM $1 COLLATE "C"
-                 AND p.customer_id NOT LIKE 'email:%'
-                 AND (p.began_slot, p.began_at, p.began_event_id) < ($4, $5, $6 COLLATE "C")
-             ORDER BY p.began_slot DESC, p.began_at DESC, p.began_event_id DESC
-             LIMIT 1),
-            'email:' || $3));
+    -- The index is sorted by the slot: first the slot, then the latest in it.
+    SELECT p.began_slot INTO latest_slot
+    FROM bagelpay.purchases AS p
+    WHERE p.customer_email = $3 COLLATE "C" AND p.order_id = $2 COLLATE "C" AND p.mode IS NOT DISTINCT FROM $1 COLLATE "C"
+        AND p.customer_id NOT LIKE 'email:%'
+        AND (p.began_slot, p.began_at, p.began_event_id) < ($4, $5, $6 COLLATE "C")
+    ORDER BY p.began_slot DESC
+    LIMIT 1;
+    SELECT p.customer_id INTO found
+    FROM bagelpay.purchases AS p
+    WHERE p.customer_email = $3 COLLATE "C" AND p.order_id = $2 COLLATE "C" AND p.mode IS NOT DISTINCT FROM $1 COLLATE "C"
+        AND p.customer_id NOT LIKE 'email:%' AND p.began_slot = latest_slot
+        AND (p.began_at, p.began_event_id) < (CASE WHEN latest_slot = $4 THEN $5 ELSE 'infinity' END, $6 COLLATE "C")
+    ORDER BY p.began_at DESC, p.began_event_id DESC
+    LIMIT 1;
+    RETURN coalesce(found, 'email:' || $3);
 END
 $$;
 

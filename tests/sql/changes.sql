@@ -7,7 +7,7 @@ SET client_min_messages = warning;
 
 -- Every statement is a transaction of its own, unless it says otherwise. The database is
 -- this file's.
-SELECT plan(45);
+SELECT plan(62);
 
 \ir builder.psql
 
@@ -30,7 +30,16 @@ BEGIN
 END
 $$;
 
--- The changes since a cursor, in the order of the feed.
+-- The orders that changed since a cursor, in the order of the feed; * stands for a change that may concern any.
+CREATE FUNCTION pg_temp.whole_feed (since text)
+    RETURNS text
+    LANGUAGE sql
+    AS $$
+    SELECT coalesce(string_agg(CASE WHEN f.order_id IS NULL THEN '*' ELSE f.mode || ' ' || f.order_id END, ' | ' ORDER BY f.ordinality), '')
+    FROM bagelpay.changes_since (since) WITH ORDINALITY AS f (cursor, mode, order_id, changed_at, ordinality)
+$$;
+
+-- The same without the latter.
 CREATE FUNCTION pg_temp.feed (since text)
     RETURNS text
     LANGUAGE sql
@@ -97,7 +106,7 @@ SELECT pg_temp.newest () AS before \gset
 
 -- Decisions.
 SELECT bagelpay.grant ('a') \g /dev/null
-SELECT bagelpay.grant ('gift', mode => 'test') \g /dev/null
+SELECT bagelpay.grant ('gift', 'g@example.com', 'p1', mode => 'test') \g /dev/null
 SELECT bagelpay.revoke ('b') \g /dev/null
 SELECT bagelpay.clear ('b') \g /dev/null
 CALL pg_temp.settle ();
@@ -110,7 +119,7 @@ SELECT pg_temp.newest () AS before \gset
 BEGIN;
 SELECT pg_temp.take_of ('m1', 'm1', 'checkout.completed', '2025-01-01 00:00:00') \g /dev/null
 SELECT pg_temp.take_of ('m3', 'm3', 'checkout.completed', '2025-01-01 00:00:00') \g /dev/null
-SELECT bagelpay.grant ('m2') \g /dev/null
+SELECT bagelpay.grant ('m2', 'g@example.com', 'p1') \g /dev/null
 SELECT is(pg_temp.feed (:'before'), '', 'a transaction does not see what it has not committed');
 COMMIT;
 SELECT pg_temp.take_of ('m4', 'm4', 'checkout.completed', '2025-01-01 00:00:00') \g /dev/null
@@ -171,11 +180,59 @@ SELECT is((SELECT count(*) FROM bagelpay.orders WHERE order_id = 'r1'), 0::bigin
 SELECT is((SELECT string_agg(order_id, ' ' ORDER BY order_id) FROM bagelpay.changes_since ('') WHERE order_id ~ '^[rs]'), 'r1 s1 s2', 'also for whoever begins now');
 SELECT pg_temp.newest () AS before \gset
 
+-- Links: an order that lost an event, and one that gained it.
+SELECT pg_temp.take ('l1', 'checkout.completed', '2025-01-01 00:00:00', '{"metadata":null,"payment_id":"l"}') \g /dev/null
+CALL pg_temp.settle ();
+SELECT is(pg_temp.feed (:'before'), 'live payment:l', 'an order by payment');
+SELECT pg_temp.newest () AS before \gset
+SELECT pg_temp.take ('l2', 'checkout.failed', '2025-01-01 00:00:00', '{"metadata":{"order_id":"l","ref":"l"},"payment_id":"l"}') \g /dev/null
+CALL pg_temp.settle ();
+SELECT is(pg_temp.feed (:'before'), 'live l | live payment:l', 'goes, and becomes another');
+SELECT is((SELECT count(*) FROM bagelpay.orders WHERE order_id = 'payment:l'), 0::bigint, 'it does');
+SELECT pg_temp.newest () AS before \gset
+SELECT pg_temp.take ('l3', 'refund.created', '2025-01-02 00:00:00', '{"metadata":null,"payment_id":"l"}') \g /dev/null
+CALL pg_temp.settle ();
+SELECT is(pg_temp.feed (:'before'), 'live l', 'an event that is linked as it comes changes one');
+SELECT pg_temp.newest () AS before \gset
+
+-- What may concern any entitlement: settings, products, expectations.
+SELECT max(cursor::bigint) AS before FROM bagelpay.changes_since ('') \gset
+UPDATE bagelpay.settings SET grace = '2 days';
+CALL pg_temp.settle ();
+SELECT is(pg_temp.whole_feed (:'before'), '*', 'a setting');
+SELECT is((SELECT changed_at IS NOT NULL FROM bagelpay.changes_since (:'before')), TRUE, 'with its time');
+SELECT coalesce(max(cursor::bigint), :before) AS before FROM bagelpay.changes_since ('') \gset
+SELECT is(pg_temp.whole_feed (:'before'), '', 'once');
+INSERT INTO bagelpay.products (product_id, period) VALUES ('p1', '2 months');
+CALL pg_temp.settle ();
+SELECT is(pg_temp.whole_feed (:'before'), '*', 'a product');
+SELECT coalesce(max(cursor::bigint), :before) AS before FROM bagelpay.changes_since ('') \gset
+INSERT INTO bagelpay.product_features (product_id, feature) VALUES ('p1', 'f1');
+CALL pg_temp.settle ();
+SELECT is(pg_temp.whole_feed (:'before'), '*', 'a feature of it');
+SELECT coalesce(max(cursor::bigint), :before) AS before FROM bagelpay.changes_since ('') \gset
+DELETE FROM bagelpay.products;
+CALL pg_temp.settle ();
+SELECT is(pg_temp.whole_feed (:'before'), '*', 'one that goes');
+SELECT coalesce(max(cursor::bigint), :before) AS before FROM bagelpay.changes_since ('') \gset
+SELECT bagelpay.expect_order ('x1', NULL, NULL, NULL, NULL) \g /dev/null
+CALL pg_temp.settle ();
+SELECT is(pg_temp.whole_feed (:'before'), '*', 'an expectation');
+SELECT coalesce(max(cursor::bigint), :before) AS before FROM bagelpay.changes_since ('') \gset
+BEGIN;
+UPDATE bagelpay.settings SET grace = '1 day';
+SELECT bagelpay.expect_order ('x2', NULL, NULL, NULL, NULL) \g /dev/null
+SELECT pg_temp.take_of ('x3', 'x3', 'checkout.completed', '2025-01-01 00:00:00') \g /dev/null
+COMMIT;
+CALL pg_temp.settle ();
+SELECT is((SELECT string_agg(part, ' | ' ORDER BY part) FROM unnest(string_to_array(pg_temp.whole_feed (:'before'), ' | ')) AS part), '* | live x3', 'beside orders, in one transaction');
+SELECT pg_temp.newest () AS before \gset
+
 -- Transactions that overlap: another session's began first and ends last.
 SELECT dblink_connect('other', format('host=%s port=%s dbname=%s user=%s',
     (string_to_array(current_setting('unix_socket_directories'), ','))[1], current_setting('port'), current_database(), session_user)) \g /dev/null
 SELECT dblink_exec('other', 'BEGIN') \g /dev/null
-SELECT * FROM dblink('other', $$SELECT bagelpay.grant ('slow')::text$$) AS t (nothing text) \g /dev/null
+SELECT * FROM dblink('other', $$SELECT bagelpay.grant ('slow', 'g@example.com', 'p1')::text$$) AS t (nothing text) \g /dev/null
 SELECT pg_temp.take_of ('quick', 'q1', 'checkout.completed', '2025-01-01 00:00:00') \g /dev/null
 SELECT is(pg_temp.feed (:'before'), '', 'what was committed before an older transaction ended is not shown yet');
 SELECT is(pg_temp.newest (), :'before', 'so that no cursor gets ahead of that one');
@@ -184,11 +241,40 @@ CALL pg_temp.settle ();
 SELECT is(pg_temp.feed (:'before'), 'live slow | live quick', 'then both are, in the order in which they began');
 SELECT pg_temp.newest () AS before \gset
 SELECT dblink_exec('other', 'BEGIN') \g /dev/null
-SELECT * FROM dblink('other', $$SELECT bagelpay.grant ('never')::text$$) AS t (nothing text) \g /dev/null
+SELECT * FROM dblink('other', $$SELECT bagelpay.grant ('never', 'g@example.com', 'p1')::text$$) AS t (nothing text) \g /dev/null
 SELECT pg_temp.take_of ('quick', 'q2', 'checkout.failed', '2025-01-02 00:00:00') \g /dev/null
 SELECT dblink_exec('other', 'ROLLBACK') \g /dev/null
 CALL pg_temp.settle ();
 SELECT is(pg_temp.feed (:'before'), 'live quick', 'one that was rolled back leaves nothing behind');
+-- Listeners are told once a transaction that something changed, and not what.
+SELECT dblink_exec('other', 'LISTEN bagelpay_orders') \g /dev/null
+CREATE FUNCTION pg_temp.heard ()
+    RETURNS text
+    LANGUAGE sql
+    AS $$
+    SELECT pg_sleep(0.3);
+    SELECT format('%s%s', count(*), string_agg(n.extra, ' ')) FROM dblink_get_notify('other') AS n WHERE n.notify_name = 'bagelpay_orders'
+$$;
+SELECT pg_temp.take_of ('a', 'h1', 'checkout.failed', '2025-03-01 00:00:00') \g /dev/null
+SELECT is(pg_temp.heard (), '1', 'an event');
+SELECT pg_temp.take_of ('a', 'h1', 'checkout.failed', '2025-03-01 00:00:00') \g /dev/null
+SELECT bagelpay.rebuild () + bagelpay.rekey () \g /dev/null
+SELECT is(pg_temp.heard (), '0', 'a duplicate, and mending what is whole');
+BEGIN;
+SELECT pg_temp.take_of ('a', 'h2', 'checkout.failed', '2025-03-02 00:00:00') \g /dev/null
+SELECT pg_temp.take_of ('b', 'h3', 'checkout.failed', '2025-03-02 00:00:00') \g /dev/null
+SELECT bagelpay.grant ('a') \g /dev/null
+COMMIT;
+SELECT is(pg_temp.heard (), '1', 'several of one transaction');
+SELECT bagelpay.clear ('a') \g /dev/null
+SELECT is(pg_temp.heard (), '1', 'a decision');
+UPDATE bagelpay.settings SET notify = FALSE;
+SELECT pg_temp.heard () \g /dev/null
+SELECT pg_temp.take_of ('a', 'h4', 'checkout.failed', '2025-03-03 00:00:00') \g /dev/null
+SELECT bagelpay.grant ('a') \g /dev/null
+SELECT is(pg_temp.heard (), '0', 'unless the setting says otherwise');
+UPDATE bagelpay.settings SET notify = TRUE;
+
 SELECT dblink_disconnect('other') \g /dev/null
 
 -- Cursors.

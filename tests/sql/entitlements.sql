@@ -1,220 +1,166 @@
--- Who is entitled, rule by rule, and the calendar.
+-- Who is entitled: the rules of entitlements_at() one by one, its columns, and settings.
 \set ON_ERROR_STOP 1
 \pset format unaligned
 \pset tuples_only true
 SET client_min_messages = warning;
--- The session's zone must not matter: this one has a day that never was.
 SET TimeZone = 'Pacific/Apia';
 
 BEGIN;
 
-SELECT plan(74);
+SELECT plan(96);
 
 \ir builder.psql
 
+-- A story, and the verdict at a moment.
+CREATE FUNCTION pg_temp.judged (at text, VARIADIC events text[])
+    RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    complaint text := substring(pg_temp.story (VARIADIC events) FROM ' BUT .*');
+BEGIN
+    RETURN concat(pg_temp.verdict (at), complaint);
+END
+$$;
+
 -- One time.
-SELECT pg_temp.take ('a1', 'checkout.completed', '2025-01-31 00:00:00', '{"payment_id":"x","amount":"10"}') \g /dev/null
-SELECT is(pg_temp.verdict ('2025-01-30 23:59:59'), 'no not_yet', 'not before it was paid');
-SELECT is(pg_temp.verdict ('2025-01-31 00:00:00'), 'yes paid', 'from the moment on');
-SELECT is(pg_temp.verdict ('2999-12-31 00:00:00'), 'yes paid', 'for ever');
-SELECT pg_temp.take ('a2', 'refund.created', '2025-02-01 00:00:00', '{"payment_id":"x","refund_amount":"1"}') \g /dev/null
-SELECT is(pg_temp.verdict ('2025-02-02 00:00:00'), 'yes partially_refunded', 'partially refunded');
-SELECT pg_temp.take ('a3', 'checkout.cancel', '2025-02-02 00:00:00', '{"payment_id":"x"}') \g /dev/null
-SELECT is(pg_temp.verdict ('2025-02-02 00:00:00'), 'no disputed', 'disputed');
+SELECT is(pg_temp.judged ('2025-01-01 23:59:59.999', 'checkout.completed@1d{"payment_id":"x"}'), 'no not_yet', 'not before it was paid');
+SELECT is(pg_temp.verdict ('2025-01-02'), 'yes paid', 'from the moment on');
+SELECT is(pg_temp.verdict ('2999-12-31'), 'yes paid', 'for ever');
+SELECT is(pg_temp.judged ('2025-01-02', 'checkout.completed@0{"payment_id":"x","amount":"2"}', 'refund.created@5d{"payment_id":"x","refund_amount":"1"}'),
+    'yes partially_refunded', 'refunded in part: the moment moves the clock, not the knowledge');
+SELECT is(pg_temp.judged ('2025-01-02', 'checkout.completed@0{"payment_id":"x"}', 'refund.created@5d{"payment_id":"x"}'), 'no refunded', 'refunded');
+SELECT is(pg_temp.judged ('2025-01-02', 'checkout.completed@0{"payment_id":"x"}', 'checkout.cancel@5d{"payment_id":"x"}'), 'no disputed', 'disputed');
 UPDATE bagelpay.settings SET revoke_on_dispute = FALSE;
-SELECT is(pg_temp.verdict ('2025-02-02 00:00:00'), 'yes disputed', 'disputed, where that does not matter');
+SELECT is(pg_temp.verdict ('2025-01-02'), 'yes disputed', 'disputed, if that does not matter');
+SELECT is(pg_temp.judged (
+        '2025-01-02', 'checkout.completed@0{"payment_id":"w"}', 'checkout.completed@1{"payment_id":"x"}', 'checkout.completed@2{"payment_id":"y","amount":"2"}',
+        'refund.created@3{"payment_id":"y","refund_amount":"1"}', 'checkout.cancel@1d{"payment_id":"x"}', 'refund.created@2d{"payment_id":"w","refund_label":"partial"}'),
+    'yes partially_refunded', 'of several the best');
+SELECT pg_temp.take ('more', 'checkout.completed', '2025-01-03 00:00:00', '{"payment_id":"z"}') \g /dev/null
+SELECT is(pg_temp.verdict ('2025-01-02') || ', ' || pg_temp.verdict ('2025-01-03'), 'yes partially_refunded, yes paid', 'of those that hold the moment');
 UPDATE bagelpay.settings SET revoke_on_dispute = TRUE;
-SELECT pg_temp.take ('a4', 'checkout.completed', '2025-02-03 00:00:00', '{"payment_id":"y"}') \g /dev/null
-SELECT is(pg_temp.verdict ('2025-02-04 00:00:00'), 'yes paid', 'bought again');
-SELECT pg_temp.take ('a5', 'refund.created', '2025-02-04 00:00:00', '{"payment_id":"y","refund_label":"full"}') \g /dev/null
-SELECT is(pg_temp.verdict ('2025-02-04 00:00:00'), 'no refunded', 'and refunded');
+SELECT is(pg_temp.judged ('2025-01-02', 'checkout.completed@0{"payment_id":"x"}', 'checkout.completed@1{"payment_id":"y"}', 'refund.created@2{"payment_id":"y"}'),
+    'yes paid', 'one of two refunded');
+SELECT pg_temp.take ('more', 'checkout.cancel', '2025-01-03 00:00:00', '{"payment_id":"x"}') \g /dev/null
+SELECT is(pg_temp.verdict ('2025-01-02'), 'no refunded', 'if none counts, the status of the latest paid');
 
--- Operators.
-SELECT bagelpay.grant ('o1', 'G@Example.com', 'p9', '2030-01-01 00:00:00+00', 'a gift') \g /dev/null
-SELECT is(pg_temp.verdict ('2029-12-31 23:59:59'), 'yes granted 2030-01-01 00:00:00', 'granted until');
-SELECT is(pg_temp.verdict ('2030-01-01 00:00:00'), 'no refunded', 'and no longer');
-SELECT is((SELECT customer_email || ' ' || product_id FROM bagelpay.orders), 'c1@example.com p1', 'a grant does not overrule what events say');
-SELECT bagelpay.revoke ('o1', 'enough') \g /dev/null
-SELECT is(pg_temp.verdict ('2029-01-01 00:00:00'), 'no revoked', 'revoked');
-SELECT bagelpay.clear ('o1') \g /dev/null
-SELECT is(pg_temp.verdict ('2029-01-01 00:00:00'), 'no refunded', 'cleared');
-SELECT bagelpay.grant ('gift', 'G@Example.com ', 'p9') \g /dev/null
-SELECT is(pg_temp.verdict ('2999-01-01 00:00:00', 'gift'), 'yes granted', 'a mere grant, without end');
-SELECT ok(bagelpay.is_entitled ('g@EXAMPLE.com', 'p9'), 'by its e-mail in any case');
-SELECT is((SELECT valid_from BETWEEN now() AND clock_timestamp() FROM bagelpay.entitlements WHERE order_id = 'gift'), TRUE, 'from the moment of the grant');
-SELECT is((SELECT key_source || ' ' || status FROM bagelpay.orders WHERE order_id = 'gift'), 'metadata pending', 'an order like others');
-SELECT bagelpay.grant ('endless', until => 'infinity') \g /dev/null
-SELECT is(granted_until, NULL, 'infinity is no end') FROM bagelpay.orders WHERE order_id = 'endless';
-SELECT throws_ok(format('SELECT bagelpay.grant (''o1'', until => %L)', until), '22023', NULL, 'not until ' || until)
-FROM unnest('{-infinity,1999-12-31 23:59:59+00,10000-01-01 00:00:00+00}'::text[]) AS until;
-SELECT throws_ok($$SELECT bagelpay.grant (' ')$$, '22023', 'order_id: missing', 'not without an order');
-SELECT throws_ok($$SELECT bagelpay.revoke ('o1', mode => 'Live')$$, '22023', 'mode: must be ''test'' or ''live'', not ''Live''', 'nor in another mode');
-SELECT throws_ok(format('SELECT bagelpay.clear (%L)', repeat('x', 256)), '22023', 'order_id: longer than 255 bytes', 'nor for an order that cannot be');
-SELECT is(bagelpay.rebuild (), 0::bigint, 'decisions survive a rebuild');
-
--- Conflicts.
-SELECT pg_temp.take ('b1', 'checkout.completed', '2025-01-01 00:00:00', '{"metadata":{"order_id":"o2"},"payment_id":"x"}') \g /dev/null
-SELECT pg_temp.take ('b2', 'checkout.completed', '2025-01-02 00:00:00', '{"metadata":{"order_id":"o2"},"payment_id":"y","customer_id":"c2"}') \g /dev/null
-SELECT is(pg_temp.verdict ('2025-02-01 00:00:00', 'o2'), 'no ambiguous', 'two customers under one key');
-SELECT bagelpay.grant ('o2') \g /dev/null
-SELECT is(pg_temp.verdict ('2025-02-01 00:00:00', 'o2'), 'yes granted', 'until somebody decides');
-
--- Subscriptions: trial, paid time, grace; a month from 31 January is 28 February.
-SELECT pg_temp.forget () \g /dev/null
-SELECT pg_temp.take ('c1', 'subscription.trialing', '2025-01-24 00:00:00', '{"trial_end":"2025-01-31 00:00:00+00"}') \g /dev/null
-SELECT is(pg_temp.verdict ('2025-01-31 23:59:59'), 'yes trialing 2025-02-01 00:00:00', 'on trial, and a day of grace');
-SELECT is(pg_temp.verdict ('2025-02-01 00:00:00'), 'no expired 2025-02-01 00:00:00', 'a trial ends without an event');
-SELECT pg_temp.take ('c2', 'checkout.failed', '2025-01-31 00:00:00', '{"payment_id":"x"}') \g /dev/null
-SELECT is(pg_temp.verdict ('2025-01-31 23:59:59'), 'yes past_due 2025-02-01 00:00:00', 'past due within the grace of the trial');
-SELECT is(pg_temp.verdict ('2025-02-01 00:00:00'), 'no expired 2025-02-01 00:00:00', 'and beyond');
-SELECT pg_temp.take ('c3', 'subscription.paid', '2025-01-31 12:00:00', '{"payment_id":"x","recurring_interval":"monthly"}') \g /dev/null
-SELECT is(pg_temp.verdict ('2025-02-01 00:00:00'), 'yes active 2025-03-01 12:00:00', 'paid for a month, to 28 February, and a day');
-SELECT pg_temp.take ('c4', 'subscription.paid', '2025-02-28 12:00:00', '{"payment_id":"y","billing_period_end":"2025-03-31 12:00:00+00"}') \g /dev/null
-SELECT is(pg_temp.verdict ('2025-03-01 00:00:00'), 'yes active 2025-04-01 12:00:00', 'or as long as the period says');
-SELECT pg_temp.take ('c5', 'checkout.failed', '2025-03-31 12:00:00', '{"payment_id":"z"}') \g /dev/null
-SELECT is(pg_temp.verdict ('2025-04-01 11:59:59'), 'yes past_due 2025-04-01 12:00:00', 'past due within the grace');
-SELECT is(pg_temp.verdict ('2025-04-01 12:00:00'), 'no expired 2025-04-01 12:00:00', 'and beyond it');
-UPDATE bagelpay.settings SET grace = '3 days';
-SELECT is(pg_temp.verdict ('2025-04-01 12:00:00'), 'yes past_due 2025-04-03 12:00:00', 'a longer grace holds at once');
-UPDATE bagelpay.settings SET grace = '1 day';
-SELECT pg_temp.take ('c6', 'refund.created', '2025-03-01 00:00:00', '{"payment_id":"y","refund_label":"full"}') \g /dev/null
-SELECT is(pg_temp.verdict ('2025-03-01 11:59:59'), 'yes past_due 2025-03-01 12:00:00', 'a refund takes what that payment bought');
-SELECT pg_temp.take ('c7', 'refund.created', '2025-03-02 00:00:00', '{"payment_id":"x","refund_label":"full"}') \g /dev/null
-SELECT is(pg_temp.verdict ('2025-02-02 00:00:00'), 'no refunded', 'the refund of the last one, all');
--- Cancelled: now, at the end of the period, or as the setting says.
-SELECT pg_temp.forget () \g /dev/null
-SELECT pg_temp.take ('d1', 'subscription.paid', '2025-01-31 00:00:00', '{"payment_id":"x","billing_period_end":"2025-02-28 00:00:00+00"}') \g /dev/null
-SELECT pg_temp.take ('d2', 'subscription.canceled', '2025-02-10 00:00:00', '{"cancel_at_period_end":false}') \g /dev/null
-SELECT is(pg_temp.verdict ('2025-02-09 23:59:59'), 'yes canceling 2025-02-10 00:00:00', 'cancelled, until then');
-SELECT is(pg_temp.verdict ('2025-02-10 00:00:00'), 'no canceled 2025-02-10 00:00:00', 'and no longer');
+-- Subscriptions, from the first day to the last.
+\set paid 'subscription.paid@0{"payment_id":"x","billing_period_end":"2025-02-01 00:00:00+00"}'
+\set again 'subscription.paid@40d{"payment_id":"y","billing_period_end":"2025-03-10 00:00:00+00"}'
+SELECT is(pg_temp.judged (at, :'paid', :'again'), told, at)
+FROM (VALUES ('2024-12-31 23:59:59', 'no not_yet 2025-02-02 00:00:00'), ('2025-01-01', 'yes active 2025-02-02 00:00:00'), ('2025-02-01 23:59:59', 'yes active 2025-02-02 00:00:00'),
+    ('2025-02-02', 'no expired 2025-02-02 00:00:00'), ('2025-02-09', 'no expired 2025-02-02 00:00:00'), ('2025-02-10', 'yes active 2025-03-11 00:00:00'),
+    ('2025-03-11', 'no expired 2025-03-11 00:00:00')) AS v (at, told);
+SELECT is(pg_temp.told ('SELECT kind, status, entitled, reason, pg_temp.utc (valid_from), pg_temp.utc (valid_until) FROM bagelpay.entitlements_at (''2025-02-20Z'')'),
+    'subscription active true active 2025-01-01 2025-03-11', 'valid_from is where the first range begins');
+SELECT is(pg_temp.judged ('2025-01-20', :'paid', 'checkout.failed@18d{"payment_id":"y"}'), 'yes past_due 2025-02-02 00:00:00', 'past due within what was paid for');
+SELECT is(pg_temp.verdict ('2025-02-02'), 'no expired 2025-02-02 00:00:00', 'and beyond');
+SELECT is(pg_temp.judged ('2025-01-05', :'paid', 'subscription.canceled@9d'), 'yes canceling 2025-01-10 00:00:00', 'cancelled, until then');
+SELECT is(pg_temp.verdict ('2025-01-10'), 'no canceled 2025-01-10 00:00:00', 'and no longer');
 UPDATE bagelpay.settings SET on_cancel = 'keep_paid_time';
-SELECT is(pg_temp.verdict ('2025-02-10 00:00:00'), 'yes canceling 2025-02-28 00:00:00', 'keeping what was paid for, without grace');
-SELECT is(pg_temp.verdict ('2025-02-28 00:00:00'), 'no canceled 2025-02-28 00:00:00', 'to its end');
-UPDATE bagelpay.settings SET on_cancel = 'end_now';
-SELECT pg_temp.take ('d3', 'subscription.canceled', '2025-02-11 00:00:00', '{"cancel_at_period_end":true}') \g /dev/null
-SELECT is(pg_temp.verdict ('2025-02-12 00:00:00'), 'yes canceling 2025-02-28 00:00:00', 'at the period''s end, by the event');
-SELECT pg_temp.take ('d4', 'subscription.trialing', '2025-01-30 00:00:00', '{"metadata":{"order_id":"o3"},"trial_end":"2025-02-05 00:00:00+00"}') \g /dev/null
-SELECT pg_temp.take ('d5', 'subscription.canceled', '2025-01-31 00:00:00', '{"metadata":{"order_id":"o3"},"cancel_at_period_end":true}') \g /dev/null
-SELECT is(pg_temp.verdict ('2025-02-04 00:00:00', 'o3'), 'yes canceling 2025-02-05 00:00:00', 'a cancelled trial runs to its end');
+SELECT is(pg_temp.verdict ('2025-01-10') || ', ' || pg_temp.verdict ('2025-02-01'),
+    'yes canceling 2025-02-01 00:00:00, no canceled 2025-02-01 00:00:00', 'or to the end of what was paid for');
+UPDATE bagelpay.settings SET on_cancel = DEFAULT;
+SELECT is(pg_temp.judged ('2025-02-05', :'paid', :'again', 'subscription.canceled@50d'), 'no canceled 2025-02-02 00:00:00', 'cancelled, in an earlier gap');
+SELECT is(pg_temp.verdict ('2025-01-10') || ', ' || pg_temp.verdict ('2025-02-15'),
+    'yes active 2025-02-02 00:00:00, yes canceling 2025-02-20 00:00:00', 'what was not cut is not canceling');
+SELECT is(pg_temp.judged ('2024-12-01', :'paid', 'subscription.canceled@9d'), 'no not_yet 2025-01-10 00:00:00', 'before all of it');
+SELECT is(pg_temp.judged ('2025-02-15', :'paid', 'subscription.canceled@40d'), 'no canceled 2025-02-02 00:00:00', 'cancelled after its end');
+SELECT is(pg_temp.verdict ('2025-01-15'), 'yes active 2025-02-02 00:00:00', 'which changes nothing before');
+SELECT is(pg_temp.judged (
+        '2025-01-10', 'subscription.paid@0{"payment_id":"x","subscription_id":"s1"}', 'subscription.paid@1{"payment_id":"y","subscription_id":"s2"}',
+        'subscription.canceled@2d{"subscription_id":"s1","cancel_at_period_end":true}'),
+    'yes active 2025-02-02 00:00:01', 'canceling only if every window is cut');
+SELECT pg_temp.take ('more', 'subscription.canceled', '2025-01-04 00:00:00', '{"subscription_id":"s2","cancel_at_period_end":true}') \g /dev/null
+SELECT is(pg_temp.verdict ('2025-01-10'), 'yes canceling 2025-02-01 00:00:01', 'as it is now');
+SELECT is(pg_temp.judged ('2025-01-20', :'paid', 'refund.created@5d{"payment_id":"x"}'), 'no refunded', 'refunded');
+SELECT is(pg_temp.judged ('2025-01-20', :'paid', :'again', 'refund.created@50d{"payment_id":"x"}'),
+    'no not_yet 2025-03-11 00:00:00', 'the first refunded, before the second');
+SELECT is(pg_temp.judged ('2025-02-20', :'paid', :'again', 'refund.created@50d{"payment_id":"y"}'), 'no expired 2025-02-02 00:00:00', 'the second refunded');
+SELECT is(pg_temp.judged ('2025-01-20', 'subscription.paid@0.5{"payment_id":"x"}', 'subscription.canceled@0.6'), 'no canceled 2025-01-01 00:00:00', 'cancelled at once');
+SELECT is(pg_temp.judged ('2025-01-20', 'subscription.paid@0.6{"payment_id":"x"}', 'subscription.canceled@0.5'), 'no canceled', 'even before');
 
--- Lengths of time.
-SELECT is(bagelpay.utc_plus ('2025-01-31 10:00:00+00', bagelpay.interval_length (word)), ends::timestamptz, word)
-FROM (VALUES ('daily', '2025-02-01 10:00:00+00'), ('weekly', '2025-02-07 10:00:00+00'), ('monthly', '2025-02-28 10:00:00+00'),
-    ('3months', '2025-04-30 10:00:00+00'), ('6months', '2025-07-31 10:00:00+00'), ('yearly', '2026-01-31 10:00:00+00')) AS v (word, ends);
-SELECT is(bagelpay.interval_length ('fortnightly'), NULL, 'a word that is not known has no length');
-SELECT is(bagelpay.utc_plus ('2011-12-29 10:00:00+00', '1 day'), '2011-12-30 10:00:00+00', 'a day is a day, also across one that the session''s zone left out');
-SELECT is(bagelpay.utc_plus ('2024-02-29 00:00:00+00', '1 year'), '2025-02-28 00:00:00+00', 'a year from a leap day');
-SELECT is(bagelpay.utc_plus ('2999-12-31 23:59:59+00', '100 years'), '3099-12-31 23:59:59+00', 'the longest from the last moment');
+-- Trials.
+\set trial 'subscription.trialing@0{"trial_end":"2025-01-08 00:00:00+00"}'
+SELECT is(pg_temp.judged ('2025-01-08 23:59:59', :'trial'), 'yes trialing 2025-01-09 00:00:00', 'on trial, and a day of grace');
+SELECT is(pg_temp.verdict ('2025-01-09'), 'no expired 2025-01-09 00:00:00', 'it ends without an event');
+SELECT is(pg_temp.judged ('2025-01-08', :'trial', 'checkout.failed@7d{"payment_id":"x"}'), 'yes trialing 2025-01-09 00:00:00', 'also if it was not paid for');
+SELECT is(pg_temp.told ('SELECT kind, status FROM bagelpay.entitlements'), 'subscription past_due', 'as the status says');
+SELECT is(pg_temp.judged ('2025-01-05', :'trial', 'subscription.canceled@2d{"cancel_at_period_end":true}'), 'yes canceling 2025-01-08 00:00:00', 'a cancelled trial');
+SELECT is(pg_temp.verdict ('2025-01-08'), 'no canceled 2025-01-08 00:00:00', 'to its end');
+SELECT is(pg_temp.judged ('2025-01-08 12:00:00', :'trial', 'subscription.paid@7d{"payment_id":"x","recurring_interval":"1 mon"}'),
+    'yes active 2025-02-09 00:00:00', 'not only a trial');
+SELECT is(pg_temp.verdict ('2025-01-07'), 'yes trialing 2025-02-09 00:00:00', 'at the moment that is asked about');
+SELECT is(pg_temp.judged ('2025-01-20', :'trial', 'subscription.paid@7d{"payment_id":"x"}', 'refund.created@8d{"payment_id":"x"}'),
+    'no expired 2025-01-09 00:00:00', 'what was refunded after a trial leaves the trial');
+SELECT is(pg_temp.judged (
+        '2025-01-05', 'checkout.completed@0{"payment_id":"x","billing_type":"subscription"}', 'subscription.trialing@0{"payment_id":"x","trial_end":"2025-01-08 00:00:00+00"}'),
+    'yes trialing 2025-01-09 00:00:00', 'one that was bought');
+SELECT pg_temp.take ('more', 'refund.created', '2025-01-03 00:00:00', '{"payment_id":"x"}') \g /dev/null
+SELECT is(pg_temp.verdict ('2025-01-05'), 'no refunded', 'and refunded');
 
--- Expected orders.
-SELECT pg_temp.forget () \g /dev/null
-SELECT bagelpay.expect_order ('o1', ' C1@Example.com', 'p1', 10.00, 'usd') \g /dev/null
-SELECT pg_temp.take ('e1', 'checkout.completed', '2025-01-01 00:00:00', '{"payment_id":"x","amount":"10","currency":"USD"}') \g /dev/null
-SELECT pg_temp.take ('e2', 'checkout.completed', '2025-01-01 00:00:00', '{"metadata":{"order_id":"o2"},"payment_id":"x","amount":"1"}') \g /dev/null
-SELECT bagelpay.expect_order ('o3', 'other@example.com', 'p2', 11, 'EUR') \g /dev/null
-SELECT pg_temp.take ('e3', 'checkout.completed', '2025-01-01 00:00:00', '{"metadata":{"order_id":"o3"},"payment_id":"x","amount":"10","currency":"USD"}') \g /dev/null
-SELECT bagelpay.expect_order ('o4', NULL, NULL, NULL, NULL, 'test') \g /dev/null
-SELECT pg_temp.take ('e4', 'checkout.completed', '2025-01-01 00:00:00', '{"metadata":{"order_id":"o4"},"payment_id":"x"}') \g /dev/null
-SELECT is((SELECT string_agg(format('%s %s %s %s', order_id, expected, matches, mismatches), ' | ' ORDER BY order_id) FROM bagelpay.order_checks),
-    'o1 t t {} | o2 f f {unexpected} | o3 t f {customer,product,amount,currency} | o4 f f {mode}', 'what was expected');
-SELECT is((SELECT string_agg(entitled::text, ' ' ORDER BY order_id) FROM bagelpay.entitlements), 'true true true true', 'does not matter');
-UPDATE bagelpay.settings SET require_expected_order = TRUE;
-SELECT is((SELECT string_agg(reason, ' ' ORDER BY order_id) FROM bagelpay.entitlements), 'paid unconfirmed unconfirmed unconfirmed', 'unless it is required');
-UPDATE bagelpay.settings SET require_expected_order = FALSE;
+-- Once and as a subscription.
+SELECT is(pg_temp.judged ('2025-01-20', :'paid', 'checkout.completed@10d{"payment_id":"y","billing_type":"single_payment"}', 'subscription.canceled@12d'),
+    'yes paid', 'bought once, it is had for ever');
+SELECT is(pg_temp.told ('SELECT kind, status FROM bagelpay.entitlements'), 'subscription canceled', 'though it was a subscription');
+SELECT is(pg_temp.verdict ('2025-01-05'), 'yes canceling', 'and had been before');
 
--- Cursors and transactions that cannot be right.
-SELECT throws_ok($$SELECT * FROM bagelpay.changes_since ('99999999999')$$, '22023', 'cursor: not of this server, begin again with the empty text', 'a cursor of another server');
-SELECT throws_ok($$SELECT * FROM bagelpay.changes_since ('x')$$, '22023', NULL, 'no cursor');
+-- Items, and orders without any.
+SELECT is(pg_temp.judged ('2025-01-20', 'checkout.failed@0{"payment_id":"x"}'), 'no failed', 'an order that only failed');
+SELECT is(pg_temp.told (
+        'SELECT mode, order_id, product_id, product_name, customer_id, customer_email, user_id, kind, status, entitled, reason, valid_from, valid_until, units, periods FROM bagelpay.entitlements'),
+    'live o1 - - - - - - failed false failed - - 1 {}', 'is a row without an item');
+SELECT is(pg_temp.judged ('2025-01-20', event), told, 'likewise after ' || event)
+FROM (VALUES ('checkout.cancel@0', 'no canceled'), ('refund.created@0', 'no pending'), ('subscription.canceled@0', 'no pending')) AS v (event, told);
+SELECT is(pg_temp.judged (
+        '2025-01-20', 'checkout.completed@0{"payment_id":"x"}', 'subscription.paid@1{"payment_id":"y","product_id":"p2"}',
+        'checkout.completed@2{"payment_id":"z","product_id":"p3"}', 'refund.created@3{"payment_id":"z"}', 'checkout.failed@3{"product_id":"p4"}'),
+    'yes paid | yes active 2025-02-02 00:00:01 | no refunded', 'each item for itself');
+SELECT is(pg_temp.told ('SELECT product_id, kind, status FROM bagelpay.entitlements ORDER BY product_id'),
+    'p1 one_time paid | p2 subscription active | p3 one_time refunded', 'with a status of its own');
+UPDATE bagelpay.settings SET user_key = '{request_id}';
+SELECT is(pg_temp.judged (
+        '2025-01-20', 'checkout.completed@0{"payment_id":"x","product_name":"A","units":3,"request_id":"u1"}',
+        'checkout.completed@1{"payment_id":"y","product_id":null,"customer_id":null,"customer_email":null,"request_id":"u2"}', 'subscription.trialing@2{"mode":"test"}'),
+    'yes paid | yes paid', 'two of one product and customer');
+SELECT is(pg_temp.told (
+        'SELECT mode, order_id, product_id, product_name, customer_id, customer_email, user_id, kind, status, entitled, reason, pg_temp.utc (valid_from), valid_until, units FROM bagelpay.entitlements ORDER BY user_id'),
+    'live o1 p1 A c1 c1@example.com u1 one_time paid true paid 2025-01-01 - 3 | live o1 p1 - c1 - u2 one_time paid true paid 2025-01-01 00:00:01 - 1', 'every column');
+SELECT is(pg_temp.told ('SELECT mode, kind, status, reason FROM bagelpay.entitlements_test'),
+    'test subscription trialing expired', 'test purchases are in a view of their own');
+SELECT is(pg_temp.told ('SELECT mode, reason FROM bagelpay.entitlements_at (''2025-01-02Z'', ''test'')'), 'test trialing', 'and asked for by mode');
+SELECT is(pg_temp.judged ('2025-01-20', 'checkout.completed@0{"payment_id":"x","product_id":null,"customer_id":null,"customer_email":null}'),
+    'yes paid', 'of an unknown product and customer');
+SELECT is(pg_temp.told ('SELECT product_id, customer_id, user_id FROM bagelpay.entitlements'), '- - -', 'which are NULL');
 
--- Settings say what is wrong with them.
-SELECT throws_ok($$UPDATE bagelpay.settings SET provider_timezone = 'Mars/Olympus'$$, '22023', NULL, 'no such zone');
-SELECT throws_ok($$UPDATE bagelpay.settings SET order_key = '{object.id}'$$, '23514', NULL, 'no such path');
-SELECT throws_ok($$UPDATE bagelpay.settings SET grace = NULL$$, '23502', NULL, 'no setting is NULL');
-SELECT throws_ok($$DELETE FROM bagelpay.settings$$, '23001', NULL, 'the row stays');
+-- Units: of the window that started last among those that hold the moment.
+SELECT is(pg_temp.judged (
+        '2025-01-20', 'subscription.paid@0{"payment_id":"x","units":2,"recurring_interval":"1 mon"}',
+        'subscription.paid@9d{"payment_id":"y","units":5,"recurring_interval":"7 days"}', 'subscription.paid@14d{"payment_id":"z","recurring_interval":"2 days"}'),
+    'yes active 2025-02-02 00:00:00', 'three sizes');
+SELECT is(pg_temp.told (format('SELECT units FROM bagelpay.entitlements_at (%L)', at)), units, 'units on ' || at)
+FROM (VALUES ('2024-12-01Z', '1'), ('2025-01-05Z', '2'), ('2025-01-12Z', '5'), ('2025-01-16Z', '1'), ('2025-01-18Z', '2'), ('2025-03-01Z', '1')) AS v (at, units);
+SELECT is(pg_temp.judged (
+        '2025-01-02', 'checkout.completed@0{"event_id":"b","payment_id":"x","units":2}', 'checkout.completed@0{"event_id":"a","payment_id":"y","units":3}') || ' ' || pg_temp.told ('SELECT units FROM bagelpay.entitlements'),
+    'yes paid 2', 'of two that started together, the later event''s');
 
--- Look-ups read no table whole, and fast.
-INSERT INTO bagelpay.orders (mode, order_id, key_source, status, customer_id, customer_email, product_id, last_event_id, last_event_at, updated_at)
-SELECT 'live', 'n' || i, 'metadata', 'paid', 'n' || i, 'n' || i || '@example.com', 'p' || i % 7, 'n' || i, now(), now()
-FROM generate_series(1, 50000) AS i;
-INSERT INTO bagelpay.stored_payments (mode, order_id, payment_id, status, paid_at)
-SELECT 'live', 'n' || i, 'x', 'paid', now() FROM generate_series(1, 50000) AS i;
-INSERT INTO bagelpay.subscriptions (mode, order_id, status)
-SELECT 'live', 'n' || i, 'active' FROM generate_series(1, 50000, 3) AS i;
-ANALYZE bagelpay.orders, bagelpay.stored_payments, bagelpay.subscriptions;
--- The plans of the two look-ups, with the settings that the function has.
-PREPARE by_id (text, text, text, timestamptz) AS
-SELECT EXISTS (
-    SELECT
-    FROM bagelpay.entitlements_at ($4, $3) AS e
-    WHERE e.customer_id = $1 COLLATE "C" AND e.product_id = $2 COLLATE "C" AND e.entitled);
-PREPARE by_email (text, text, text, timestamptz) AS
-SELECT EXISTS (
-    SELECT
-    FROM bagelpay.entitlements_at ($4, $3) AS e
-    WHERE e.customer_email = lower($1 COLLATE "C") AND e.product_id = $2 COLLATE "C" AND e.entitled);
--- The scans of a query's plan, each with what it looks up in its index; functions that the
--- planner does not put in their place (the check of expected orders) are not among them.
-CREATE FUNCTION pg_temp.scans_of (query text)
-    RETURNS SETOF text
-    LANGUAGE plpgsql
-    AS $$
-DECLARE
-    line text;
-BEGIN
-    FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
-        IF line ~ '^[ >-]*(Parallel )?(Seq|Index|Index Only|Bitmap Heap|Bitmap Index) Scan ' OR line ~ '^ *Index Cond:' THEN
-            RETURN NEXT ltrim(line, ' >-');
-        END IF;
-    END LOOP;
-END
-$$;
-SELECT set_config(split_part(setting, '=', 1), split_part(setting, '=', 2), TRUE)
-FROM pg_proc, unnest(proconfig) AS setting
-WHERE oid = 'bagelpay.is_entitled'::regproc \g /dev/null
-SELECT ok((SELECT prosrc LIKE '%WHERE e.customer_id = customer COLLATE "C" AND e.product_id = product COLLATE "C" AND e.entitled%'
-    AND prosrc LIKE '%WHERE e.customer_email = lower(customer COLLATE "C") AND e.product_id = product COLLATE "C" AND e.entitled%'
-    FROM pg_proc WHERE oid = 'bagelpay.is_entitled'::regproc), 'these are the function''s queries');
-SELECT set_eq($$SELECT scan FROM pg_temp.scans_of ('EXECUTE by_id (''n7'', ''p0'', ''live'', now())') AS scan WHERE scan LIKE '%Scan %'$$,
-    ARRAY['Index Scan using orders_by_customer on orders o', 'Index Scan using subscriptions_pkey on subscriptions n',
-        'Index Scan using stored_payments_pkey on stored_payments p', 'Seq Scan on settings setting'], 'by id: index scans but for the one row of settings');
-SELECT set_eq($$SELECT scan FROM pg_temp.scans_of ('EXECUTE by_email (''n7@example.com'', ''p0'', ''live'', now())') AS scan WHERE scan LIKE '%Scan %'$$,
-    ARRAY['Index Scan using orders_by_email on orders o', 'Index Scan using subscriptions_pkey on subscriptions n',
-        'Index Scan using stored_payments_pkey on stored_payments p', 'Seq Scan on settings setting'], 'by e-mail, too');
-SELECT is_empty($$SELECT cond FROM unnest('{by_id,by_email}'::text[]) AS name, pg_temp.scans_of (format('EXECUTE %s (''n7'', ''p0'', ''live'', now())', name)) AS cond
-    WHERE cond LIKE 'Index Cond:%' AND cond !~ 'customer_id = .* AND .*product_id = |customer_email = .* AND .*product_id = |order_id = o.order_id'$$,
-    'each goes straight to its rows');
-RESET enable_seqscan;
-RESET jit;
-RESET plan_cache_mode;
-SELECT is_empty($$SELECT scan FROM unnest('{by_id,by_email}'::text[]) AS name, pg_temp.scans_of (format('EXECUTE %s (''n7'', ''p0'', ''live'', now())', name)) AS scan
-    WHERE scan LIKE 'Seq Scan %' AND scan <> 'Seq Scan on settings setting'$$, 'none is there for the settings'' sake alone');
-SELECT is_empty($$SELECT scan FROM unnest('{customer_id = ''n7'',customer_email = ''n9@example.com'',order_id = ''n9''}'::text[]) AS condition,
-        pg_temp.scans_of ('SELECT * FROM bagelpay.entitlements WHERE ' || condition) AS scan
-    WHERE scan LIKE 'Seq Scan %' AND scan <> 'Seq Scan on settings setting'$$, 'nor where the view is asked');
-CREATE TEMPORARY TABLE scans AS
-SELECT relname, seq_scan FROM pg_stat_xact_user_tables WHERE schemaname = 'bagelpay';
-SELECT is((SELECT count(*) FROM generate_series(1, 700) AS i
-    WHERE bagelpay.is_entitled (CASE i % 2 WHEN 0 THEN 'n' || i ELSE 'N' || i || '@Example.com' END, 'p' || i % 7)), 700::bigint, 'each of 700 is entitled');
-SELECT is_empty($$SELECT n.relname FROM pg_stat_xact_user_tables AS n JOIN scans USING (relname)
-    WHERE n.schemaname = 'bagelpay' AND n.seq_scan > scans.seq_scan AND n.relname <> 'settings'$$, 'found by index scans alone');
-CREATE FUNCTION pg_temp.average_ms ()
-    RETURNS numeric
-    LANGUAGE plpgsql
-    AS $$
-DECLARE
-    began timestamptz := clock_timestamp();
-BEGIN
-    -- Each in a statement of its own, as applications ask.
-    FOR i IN 1 .. 1000 LOOP
-        EXECUTE format('SELECT bagelpay.is_entitled (%L, %L)', 'n' || i || '@example.com', 'p' || i % 7);
-    END LOOP;
-    RETURN extract(epoch FROM clock_timestamp() - began);
-END
-$$;
-SELECT is((SELECT count(*) FROM bagelpay.entitlements WHERE customer_id = 'n7' OR customer_email = 'n9@example.com'), 2::bigint, 'the view is asked');
-SELECT is_empty($$SELECT n.relname FROM pg_stat_xact_user_tables AS n JOIN scans USING (relname)
-    WHERE n.schemaname = 'bagelpay' AND n.seq_scan > scans.seq_scan AND n.relname <> 'settings'$$, 'by index scans, too');
-SELECT cmp_ok(pg_temp.average_ms (), '<', 1.0, 'in less than a millisecond each');
+-- What settings cannot be.
+SELECT throws_ok(format('UPDATE bagelpay.settings SET %s', wrong), state, NULL, wrong)
+FROM (VALUES ('provider_timezone = ''Mars/Olympus''', '22023'), ('provider_timezone = ''CET''', '22023'), ('order_key = ''{object.id}''', '23514'), ('order_key = ''{}''', '23514'), ('user_key = ''{id}''', '23514'), ('user_key = ''{NULL}''', '23514'),
+    ('grace = ''-1 s''', '23514'), ('default_period = ''0''', '23514'), ('unknown_refund = ''none''', '23514'), ('on_cancel = ''now''', '23514')) AS v (wrong, state);
+SELECT throws_ok(format('UPDATE bagelpay.settings SET %I = NULL', c.column_name), '23502', NULL, c.column_name || ' is not NULL')
+FROM information_schema.columns AS c
+WHERE c.table_schema = 'bagelpay' AND c.table_name = 'settings' AND c.column_name NOT IN ('singleton', 'provider_timezone')
+ORDER BY c.ordinal_position;
+SELECT throws_ok('UPDATE bagelpay.settings SET provider_timezone = NULL', NULL, NULL, 'nor provider_timezone');
+SELECT throws_ok('DELETE FROM bagelpay.settings', '23001', NULL, 'the row stays');
+SELECT throws_ok('TRUNCATE bagelpay.settings', '23001', NULL, 'in whatever way');
+SELECT throws_ok('INSERT INTO bagelpay.settings DEFAULT VALUES', '23505', NULL, 'and is one');
+SELECT is(pg_temp.told (
+        'SELECT order_key, provider_timezone, grace, default_period, revoke_on_dispute, unknown_refund, on_cancel, require_expected_order, notify FROM bagelpay.settings'),
+    '["metadata.order_id","metadata.orderId"] UTC 1 day 31 days true full end_now false true', 'the defaults');
+SELECT throws_ok($$INSERT INTO bagelpay.products (product_id, period) VALUES ('p', '0')$$, '23514', NULL, 'a product''s period is above zero');
 
 SELECT * FROM finish();
 
