@@ -1,0 +1,202 @@
+-- Deploy bagelpay:cancellations to pg
+--
+-- The fold's steps for events that are about a subscription without naming a purchase: cancellations and failed
+-- payments. They work on stored rows; the caller holds the lock of the order, and has stored what it has in memory.
+--
+-- An order may have very many rows. A look-up by a name says IS NOT DISTINCT FROM of the order, which no index serves: with =, a
+-- plan made while the tables are small would read the whole order. Joins are nested loops for the same reason.
+
+BEGIN;
+
+SET LOCAL ROLE bagelpay_owner;
+
+-- The paid payments, or else the subscription purchases, that an event means without naming a payment: those that name
+-- its subscription; if there are none, those that name no other and have its product and customer, as far as both say.
+CREATE FUNCTION bagelpay.purchases_meant (e bagelpay.events, payments boolean)
+    RETURNS SETOF bagelpay.purchases
+    LANGUAGE plpgsql
+    STABLE
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+    AS $$
+DECLARE
+    named text[] := bagelpay.named_subscriptions (e);
+    customer text COLLATE "C" := coalesce(
+        e.customer_id,
+        bagelpay.customer_by_email (e.mode, e.order_id, e.customer_email, e.fold_slot, e.occurred_at, e.event_id));
+BEGIN
+    IF named <> '{}' THEN
+        RETURN QUERY
+        SELECT *
+        FROM bagelpay.purchases AS p
+        WHERE p.subscription_key = ANY (named) AND p.order_id IS NOT DISTINCT FROM e.order_id AND p.mode IS NOT DISTINCT FROM e.mode AND p.began_at IS NOT NULL
+            AND CASE WHEN payments THEN NOT p.is_trial ELSE p.kind = 'subscription' END;
+        IF FOUND THEN
+            RETURN;
+        END IF;
+    END IF;
+    -- Items first: an order may have very many purchases, and one customer few of them.
+    RETURN QUERY
+    SELECT p.*
+    FROM (
+        SELECT n.item_key, n.product_id
+        FROM bagelpay.stored_items AS n
+        WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.customer_id = customer
+        UNION ALL
+        SELECT n.item_key, n.product_id
+        FROM bagelpay.stored_items AS n
+        WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.customer_id = '' AND customer IS NOT NULL
+        UNION ALL
+        SELECT n.item_key, n.product_id
+        FROM bagelpay.stored_items AS n
+        WHERE n.order_id = e.order_id AND n.mode = e.mode AND customer IS NULL) AS i
+    JOIN bagelpay.purchases AS p ON p.item_key = i.item_key
+    WHERE (e.product_id IS NULL OR i.product_id IN ('', e.product_id))
+        AND CASE WHEN payments THEN NOT p.is_trial ELSE p.kind = 'subscription' END
+        AND NOT bagelpay.names_other (p.subscription_key, named);
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.purchases_meant IS 'The purchases that an event means by subscription, or by product and customer';
+
+-- Names of payments and trials.
+CREATE TYPE bagelpay.purchase_name AS (
+    name text,
+    is_trial boolean
+);
+
+-- Folds a subscription.canceled: the purchases that it concerns note it, and items end whose latest subscription
+-- purchase is among them. Returns how many purchases it concerns.
+CREATE FUNCTION bagelpay.fold_cancellation (e bagelpay.events)
+    RETURNS integer
+    LANGUAGE plpgsql
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+    AS $$
+DECLARE
+    ends_at timestamptz := greatest(e.occurred_at, e.canceled_at, e.cancel_at);
+    concerned bagelpay.purchase_name[];
+BEGIN
+    INSERT INTO bagelpay.cancellations (mode, order_id, event_id, product_id, customer_id, subscription_id, processor_subscription_id, occurred_at,
+        ends_at, at_period_end)
+    VALUES (e.mode, e.order_id, e.event_id, e.product_id, e.customer_id, e.subscription_id, e.processor_subscription_id, e.occurred_at,
+        ends_at, e.cancel_at_period_end);
+    SELECT array_agg(ROW (p.name, p.is_trial)::bagelpay.purchase_name) INTO concerned
+    FROM bagelpay.purchases_meant (e, FALSE) AS p;
+    IF concerned IS NULL THEN
+        RETURN 0;
+    END IF;
+    -- A payment and the trial that it bought count as one.
+    concerned := concerned || array(
+        SELECT ROW (t.name, TRUE)::bagelpay.purchase_name
+        FROM unnest(concerned) AS c
+        JOIN bagelpay.purchases AS t ON t.order_id = e.order_id AND t.mode = e.mode AND t.is_trial AND t.buyer = c.name AND NOT c.is_trial
+        UNION
+        SELECT ROW (t.buyer, FALSE)::bagelpay.purchase_name
+        FROM unnest(concerned) AS c
+        JOIN bagelpay.purchases AS t ON t.order_id = e.order_id AND t.mode = e.mode AND t.name = c.name AND t.is_trial AND c.is_trial AND t.buyer IS NOT NULL);
+    UPDATE bagelpay.purchases AS p
+    SET cut_at = least(p.cut_at, e.occurred_at),
+        cut_until = least(p.cut_until, CASE WHEN e.cancel_at_period_end IS NOT TRUE THEN ends_at END),
+        canceled_at = e.canceled_at, cancel_at = e.cancel_at, cancel_at_period_end = e.cancel_at_period_end
+    FROM (SELECT DISTINCT c.name, c.is_trial FROM unnest(concerned) AS c) AS c
+    WHERE p.order_id = e.order_id AND p.mode = e.mode AND p.name = c.name AND p.is_trial = c.is_trial;
+    UPDATE bagelpay.stored_items AS i
+    SET subscription_status = 'canceled', canceled_at = e.canceled_at, cancel_at = e.cancel_at, cancel_at_period_end = e.cancel_at_period_end
+    FROM bagelpay.purchases AS p
+    JOIN unnest(concerned) AS c ON c.name = p.name AND c.is_trial = p.is_trial
+    WHERE p.order_id = e.order_id AND p.mode = e.mode
+        AND i.order_id = p.order_id AND i.mode = p.mode AND i.customer_id = coalesce(p.customer_id, '') AND i.user_id = coalesce(p.user_id, '')
+        AND i.product_id = coalesce(p.product_id, '')
+        AND i.latest_subscription = p.name AND i.latest_is_trial = p.is_trial;
+    RETURN cardinality(concerned);
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.fold_cancellation IS 'Folds a subscription.canceled; returns how many purchases it concerns';
+
+-- The subscriptions that the latest subscription purchase of an item names; a payment and the trials that it bought
+-- count as one purchase.
+CREATE FUNCTION bagelpay.latest_subscriptions (i bagelpay.stored_items)
+    RETURNS text[]
+    LANGUAGE plpgsql
+    STABLE
+    AS $$
+DECLARE
+    payment text COLLATE "C" := i.latest_subscription;
+BEGIN
+    IF i.latest_is_trial THEN
+        SELECT t.buyer INTO payment
+        FROM bagelpay.purchases AS t
+        WHERE t.order_id = i.order_id AND t.mode = i.mode AND t.name = i.latest_subscription AND t.is_trial;
+    END IF;
+    RETURN array(
+        SELECT i.latest_subscription_key
+        UNION
+        SELECT p.subscription_key
+        FROM bagelpay.purchases AS p
+        WHERE p.order_id = i.order_id AND p.mode = i.mode AND p.name = payment AND NOT p.is_trial
+        UNION
+        SELECT t.subscription_key
+        FROM bagelpay.purchases AS t
+        WHERE t.order_id = i.order_id AND t.mode = i.mode AND t.is_trial AND t.buyer = payment);
+END
+$$;
+
+-- Folds a checkout.failed into the items of its order: subscriptions that were trialing or active are past due. Returns
+-- how many.
+CREATE FUNCTION bagelpay.fold_failure (e bagelpay.events, has_trials boolean)
+    RETURNS bigint
+    LANGUAGE plpgsql
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+    AS $$
+DECLARE
+    named text[] := bagelpay.named_subscriptions (e);
+    customer text COLLATE "C" := coalesce(
+        e.customer_id,
+        bagelpay.customer_by_email (e.mode, e.order_id, e.customer_email, e.fold_slot, e.occurred_at, e.event_id));
+    i bagelpay.stored_items;
+    keys text[];
+    items bigint := 0;
+BEGIN
+    FOR i IN
+        SELECT n.*
+        FROM bagelpay.stored_items AS n
+        WHERE customer IS NULL AND n.order_id = e.order_id AND n.mode = e.mode
+        UNION ALL
+        SELECT n.*
+        FROM bagelpay.stored_items AS n
+        WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.customer_id = customer
+        UNION ALL
+        SELECT n.*
+        FROM bagelpay.stored_items AS n
+        WHERE customer IS NOT NULL AND n.order_id = e.order_id AND n.mode = e.mode AND n.customer_id = ''
+        UNION ALL
+        SELECT n.*
+        FROM bagelpay.purchases AS p
+        JOIN bagelpay.stored_items AS n ON n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id = coalesce(p.customer_id, '')
+            AND n.user_id = coalesce(p.user_id, '') AND n.product_id = coalesce(p.product_id, '')
+        WHERE p.subscription_key = ANY (named) AND p.order_id IS NOT DISTINCT FROM e.order_id AND p.mode IS NOT DISTINCT FROM e.mode AND p.began_at IS NOT NULL
+    LOOP
+        CONTINUE WHEN i.subscription_status IS NULL OR i.subscription_status NOT IN ('trialing', 'active');
+        keys := ARRAY[i.latest_subscription_key];
+        IF has_trials THEN
+            keys := bagelpay.latest_subscriptions (i);
+        END IF;
+        CONTINUE WHEN NOT keys && named
+            AND (EXISTS (SELECT FROM unnest(keys) AS key WHERE bagelpay.names_other (key, named))
+                OR (i.customer_id <> '' AND i.customer_id <> customer)
+                OR (i.product_id <> '' AND i.product_id <> e.product_id));
+        UPDATE bagelpay.stored_items AS n
+        SET subscription_status = 'past_due'
+        WHERE n.order_id = i.order_id AND n.mode = i.mode AND n.customer_id = i.customer_id AND n.user_id = i.user_id AND n.product_id = i.product_id;
+        items := items + 1;
+    END LOOP;
+    RETURN items;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.fold_failure IS 'Folds a checkout.failed into the subscriptions of its order; returns how many are past due';
+
+COMMIT;
