@@ -22,7 +22,7 @@ FOR_MANY = {"max_wal_size": "24GB", "checkpoint_timeout": "1d", "wal_compression
 # How many a turn.
 QUESTIONS = 5000
 # What is_entitled() reads.
-STATE_TABLES = ("orders", "subscriptions", "stored_payments")
+STATE_TABLES = ("orders", "purchases", "stored_items")
 
 PLOT = """
 set terminal svg size 800,300 font "sans-serif,12" background "white"

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What bench/run and bench/grow share, after scripts/lib.sh: one benchmark at a time, packages, the build.
+# What the benchmarks share, after scripts/lib.sh: one at a time, packages, the build.
 
 : "${program:?}" "${tree:?}" "${state:?}"
 

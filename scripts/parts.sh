@@ -231,6 +231,7 @@ part_valgrind() {
 part_bench() {
     if "$tree/bench/run" --quick --rounds 1 --seconds 2; then count 1 0 0; else count 0 1 0; fi
     if "$tree/bench/grow" --sizes 0,10000 --rounds 1 --seconds 2 --warm-up 2; then count 1 0 0; else count 0 1 0; fi
+    if "$tree/bench/large" --sizes 1000 --rounds 3; then count 1 0 0; else count 0 1 0; fi
     if "$tree/bench/console" --events 10000 --asks 3 --rounds 1 --seconds 4; then count 1 0 0; else count 0 1 0; fi
 }
 
@@ -258,7 +259,7 @@ part_postgres() {
         prove_sql || bad=1
         clean_up_cluster
         run_e2e "$tree"/tests/histories \
-            "$tree"/tests/e2e/test_{answers,commit,deliveries,migrations,operator,privileges,retention,send_stories,spool}.py || bad=1
+            "$tree"/tests/e2e/test_{answers,cases,commit,deliveries,migrations,operator,privileges,retention,send_stories,spool}.py || bad=1
     done
     return "$bad"
 }

@@ -16,7 +16,7 @@ def _history(chance, prefix):
 
 
 def _broken(chance, prefix):
-    """An authentic body that is no valid event, and no other is like it."""
+    """A correctly signed body that is no valid event, and no other is like it."""
     body = {"event_id": f"{prefix}broken", "event_type": "checkout.completed", "created_at": "2025-09-20 10:00:00",
             "object": {"mode": "test"}}
     kind = chance.randrange(3)

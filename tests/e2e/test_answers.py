@@ -28,7 +28,7 @@ def post_head(stack, **headers):
 
 
 def signed(stack, body, length=None, **more):
-    """The parameters of an authentic POST of a body, with a CONTENT_LENGTH that may be another one."""
+    """The parameters of a correctly signed POST of a body, with a CONTENT_LENGTH that may be another one."""
     now = int(time.time())
     length = len(body) if length is None else length
     return fastcgi.post_params(length, harness.sign(stack.secret, body, now), now, **more)
@@ -153,7 +153,7 @@ EVENT = {"event_id": "evt_invalid", "event_type": "checkout.completed", "created
     ({**EVENT, "event_type": "unheard.of", "object": {}}, "object.mode: missing"),
 ])
 def test_invalid_event(shared, content, detail):
-    """400 for an authentic body that is no event: the path and what is wrong; its dead letter is there at once."""
+    """400 for a correctly signed body that is no event: the path and what is wrong; its dead letter is there at once."""
     body = json.dumps(content).encode()
     with shared.connect() as observer:
         for deliveries in (1, 2):
@@ -186,7 +186,7 @@ VALID = json.dumps(EVENT)
         "UTF-8", "UTF-8 surrogate", "large number", "small number", "long number", "deep", "NaN",
         "leading zero", "control character"])
 def test_invalid_json(shared, body):
-    """400 for an authentic body that is not JSON as the provider's has to be; the dead letter has its bytes."""
+    """400 for a correctly signed body that is not JSON as the provider's has to be; the dead letter has its bytes."""
     answer = shared.deliver(body)
     assert (answer.status, answer.json["error"]) == (400, INVALID)
     reason, detail, deliveries = dead_letter(shared, body)

@@ -23,7 +23,7 @@ class Program:
         self.secret_path.write_text(SECRET + "\n")
 
     def environment(self, body, **more):
-        """What a server sets for an authentic delivery; what is None is left out."""
+        """What a server sets for a correctly signed delivery; what is None is left out."""
         now = int(time.time())
         wanted = {"GATEWAY_INTERFACE": "CGI/1.1", "REQUEST_METHOD": "POST", "CONTENT_LENGTH": len(body),
                   "HTTP_TIMESTAMP": now, "HTTP_BAGELPAY_SIGNATURE": harness.sign(SECRET, body, now),
@@ -119,7 +119,7 @@ def test_arguments_are_the_clients(program):
 
 
 def test_strangers_cost_no_database_work(program, cluster):
-    """It connects when an authentic delivery is there, and not before."""
+    """It connects when a correctly signed delivery is there, and not before."""
     elsewhere = harness.make_directory("nobody")
     try:
         # A database that is missing would be complained of by whoever tries it.

@@ -190,6 +190,20 @@ def test_errors_of_the_database(raising, sqlstate, status):
     assert raising.deliver(bodies.payment()).status == 200
 
 
+def test_time_zone_that_is_gone(make_stack, tmp_path):
+    """A zone in the settings that the server no longer knows is not the event's fault: it waits in the spool."""
+    stack = make_stack("--spool", tmp_path / "spool")
+    stack.query("ALTER TABLE bagelpay.settings DISABLE TRIGGER settings_check_zone")
+    stack.query("UPDATE bagelpay.settings SET provider_timezone = 'Gone/Away'")
+    body = bodies.changed(bodies.payment(), created_at="2026-01-02 03:04:05")
+    answer = stack.deliver(body)
+    assert (answer.status, answer.json["spooled"]) == (503, True)
+    stack.query("UPDATE bagelpay.settings SET provider_timezone = 'Asia/Shanghai'")
+    harness.wait_until(lambda: stored(stack) == {bodies.event_id(body)}, "the event")
+    assert stack.query("SELECT (occurred_at AT TIME ZONE 'UTC')::text FROM bagelpay.events") == [("2026-01-01 19:04:05",)]
+    assert stack.query("SELECT count(*) FROM bagelpay.dead_letters") == [(0,)]
+
+
 @pytest.mark.parametrize("level", ["WARNING", "NOTICE"])
 def test_warning_during_commit(stack, level):
     """A COMMIT with a warning is no success: so ends one whose replication was given up. Notices are fine."""

@@ -20,37 +20,41 @@ DOCUMENTED_IDS = {
 }
 
 # What each documented body leaves behind when it is all that arrives: its event (type, mode, occurred_at), order
-# (id, status, amount, currency), subscription (status, ends_at), payments, entitlement (kind, entitled, reason,
-# valid_from, valid_until). The headings checkout.cancel and refund.created carry cancellations.
+# (id, status, amount, currency), subscriptions (status, interval, trial_end, period_end), payments (id, kind, status,
+# amount, paid_at, period_end), trials (starts_at, trial_end), cancellations (ends_at, at_period_end), entitlement (kind,
+# status, entitled, reason, valid_from, valid_until). The headings checkout.cancel and refund.created carry cancellations,
+# and a cancellation alone makes no item.
 DOCUMENTED_STATES = {
     "checkout.completed": (
         ("checkout.completed", "test", "2025-09-14 08:30:00"), ("req_20250914_162923", "paid", "397.16", "USD"),
-        ("active", None), [("ch_1967143798107639810", "paid", "397.16", "2025-09-14 08:30:00", None)],
-        ("subscription", False, "expired", "2025-09-14 08:30:00", "2025-10-16 08:30:00")),
+        [("active", None, None, None)],
+        [("ch_1967143798107639810", "subscription", "paid", "397.16", "2025-09-14 08:30:00", None)], [], [],
+        ("subscription", "active", False, "expired", "2025-09-14 08:30:00", "2025-10-16 08:30:00")),
     "checkout.failed": (
         ("checkout.failed", "test", "2025-09-12 15:52:00"), ("333", "failed", "12210", "USD"),
-        None, [("ch_1966406841422503937", "failed", "12210", None, None)],
-        ("one_time", False, "failed", None, None)),
+        [], [("ch_1966406841422503937", "one_time", "failed", "12210", None, None)], [], [],
+        (None, "failed", False, "failed", None, None)),
     "checkout.cancel": (
         ("subscription.canceled", "test", "2025-09-12 16:41:24.746"), ("333", "pending", None, "USD"),
-        ("canceled", "2025-09-12 16:41:24.746"), [],
-        ("subscription", False, "canceled", None, None)),
+        [], [], [], [("2025-09-12 16:41:24.746", None)],
+        (None, "pending", False, "pending", None, None)),
     "subscription.trialing": (
         ("subscription.trialing", "test", "2025-09-12 16:48:40.893"), ("333", "trialing", "0", "USD"),
-        ("trialing", None), [],
-        ("subscription", False, "expired", "2025-09-12 16:48:40.893", "2025-09-20 16:48:37")),
+        [("trialing", "1 mon", "2025-09-19 16:48:37", None)], [], [("2025-09-12 16:48:40.893", "2025-09-19 16:48:37")], [],
+        ("subscription", "trialing", False, "expired", "2025-09-12 16:48:40.893", "2025-09-20 16:48:37")),
     "subscription.paid": (
         ("subscription.paid", "test", "2025-09-12 16:46:41.789"), ("333", "paid", "10", "USD"),
-        ("active", None), [("ch_1966423205621178370", "paid", "10", "2025-09-12 16:46:41.789", "2025-10-12 16:46:35")],
-        ("subscription", False, "expired", "2025-09-12 16:46:41.789", "2025-10-13 16:46:35")),
+        [("active", "1 mon", None, "2025-10-12 16:46:35")],
+        [("ch_1966423205621178370", "subscription", "paid", "10", "2025-09-12 16:46:41.789", "2025-10-12 16:46:35")], [], [],
+        ("subscription", "active", False, "expired", "2025-09-12 16:46:41.789", "2025-10-13 16:46:35")),
     "subscription.canceled": (
         ("subscription.canceled", "test", "2025-09-12 16:41:24.746"), ("333", "pending", None, "USD"),
-        ("canceled", "2025-09-12 16:41:24.746"), [],
-        ("subscription", False, "canceled", None, None)),
+        [], [], [], [("2025-09-12 16:41:24.746", None)],
+        (None, "pending", False, "pending", None, None)),
     "refund.created": (
         ("subscription.canceled", "test", "2025-09-12 19:12:44"), ("333", "pending", None, "USD"),
-        ("canceled", "2025-09-12 19:12:45"), [],
-        ("subscription", False, "canceled", None, None)),
+        [], [], [], [("2025-09-12 19:12:45", False)],
+        (None, "pending", False, "pending", None, None)),
 }
 
 
@@ -72,21 +76,26 @@ def event(stack, event_id, columns="outcome, deliveries"):
 
 
 def state(stack):
-    """Order, subscription, payments and entitlement of the only order, times as text without their zone."""
+    """Order, subscriptions, payments, trials, cancellations and entitlement of the only order, times as text without their
+    zone."""
     order = rows(stack, "SELECT order_id, status, amount::text, currency FROM bagelpay.orders")
-    subscription = rows(stack, "SELECT status, ends_at::timestamp::text FROM bagelpay.subscriptions")
-    payments = rows(stack, "SELECT payment_id, status, amount::text, paid_at::timestamp::text,"
-                           " period_end::timestamp::text FROM bagelpay.payments ORDER BY payment_id")
-    entitlement = rows(stack, "SELECT kind, entitled, reason, valid_from::timestamp::text,"
+    subscriptions = rows(stack, "SELECT status, recurring_interval::text, trial_end::timestamp::text,"
+                                " billing_period_end::timestamp::text FROM bagelpay.subscriptions")
+    payments = rows(stack, "SELECT payment_id, kind, status, amount::text, paid_at::timestamp::text,"
+                           " period_end::timestamp::text FROM bagelpay.payments")
+    trials = rows(stack, "SELECT starts_at::timestamp::text, trial_end::timestamp::text FROM bagelpay.trials")
+    cancellations = rows(stack, "SELECT ends_at::timestamp::text, at_period_end FROM bagelpay.cancellations")
+    entitlement = rows(stack, "SELECT kind, status, entitled, reason, valid_from::timestamp::text,"
                               " valid_until::timestamp::text FROM bagelpay.entitlements_test")
     assert len(order) == len(entitlement) == 1
-    return order[0], subscription[0] if subscription else None, payments, entitlement[0]
+    return order[0], subscriptions, payments, trials, cancellations, entitlement[0]
 
 
 @pytest.mark.parametrize("name", bodies.NAMES)
 def test_documented_body(stack, name):
     """Each documented body is applied: answer, event, exact bytes, what was signed, and the state that follows."""
     body, event_id, timestamp = bodies.documented(name), DOCUMENTED_IDS[name], int(time.time()) - 5
+    before = time.time()
     answer = stack.deliver(body, timestamp)
     assert (answer.status, answer.json) == (200, success(event_id, "applied"))
     assert answer.headers["Content-Type"] == "application/json"
@@ -94,8 +103,10 @@ def test_documented_body(stack, name):
 
     expected_event, *expected_state = DOCUMENTED_STATES[name]
     assert event(stack, event_id, "event_type, mode, occurred_at::timestamp::text") == expected_event
-    assert event(stack, event_id, "outcome, deliveries, signed_timestamp, received_at = last_delivered_at") == (
+    assert event(stack, event_id, "outcome, deliveries, signed_timestamp, received_at <= last_delivered_at") == (
         "applied", 1, timestamp, True)
+    received, = event(stack, event_id, "extract(epoch FROM received_at)::float")
+    assert before <= received <= time.time()
     assert rows(stack, "SELECT event_id, body, signed_timestamp, signature FROM bagelpay.event_bodies") == [
         (event_id, body, timestamp, harness.sign(stack.secret, body, timestamp))]
     assert list(state(stack)) == expected_state
@@ -105,24 +116,34 @@ def test_documented_body(stack, name):
 
 @pytest.mark.parametrize("names", [bodies.NAMES, bodies.NAMES[::-1]], ids=["in order", "reversed"])
 def test_all_documented_bodies(stack, names):
-    """The seven bodies together are two orders, the same ones in whatever order they arrive."""
+    """The seven bodies together are two orders, the same ones in whatever order they arrive. One of them has two items, and
+    none of the cancellations is of a subscription that was sold."""
     for name in names:
         assert stack.deliver(bodies.documented(name)).json["outcome"] == "applied"
-    assert rows(stack, "SELECT order_id, status, conflict, updated_at::timestamp::text FROM bagelpay.orders"
+    assert rows(stack, "SELECT order_id, status, conflict, user_id, updated_at::timestamp::text FROM bagelpay.orders"
                        " ORDER BY 1") == [
-        ("333", "trialing", False, "2025-09-12 19:12:44"),
-        ("req_20250914_162923", "paid", False, "2025-09-14 08:30:00")]
-    assert rows(stack, "SELECT order_id, status, ends_at::timestamp::text, recurring_interval, last4"
-                       " FROM bagelpay.subscriptions ORDER BY 1") == [
-        ("333", "canceled", "2025-09-12 19:12:45", "monthly", "4242"),
-        ("req_20250914_162923", "active", None, None, None)]
+        ("333", "trialing", False, "222", "2025-09-12 19:12:44"),
+        ("req_20250914_162923", "paid", False, None, "2025-09-14 08:30:00")]
+    assert rows(stack, "SELECT order_id, product_id, status, subscription_id, recurring_interval::text, last4, canceled_at"
+                       " FROM bagelpay.subscriptions ORDER BY 1, 2") == [
+        ("333", "prod_1966354925946605570", "active", "sub_1966423205633761281", "1 mon", "4242", None),
+        ("333", "prod_1966423597650190338", "trialing", "sub_1966423704764325890", "1 mon", None, None),
+        ("req_20250914_162923", "prod_1967143613700870145", "active", None, None, None, None)]
     assert rows(stack, "SELECT order_id, payment_id, status FROM bagelpay.payments ORDER BY 1, 2") == [
         ("333", "ch_1966406841422503937", "failed"), ("333", "ch_1966423205621178370", "paid"),
         ("req_20250914_162923", "ch_1967143798107639810", "paid")]
-    assert rows(stack, "SELECT order_id, customer_email, product_id, status, entitled, reason, units"
-                       " FROM bagelpay.entitlements_test ORDER BY 1") == [
-        ("333", "user@example.com", "prod_1966354925946605570", "canceled", False, "canceled", 1),
-        ("req_20250914_162923", "andrew@gettrust.ai", "prod_1967143613700870145", "active", False, "expired", 1)]
+    assert rows(stack, "SELECT order_id, event_id, subscription_id, processor_subscription_id FROM bagelpay.cancellations"
+                       " ORDER BY 2") == [
+        ("333", DOCUMENTED_IDS["checkout.cancel"], None, "sub_1S6SXS2YqhGdWPuNGTacUBaw"),
+        ("333", DOCUMENTED_IDS["refund.created"], "sub_1966459918691274753", "sub_1S6Uu02YqhGdWPuNNnQY42yo"),
+        ("333", DOCUMENTED_IDS["subscription.canceled"], None, "sub_1S6SXS2YqhGdWPuNGTacUBaw")]
+    columns = "order_id, product_id, customer_email, user_id, status, entitled, reason, units"
+    assert rows(stack, f"SELECT {columns} FROM bagelpay.entitlements_test ORDER BY 1, 2") == [
+        ("333", "prod_1966354925946605570", "z916722885@gmail.com", "222", "active", False, "expired", 1),
+        ("333", "prod_1966423597650190338", "user@gmail.com", "222", "trialing", False, "expired", 1),
+        ("req_20250914_162923", "prod_1967143613700870145", "andrew@gettrust.ai", None, "active", False, "expired", 1)]
+    assert rows(stack, "SELECT entitled, reason, units FROM bagelpay.entitlements_at('2025-09-14 12:00', 'test')"
+                       " ORDER BY order_id, product_id") == [(True, "active", 1), (True, "trialing", 1), (True, "active", 1)]
 
 
 @pytest.mark.parametrize("mode, view, other", [("test", "entitlements_test", "entitlements"),
@@ -136,20 +157,28 @@ def test_purchase_entitles_in_its_mode(shared, mode, view, other):
     assert rows(shared, query.format(other), order) == []
 
 
+def other_bytes(body):
+    """Other bytes with the same content: an end of line, indentation, another order of keys, a counter of deliveries."""
+    content = json.loads(body)
+    return [body + b"\n", json.dumps(content, indent=2).encode(), json.dumps(content, sort_keys=True).encode(),
+            json.dumps({"attempt": 2, **content}, separators=(",", ":")).encode()]
+
+
 def test_duplicate(shared):
-    """The same bytes again are a duplicate: counted, and nothing else changes."""
+    """The same content again is a duplicate, whatever its bytes: counted, and nothing else changes."""
     order = bodies.unique("order")
     body = bodies.payment(order)
     event_id = bodies.event_id(body)
     assert shared.deliver(body, 1_700_000_000).json == success(event_id, "applied")
     before = rows(shared, "SELECT to_jsonb(o) FROM bagelpay.orders AS o WHERE order_id = %s", order)
-    for _ in range(2):
-        answer = shared.deliver(body)
+    for again in (body, *other_bytes(body)):
+        answer = shared.deliver(again)
         assert (answer.status, answer.json) == (200, success(event_id, "duplicate"))
     assert event(shared, event_id, "outcome, deliveries, signed_timestamp, last_delivered_at > received_at") == (
-        "applied", 3, 1_700_000_000, True)
-    assert rows(shared, "SELECT count(*) FROM bagelpay.event_bodies WHERE event_id = %s", event_id) == [(1,)]
+        "applied", 6, 1_700_000_000, True)
+    assert rows(shared, "SELECT body FROM bagelpay.event_bodies WHERE event_id = %s", event_id) == [(body,)]
     assert rows(shared, "SELECT to_jsonb(o) FROM bagelpay.orders AS o WHERE order_id = %s", order) == before
+    assert rows(shared, "SELECT FROM bagelpay.dead_letters WHERE event_id = %s", event_id) == []
 
 
 def test_duplicates_at_once(shared, background):
@@ -160,22 +189,59 @@ def test_duplicates_at_once(shared, background):
     assert event(shared, bodies.event_id(body)) == ("applied", 16)
 
 
-def test_conflict(shared):
-    """Another body under a known event_id: answered as a duplicate, kept as a dead letter, the first one stays."""
+@pytest.mark.parametrize("change", [
+    lambda content: content["object"]["order"].update(amount=99),
+    lambda content: content["object"]["metadata"].update(note="another"),
+    lambda content: content.update(created_at=content["created_at"].replace("Z", "+00:00")),
+    lambda content: content.update(event_type="checkout.failed"),
+], ids=["amount", "metadata", "the text of a time", "type"])
+def test_conflict(shared, change):
+    """Another content under a known event_id: answered as a duplicate, kept as a dead letter, the first one stays."""
     event_id, order = bodies.unique(), bodies.unique("order")
     first = bodies.payment(order, "10", event_id)
-    second = bodies.payment(order, "99", event_id)
+    content = json.loads(first)
+    change(content)
+    second = json.dumps(content).encode()
     assert shared.deliver(first).json == success(event_id, "applied")
     for _ in range(2):
         answer = shared.deliver(second)
         assert (answer.status, answer.json) == (200, success(event_id, "duplicate"))
-    assert rows(shared, "SELECT body, reason, deliveries, resolved_at FROM bagelpay.dead_letters WHERE body = %s",
-                second) == [(second, "conflict", 2, None)]
-    assert event(shared, event_id, "outcome, deliveries, amount::text") == ("applied", 1, "10")
+    assert rows(shared, "SELECT body, reason, deliveries, resolved_at, order_id, customer_email FROM bagelpay.dead_letters"
+                        " WHERE event_id = %s", event_id) == [(second, "conflict", 2, None, order, "buyer@example.com")]
+    assert event(shared, event_id, "event_type, outcome, deliveries, amount::text") == (
+        "checkout.completed", "applied", 1, "10")
     assert rows(shared, "SELECT body FROM bagelpay.event_bodies WHERE event_id = %s", event_id) == [(first,)]
 
 
-@pytest.mark.parametrize("event_type", ["checkout.unheard_of", "operator.grant", "operator.revoke", "operator.clear"])
+def letters(stack):
+    """The dead letters' reasons, in order, and whether they are resolved."""
+    return rows(stack, "SELECT reason, resolved_at IS NOT NULL FROM bagelpay.dead_letters ORDER BY id")
+
+
+def test_dead_letters_resolve_themselves(stack):
+    """A dead letter is resolved by the commit of the same body, whatever its reason was and however it comes; the same
+    content in other bytes is another body."""
+    first, second = bodies.payment("order_1", event_id="evt_1"), bodies.payment("order_2", event_id="evt_1")
+    poison, once_invalid = bodies.payment(event_id="evt_poison"), bodies.payment()
+    stack.query("ALTER TABLE bagelpay.events ADD CONSTRAINT no_poison CHECK (event_id <> 'evt_poison' OR event_id::integer > 0)")
+    assert [stack.deliver(body).status for body in (first, second, poison)] == [200, 200, 400]
+    # As an older responder, which knew less, would have left it.
+    stack.query("INSERT INTO bagelpay.dead_letters (sha256, body, reason) VALUES (sha256(%s), %s, 'invalid')",
+                once_invalid, once_invalid)
+    assert letters(stack) == [("conflict", False), ("database", False), ("invalid", False)]
+    stack.query("ALTER TABLE bagelpay.events DROP CONSTRAINT no_poison")
+    stack.query("DELETE FROM bagelpay.events WHERE event_id = 'evt_1'")
+    assert stack.deliver(once_invalid + b"\n").json["outcome"] == "applied"
+    assert letters(stack) == [("conflict", False), ("database", False), ("invalid", False)]
+    assert [stack.deliver(body).json["outcome"] for body in (poison, second, once_invalid)] == ["applied", "applied", "duplicate"]
+    assert letters(stack) == [("conflict", True), ("database", True), ("invalid", True)]
+    # The other one is now what conflicts, and the letter of what is stored stays resolved.
+    assert stack.deliver(first).json["outcome"] == "duplicate"
+    assert letters(stack) == [("conflict", True), ("database", True), ("invalid", True), ("conflict", False)]
+
+
+@pytest.mark.parametrize("event_type", ["checkout.unheard_of", "operator.grant", "operator.revoke", "operator.clear",
+                                        "operator.dispute_won"])
 def test_ignored(shared, event_type):
     """Unknown types, and operators' events in a body, are kept and have no part in any state."""
     order = bodies.unique("order")

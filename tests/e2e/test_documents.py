@@ -62,7 +62,7 @@ def options():
                                        for command in ([], ["redrive"], ["import"])))
     for program in ("bagelhook-send", "bagelhook-console"):
         found[program] = options_in(said_by(program))
-    for name in ("run", "grow", "scale", "console"):
+    for name in ("run", "grow", "large", "scale", "console"):
         # The benchmarks would install and build before they help.
         source = harness.SOURCE / "bench" / ("table.py" if name == "run" else f"{name}.py")
         found[f"bench/{name}"] = set(re.findall(r'add_argument\("(--[a-z-]+)"', source.read_text())) | {"--help"}
@@ -174,5 +174,6 @@ def test_schema_in(cluster):
         assert roles - {"bagelpay_orders"} <= {name for name, in connection.execute("SELECT rolname FROM pg_roles")}
         in_force = dict(connection.execute("SELECT key, value FROM bagelpay.settings AS s, jsonb_each_text(to_jsonb(s))"
                                            " WHERE key <> 'singleton'").fetchall())
-        in_force["order_key"] = connection.execute("SELECT order_key::text FROM bagelpay.settings").fetchone()[0]
+        in_force["order_key"], in_force["user_key"] = connection.execute(
+            "SELECT order_key::text, user_key::text FROM bagelpay.settings").fetchone()
     assert settings == in_force

@@ -22,11 +22,12 @@ from conftest import end
 from hostile import events, headers, records, wire
 
 INVALID = "Invalid request body"
-TABLES = ("events", "event_bodies", "orders", "payments", "subscriptions", "refunds", "dead_letters")
+TABLES = ("events", "event_bodies", "orders", "items", "payments", "subscriptions", "trials", "cancellations", "refunds",
+          "dead_letters")
 COUNT = "SELECT " + ", ".join(f"(SELECT count(*) FROM bagelpay.{table})" for table in TABLES)
 NOTHING = dict.fromkeys(TABLES, 0)
 # What an honest event leaves.
-HONEST = {**NOTHING, "events": 1, "event_bodies": 1, "orders": 1, "payments": 1}
+HONEST = {**NOTHING, "events": 1, "event_bodies": 1, "orders": 1, "items": 1, "payments": 1}
 # The bodies of the answers that do not depend on the request.
 ANSWERS = {401: b'{"error":"Invalid signature"}\n', 405: b'{"error":"Method not allowed"}\n',
            411: b'{"error":"Length required"}\n',
@@ -331,7 +332,7 @@ def test_replay(target):
 
 
 def test_taken_id(target):
-    """Whoever takes the id of an event that is there changes nothing of it: another body is a dead letter."""
+    """Whoever takes the id of an event that is there changes nothing of it: another content is a dead letter."""
     body = bodies.payment(amount="10")
     with target.leaves({**HONEST, "dead_letters": 1}):
         assert target.stack.deliver(body).json["outcome"] == "applied"

@@ -20,7 +20,7 @@ def records(responder, form):
 
 
 def request(responder, body, **more):
-    """An authentic request past nginx, with more parameters; returns the Answer."""
+    """A correctly signed request past nginx, with more parameters; returns the Answer."""
     now = int(time.time())
     params = fastcgi.post_params(len(body), harness.sign(responder.secret, body, now), now, **more)
     return fastcgi.request(responder.address, params, body)

@@ -67,13 +67,17 @@ def test_redrive_what_is_no_event(stack):
 
 
 def test_redrive_a_conflict(stack):
-    """Another body under a taken id is resolved only when the id is free."""
+    """Another content under a taken id is resolved only when the id is free."""
     stack.deliver(bodies.payment("order_1", event_id="evt_1"))
     stack.deliver(bodies.payment("order_2", event_id="evt_1"))
     (number, _, _), = letters(stack)
     assert run(stack.cluster, stack.db, "redrive", "--id", number) == (
-        1, [f"{number}\tleft\tevent_id: still taken by another body", "1 tried, 0 resolved, 1 left"], [])
+        1, [f"{number}\tleft\tevent_id: still taken by an event with another content", "1 tried, 0 resolved, 1 left"], [])
     assert letters(stack) == [(number, "conflict", False)]
+    stack.query("DELETE FROM bagelpay.events WHERE event_id = 'evt_1'")
+    assert run(stack.cluster, stack.db, "redrive", "--id", number) == (
+        0, [f"{number}\tresolved\tapplied", "1 tried, 1 resolved, 0 left"], [])
+    assert letters(stack) == [(number, "conflict", True)]
 
 
 def test_redrive_of_no_letter(stack):
@@ -124,6 +128,42 @@ def test_import_files(stack, tmp_path):
     assert run(stack.cluster, stack.db, "import", tmp_path / "one.json", tmp_path / "two.json") == (
         0, ["2 bodies: 2 committed, 0 had been there, 0 left"], [])
     assert (pretty,) in stack.query("SELECT body FROM bagelpay.event_bodies")
+
+
+def test_import_of_what_was_delivered(stack, tmp_path):
+    """The same events from elsewhere, in other bytes, are the same events: counted, and the first bytes stay."""
+    delivered = [bodies.payment(f"order_{number}") for number in range(2)]
+    assert [stack.deliver(body).status for body in delivered] == [200, 200]
+    before = stack.query("SELECT to_jsonb(o) FROM bagelpay.orders AS o ORDER BY order_id")
+    (tmp_path / "one.json").write_bytes(json.dumps(json.loads(delivered[0]), indent=4).encode())
+    (tmp_path / "two.json").write_bytes(json.dumps({"exported": True, **json.loads(delivered[1])}, sort_keys=True).encode())
+    assert run(stack.cluster, stack.db, "import", tmp_path / "one.json", tmp_path / "two.json") == (
+        0, ["2 bodies: 0 committed, 2 had been there, 0 left"], [])
+    assert letters(stack) == []
+    assert stack.query("SELECT e.deliveries, b.body FROM bagelpay.events AS e JOIN bagelpay.event_bodies AS b USING (event_id)"
+                       " ORDER BY e.order_id") == [(2, body) for body in delivered]
+    assert stack.query("SELECT to_jsonb(o) FROM bagelpay.orders AS o ORDER BY order_id") == before
+
+
+def test_import_of_a_conflict(stack):
+    """Another content under a known event id is kept as a dead letter, as if it had been delivered."""
+    assert stack.deliver(bodies.payment("order_1", event_id="evt_1")).status == 200
+    assert run(stack.cluster, stack.db, "import", "-", stdin=bodies.payment("order_2", event_id="evt_1")) == (
+        0, ["1 bodies: 0 committed, 1 had been there, 0 left"], [])
+    assert [(reason, resolved) for _, reason, resolved in letters(stack)] == [("conflict", False)]
+    assert stack.query("SELECT order_id FROM bagelpay.events") == [("order_1",)]
+
+
+def test_import_resolves_dead_letters(stack):
+    """A body that is committed now is a dead letter no longer."""
+    poison, good = bodies.payment(event_id="evt_poison"), bodies.payment()
+    stack.query("ALTER TABLE bagelpay.events ADD CONSTRAINT no_poison CHECK (event_id <> 'evt_poison' OR event_id::integer > 0)")
+    assert stack.deliver(poison).status == 400
+    stack.query("INSERT INTO bagelpay.dead_letters (sha256, body, reason) VALUES (sha256(%s), %s, 'invalid')", good, good)
+    stack.query("ALTER TABLE bagelpay.events DROP CONSTRAINT no_poison")
+    assert run(stack.cluster, stack.db, "import", "-", stdin=poison + b"\n" + good) == (
+        0, ["2 bodies: 2 committed, 0 had been there, 0 left"], [])
+    assert [(reason, resolved) for _, reason, resolved in letters(stack)] == [("database", True), ("invalid", True)]
 
 
 def test_import_standard_input(stack):

@@ -73,7 +73,7 @@ def test_body_is_signed(shared):
 
 
 def test_unauthentic_body_is_not_looked_at(shared):
-    """Neither what an unauthentic body says nor that it says nothing sensible shows, in the answer or in the log."""
+    """Neither what a wrongly signed body says nor that it says nothing sensible shows, in the answer or in the log."""
     before = shared.responder.log
     for body in (b"{not json", bodies.changed(bodies.payment(), event_type="forged\x1b[31m")):
         assert_unauthentic(post(shared, body, "0" * 64, int(time.time())))
@@ -99,7 +99,7 @@ def test_any_age(shared, timestamp):
 
 
 def test_no_database_work(mortal, make_stack):
-    """An unauthentic request is answered 401 while the database is away, an authentic one 503."""
+    """A wrongly signed request is answered 401 while the database is away, a correctly signed one 503."""
     stack = make_stack(cluster=mortal)
     body = bodies.payment()
     mortal.stop()
@@ -165,7 +165,7 @@ def test_max_age(make_stack):
 
 
 def test_insecure_no_signature(make_stack):
-    """--insecure-no-signature takes every body for authentic, and says so in the log."""
+    """--insecure-no-signature accepts every body, and says so in the log."""
     stack = make_stack("--insecure-no-signature")
     for body, headers in ((bodies.payment(), {}),
                           (bodies.payment(), {"Bagelpay-Signature": "wrong", "timestamp": "never"})):

@@ -3,31 +3,44 @@
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
-from reference import entitle, extract, fold, key
+from psycopg.types.multirange import Multirange
+
+from reference import checks, entitle, extract, fold, key
 from reference.settings import Settings
 from reference.times import localise
 
 COLUMNS = {
     "orders": ("key_source", "status", "conflict", "amount", "tax_amount", "currency", "product_id", "product_name",
-               "billing_type", "customer_id", "customer_email", "provider_order_id", "payment_id", "request_id", "metadata",
+               "billing_type", "customer_id", "customer_email", "user_id", "provider_order_id", "payment_id", "request_id", "metadata",
                "last_event_id", "last_event_at", "updated_at"),
-    "subscriptions": ("status", "subscription_id", "processor_subscription_id", "trial_start", "trial_end",
-                      "billing_period_start", "billing_period_end", "cancel_at", "canceled_at", "cancel_at_period_end",
-                      "ends_at", "recurring_interval", "units", "payment_method", "last4", "billing_amount", "updated_at"),
-    "payments": ("provider_order_id", "status", "amount", "tax_amount", "currency", "paid_at", "period_end",
-                 "refunded_amount", "updated_at"),
-    "refunds": ("payment_id", "amount", "label", "occurred_at"),
+    "items": ("product_name", "customer_email", "subscription_status", "units", "recurring_interval", "subscription_id",
+              "processor_subscription_id", "trial_start", "trial_end", "billing_period_start", "billing_period_end", "cancel_at",
+              "canceled_at", "cancel_at_period_end", "payment_method", "last4", "billing_amount", "updated_at"),
+    "payments": ("provider_order_id", "kind", "status", "product_id", "product_name", "customer_id", "customer_email", "user_id", "units",
+                 "recurring_interval", "subscription_id", "processor_subscription_id", "amount", "tax_amount", "currency", "paid_at",
+                 "period_start", "period_end", "refunded_amount", "updated_at"),
+    "trials": ("product_id", "customer_id", "customer_email", "user_id", "units", "subscription_id", "starts_at", "trial_end", "payment_id"),
+    "cancellations": ("product_id", "customer_id", "subscription_id", "processor_subscription_id", "occurred_at", "ends_at", "at_period_end"),
+    "refunds": ("refund_id", "payment_id", "amount", "running_total", "label", "occurred_at"),
 }
+# What names a row of a table besides mode and order_id.
+KEYS = {"orders": (), "items": ("product_id", "customer_id", "user_id"), "payments": ("payment_id",), "trials": ("event_id",),
+        "cancellations": ("event_id",), "refunds": ("event_id",)}
 # Normalised columns of events, by the reference's names for them.
 EVENT_COLUMNS = {name: name for name in (
     "event_type", "mode", "created_at_raw", "product_id", "product_name", "billing_type", "customer_id", "customer_email",
     "provider_order_id", "payment_id", "request_id", "amount", "tax_amount", "currency", "subscription_id",
     "processor_subscription_id", "cancel_at_period_end", "recurring_interval", "units", "payment_method", "last4",
-    "billing_amount", "refund_amount", "refund_label", "metadata", "kind", "has_subscription")}
+    "billing_amount", "refund_id", "refund_amount", "refund_label", "metadata")}
 EVENT_COLUMNS["refunded_amount"] = "refund_running_total"
 EVENT_TIMES = ("occurred_at", "trial_start", "trial_end", "billing_period_start", "billing_period_end", "cancel_at", "canceled_at")
+ENTITLEMENT_KEY = ("order_id", "product_id", "customer_id", "user_id")
 EPSILON = timedelta(microseconds=1)
+# At most so many moments are asked for, of those of one history, mode and settings.
+MOST_MOMENTS = 200
 LATEST = datetime(2999, 12, 31, tzinfo=timezone.utc)
+INTERVALS = {"1 day": (0, 1, 0), "0": (0, 0, 0), "3 hours": (0, 0, 10800), "31 days": (0, 31, 0), "1 month": (1, 0, 0),
+             "1 month 2 days": (1, 2, 0), "14 days": (0, 14, 0)}
 
 
 def plain(value):
@@ -36,6 +49,8 @@ def plain(value):
         return value
     if isinstance(value, dict):
         return {name: plain(one) for name, one in value.items()}
+    if isinstance(value, Multirange):
+        return [[plain(one.lower), plain(one.upper)] for one in value]
     if isinstance(value, (list, tuple)):
         return [plain(one) for one in value]
     if isinstance(value, (int, Decimal)):
@@ -50,90 +65,176 @@ def difference(what, database, reference):
     return [] if plain(database) == plain(reference) else [f"{what}: database {database!r}, reference {reference!r}"]
 
 
-def expected_states(bodies, decisions, settings):
+def interval_text(interval):
+    """An interval of months and days as PostgreSQL writes it."""
+    if interval is None:
+        return None
+    months, days = interval
+    parts = ((months // 12, "year"), (months % 12, "mon"), (days, "day"))
+    return " ".join(f"{count} {unit}{'' if count == 1 else 's'}" for count, unit in parts if count)
+
+
+def column(row, name):
+    """A column of one of the reference's rows, as the database has it."""
+    return interval_text(row[name]) if name == "recurring_interval" else row[name]
+
+
+def expected_states(rows, bodies, settings):
     """The reference's events (by event_id) and states."""
     events = {}
     for body in bodies:
         event = extract.parse(body)
         events.setdefault(event.event_id, event)
-    return events, fold.fold([*events.values(), *decisions], settings)
+    events = _with_ids_of(rows, events, settings)
+    return events, fold.fold([*events.values(), *rows.decisions], settings)
 
 
-def compare_events(rows, events, states, settings):
-    """Each event's row: normalised columns, key, outcome, and the places that warnings name."""
+def _with_ids_of(rows, events, settings):
+    """The events by id; one without an id of its own has that of the database's event with the same content."""
+    stored = [row for row in rows.events if row["event_id"].startswith(extract.DERIVED_ID)]
+    found = {}
+    for event_id, event in events.items():
+        if event_id.startswith(extract.DERIVED_ID):
+            event.event_id = next((row["event_id"] for row in stored if not compare_columns(row, event, settings)), event_id)
+        found[event.event_id] = event
+    return found
+
+
+def compare_columns(row, event, settings):
+    """The normalised columns of one event."""
+    found = []
+    for name, stored in EVENT_COLUMNS.items():
+        value = getattr(event, name)
+        found += difference(f"event {event.event_id} {stored}", row[stored], interval_text(value) if name == "recurring_interval" else value)
+    for name in EVENT_TIMES:
+        found += difference(f"event {event.event_id} {name}", row[name], localise(getattr(event, name), settings.provider_timezone))
+    return found
+
+
+def places(warnings):
+    """The places that warnings name; for characters that were replaced, only that some were."""
+    return sorted({"U+FFFD" if "U+FFFD" in text else text.partition(": ")[0] for text in warnings})
+
+
+def compare_events(rows, events, settings):
+    """Each event's row: normalised columns, key, user, outcome, and the places that warnings name."""
     found = []
     stored = {row["event_id"]: row for row in rows.events if not row["event_id"].startswith("operator:")}
     found += difference("event ids", sorted(stored), sorted(events))
+    keys = key.assign([event for event in events.values() if event.is_known], settings)
     for event_id in stored.keys() & events.keys():
         row, event = stored[event_id], events[event_id]
-        for name, column in EVENT_COLUMNS.items():
-            found += difference(f"event {event_id} {column}", row[column], getattr(event, name))
-        for name in EVENT_TIMES:
-            found += difference(f"event {event_id} {name}", row[name], localise(getattr(event, name), settings.provider_timezone))
-        named = key.order_key(event, settings) if event.is_known else None
+        found += compare_columns(row, event, settings)
+        named = keys.get(event_id)
         outcome = "ignored" if not event.is_known else "unmatched" if named is None else "applied"
         found += difference(f"event {event_id} outcome", row["outcome"], outcome)
-        found += difference(f"event {event_id} key", (row["order_id"], row["key_source"]), named[:2] if named else (None, None))
-        warned = {text.partition(": ")[0] for text in event.warnings}
-        # What settings give rise to is compared by number: the fold's places are each side's own words.
-        found += difference(f"event {event_id} warnings", sorted({text.partition(": ")[0] for text in row["body_warnings"]}),
-                            sorted(warned))
-        if named is not None:
-            folded = states[event.mode, named[0]].warnings.get(event_id, [])
-            keyed = [text for text in row["setting_warnings"] if not text.startswith("created_at: ")]
-            found += difference(f"event {event_id} count of warnings by key and fold ({keyed} {row['fold_warnings']} / {folded})",
-                                len(keyed) + len(row["fold_warnings"]), len(folded))
+        found += difference(f"event {event_id} key", (row["order_id"], row["key_source"]), named or (None, None))
+        found += difference(f"event {event_id} user_id", row["user_id"], key.user_id(event, settings))
+        # The one warning that the delivery gives rise to: zone evidence.
+        warnings = [text for text in row["warnings"] if "another time zone" not in text]
+        found += difference(f"event {event_id} warnings {warnings}", places(warnings),
+                            places([*event.warnings, *key.key_warnings(event, settings)]))
     return found
 
 
 def compare_tables(rows, states):
     """Every promised column of every row of state."""
     found = []
-    wanted = {"orders": {}, "subscriptions": {}, "payments": {}, "refunds": {}}
-    for name, state in states.items():
-        wanted["orders"][name] = state.order
-        if state.subscription is not None:
-            wanted["subscriptions"][name] = state.subscription
-        wanted["payments"].update({(*name, one): row for one, row in state.payments.items()})
-        wanted["refunds"].update({(*name, one): row for one, row in state.refunds.items()})
-    keys = {"orders": (), "subscriptions": (), "payments": ("payment_id",), "refunds": ("event_id",)}
     for table, columns in COLUMNS.items():
-        stored = {(row["mode"], row["order_id"], *(row[one] for one in keys[table])): row for row in rows.tables[table]}
-        found += difference(f"keys of {table}", sorted(stored), sorted(wanted[table]))
-        for name in stored.keys() & wanted[table].keys():
-            for column in columns:
-                found += difference(f"{table} {name} {column}", stored[name][column], wanted[table][name][column])
+        wanted = {(row["mode"], row["order_id"], *(row[one] for one in KEYS[table])): row
+                  for state in states.values() for row in state.tables()[table]}
+        stored = {(row["mode"], row["order_id"], *(row[one] for one in KEYS[table])): row for row in rows.tables[table]}
+        found += difference(f"keys of {table}", sorted(stored), sorted(wanted))
+        for name in stored.keys() & wanted.keys():
+            for one in columns:
+                found += difference(f"{table} {name} {one}", stored[name][one], column(wanted[name], one))
     return found
 
 
-def compare_entitlements(world, prefix, states, expected, settings):
+def compare_checks(rows, states, expected, settings):
+    """The view order_checks. Of several items that come equally close, any may be shown."""
+    found = []
+    wanted = {(row["mode"], row["order_id"]): row for row in checks.order_checks(states, expected, settings)}
+    stored = {(row["mode"], row["order_id"]): row for row in rows}
+    found += difference("keys of order_checks", sorted(stored), sorted(wanted))
+    for name in stored.keys() & wanted.keys():
+        for one in ("expected", "paid", "matches"):
+            found += difference(f"order_checks {name} {one}", stored[name][one], wanted[name][one])
+        if sorted(stored[name]["mismatches"] or []) not in [sorted(one) for one in wanted[name]["mismatches"]]:
+            found.append(f"order_checks {name} mismatches: database {stored[name]['mismatches']}, reference {wanted[name]['mismatches']}")
+    return found
+
+
+def compare_steps(explained, state):
+    """What explain() says of each event, in the fold's order."""
+    name = f"{state.mode} {state.order_id}"
+    return difference(f"explain of {name}", [(row["event_id"], row["order_status"]) for row in explained],
+                      [step[:2] for step in state.steps])
+
+
+def moments_of(states, mode, settings, periods):
+    """The moments just before, at and just after every one at which an answer may change."""
+    moments = set()
+    for name, state in states.items():
+        if name[0] == mode:
+            moments |= entitle.boundaries(state, settings, periods)
+    return {at for moment in moments for at in (moment - EPSILON, moment, moment + EPSILON) if at < LATEST}
+
+
+def compare_entitlements(world, prefix, states, expected, settings, periods, chance):
     """entitlements_at() just before, at and after every moment at which an answer may change."""
     found = []
     for mode in ("live", "test"):
-        moments = set()
-        for name, state in states.items():
-            if name[0] == mode:
-                moments |= entitle.boundaries(state, settings)
-        moments = {at for moment in moments for at in (moment - EPSILON, moment, moment + EPSILON) if at < LATEST}
+        moments = sorted(moments_of(states, mode, settings, periods))
+        moments = chance.sample(moments, min(len(moments), MOST_MOMENTS))
         database = world.entitlements(prefix, mode, moments)
+        seen = []
         for at in moments:
-            wanted = entitle.entitlements_at(states, expected, settings, at, mode)
-            found += difference(f"orders judged at {at} in {mode}", [row["order_id"] for row in database[at]],
-                                [row["order_id"] for row in wanted])
-            for one, other in zip(database[at], wanted):
-                for name in other:
-                    found += difference(f"{name} of {other['order_id']} at {at} in {mode} with {settings}", one[name], other[name])
+            wanted = _by_item(entitle.entitlements_at(states, expected, settings, at, mode, periods))
+            stored = _by_item(database[at])
+            found += difference(f"items judged at {at} in {mode}", list(stored), list(wanted))
+            for name in stored.keys() & wanted.keys():
+                different = [one for one in wanted[name] if plain(stored[name][one]) != plain(wanted[name][one])]
+                for one in different:
+                    found += difference(f"{one} of {name} at {at} in {mode} with {settings}, {periods}", stored[name][one], wanted[name][one])
+                seen.append((at, wanted[name]))
+        for at, row in chance.sample(seen, min(len(seen), 5)):
+            found += _compare_questions(world, prefix, states, expected, settings, periods, mode, at, row)
     return found
+
+
+def _compare_questions(world, prefix, states, expected, settings, periods, mode, at, row):
+    """is_entitled() and is_user_entitled() of one item's customer, e-mail and user."""
+    found = []
+    for function, name, ask in (("is_entitled", "customer_id", entitle.is_entitled), ("is_entitled", "customer_email", entitle.is_entitled),
+                                ("is_user_entitled", "user_id", entitle.is_user_entitled)):
+        value = row[name]
+        # An e-mail that other histories use as well says nothing of this one.
+        if value is None or row["product_id"] is None or prefix not in value:
+            continue
+        answer = world.ask(function, value, row["product_id"], mode, at)
+        found += difference(f"{function}({value}, {row['product_id']}, {mode}, {at})", answer,
+                            ask(states, expected, settings, value, row["product_id"], mode, at, periods))
+    return found
+
+
+def _by_item(rows):
+    found = {tuple(row[name] or "" for name in ENTITLEMENT_KEY): row for row in rows}
+    return dict(sorted(found.items(), key=lambda one: [part.encode() for part in one[0]]))
 
 
 def reference_settings(settings):
     """Settings of the reference from those of the database; intervals are given as texts like '3 days'."""
-    lengths = {"1 day": (0, 1, 0), "0": (0, 0, 0), "3 hours": (0, 0, 10800), "31 days": (0, 31, 0), "1 month": (1, 0, 0),
-               "1 month 2 days": (1, 2, 0)}
     known = dict(settings)
     for name in ("grace", "default_period"):
         if name in known:
-            known[name] = lengths[known[name]]
-    if "order_key" in known:
-        known["order_key"] = tuple(known["order_key"])
+            known[name] = INTERVALS[known[name]]
+    for name in ("order_key", "user_key"):
+        if name in known:
+            known[name] = tuple(known[name])
     return Settings(**known)
+
+
+def reference_periods(periods):
+    """bagelpay.products of the reference from those of the database."""
+    return {product_id: INTERVALS[period] for product_id, period in periods.items()}

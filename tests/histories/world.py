@@ -1,7 +1,6 @@
 """A database with responders on it, histories delivered to them, and the rows that came of it."""
 
 import functools
-import hashlib
 import json
 import pathlib
 import random
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from datetime import timezone
 from decimal import Decimal
 
+import psycopg
+from psycopg.adapt import Loader
 from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 
@@ -26,7 +27,14 @@ from made import Decision  # noqa: E402
 
 RESPONDERS = 2
 CONNECTIONS = 4
-TABLES = ("orders", "subscriptions", "payments", "refunds")
+TABLES = ("orders", "items", "payments", "trials", "cancellations", "refunds")
+# SQLSTATEs by which a decision is refused that names something unknown: raised by the function, or no data found.
+REFUSALS = ("P0001", "P0002", "22023", "22P02", "02000")
+DEFAULTS = {"order_key": ["metadata.order_id", "metadata.orderId"], "user_key": ["metadata.user_id", "metadata.userId"],
+            "provider_timezone": "UTC", "grace": "1 day", "default_period": "31 days", "revoke_on_dispute": True, "unknown_refund": "full",
+            "on_cancel": "end_now", "require_expected_order": False, "notify": True}
+# What forget() leaves: settings, and what a migration wrote.
+KEPT = ("settings", "products", "product_features")
 
 
 @dataclass
@@ -38,18 +46,26 @@ class Rows:
     decisions: list
 
 
-def read_rows(connection, like, digests):
-    """The Rows whose ids are LIKE this, or whose event is named by one of these digests; the connection gives dicts."""
+def read_rows(connection, like):
+    """The Rows whose ids are LIKE this; the connection gives dicts."""
     events = connection.execute(
         """SELECT * FROM bagelpay.events
-        WHERE order_id LIKE %(like)s OR event_id LIKE %(like)s OR metadata::text LIKE %(like)s OR event_id = ANY (%(digests)s)""",
-        {"like": like, "digests": [f"sha256:{digest}" for digest in digests]}).fetchall()
+        WHERE order_id LIKE %(like)s OR event_id LIKE %(like)s OR metadata::text LIKE %(like)s OR request_id LIKE %(like)s""",
+        {"like": like}).fetchall()
     tables = {table: connection.execute(
-        f"SELECT * FROM bagelpay.{table} WHERE order_id LIKE %s ORDER BY mode, order_id", (like,)).fetchall() for table in TABLES}
-    decisions = [OperatorEvent(e["event_id"], e["event_type"], e["mode"], e["order_id"], e["occurred_at"],
-                               e["customer_email"], e["product_id"], e["granted_until"], e["note"])
+        f"SELECT * FROM bagelpay.{table} WHERE order_id LIKE %s ORDER BY mode, order_id, {table}::text", (like,)).fetchall()
+        for table in TABLES}
+    decisions = [OperatorEvent(e["event_id"], e["event_type"], e["mode"], e["order_id"], e["occurred_at"], e["product_id"],
+                               e["customer_id"], e["customer_email"], e["payment_id"], e["granted_until"], e["note"])
                  for e in events if e["event_id"].startswith("operator:")]
     return Rows(events, tables, decisions)
+
+
+class _Interval(Loader):
+    """Intervals as PostgreSQL writes them: Python's have no months."""
+
+    def load(self, data):
+        return bytes(data).decode()
 
 
 class World:
@@ -67,9 +83,12 @@ class World:
         for connection, zone in zip(self.connections, ("America/New_York", "Asia/Kathmandu", "UTC", "Pacific/Apia")):
             connection.execute("SELECT set_config('TimeZone', %s, false)", (zone,))
             connection.row_factory = dict_row
+            connection.adapters.register_loader("interval", _Interval)
             set_json_loads(functools.partial(json.loads, parse_float=Decimal), connection)
         self.connection = self.connections[0]
         self._zone = None
+        # Decisions that were refused, as they named something unknown.
+        self.refused = 0
 
     def close(self):
         for responder in self.responders:
@@ -80,18 +99,19 @@ class World:
 
     def set(self, **settings):
         """Changes settings; the others get their defaults."""
-        defaults = {"order_key": ["metadata.order_id", "metadata.orderId"], "provider_timezone": "UTC", "grace": "1 day",
-                    "default_period": "31 days", "revoke_on_dispute": True, "unknown_refund": "full", "on_cancel": "end_now",
-                    "require_expected_order": False}
-        wanted = {**defaults, **settings}
+        wanted = {**DEFAULTS, **settings}
         # Checking a zone's name makes PostgreSQL read all of its zones, which takes longer than a history.
         if wanted["provider_timezone"] != self._zone:
             self.connection.execute("UPDATE bagelpay.settings SET provider_timezone = %(provider_timezone)s", wanted)
             self._zone = wanted["provider_timezone"]
-        self.connection.execute("""
-            UPDATE bagelpay.settings SET order_key = %(order_key)s, grace = %(grace)s, default_period = %(default_period)s, revoke_on_dispute = %(revoke_on_dispute)s,
-                unknown_refund = %(unknown_refund)s, on_cancel = %(on_cancel)s,
-                require_expected_order = %(require_expected_order)s""", wanted)
+        others = ", ".join(f"{name} = %({name})s" for name in DEFAULTS if name != "provider_timezone")
+        self.connection.execute(f"UPDATE bagelpay.settings SET {others}", wanted)
+
+    def set_periods(self, periods):
+        """Changes bagelpay.products to these: {product_id: interval}."""
+        self.connection.execute("DELETE FROM bagelpay.products")
+        for product_id, period in periods.items():
+            self.connection.execute("INSERT INTO bagelpay.products (product_id, period) VALUES (%s, %s)", (product_id, period))
 
     def deliver(self, history, seed):
         """Lets everything arrive, over several connections and responders at once. Every answer has to be a 200."""
@@ -122,36 +142,50 @@ class World:
         except Exception as error:  # pylint: disable=broad-except
             failures.append(repr(error))
 
-    @staticmethod
-    def _decide(connection, decision):
-        if decision.kind == "grant":
-            connection.execute("SELECT bagelpay.grant(%s, %s, %s, %s, 'note', %s)", (
-                decision.order_id, decision.customer_email, decision.product_id, decision.until, decision.mode))
-        elif decision.kind == "revoke":
-            connection.execute("SELECT bagelpay.revoke(%s, 'note', %s)", (decision.order_id, decision.mode))
-        else:
-            connection.execute("SELECT bagelpay.clear(%s, 'note', %s)", (decision.order_id, decision.mode))
+    def _decide(self, connection, decision):
+        one = decision
+        calls = {"grant": ("%s, %s, %s, %s, 'note', %s", (one.order_id, one.customer, one.product_id, one.until, one.mode)),
+                 "revoke": ("%s, 'note', %s, %s, %s", (one.order_id, one.mode, one.product_id, one.customer)),
+                 "clear": ("%s, 'note', %s, %s, %s", (one.order_id, one.mode, one.product_id, one.customer)),
+                 "dispute_won": ("%s, 'note', %s, %s", (one.payment_id, one.mode, one.order_id))}
+        arguments, values = calls[decision.kind]
+        try:
+            connection.execute(f"SELECT bagelpay.{decision.kind}({arguments})", values)
+        except psycopg.Error as error:
+            if error.sqlstate not in REFUSALS:
+                raise
+            self.refused += 1
 
-    def read(self, prefix, bodies):
-        """The rows of one history. Every id of it holds its prefix, and no other history's does.
+    def read(self, prefix):
+        """The rows of one history. Every id of it holds its prefix, and no other history's does."""
+        return read_rows(self.connection, f"%{prefix}%")
 
-        A body may hold the prefix in nothing that is kept: then its event is named by the body's digest.
-        """
-        return read_rows(self.connection, f"%{prefix}%", [hashlib.sha256(body).hexdigest() for body in bodies])
+    def checks(self, prefix):
+        """The rows of order_checks of one history."""
+        return self.connection.execute("SELECT * FROM bagelpay.order_checks WHERE order_id LIKE %s", (f"%{prefix}%",)).fetchall()
+
+    def explain(self, mode, order_id):
+        """What explain() says of an order."""
+        return self.connection.execute("SELECT * FROM bagelpay.explain(%s, %s) ORDER BY position", (order_id, mode)).fetchall()
+
+    def ask(self, function, who, product, mode, at):
+        """is_entitled() or is_user_entitled()."""
+        return self.connection.execute(f"SELECT bagelpay.{function}(%s, %s, %s, %s) AS answer", (who, product, mode, at)).fetchone()["answer"]
 
     def entitlements(self, prefix, mode, moments):
         """entitlements_at() for the orders of one history: {moment: rows}."""
         found = {moment: [] for moment in moments}
         for row in self.connection.execute(
                 """SELECT moment, e.* FROM unnest(%s::timestamptz[]) AS moment, bagelpay.entitlements_at(moment, %s) AS e
-                WHERE e.order_id LIKE %s ORDER BY moment, e.order_id COLLATE "C" """, (list(moments), mode, f"%{prefix}%")):
+                WHERE e.order_id LIKE %s""", (list(moments), mode, f"%{prefix}%")):
             # In UTC: Python takes a moment of an hour that comes twice in a zone for equal to none elsewhere.
             found[row.pop("moment").astimezone(timezone.utc)].append(row)
         return found
 
     def forget(self):
         """Removes all histories: look-ups by prefix read whole tables."""
-        self.connection.execute("""
-            TRUNCATE bagelpay.events, bagelpay.event_bodies, bagelpay.dead_letters, bagelpay.orders, bagelpay.subscriptions,
-                bagelpay.stored_payments, bagelpay.refunds, bagelpay.expected_orders, bagelpay.mended_orders,
-                bagelpay.forgotten_keys""")
+        tables = [row["name"] for row in self.connection.execute("""
+            SELECT format('%%I.%%I', n.nspname, c.relname) AS name FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+            WHERE n.nspname = 'bagelpay' AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> ALL (%s)
+                AND c.relname !~ 'version|schema|migration'""", (list(KEPT),))]
+        self.connection.execute(f"TRUNCATE {', '.join(tables)}")

@@ -84,7 +84,9 @@ def _row(item, purchases, cancellations, status):
     row["trial_start"] = None if trial is None else trial.trial_start
     row["trial_end"] = None if trial is None else trial.trial_end
     latest = latest_of([one for one in item.purchases if one.is_subscription], purchases)
-    canceled = [one.event for one in cancellations if any(each in one.purchases for each in latest)]
+    canceled = [one.event for one in cancellations
+                if any(each in one.purchases for each in latest)
+                and began_together(latest[0], purchases) < one.event.position]
     for name in ("canceled_at", "cancel_at", "cancel_at_period_end"):
         row[name] = getattr(canceled[-1], name) if canceled else None
     row["subscription_status"] = status

@@ -27,6 +27,18 @@ REFUND_LABELS = {
     "partial_refund": "partial",
     "partially_refunded": "partial",
 }
+INTERVALS = {
+    word: interval
+    for interval, words in {
+        "1 day": "daily day",
+        "7 days": "weekly week",
+        "1 month": "monthly month",
+        "3 months": "3months quarter quarterly",
+        "6 months": "6months half-yearly semiannual",
+        "1 year": "yearly year annual annually 12months",
+    }.items()
+    for word in words.split()
+}
 SUBSCRIPTION_TIMES = (
     "trial_start",
     "trial_end",
@@ -103,6 +115,13 @@ def amount(value):
 def units(value):
     value = amount(value)
     return int(value) if value is not None and float(value).is_integer() else None
+
+
+def interval(value):
+    """An interval in PostgreSQL's words."""
+    value = text(value)
+    value = value and INTERVALS.get(value.lower(), value.lower())
+    return value if value and re.fullmatch("(1000|[1-9][0-9]{0,2}) ?(day|week|month|year)s?", value) else None
 
 
 def boolean(value):
@@ -213,11 +232,23 @@ def delivery_of(body):
             identifier, at(itself, "id"), thing.get("subscription_id")
         ),
         "cancel_at_period_end": of_subscription(boolean, "cancel_at_period_end"),
-        "recurring_interval": of_subscription(text, "recurring_interval"),
+        "recurring_interval": first(
+            interval,
+            at(subscription, "recurring_interval"),
+            at(itself, "recurring_interval"),
+            at(thing, "product", "recurring_interval"),
+            at(thing, "product", "billing_period"),
+        ),
         "units": of_subscription(units, "units"),
         "payment_method": of_subscription(text, "payment_method"),
         "last4": of_subscription(text, "last4"),
         "billing_amount": of_subscription(amount, "billing_amount"),
+        "refund_id": first(
+            identifier,
+            at(thing, "refund", "id"),
+            at(thing, "refund", "refund_id"),
+            thing.get("refund_id"),
+        ),
         "refund_amount": first(
             amount, at(thing, "refund", "amount"), thing.get("refund_amount")
         ),

@@ -56,6 +56,22 @@ function units (value) {
   return Number.isInteger(number) ? number : undefined
 }
 
+const INTERVALS = Object.fromEntries(Object.entries({
+  '1 day': 'daily day',
+  '7 days': 'weekly week',
+  '1 month': 'monthly month',
+  '3 months': '3months quarter quarterly',
+  '6 months': '6months half-yearly semiannual',
+  '1 year': 'yearly year annual annually 12months'
+}).flatMap(([interval, words]) => words.split(' ').map((word) => [word, interval])))
+
+// An interval in PostgreSQL's words.
+function interval (value) {
+  const word = text(value)?.toLowerCase()
+  const string = Object.hasOwn(INTERVALS, word) ? INTERVALS[word] : word
+  return /^(1000|[1-9]\d{0,2}) ?(day|week|month|year)s?$/.test(string) ? string : undefined
+}
+
 // Without a zone it is not known yet which moment a time is: the database knows the provider's zone.
 function time (value) {
   const string = id(value)
@@ -119,11 +135,13 @@ function deliveryOf (body) {
     subscription_id: id(subscription?.id) ?? id(subscription?.subscription_id),
     processor_subscription_id: id(itself?.id) ?? id(object.subscription_id),
     cancel_at_period_end: ofSubscription(boolean, 'cancel_at_period_end'),
-    recurring_interval: ofSubscription(text, 'recurring_interval'),
+    recurring_interval: ofSubscription(interval, 'recurring_interval') ?? interval(product?.recurring_interval) ??
+      interval(product?.billing_period),
     units: ofSubscription(units, 'units'),
     payment_method: ofSubscription(text, 'payment_method'),
     last4: ofSubscription(text, 'last4'),
     billing_amount: ofSubscription(amount, 'billing_amount'),
+    refund_id: id(refund?.id) ?? id(refund?.refund_id) ?? id(object.refund_id),
     refund_amount: amount(refund?.amount) ?? amount(object.refund_amount),
     refund_running_total: amount(order?.refunded_amount) ?? amount(object.refunded_amount),
     refund_label: refundLabel(object),
