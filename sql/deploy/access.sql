@@ -30,7 +30,7 @@ GRANT EXECUTE ON FUNCTION bagelpay.served_responders (), bagelpay.ingest (json, 
 GRANT SELECT ON bagelpay.settings, bagelpay.products, bagelpay.product_features, bagelpay.events, bagelpay.effects,
     bagelpay.orders, bagelpay.items, bagelpay.all_items, bagelpay.stored_items, bagelpay.subscriptions, bagelpay.purchases,
     bagelpay.payments, bagelpay.trials, bagelpay.cancellations, bagelpay.refunds, bagelpay.decisions,
-    bagelpay.expected_orders, bagelpay.entitlements, bagelpay.entitlements_test, bagelpay.order_checks,
+    bagelpay.subscription_links, bagelpay.changed_orders, bagelpay.changed_settings, bagelpay.expected_orders, bagelpay.entitlements, bagelpay.entitlements_test, bagelpay.order_checks,
     bagelpay.zone_evidence
 TO bagelpay_reader;
 

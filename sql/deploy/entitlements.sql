@@ -187,8 +187,10 @@ CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live
             WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.name = p.buyer AND NOT n.is_trial
             OFFSET 0) AS buyer ON TRUE
         LEFT JOIN LATERAL bagelpay.purchase_window (p, setting, product.period, buyer.status) AS w ON TRUE
-        CROSS JOIN LATERAL (SELECT coalesce(w.starts_at <= t AND t < coalesce(w.ends_at, 'infinity'), FALSE)) AS h (holds)
-        WHERE p.item_key = i.item_key
+        CROSS JOIN LATERAL (SELECT coalesce(w.starts_at <= t AND (w.ends_at IS NULL OR t < w.ends_at), FALSE)) AS h (holds)
+        -- By its number, which is a hash, and then by what it stands for.
+        WHERE p.item_key = i.item_key AND p.order_id IS NOT DISTINCT FROM i.order_id AND p.mode IS NOT DISTINCT FROM i.mode
+            AND coalesce(p.product_id, '') = i.product_id AND coalesce(p.customer_id, '') = i.customer_id AND coalesce(p.user_id, '') = i.user_id
         OFFSET 0
     ) AS bought
     LEFT JOIN LATERAL (
@@ -229,7 +231,7 @@ SELECT * FROM bagelpay.entitlements_at (now(), 'test');
 
 COMMENT ON VIEW bagelpay.entitlements_test IS 'Who would be entitled to what now, by test purchases';
 
--- Whether a customer, by BagelPay's customer id or by e-mail, is entitled to a product at a moment. Arguments are
+-- Tells whether a customer, by BagelPay's customer id or by e-mail, is entitled to a product at a moment. Arguments are
 -- trimmed, e-mails in any ASCII case. Never NULL: an unknown, empty or NULL customer or product is entitled to nothing. Raises
 -- invalid_parameter_value for another mode than test and live, and for no moment.
 --
@@ -274,7 +276,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.is_entitled IS 'Whether a customer, by id or e-mail, is entitled to a product';
+COMMENT ON FUNCTION bagelpay.is_entitled IS 'Tells whether a customer, by id or e-mail, is entitled to a product';
 
 -- The same for a user by the merchant's own id: see the setting user_key.
 CREATE FUNCTION bagelpay.is_user_entitled (
@@ -302,6 +304,6 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.is_user_entitled IS 'Whether a user, by the merchant''s own id, is entitled to a product';
+COMMENT ON FUNCTION bagelpay.is_user_entitled IS 'Tells whether a user, by the merchant''s own id, is entitled to a product';
 
 COMMIT;

@@ -1,6 +1,6 @@
 -- Deploy bagelpay:expected_orders to pg
 --
--- Whether an order is the one that the application said it was about to sell; and what callers may pass.
+-- Tells whether an order is the one that the application said it was about to sell; and what callers may pass.
 
 BEGIN;
 
@@ -112,7 +112,7 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.item_mismatches IS 'How an item differs from what was expected';
 
--- Whether an item is as expected; FALSE if nothing was expected under its order id.
+-- Tells whether an item is as expected; FALSE if nothing was expected under its order id.
 CREATE FUNCTION bagelpay.is_expected (i bagelpay.all_items)
     RETURNS boolean
     LANGUAGE sql
@@ -124,7 +124,7 @@ CREATE FUNCTION bagelpay.is_expected (i bagelpay.all_items)
         WHERE x.order_id = i.order_id AND x.mode = i.mode), FALSE)
 $$;
 
-COMMENT ON FUNCTION bagelpay.is_expected IS 'Whether an item is what the application said it was about to sell';
+COMMENT ON FUNCTION bagelpay.is_expected IS 'Tells whether an item is what the application said it was about to sell';
 
 CREATE VIEW bagelpay.order_checks AS
 SELECT n.mode, n.order_id, x.order_id IS NOT NULL AS expected,
@@ -155,6 +155,6 @@ LEFT JOIN LATERAL (
     ORDER BY cardinality(CASE WHEN x.order_id IS NOT NULL THEN bagelpay.item_mismatches (i, x) END), i.product_id, i.customer_id, i.user_id
     LIMIT 1) AS closest ON TRUE;
 
-COMMENT ON VIEW bagelpay.order_checks IS 'Whether each order is what the application said it was about to sell; the mismatches are those of the item that comes closest';
+COMMENT ON VIEW bagelpay.order_checks IS 'Tells whether each order is what the application said it was about to sell; the mismatches are those of the item that comes closest';
 
 COMMIT;

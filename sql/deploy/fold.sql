@@ -94,11 +94,11 @@ DECLARE
     -- Written at the end: orders, and what events did.
     orders bagelpay.orders[] := ARRAY[]::bagelpay.orders[];
     effects bagelpay.effects[] := ARRAY[]::bagelpay.effects[];
-    -- In memory, at most so many of each: purchases that are new, by their names, and items, by their keys. A statement that
+    -- In memory, at most so many of each: purchases that are new, and items, by their keys. A statement that
     -- writes many rows costs much less than one for each.
     most_rows CONSTANT integer := 64;
     purchases bagelpay.purchases[] := ARRAY[]::bagelpay.purchases[];
-    names text[] COLLATE "C" := ARRAY[]::text[];
+    names text[] COLLATE "C" := ARRAY[]::text[];    -- of those of this order
     items bagelpay.stored_items[] := ARRAY[]::bagelpay.stored_items[];
     item_keys bigint[] := ARRAY[]::bigint[];
     -- Of a large order that is folded from nothing: which payments and items may have a row, by hash. Most have none, and
@@ -148,6 +148,7 @@ BEGIN
             number := number + 1;
             seen := NULL;
             events := NULL;
+            names := ARRAY[]::text[];
             o := target.state;
             IF o.mode IS NULL THEN
                 o := bagelpay.new_order (target.mode, target.order_id);
@@ -172,7 +173,7 @@ BEGIN
             AND (rank = 5 OR coalesce(e.billing_type IN ('subscription', 'single_payment'), FALSE))
             AND NOT (o.has_unnamed OR o.has_links OR o.has_trials OR o.has_refunds));
         events := events + 1;
-        IF names <> '{}' AND (NOT is_plain OR e.payment_id = ANY (names) OR events = large) THEN
+        IF cardinality(purchases) > 0 AND (NOT is_plain OR e.payment_id = ANY (names) OR events = large) THEN
             PERFORM bagelpay.store_purchases (purchases);
             purchases := ARRAY[]::bagelpay.purchases[];
             names := ARRAY[]::text[];
@@ -202,7 +203,7 @@ BEGIN
                 END IF;
                 concerned := coalesce(concerned, 'order:' || e.provider_order_id, 'event:' || e.event_id);
             END IF;
-            -- Whether there is a row costs much less than the row. (In an IF of its own: an expression with a query in it costs as
+            -- Tells whether there is a row costs much less than the row. (In an IF of its own: an expression with a query in it costs as
             -- much as the query, whatever else it asks first.)
             IF NOT is_first AND (seen IS NULL OR seen[1 + (hashtext(concerned) & (hashes - 1))]) THEN
                 IF EXISTS (
@@ -399,7 +400,7 @@ BEGIN
                 seen[1 + (p.item_key & (hashes - 1))] := TRUE;
             END IF;
 
-            IF cardinality(names) >= most_rows THEN
+            IF cardinality(purchases) >= most_rows THEN
                 PERFORM bagelpay.store_purchases (purchases);
                 purchases := ARRAY[]::bagelpay.purchases[];
                 names := ARRAY[]::text[];
@@ -502,7 +503,7 @@ BEGIN
         orders[number] := o;
     END LOOP;
 
-    IF purchases <> '{}' THEN
+    IF cardinality(purchases) > 0 THEN
         PERFORM bagelpay.store_purchases (purchases);
     END IF;
     IF item_keys <> '{}' THEN

@@ -6,7 +6,7 @@ BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- Whether bytes contain an e-mail address (in lower case), in any case, as JSON escapes it
+-- Tells whether bytes contain an e-mail address (in lower case), in any case, as JSON escapes it
 -- or as a URL does, and not as a part of a longer one. Of what is no JSON, \u escapes are
 -- not understood.
 --
@@ -53,9 +53,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.mentions (bytea, text) IS 'Whether bytes contain an e-mail address, not as a part of a longer one';
+COMMENT ON FUNCTION bagelpay.mentions (bytea, text) IS 'Tells whether bytes contain an e-mail address, not as a part of a longer one';
 
--- Whether a body, or a text, contains any of some e-mail addresses; not NULL.
+-- Tells whether a body, or a text, contains any of some e-mail addresses; not NULL.
 CREATE FUNCTION bagelpay.mentions (body bytea, emails text[])
     RETURNS boolean
     LANGUAGE sql
@@ -64,7 +64,7 @@ CREATE FUNCTION bagelpay.mentions (body bytea, emails text[])
     SELECT EXISTS (SELECT FROM unnest(emails) AS email WHERE bagelpay.mentions (body, email))
 $$;
 
-COMMENT ON FUNCTION bagelpay.mentions (bytea, text[]) IS 'Whether a body contains any of some e-mail addresses';
+COMMENT ON FUNCTION bagelpay.mentions (bytea, text[]) IS 'Tells whether a body contains any of some e-mail addresses';
 
 CREATE FUNCTION bagelpay.mentions (content text, emails text[])
     RETURNS boolean
@@ -74,7 +74,7 @@ CREATE FUNCTION bagelpay.mentions (content text, emails text[])
     SELECT bagelpay.mentions (convert_to(content, 'UTF8'), emails)
 $$;
 
-COMMENT ON FUNCTION bagelpay.mentions (text, text[]) IS 'Whether a text contains any of some e-mail addresses';
+COMMENT ON FUNCTION bagelpay.mentions (text, text[]) IS 'Tells whether a text contains any of some e-mail addresses';
 
 -- What bagelpay.key_metadata() keeps, without values that contain one of some e-mail addresses; but the value that named
 -- the order stays: by the same setting the key is the same. NULL for NULL.
@@ -168,9 +168,9 @@ BEGIN
         WHERE d.customer_email = ANY (names) OR bagelpay.mentions (d.body, addresses)
             OR bagelpay.mentions (concat_ws(' ', d.event_id, d.order_id, d.detail), addresses));
 
-    -- Keeps rekey() out, which changes what is of one order. Not before now: it and rebuild()
-    -- would wait for what was read above, and all responders for them.
-    LOCK TABLE bagelpay.orders IN ROW EXCLUSIVE MODE;
+    -- Responders wait from now on. Not before: what was read above may take long. (Order by order it could meet a
+    -- responder in a circle, which locks rows of events before orders.)
+    LOCK TABLE bagelpay.orders IN EXCLUSIVE MODE;
     SELECT setting.order_key INTO paths FROM bagelpay.settings AS setting;
     -- With them, events that name nobody else in orders that have the address.
     SELECT hits || coalesce(array_agg(e.event_id), '{}') INTO concerned
@@ -189,7 +189,6 @@ BEGIN
         SELECT DISTINCT t.mode, t.order_id
         FROM bagelpay.events AS t
         WHERE t.event_id = ANY (concerned) AND t.order_id IS NOT NULL) AS o;
-    PERFORM bagelpay.lock_orders (keys);
     -- All events that are folded below, too, at once and in the order of their ids.
     PERFORM FROM bagelpay.events AS t
     WHERE t.event_id = ANY (concerned || array(

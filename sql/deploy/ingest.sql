@@ -78,8 +78,9 @@ CREATE TYPE bagelpay.intake AS (
 
 -- Locks the names by which events may be linked, payments and provider orders, until the transaction ends. So two
 -- halves of a link that are committed at the same moment find each other: the later one looks when the earlier is
--- committed. Blocks while another transaction holds one of them. Ascending numbers, like bagelpay.lock_orders().
-CREATE FUNCTION bagelpay.lock_names (fresh bagelpay.intake[])
+-- committed. Those of duplicates, too, so that a transaction that changes an event's row has its names. Blocks while another
+-- transaction holds one of them. Ascending numbers, like bagelpay.lock_orders().
+CREATE FUNCTION bagelpay.lock_names (batch bagelpay.intake[])
     RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -87,9 +88,9 @@ BEGIN
     PERFORM pg_advisory_xact_lock(l.number)
     FROM (
         SELECT DISTINCT hashtextextended(n.name COLLATE "C", 5417303) AS number
-        FROM unnest(fresh) AS f
-        CROSS JOIN LATERAL (VALUES ('p' || f.payment_id), ('o' || f.provider_order_id)) AS n (name)
-        WHERE n.name IS NOT NULL
+        FROM unnest(batch) AS b
+        CROSS JOIN LATERAL (VALUES ('p' || b.payment_id), ('o' || b.provider_order_id)) AS n (name)
+        WHERE n.name IS NOT NULL AND b.dead_letter IS NULL
         ORDER BY number
         OFFSET 0) AS l;
 END
@@ -100,10 +101,11 @@ COMMENT ON FUNCTION bagelpay.lock_names IS 'Locks the names by which events may 
 -- Links events without the merchant's key, of this batch or stored earlier, and gives back what has to be folded on
 -- that account: orders that gained events, from the position of the earliest, and orders that lost some, from nothing.
 --
--- fresh    the inserted events of the batch
+-- fresh        the inserted events of the batch
+-- redelivered  events whose rows the caller is about to change, which are locked together with the others
 --
 -- The caller holds the locks of bagelpay.lock_names(), taken in an earlier statement.
-CREATE FUNCTION bagelpay.link_events (fresh bagelpay.intake[])
+CREATE FUNCTION bagelpay.link_events (fresh bagelpay.intake[], redelivered text[])
     RETURNS SETOF bagelpay.fold_key
     LANGUAGE plpgsql
     AS $$
@@ -126,12 +128,14 @@ BEGIN
         FROM unnest(fresh) AS f
         JOIN bagelpay.events AS e ON e.provider_order_id = f.provider_order_id AND e.mode = f.mode AND e.key_source <> 'metadata'
         WHERE f.is_keyed AND f.fold_slot & 15 IN (1, 3, 5)) AS n;
+    -- An event may be linked by two names; the transaction that has the other one waits here, and the next
+    -- statement sees what it committed.
+    IF linkable IS NOT NULL OR redelivered <> '{}' THEN
+        PERFORM FROM bagelpay.events AS e WHERE e.event_id = ANY (linkable || redelivered) ORDER BY e.event_id FOR UPDATE;
+    END IF;
     IF linkable IS NULL THEN
         RETURN;
     END IF;
-    -- An event may be linked by two names; the transaction that has the other one waits here, and the next
-    -- statement sees what it committed.
-    PERFORM FROM bagelpay.events AS e WHERE e.event_id = ANY (linkable) ORDER BY e.event_id FOR UPDATE;
     RETURN QUERY
     WITH moved AS (
         UPDATE bagelpay.events AS e
@@ -176,9 +180,9 @@ COMMENT ON FUNCTION bagelpay.link_events IS 'Links events without the merchant''
 -- and outcome, one of applied, duplicate, ignored, unmatched, dead_letter. What the
 -- outcome says is true once the caller's COMMIT has succeeded.
 --
--- Blocks on what concurrent callers hold: first on events of the same id, then on rows of events that were delivered
--- again, on names (bagelpay.lock_names()), on rows of events to be linked, on the locks of orders, on dead letters; each
--- kind is taken in the order of its keys, so that callers wait for each other but never in a circle.
+-- Blocks on what concurrent callers hold: first on events of the same id, then on names (bagelpay.lock_names()), on rows
+-- of events that are linked or were delivered again, on the locks of orders, on dead letters; each kind is taken in the
+-- order of its keys, so that callers wait for each other but never in a circle.
 CREATE FUNCTION bagelpay.ingest (deliveries json, bodies bytea[])
     RETURNS TABLE (ordinal integer, event_id text, outcome text)
     LANGUAGE plpgsql
@@ -198,6 +202,7 @@ DECLARE
     fresh bagelpay.intake[];        -- the inserted events
     taken integer;                  -- how many of the batch have an event_id that was there before
     dead integer;                   -- how many are no event
+    redelivered text[] := ARRAY[]::text[];
     keys bagelpay.fold_key[];
     user_members text[];            -- members of metadata in which the user is looked for
     target record;
@@ -276,7 +281,7 @@ BEGIN
             CASE WHEN 'request_id' = ANY (setting.user_key) THEN i.request_id END, 'user', FALSE) AS u
         ORDER BY i.id COLLATE "C"
         ON CONFLICT (event_id) DO NOTHING
-        RETURNING event_id, outcome, mode, order_id, fold_slot, occurred_at, key_source, payment_id, provider_order_id
+        RETURNING event_id, outcome, mode, order_id, fold_slot, occurred_at, key_source
     ),
     matched AS MATERIALIZED (
         SELECT firsts.ordinal, n.*
@@ -291,7 +296,7 @@ BEGIN
     )
     SELECT
         array_agg(ROW (i.ordinal, i.id, i.digest, i.dead_letter, i.detail, n.event_id IS NOT NULL,
-            n.outcome, n.mode, n.order_id, n.fold_slot, n.occurred_at, n.key_source = 'metadata', n.payment_id, n.provider_order_id)::bagelpay.intake
+            n.outcome, n.mode, n.order_id, n.fold_slot, n.occurred_at, n.key_source = 'metadata', i.payment_id, i.provider_order_id)::bagelpay.intake
             ORDER BY i.ordinal),
         count(*) FILTER (WHERE i.is_event AND n.event_id IS NULL),
         count(i.dead_letter)
@@ -299,12 +304,9 @@ BEGIN
     FROM incoming AS i
     LEFT JOIN matched AS n ON n.ordinal = i.ordinal;
 
+    PERFORM bagelpay.lock_names (batch);
     IF taken > 0 THEN
         -- An id that is taken: the same content is a duplicate, another a dead letter.
-        PERFORM FROM bagelpay.events AS e
-        WHERE e.event_id IN (SELECT b.event_id FROM unnest(batch) AS b WHERE b.dead_letter IS NULL AND NOT b.inserted)
-        ORDER BY e.event_id
-        FOR UPDATE;
         FOR target IN
             SELECT b.ordinal, b.digest IS DISTINCT FROM e.digest AS differs
             FROM unnest(batch) AS b
@@ -318,49 +320,33 @@ BEGIN
                 dead := dead + 1;
             END IF;
         END LOOP;
-        UPDATE bagelpay.events AS t
-        SET deliveries = deliveries + n.times, last_delivered_at = now()
-        FROM (
-            SELECT b.event_id, count(*) AS times
-            FROM unnest(batch) AS b
-            WHERE b.outcome = 'duplicate' AND b.dead_letter IS NULL
-            GROUP BY b.event_id) AS n
-        WHERE t.event_id = n.event_id;
+        redelivered := array(SELECT b.event_id FROM unnest(batch) AS b WHERE b.outcome = 'duplicate' AND b.dead_letter IS NULL);
     END IF;
 
     fresh := array(SELECT b FROM unnest(batch) AS b WHERE b.order_id IS NOT NULL);
-    IF fresh <> '{}' THEN
-        PERFORM bagelpay.lock_names (fresh);
-        SELECT array_agg(ROW (k.mode, k.order_id, k.from_slot, k.from_at, k.from_id)::bagelpay.fold_key ORDER BY k.mode, k.order_id)
-        INTO keys
+    SELECT array_agg(ROW (k.mode, k.order_id, k.from_slot, k.from_at, k.from_id)::bagelpay.fold_key ORDER BY k.mode, k.order_id)
+    INTO keys
+    FROM (
+        SELECT DISTINCT ON (n.mode, n.order_id) n.*
         FROM (
-            SELECT DISTINCT ON (n.mode, n.order_id) n.*
-            FROM (
-                SELECT * FROM bagelpay.link_events (fresh)
-                UNION ALL
-                -- As they are linked now.
-                SELECT e.mode, e.order_id, e.fold_slot, e.occurred_at, e.event_id
-                FROM unnest(fresh) AS f
-                JOIN bagelpay.events AS e ON e.event_id = f.event_id) AS n (mode, order_id, from_slot, from_at, from_id)
-            -- An order without a position is folded from nothing, whatever else it gained.
-            ORDER BY n.mode, n.order_id, n.from_slot NULLS FIRST, n.from_at, n.from_id COLLATE "C") AS k;
+            SELECT * FROM bagelpay.link_events (fresh, redelivered)
+            UNION ALL
+            SELECT f.mode, f.order_id, f.fold_slot, f.occurred_at, f.event_id
+            FROM unnest(fresh) AS f) AS n (mode, order_id, from_slot, from_at, from_id)
+        -- An order without a position is folded from nothing, whatever else it gained.
+        ORDER BY n.mode, n.order_id, n.from_slot NULLS FIRST, n.from_at, n.from_id COLLATE "C") AS k;
+    IF redelivered <> '{}' THEN
+        UPDATE bagelpay.events AS t
+        SET deliveries = deliveries + n.times, last_delivered_at = now()
+        FROM (SELECT r.event_id, count(*) AS times FROM unnest(redelivered) AS r (event_id) GROUP BY r.event_id) AS n
+        WHERE t.event_id = n.event_id;
+    END IF;
+    IF keys IS NOT NULL THEN
         PERFORM bagelpay.lock_orders (keys);
         PERFORM bagelpay.fold (keys);
         PERFORM bagelpay.notify_orders (TRUE);
     END IF;
 
-    -- A body that was a dead letter and is an event now.
-    IF EXISTS (SELECT FROM bagelpay.dead_letters AS d WHERE d.resolved_at IS NULL) THEN
-        UPDATE bagelpay.dead_letters AS d
-        SET resolved_at = now()
-        WHERE d.id IN (
-            SELECT n.id
-            FROM bagelpay.dead_letters AS n
-            WHERE n.resolved_at IS NULL
-                AND n.sha256 IN (SELECT sha256(bodies[b.ordinal]) FROM unnest(batch) AS b WHERE b.dead_letter IS NULL)
-            ORDER BY n.sha256
-            FOR UPDATE);
-    END IF;
     IF dead > 0 THEN
         INSERT INTO bagelpay.dead_letters AS t (
             sha256, body, reason, detail, event_id, order_id, customer_email, signed_timestamp, signature, deliveries, received_at)
@@ -382,6 +368,18 @@ BEGIN
         ON CONFLICT (sha256) DO UPDATE SET deliveries = t.deliveries + excluded.deliveries;
     END IF;
 
+    -- A body that was a dead letter and is an event now.
+    IF EXISTS (SELECT FROM bagelpay.dead_letters AS d WHERE d.resolved_at IS NULL) THEN
+        UPDATE bagelpay.dead_letters AS d
+        SET resolved_at = now()
+        WHERE d.id IN (
+            SELECT n.id
+            FROM bagelpay.dead_letters AS n
+            WHERE n.resolved_at IS NULL
+                AND n.sha256 IN (SELECT sha256(bodies[b.ordinal]) FROM unnest(batch) AS b WHERE b.dead_letter IS NULL)
+            ORDER BY n.sha256
+            FOR UPDATE);
+    END IF;
     RETURN QUERY
     SELECT b.ordinal, CASE WHEN b.dead_letter IS NULL OR b.outcome = 'duplicate' THEN b.event_id END,
         coalesce(b.outcome, 'dead_letter')

@@ -59,7 +59,7 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.key_at IS 'The value at the first of some paths of metadata that can serve as a key';
 
--- Whether an event is billed as a subscription; never NULL.
+-- Tells whether an event is billed as a subscription; never NULL.
 CREATE FUNCTION bagelpay.billed_as_subscription (event_type text, billing_type text, kind text, has_subscription boolean)
     RETURNS boolean
     LANGUAGE sql
@@ -71,7 +71,7 @@ CREATE FUNCTION bagelpay.billed_as_subscription (event_type text, billing_type t
         OR coalesce(kind = 'subscription', FALSE)
 $$;
 
-COMMENT ON FUNCTION bagelpay.billed_as_subscription IS 'Whether an event is billed as a subscription, by its type and its body';
+COMMENT ON FUNCTION bagelpay.billed_as_subscription IS 'Tells whether an event is billed as a subscription, by its type and its body';
 
 -- The key of an event by its own fields: the merchant's, or else the first that can be derived. Links are another
 -- matter (bagelpay.linked_order()).

@@ -101,8 +101,7 @@ CREATE FUNCTION bagelpay.purchase_after (p bagelpay.purchases, e bagelpay.events
         p.canceled_at, p.cancel_at, p.cancel_at_period_end)::bagelpay.purchases
 $$;
 
--- A number for an item, by which its purchases are found. Two items of one number (64 bits) would share their
--- purchases; nobody can choose ids so that they do.
+-- A number for an item, by which an index finds its purchases. It is a hash: queries compare what it stands for, too.
 CREATE FUNCTION bagelpay.item_key (p bagelpay.purchases)
     RETURNS bigint
     LANGUAGE sql
@@ -148,7 +147,7 @@ CREATE FUNCTION bagelpay.item_after (i bagelpay.stored_items, p bagelpay.purchas
         CASE WHEN p.kind = 'subscription' THEN p.subscription_key ELSE i.latest_subscription_key END)::bagelpay.stored_items
 $$;
 
--- Whether a subscription (of a purchase) is another than those that an event names: both name one, not the same, and by ids of
+-- Tells whether a subscription (of a purchase) is another than those that an event names: both name one, not the same, and by ids of
 -- one kind. A key begins with p where it stands for ids of the provider, r for the card processor's, b for both.
 CREATE FUNCTION bagelpay.names_other (subscription_key text, named text[])
     RETURNS boolean
@@ -157,8 +156,11 @@ CREATE FUNCTION bagelpay.names_other (subscription_key text, named text[])
     AS $$
     SELECT coalesce(
         subscription_key <> ALL (named)
-        AND ((left(subscription_key, 1) IN ('p', 'b') AND array_to_string(named, E'\n') ~ '(^|\n)[pb]:')
-            OR (left(subscription_key, 1) IN ('r', 'b') AND array_to_string(named, E'\n') ~ '(^|\n)[rb]:')), FALSE)
+        AND EXISTS (
+            SELECT
+            FROM unnest(named) AS n (key)
+            WHERE (left(subscription_key, 1) IN ('p', 'b') AND left(n.key, 1) IN ('p', 'b'))
+                OR (left(subscription_key, 1) IN ('r', 'b') AND left(n.key, 1) IN ('r', 'b'))), FALSE)
 $$;
 
 -- The subscription that an id of one kind (p: the provider's, r: the card processor's) stands for in an order: the id itself, or the key
@@ -205,19 +207,28 @@ BEGIN
     IF one = other THEN
         RETURN one;
     END IF;
-    UPDATE bagelpay.subscription_links AS l
-    SET subscription_key = joined
-    WHERE l.order_id = of_order COLLATE "C" AND l.mode = of_mode COLLATE "C" AND l.subscription_key IN (one, other);
+    -- Ids that belong together with no other have no rows.
+    IF one LIKE 'b:%' OR other LIKE 'b:%' THEN
+        UPDATE bagelpay.subscription_links AS l
+        SET subscription_key = joined
+        WHERE l.subscription_key IN (one, other) AND l.order_id IS NOT DISTINCT FROM of_order COLLATE "C" AND l.mode IS NOT DISTINCT FROM of_mode COLLATE "C";
+    END IF;
     INSERT INTO bagelpay.subscription_links (mode, order_id, kind, id, subscription_key)
     VALUES (of_mode, of_order, 'p', link_subscription.subscription_id, joined),
         (of_mode, of_order, 'r', link_subscription.processor_subscription_id, joined)
     ON CONFLICT (order_id, mode, kind, id) DO NOTHING;
-    UPDATE bagelpay.purchases AS p
-    SET subscription_key = joined
-    WHERE p.subscription_key IN (one, other) AND p.order_id IS NOT DISTINCT FROM of_order COLLATE "C" AND p.mode IS NOT DISTINCT FROM of_mode COLLATE "C";
+    WITH renamed AS (
+        UPDATE bagelpay.purchases AS p
+        SET subscription_key = joined
+        WHERE p.subscription_key IN (one, other) AND p.order_id IS NOT DISTINCT FROM of_order COLLATE "C" AND p.mode IS NOT DISTINCT FROM of_mode COLLATE "C"
+        RETURNING p.customer_id, p.user_id, p.product_id
+    )
     UPDATE bagelpay.stored_items AS i
     SET latest_subscription_key = joined
-    WHERE i.order_id = of_order COLLATE "C" AND i.mode = of_mode COLLATE "C" AND i.latest_subscription_key IN (one, other);
+    FROM renamed AS p
+    WHERE i.order_id = of_order COLLATE "C" AND i.mode = of_mode COLLATE "C" AND i.customer_id = coalesce(p.customer_id, '')
+        AND i.user_id = coalesce(p.user_id, '') AND i.product_id = coalesce(p.product_id, '')
+        AND i.latest_subscription_key IN (one, other);
     RETURN joined;
 END
 $$;
@@ -345,7 +356,7 @@ BEGIN
     FOR p IN
         SELECT *
         FROM bagelpay.purchases AS n
-        WHERE n.item_key = of_key
+        WHERE n.item_key = of_key AND n.order_id IS NOT DISTINCT FROM of_order COLLATE "C" AND n.mode IS NOT DISTINCT FROM of_mode COLLATE "C"
         ORDER BY n.began_slot, n.began_at, n.began_event_id
     LOOP
         IF i.item_key IS NULL THEN

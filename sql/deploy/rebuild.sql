@@ -161,8 +161,7 @@ END
 $$;
 
 -- State of one order again from its events alone, with the settings of now. Returns the
--- number of orders changed, 0 or 1: on a healthy database 0. Blocks while another
--- transaction holds the order. Raises object_not_in_prerequisite_state where forgotten
+-- number of orders changed, 0 or 1: on a healthy database 0. Responders wait meanwhile. Raises object_not_in_prerequisite_state where forgotten
 -- events do not allow a changed provider_timezone.
 CREATE FUNCTION bagelpay.rebuild (order_id text, mode text DEFAULT 'live')
     RETURNS bigint
@@ -179,7 +178,8 @@ DECLARE
         bagelpay.given_mode (rebuild.mode), bagelpay.given_order_id (rebuild.order_id), NULL, NULL, NULL)::bagelpay.fold_key];
     changed bigint;
 BEGIN
-    PERFORM bagelpay.lock_orders (keys);
+    -- A responder locks rows of events before orders: with the order's lock alone, the two could meet in a circle.
+    LOCK TABLE bagelpay.orders IN EXCLUSIVE MODE;
     changed := bagelpay.refold (keys, TRUE);
     PERFORM bagelpay.notify_orders (changed > 0);
     RETURN changed;

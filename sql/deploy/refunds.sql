@@ -260,6 +260,8 @@ CREATE FUNCTION bagelpay.rename_payment (of_mode text, of_order text, old_name t
     RETURNS text
     LANGUAGE plpgsql
     AS $$
+DECLARE
+    renamed bagelpay.purchases;
 BEGIN
     PERFORM FROM bagelpay.purchases AS p
     WHERE p.order_id = of_order COLLATE "C" AND p.mode = of_mode COLLATE "C" AND p.name = old_name COLLATE "C" AND NOT p.is_trial;
@@ -270,16 +272,21 @@ BEGIN
     DELETE FROM bagelpay.purchases AS p
     WHERE p.order_id = of_order COLLATE "C" AND p.mode = of_mode COLLATE "C" AND p.name = new_name COLLATE "C" AND NOT p.is_trial;
     UPDATE bagelpay.purchases AS p
-    SET name = CASE WHEN p.is_trial THEN p.name ELSE new_name END, buyer = CASE WHEN p.is_trial THEN new_name END
-    WHERE p.order_id = of_order COLLATE "C" AND p.mode = of_mode COLLATE "C"
-        AND ((p.name = old_name COLLATE "C" AND NOT p.is_trial) OR (p.is_trial AND p.buyer = old_name COLLATE "C"));
+    SET name = new_name
+    WHERE p.order_id = of_order COLLATE "C" AND p.mode = of_mode COLLATE "C" AND p.name = old_name COLLATE "C" AND NOT p.is_trial
+    RETURNING p.* INTO renamed;
+    UPDATE bagelpay.purchases AS p
+    SET buyer = new_name
+    WHERE renamed.bought_trial AND p.order_id = of_order COLLATE "C" AND p.mode = of_mode COLLATE "C" AND p.is_trial AND p.buyer = old_name COLLATE "C";
     UPDATE bagelpay.refunds AS r
     SET found = CASE WHEN r.found = old_name COLLATE "C" THEN new_name ELSE r.found END,
         payment_id = CASE WHEN r.payment_id = old_name COLLATE "C" THEN new_name ELSE r.payment_id END
     WHERE r.order_id = of_order COLLATE "C" AND r.mode = of_mode COLLATE "C" AND (r.found = old_name COLLATE "C" OR r.payment_id = old_name COLLATE "C");
     UPDATE bagelpay.stored_items AS i
     SET latest_subscription = new_name
-    WHERE i.order_id = of_order COLLATE "C" AND i.mode = of_mode COLLATE "C" AND i.latest_subscription = old_name COLLATE "C" AND NOT i.latest_is_trial;
+    WHERE i.order_id = of_order COLLATE "C" AND i.mode = of_mode COLLATE "C" AND i.customer_id = coalesce(renamed.customer_id, '')
+        AND i.user_id = coalesce(renamed.user_id, '') AND i.product_id = coalesce(renamed.product_id, '')
+        AND i.latest_subscription = old_name COLLATE "C" AND NOT i.latest_is_trial;
     RETURN old_name;
 END
 $$;

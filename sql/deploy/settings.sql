@@ -43,15 +43,15 @@ COMMENT ON COLUMN bagelpay.settings.grace IS 'How long access lasts beyond a tri
 
 COMMENT ON COLUMN bagelpay.settings.default_period IS 'What a payment buys when neither its period nor an interval is known';
 
-COMMENT ON COLUMN bagelpay.settings.revoke_on_dispute IS 'Whether a disputed payment stops counting';
+COMMENT ON COLUMN bagelpay.settings.revoke_on_dispute IS 'Tells whether a disputed payment stops counting';
 
 COMMENT ON COLUMN bagelpay.settings.unknown_refund IS 'How a refund without label and amounts is treated: full or partial; stored events: rebuild()';
 
 COMMENT ON COLUMN bagelpay.settings.on_cancel IS 'end_now, or keep_paid_time: whether a cancelled subscription keeps what was paid for';
 
-COMMENT ON COLUMN bagelpay.settings.require_expected_order IS 'Whether only orders announced by expect_order(), and matching it, are entitled';
+COMMENT ON COLUMN bagelpay.settings.require_expected_order IS 'Tells whether only orders announced by expect_order(), and matching it, are entitled';
 
-COMMENT ON COLUMN bagelpay.settings.notify IS 'Whether each transaction that changes an order sends NOTIFY bagelpay_orders';
+COMMENT ON COLUMN bagelpay.settings.notify IS 'Tells whether each transaction that changes an order sends NOTIFY bagelpay_orders';
 
 -- PostgreSQL takes any POSIX zone text ("Mars5"), so a misspelt name would be
 -- accepted as a zone of its own: only names that it lists are. And it reads CET, EET,

@@ -113,7 +113,7 @@ CREATE TABLE bagelpay.purchases (
     item_key bigint,
     -- See bagelpay.subscription_key(); NULL if it names no subscription.
     subscription_key text COLLATE "C",
-    -- Whether product and user are its own events', not inherited; of the customer: 2 its own id, 1 its own e-mail, 0 inherited or none.
+    -- Tells whether product and user are its own events', not inherited; of the customer: 2 its own id, 1 its own e-mail, 0 inherited or none.
     own_product boolean NOT NULL,
     own_user boolean NOT NULL,
     own_customer smallint NOT NULL,
@@ -291,6 +291,8 @@ CREATE TABLE bagelpay.subscription_links (
     PRIMARY KEY (order_id, mode, kind, id)
 );
 
+CREATE INDEX subscription_links_by_key ON bagelpay.subscription_links (subscription_key);
+
 COMMENT ON TABLE bagelpay.subscription_links IS 'The provider''s and the processor''s ids of one subscription, which belong together';
 
 -- What each event did, for explain(): written by the fold.
@@ -359,7 +361,7 @@ WHERE p.is_trial;
 
 COMMENT ON VIEW bagelpay.trials IS 'One row per subscription.trialing event; payment_id is the payment that bought it';
 
--- Whether an order has an item of a product and an e-mail: one of which a purchase carries it, or of a customer known
+-- Tells whether an order has an item of a product and an e-mail: one of which a purchase carries it, or of a customer known
 -- by it alone.
 CREATE FUNCTION bagelpay.has_item (mode text, order_id text, product_id text, customer_email text)
     RETURNS boolean
@@ -377,7 +379,7 @@ CREATE FUNCTION bagelpay.has_item (mode text, order_id text, product_id text, cu
         WHERE i.order_id = $2 COLLATE "C" AND i.mode = $1 COLLATE "C" AND i.customer_id = ('email:' || $4) COLLATE "C" AND i.product_id = $3 COLLATE "C")
 $$;
 
-COMMENT ON FUNCTION bagelpay.has_item IS 'Whether an order has an item of a product and an e-mail by its purchases';
+COMMENT ON FUNCTION bagelpay.has_item IS 'Tells whether an order has an item of a product and an e-mail by its purchases';
 
 -- The items of bagelpay.stored_items, and those that only a grant makes.
 CREATE VIEW bagelpay.all_items AS

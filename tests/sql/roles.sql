@@ -64,7 +64,7 @@ SELECT is(public.writable ('bagelpay_ingest'), '', 'responders write nothing');
 SELECT is(public.callable ('bagelpay_ingest'), 'ingest served_responders', 'responders call two functions');
 SELECT ok(NOT has_schema_privilege('bagelpay_ingest', 'bagelpay', 'CREATE'), 'responders create nothing');
 
-SELECT is(public.readable (role, FALSE), 'changed_orders changed_settings dead_letters_id_seq event_bodies forgotten_keys subscription_links', role || ' reads all but bodies and what is of no use to others')
+SELECT is(public.readable (role, FALSE), 'dead_letters_id_seq event_bodies forgotten_keys', role || ' reads all but bodies and what is of no use to others')
 FROM unnest('{bagelpay_reader,bagelpay_app}'::text[]) AS role;
 SELECT ok(NOT has_column_privilege(role, 'bagelpay.dead_letters', 'body', 'SELECT'), role || ' sees no dead letter''s body')
 FROM unnest('{bagelpay_reader,bagelpay_app}'::text[]) AS role;
