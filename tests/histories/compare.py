@@ -37,7 +37,7 @@ EVENT_TIMES = ("occurred_at", "trial_start", "trial_end", "billing_period_start"
 ENTITLEMENT_KEY = ("order_id", "product_id", "customer_id", "user_id")
 EPSILON = timedelta(microseconds=1)
 # At most so many moments are asked for, of those of one history, mode and settings.
-MOST_MOMENTS = 200
+MOST_MOMENTS = 60
 LATEST = datetime(2999, 12, 31, tzinfo=timezone.utc)
 INTERVALS = {"1 day": (0, 1, 0), "0": (0, 0, 0), "3 hours": (0, 0, 10800), "31 days": (0, 31, 0), "1 month": (1, 0, 0),
              "1 month 2 days": (1, 2, 0), "14 days": (0, 14, 0)}
