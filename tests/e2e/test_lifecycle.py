@@ -5,6 +5,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
 
 import pytest
@@ -152,9 +153,14 @@ def test_silent_peers(make_stack):
 def test_more_silent_peers_than_places(make_stack):
     """More silent connections than the responder keeps: the oldest make room, well before the deadline."""
     stack = make_stack("--read-timeout", 60, "--threads", 2)
+    # Some in another process: one may have no more than 1,024 descriptors.
+    hold = ("import socket, sys\nheld = []\nfor _ in range(800):\n    held.append(socket.socket(socket.AF_UNIX))\n"
+            "    held[-1].connect(sys.argv[1])\nprint('held', flush=True)\nsys.stdin.read()")
     with contextlib.ExitStack() as peers:
-        silent = [peers.enter_context(fastcgi.Peer(stack.responder.address)) for _ in range(800)]
-        silent += [peers.enter_context(fastcgi.Peer(stack.responder.address)) for _ in range(300)]
+        silent = [peers.enter_context(fastcgi.Peer(stack.responder.address)) for _ in range(300)]
+        holder = peers.enter_context(subprocess.Popen([sys.executable, "-c", hold, str(stack.responder.socket_path)],
+                                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        assert holder.stdout.readline() == "held\n"
         for _ in range(20):
             assert stack.deliver(bodies.payment()).status == 200
         assert silent[0].socket.recv(1) == b""
