@@ -13,7 +13,7 @@ import fill
 from contestants import Bagelhook, harness, measure
 from table import SETTINGS, machine, median, say
 
-# What a view may take, and one that reads an order of very many events as a whole.
+# The time limit of a view, and of one that reads an order of very many events as a whole.
 LIMIT_MS = 200
 LIMIT_LARGE_MS = 1000
 # What the viewers may cost.

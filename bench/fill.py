@@ -19,7 +19,7 @@ ITEM_KEY = "ITEM_KEY_"
 # Tables, by who copies them: two processes share the work about evenly.
 SHARES = (("events",), ("event_bodies", "effects", "orders", "purchases", "stored_items"))
 ORDERS_AT_ONCE = 2000
-# What bagelpay.item_key() reads of a purchase.
+# The columns of a purchase that bagelpay.item_key() reads.
 ITEM_COLUMNS = ("mode", "order_id", "product_id", "customer_id", "user_id")
 
 

@@ -10,9 +10,9 @@ import time
 from contestants import BUILD, TEMPLATES, harness
 from table import SETTINGS, machine, say
 
-# What is filled in at once.
+# Purchases per call while filling.
 BATCH = 500
-# What the template says, and what the events say in its place: the first is of this moment, each a minute after the other.
+# Texts of the template and their replacements: the first is of this moment, each a minute after the other.
 TEMPLATE_TIME = "2025-09-14 08:30:03"
 BEGIN = datetime.datetime(2024, 1, 1)
 

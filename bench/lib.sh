@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the benchmarks share, after scripts/lib.sh: one at a time, packages, the build.
+# Shared by the benchmarks, after scripts/lib.sh: one at a time, packages, the build.
 
 : "${program:?}" "${tree:?}" "${state:?}"
 

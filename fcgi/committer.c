@@ -144,7 +144,7 @@ static void finish_uncommitted(
 	finish_all(c, batch, count, result == STORE_UNKNOWN ? DELIVERY_UNKNOWN : DELIVERY_UNAVAILABLE);
 }
 
-/* What the database refuses for good is kept as a dead letter, so that nothing correctly signed
+/* An event that the database rejects becomes a dead letter, so that nothing correctly signed
  * is lost and nothing behind it waits; a dead letter without what could be read of it. Of the
  * reason only the SQLSTATE is passed on: the server's words may quote the event. */
 static void commit_refused(struct committer *c, struct delivery *delivery)

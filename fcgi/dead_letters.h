@@ -35,8 +35,8 @@ void dead_letters_close(struct dead_letters *);
 int dead_letters_next(
 	struct dead_letters *, int64_t id, struct dead_letter *, char error[DEAD_LETTERS_ERROR_SIZE]);
 
-/* Whether the letter of this id is resolved, as bagelpay.ingest() does by itself when it takes the
- * letter's body. Returns 1, 0 if it is not, or -1 with the reason in error. */
+/* Returns 1 if the letter of this id is resolved, 0 if it is not, or -1 with the reason in error.
+ * bagelpay.ingest() resolves a letter when it takes its body. Blocks until the database answers. */
 int dead_letters_resolved(struct dead_letters *, int64_t id, char error[DEAD_LETTERS_ERROR_SIZE]);
 
 #endif

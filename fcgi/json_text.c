@@ -65,7 +65,7 @@ static bool is_low_surrogate(int unit)
 	return unit >= 0xdc00 && unit <= 0xdfff;
 }
 
-/* What stands at a place in a string. */
+/* The kinds of pieces of a string. */
 enum piece {
 	PIECE_PLAIN,       /* a byte or an escape that is copied */
 	PIECE_REPLACEMENT, /* U+FFFD itself */
@@ -73,7 +73,7 @@ enum piece {
 	PIECE_SURROGATE /* a lone one */
 };
 
-/* What begins at this place in a string, and its length in bytes. */
+/* Returns the kind of the piece that begins at this place in a string; *len is its length in bytes. */
 static enum piece piece_at(const struct scan *s, size_t at, size_t *len)
 {
 	const size_t left = s->len - at;

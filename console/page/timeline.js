@@ -15,7 +15,7 @@ export function bars(o, e) {
     .filter(([name, list]) => list.length > 0 || name === "Entitled");
 }
 
-// Whether an event may be of an item: it names no other product or customer, and is no decision on other items.
+// Returns whether an event may be of an item: it names no other product or customer, and is no decision on other items.
 function concerns(event, e) {
   return ["product_id", "customer_id"].every((name) => event[name] === null || e[name] === null || event[name] === e[name])
     && (!/^operator\.(grant|revoke|clear)$/.test(event.event_type) || e.decisions.some((d) => d.at === event.occurred_at));

@@ -9,7 +9,7 @@ const MISMATCHES = {
 
 export const KINDS = { one_time: "one-time purchase", subscription: "subscription" };
 
-// What differs from what an application expected, in words; null if nothing does, or nothing was expected.
+// The differences from the expected order, in words; null if nothing does, or nothing was expected.
 export function problems(mismatches) {
   const found = (mismatches ?? []).filter((name) => name !== "unexpected");
   if (found.length === 0) return null;
