@@ -86,15 +86,15 @@ BEGIN
     IF concerned IS NULL THEN
         RETURN 0;
     END IF;
-    -- A payment and the trial that it bought count as one.
+    -- A payment and the trials that it bought count as one.
     concerned := concerned || array(
-        SELECT ROW (t.name, TRUE)::bagelpay.purchase_name
-        FROM unnest(concerned) AS c
-        JOIN bagelpay.purchases AS t ON t.order_id = e.order_id AND t.mode = e.mode AND t.is_trial AND t.buyer = c.name AND NOT c.is_trial
-        UNION
         SELECT ROW (t.buyer, FALSE)::bagelpay.purchase_name
         FROM unnest(concerned) AS c
         JOIN bagelpay.purchases AS t ON t.order_id = e.order_id AND t.mode = e.mode AND t.name = c.name AND t.is_trial AND c.is_trial AND t.buyer IS NOT NULL);
+    concerned := concerned || array(
+        SELECT ROW (t.name, TRUE)::bagelpay.purchase_name
+        FROM unnest(concerned) AS c
+        JOIN bagelpay.purchases AS t ON t.order_id = e.order_id AND t.mode = e.mode AND t.is_trial AND t.buyer = c.name AND NOT c.is_trial);
     UPDATE bagelpay.purchases AS p
     SET cut_at = least(p.cut_at, e.occurred_at),
         cut_until = least(p.cut_until, CASE WHEN e.cancel_at_period_end IS NOT TRUE THEN ends_at END),
