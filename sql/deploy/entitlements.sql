@@ -1,6 +1,6 @@
 -- Deploy bagelpay:entitlements to pg
 --
--- Who is entitled to what. Nothing is stored: a row follows from purchases, decisions, settings and the moment asked for,
+-- Entitlement. Nothing is stored: a row follows from purchases, decisions, settings and the moment asked for,
 -- so that access ends on time without an event.
 
 BEGIN;

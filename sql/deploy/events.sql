@@ -1,6 +1,6 @@
 -- Deploy bagelpay:events to pg
 --
--- What arrived. The fold reads bagelpay.events and nothing else; the exact bytes are kept beside it, so that
+-- Stored events. The fold reads bagelpay.events and nothing else; the exact bytes are kept beside it, so that
 -- retention can remove them without changing any state.
 
 BEGIN;
@@ -98,7 +98,7 @@ CREATE TABLE bagelpay.events (
     refund_amount numeric,
     refund_running_total numeric,
     refund_label bagelpay.refund_label,
-    -- Of refunds: the setting of that name when the event came or was last rebuilt.
+    -- For refunds: the setting of that name when the event came or was last rebuilt.
     unknown_refund text COLLATE "C",
     metadata jsonb,
     -- Of operator.… events only.

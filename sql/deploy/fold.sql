@@ -101,7 +101,7 @@ DECLARE
     names text[] COLLATE "C" := ARRAY[]::text[];    -- of those of this order
     items bagelpay.stored_items[] := ARRAY[]::bagelpay.stored_items[];
     item_keys bigint[] := ARRAY[]::bigint[];
-    -- Of a large order that is folded from nothing: which payments and items may have a row, by hash. Most have none, and
+    -- For a large order that is folded from nothing: which payments and items may have a row, by hash. Most have none, and
     -- asking the table costs as much as half of the rest.
     hashes CONSTANT integer := 262144;
     large CONSTANT integer := 64;
@@ -221,7 +221,7 @@ BEGIN
                     SELECT * INTO stored
                     FROM bagelpay.purchases AS n
                     WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = concerned AND NOT n.is_trial;
-                    -- Of equal paid_at, the name decides which payment is the latest.
+                    -- If paid_at is equal, the name decides which payment is the latest.
                     SELECT n.name, n.began_at INTO o.latest_payment_id, o.latest_paid_at
                     FROM bagelpay.purchases AS n
                     WHERE n.order_id = e.order_id AND n.mode = e.mode AND NOT n.is_trial AND n.began_at IS NOT NULL
@@ -242,7 +242,7 @@ BEGIN
             END IF;
             p := bagelpay.purchase_after (p, e);
 
-            -- Who bought what.
+            -- Its subscription, customer, product and user.
             IF p.subscription_id IS NOT NULL AND p.processor_subscription_id IS NOT NULL THEN
                 PERFORM bagelpay.store_purchases (purchases), bagelpay.store_items (items);
                 purchases := ARRAY[]::bagelpay.purchases[];
