@@ -173,7 +173,7 @@ bool normalised_finish(struct normalised *n, char *id, size_t size)
 	put_list(&n->members, "local_times", "{", &n->local_times, "}");
 	put_list(&n->members, "warnings", "[", &n->warnings, "]");
 	put_name(&n->members, "digest");
-	buffer_puts_json(&n->members, digest);
+	buffer_printf(&n->members, "\"\\\\x%s\"", digest);
 	put_name(&n->members, "event_id");
 	buffer_puts_json(&n->members, id);
 	return !normalised_failed(n);

@@ -20,21 +20,19 @@
 #include "schema.h"
 
 /* From PostgreSQL's pg_type.dat. */
-#define JSON_OID 114
 #define BYTEA_OID 17
+#define INT4_OID 23
+#define TEXT_OID 25
+#define JSON_OID 114
 #define BYTEA_ARRAY_OID 1001
-
-/* A COMMIT must not be cancelled: with a synchronous standby it would look done. And the
- * one lock that it waits for is NOTIFY's, which all commits take in turn. */
-#define UNLIMITED                                                                                            \
-	"SELECT pg_catalog.set_config('lock_timeout', '0', true), "                                          \
-	"pg_catalog.set_config('statement_timeout', '0', true)"
+#define TEXT_ARRAY_OID 1009
 
 struct store {
 	const char *conninfo;
 	PGconn *pg;
 	struct buffer deliveries; /* JSON array; kept for its memory */
 	struct buffer bodies;     /* binary bytea[] */
+	struct buffer signatures; /* binary text[] */
 	bool warned;              /* a WARNING came with the COMMIT */
 	bool of_ingest;           /* the error was raised by ingest() */
 	char sqlstate[6];
@@ -50,6 +48,7 @@ struct store *store_new(const char *conninfo)
 	store->conninfo = conninfo;
 	buffer_init(&store->deliveries);
 	buffer_init(&store->bodies);
+	buffer_init(&store->signatures);
 	return store;
 }
 
@@ -66,6 +65,7 @@ void store_free(struct store *store)
 	disconnect(store);
 	buffer_done(&store->deliveries);
 	buffer_done(&store->bodies);
+	buffer_done(&store->signatures);
 	free(store);
 }
 
@@ -171,10 +171,8 @@ static void put_delivery(struct buffer *b, const struct delivery *delivery)
 	buffer_printf(b, "{\"received_at\":\"%s\"", received_at);
 	if (delivery->timestamp >= 0)
 		buffer_printf(b, ",\"signed_timestamp\":%" PRId64, delivery->timestamp);
-	if (delivery->signature[0] != '\0')
-		buffer_printf(b, ",\"signature\":\"%s\"", delivery->signature);
 	if (delivery->dead_letter != NULL) {
-		buffer_printf(b, ",\"dead_letter\":\"%s\",\"detail\":", delivery->dead_letter);
+		buffer_printf(b, ",\"outcome\":\"%s\",\"detail\":", delivery->dead_letter);
 		buffer_puts_json(b, delivery->detail);
 	}
 	if (event != NULL) {
@@ -184,55 +182,67 @@ static void put_delivery(struct buffer *b, const struct delivery *delivery)
 	buffer_puts(b, "}");
 }
 
-/* The two arguments of ingest(). The array is in the binary format of array_recv(): one
- * dimension, no NULLs, element type, size, lower bound, then each length and bytes. */
+/* Begins an array in the binary format of array_recv(): one dimension, whether there are NULLs, element type, size,
+ * lower bound. Each element follows as its length and bytes, a NULL as the length -1. */
+static void put_array(struct buffer *b, Oid element, bool has_nulls, size_t count)
+{
+	buffer_clear(b);
+	put_int32(b, 1);
+	put_int32(b, has_nulls);
+	put_int32(b, element);
+	put_int32(b, count);
+	put_int32(b, 1);
+}
+
+/* The arguments of ingest(): deliveries, bodies, signatures. */
 static bool encode(struct store *store, struct delivery *const batch[], size_t count)
 {
 	buffer_clear(&store->deliveries);
-	buffer_clear(&store->bodies);
-	put_int32(&store->bodies, 1);
-	put_int32(&store->bodies, 0);
-	put_int32(&store->bodies, BYTEA_OID);
-	put_int32(&store->bodies, count);
-	put_int32(&store->bodies, 1);
+	put_array(&store->bodies, BYTEA_OID, false, count);
+	put_array(&store->signatures, TEXT_OID, true, count);
 	for (size_t i = 0; i < count; i++) {
 		buffer_puts(&store->deliveries, i == 0 ? "[" : ",");
 		put_delivery(&store->deliveries, batch[i]);
 		put_int32(&store->bodies, batch[i]->body_len);
 		buffer_put(&store->bodies, batch[i]->body, batch[i]->body_len);
+		size_t signature_len = strlen(batch[i]->signature);
+		put_int32(&store->signatures, signature_len > 0 ? signature_len : UINT32_MAX);
+		buffer_put(&store->signatures, batch[i]->signature, signature_len);
 	}
 	buffer_puts(&store->deliveries, "]");
 	/* libpq counts in int. */
 	if (store->bodies.len > INT_MAX || store->deliveries.len > INT_MAX)
 		return false;
-	return !buffer_failed(&store->deliveries) && !buffer_failed(&store->bodies);
+	return !buffer_failed(&store->deliveries) && !buffer_failed(&store->bodies)
+		&& !buffer_failed(&store->signatures);
 }
 
 /* The statements of a batch, in the order in which they are sent. */
-enum step { STEP_BEGIN, STEP_LIMITS, STEP_INGEST, STEP_UNLIMITED, STEP_COMMIT, STEP_COUNT };
+enum step { STEP_BEGIN, STEP_LIMIT, STEP_INGEST, STEP_COMMIT, STEP_COUNT };
 
 static bool send_batch(struct store *store, int lock_timeout_ms, int64_t deadline_ms)
 {
-	char limits[192];
-	const Oid types[2] = {JSON_OID, BYTEA_ARRAY_OID};
-	const char *const values[2] = {store->deliveries.data, store->bodies.data};
-	const int lengths[2] = {0, (int)store->bodies.len};
-	const int formats[2] = {0, 1};
+	char limit[64];
+	char lock_timeout[16];
+	const Oid types[] = {JSON_OID, BYTEA_ARRAY_OID, TEXT_ARRAY_OID, INT4_OID};
+	const char *const values[] = {
+		store->deliveries.data, store->bodies.data, store->signatures.data, lock_timeout};
+	const int lengths[] = {0, (int)store->bodies.len, (int)store->signatures.len, 0};
+	const int formats[] = {0, 1, 1, 0};
 	int64_t left = deadline_ms - clock_ms();
 
-	/* Settings of the transaction, not of the session: they pass through any pooler. */
-	snprintf(limits, sizeof limits,
-		"SELECT pg_catalog.set_config('lock_timeout', '%d', true), "
-		"pg_catalog.set_config('statement_timeout', '%" PRId64 "', true)",
-		lock_timeout_ms, left > 0 ? left : 1);
+	/* A setting of the transaction, not of the session: it passes through any pooler. It counts from the
+	 * statement after it; ingest() ends it, as a COMMIT must not be cancelled: with a synchronous standby it would
+	 * look done. */
+	snprintf(limit, sizeof limit, "SET LOCAL statement_timeout = %" PRId64, left > 0 ? left : 1);
+	snprintf(lock_timeout, sizeof lock_timeout, "%d", lock_timeout_ms);
 	return PQenterPipelineMode(store->pg)
 		&& PQsendQueryParams(
 			store->pg, "BEGIN ISOLATION LEVEL READ COMMITTED", 0, NULL, NULL, NULL, NULL, 0)
-		&& PQsendQueryParams(store->pg, limits, 0, NULL, NULL, NULL, NULL, 0)
+		&& PQsendQueryParams(store->pg, limit, 0, NULL, NULL, NULL, NULL, 0)
 		&& PQsendQueryParams(store->pg,
-			"SELECT ordinal, event_id, outcome FROM bagelpay.ingest($1, $2)", 2, types, values,
-			lengths, formats, 0)
-		&& PQsendQueryParams(store->pg, UNLIMITED, 0, NULL, NULL, NULL, NULL, 0)
+			"SELECT ordinal, event_id, outcome FROM bagelpay.ingest($1, $2, $3, $4)", 4, types,
+			values, lengths, formats, 0)
 		&& PQsendQueryParams(store->pg, "COMMIT", 0, NULL, NULL, NULL, NULL, 0)
 		&& PQpipelineSync(store->pg);
 }

@@ -25,9 +25,9 @@ END
 $$;
 
 -- Responders: the ingest functions and nothing else, not even SELECT.
-GRANT EXECUTE ON FUNCTION bagelpay.served_responders (), bagelpay.ingest (json, bytea[]) TO bagelpay_ingest;
+GRANT EXECUTE ON FUNCTION bagelpay.served_responders (), bagelpay.ingest (json, bytea[], text[], integer) TO bagelpay_ingest;
 
-GRANT SELECT ON bagelpay.settings, bagelpay.products, bagelpay.product_features, bagelpay.events, bagelpay.effects,
+GRANT SELECT ON bagelpay.settings, bagelpay.products, bagelpay.product_features, bagelpay.events,
     bagelpay.orders, bagelpay.items, bagelpay.all_items, bagelpay.stored_items, bagelpay.subscriptions, bagelpay.purchases,
     bagelpay.payments, bagelpay.trials, bagelpay.cancellations, bagelpay.refunds, bagelpay.decisions,
     bagelpay.subscription_links, bagelpay.changed_orders, bagelpay.changed_settings, bagelpay.expected_orders, bagelpay.entitlements, bagelpay.entitlements_test, bagelpay.order_checks,

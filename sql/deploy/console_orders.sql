@@ -70,9 +70,8 @@ BEGIN
             'taken_back_at', CASE WHEN NOT e.entitled AND e.reason IN ('refunded', 'disputed') THEN (
                 SELECT min(n.occurred_at)
                 FROM bagelpay.events AS n
-                JOIN bagelpay.effects AS s ON s.event_id = n.event_id
                 WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.fold_slot & 15 IN (2, 6)
-                    AND s.payment_id = bought.latest_name AND s.payment_status = e.reason) END,
+                    AND n.concerned_payment = bought.latest_name AND n.payment_status_after = e.reason) END,
             'mismatches', CASE WHEN e.reason = 'unconfirmed' THEN (
                 SELECT to_jsonb(CASE WHEN x.mode = e.mode THEN bagelpay.item_mismatches (i, x) ELSE '{mode}' END)
                 FROM bagelpay.expected_orders AS x

@@ -104,6 +104,13 @@ CREATE TABLE bagelpay.events (
     -- Of operator.… events only.
     granted_until timestamptz,
     note text,
+    -- What it did, for explain(), written by the fold: the statuses of its order and of its item after it, the payment that it was
+    -- about and what that was then, and what there is to say besides.
+    order_status_after text COLLATE "C",
+    subscription_status_after text COLLATE "C",
+    concerned_payment text COLLATE "C",
+    payment_status_after text COLLATE "C",
+    effect text,
     -- When forget() or forget_customer() removed the body and the personal data.
     forgotten_at timestamptz
 );

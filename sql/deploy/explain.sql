@@ -39,14 +39,14 @@ CREATE FUNCTION bagelpay.explain (order_id text, mode text DEFAULT 'live')
         coalesce(min(e.received_at) OVER behind < e.received_at, FALSE),
         e.product_id,
         e.customer_id,
-        s.order_status,
-        s.subscription_status,
+        e.order_status_after,
+        e.subscription_status_after,
         concat_ws('; ',
-            CASE WHEN s.order_status <> lag(s.order_status, 1, 'pending') OVER folded
-                THEN format('order %s → %s', lag(s.order_status, 1, 'pending') OVER folded, s.order_status) END,
-            'subscription ' || s.subscription_status,
-            CASE WHEN s.payment_status <> coalesce(lag(s.payment_status) OVER of_payment, '')
-                THEN format('payment %s: %s', s.payment_id, concat_ws(' → ', lag(s.payment_status) OVER of_payment, s.payment_status)) END,
+            CASE WHEN e.order_status_after <> lag(e.order_status_after, 1, 'pending') OVER folded
+                THEN format('order %s → %s', lag(e.order_status_after, 1, 'pending') OVER folded, e.order_status_after) END,
+            'subscription ' || e.subscription_status_after,
+            CASE WHEN e.payment_status_after <> coalesce(lag(e.payment_status_after) OVER of_payment, '')
+                THEN format('payment %s: %s', e.concerned_payment, concat_ws(' → ', lag(e.payment_status_after) OVER of_payment, e.payment_status_after)) END,
             CASE e.event_type
                 WHEN 'operator.grant'
                 THEN 'granted ' || coalesce('until ' || to_char(e.granted_until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'), 'without end')
@@ -54,16 +54,15 @@ CREATE FUNCTION bagelpay.explain (order_id text, mode text DEFAULT 'live')
                 WHEN 'operator.clear' THEN 'cleared'
                 WHEN 'operator.dispute_won' THEN 'dispute won'
             END,
-            s.note,
+            e.effect,
             CASE WHEN e.key_source = 'linked' THEN 'linked to this order by its payment' END,
             nullif(array_to_string(e.warnings, '; '), ''),
             e.note)
     FROM bagelpay.events AS e
-    LEFT JOIN bagelpay.effects AS s ON s.event_id = e.event_id
     WHERE e.mode = bagelpay.given_mode (explain.mode) COLLATE "C"
         AND e.order_id = bagelpay.given_order_id (explain.order_id) COLLATE "C"
     WINDOW folded AS (ORDER BY e.fold_slot, e.occurred_at, e.event_id),
-        of_payment AS (PARTITION BY s.payment_id ORDER BY e.fold_slot, e.occurred_at, e.event_id),
+        of_payment AS (PARTITION BY e.concerned_payment ORDER BY e.fold_slot, e.occurred_at, e.event_id),
         -- From the newest on, so that each row only adds to the minimum.
         behind AS (ORDER BY e.fold_slot DESC, e.occurred_at DESC, e.event_id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
     ORDER BY e.fold_slot, e.occurred_at, e.event_id

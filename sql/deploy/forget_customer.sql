@@ -184,7 +184,7 @@ BEGIN
         AND (e.forgotten_at IS NULL OR num_nonnulls(e.payment_method, e.last4, e.note) > 0
             OR e.metadata <> bagelpay.erased_metadata (e.metadata, paths, e.order_id, addresses));
 
-    SELECT coalesce(array_agg(ROW (o.mode, o.order_id, NULL, NULL, NULL)::bagelpay.fold_key), '{}') INTO keys
+    SELECT coalesce(array_agg(ROW (o.mode, o.order_id)::bagelpay.fold_key), '{}') INTO keys
     FROM (
         SELECT DISTINCT t.mode, t.order_id
         FROM bagelpay.events AS t

@@ -7,165 +7,58 @@ BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- One element of the array that ingest() takes: a normalised event, or, with dead_letter, a body that is none, with
--- what could be read of it. Times are here only if the body gave them a zone; the others stand as text in local_times, by
--- column. Amounts are text, so that every digit arrives.
-CREATE TYPE bagelpay.delivery AS (
-    dead_letter text,
-    detail text,
-    received_at timestamptz,
-    signed_timestamp bigint,
-    signature text,
-    event_id text,
-    digest text,
-    event_type text,
-    mode text,
-    occurred_at timestamptz,
-    created_at_raw text,
-    local_times jsonb,
-    warnings text[],
-    kind text,
-    has_subscription boolean,
-    product_id text,
-    product_name text,
-    billing_type text,
-    customer_id text,
-    customer_email text,
-    provider_order_id text,
-    payment_id text,
-    request_id text,
-    amount numeric,
-    tax_amount numeric,
-    currency text,
-    subscription_id text,
-    processor_subscription_id text,
-    trial_start timestamptz,
-    trial_end timestamptz,
-    billing_period_start timestamptz,
-    billing_period_end timestamptz,
-    cancel_at timestamptz,
-    canceled_at timestamptz,
-    cancel_at_period_end boolean,
-    recurring_interval interval,
-    units integer,
-    payment_method text,
-    last4 text,
-    billing_amount numeric,
-    refund_id text,
-    refund_amount numeric,
-    refund_running_total numeric,
-    refund_label text,
-    metadata jsonb
-);
-
--- What becomes of one delivery, while ingest() works on its batch.
-CREATE TYPE bagelpay.intake AS (
-    ordinal integer,
-    event_id text,
-    digest bytea,
-    dead_letter text,
-    detail text,
-    inserted boolean,
-    outcome text,
-    mode text,
-    order_id text,
-    fold_slot bigint,
-    occurred_at timestamptz,
-    is_keyed boolean,
-    payment_id text,
-    provider_order_id text
-);
-
--- Locks the names by which events may be linked, payments and provider orders, until the transaction ends. So two
--- halves of a link that are committed at the same moment find each other: the later one looks when the earlier is
--- committed. Those of duplicates, too, so that a transaction that changes an event's row has its names. Blocks while another
--- transaction holds one of them. Ascending numbers, like bagelpay.lock_orders().
-CREATE FUNCTION bagelpay.lock_names (batch bagelpay.intake[])
-    RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    PERFORM pg_advisory_xact_lock(l.number)
-    FROM (
-        SELECT DISTINCT hashtextextended(n.name COLLATE "C", 5417303) AS number
-        FROM unnest(batch) AS b
-        CROSS JOIN LATERAL (VALUES ('p' || b.payment_id), ('o' || b.provider_order_id)) AS n (name)
-        WHERE n.name IS NOT NULL AND b.dead_letter IS NULL
-        ORDER BY number
-        OFFSET 0) AS l;
-END
-$$;
-
-COMMENT ON FUNCTION bagelpay.lock_names IS 'Locks the names by which events may be linked, until the transaction ends';
-
--- Links events without the merchant's key, of this batch or stored earlier, and gives back what has to be folded on
--- that account: orders that gained events, from the position of the earliest, and orders that lost some, from nothing.
+-- Links events without the merchant's key. Gives back the fresh events with the orders that they are linked to, and the
+-- orders that stored events moved from or to, which have to be folded from nothing.
 --
--- fresh        the inserted events of the batch
--- redelivered  events whose rows the caller is about to change, which are locked together with the others
+-- fresh     events that are not stored yet
+-- linkable  stored events that may be linked by one of them; the caller holds the locks of their rows
 --
--- The caller holds the locks of bagelpay.lock_names(), taken in an earlier statement.
-CREATE FUNCTION bagelpay.link_events (fresh bagelpay.intake[], redelivered text[])
-    RETURNS SETOF bagelpay.fold_key
+-- The caller holds the locks of all names of these events (see bagelpay.ingest()), taken in an earlier statement.
+CREATE FUNCTION bagelpay.link_events (INOUT fresh bagelpay.events[], linkable text[], OUT keys bagelpay.fold_key[])
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
 DECLARE
-    linkable text[];
+    linking bagelpay.events[] := array(
+        SELECT f FROM unnest(fresh) AS f WHERE f.key_source = 'metadata' AND f.fold_slot & 15 IN (1, 3, 5));
+    linked text COLLATE "C";
 BEGIN
-    SELECT array_agg(n.event_id) INTO linkable
-    FROM (
-        SELECT f.event_id
-        FROM unnest(fresh) AS f
-        WHERE NOT f.is_keyed AND (f.payment_id IS NOT NULL OR f.provider_order_id IS NOT NULL)
-        UNION
-        SELECT e.event_id
-        FROM unnest(fresh) AS f
-        JOIN bagelpay.events AS e ON e.payment_id = f.payment_id AND e.mode = f.mode AND e.key_source <> 'metadata'
-        WHERE f.is_keyed AND f.fold_slot & 15 IN (1, 3, 5)
-        UNION
-        SELECT e.event_id
-        FROM unnest(fresh) AS f
-        JOIN bagelpay.events AS e ON e.provider_order_id = f.provider_order_id AND e.mode = f.mode AND e.key_source <> 'metadata'
-        WHERE f.is_keyed AND f.fold_slot & 15 IN (1, 3, 5)) AS n;
-    -- An event may be linked by two names; the transaction that has the other one waits here, and the next
-    -- statement sees what it committed.
-    IF linkable IS NOT NULL OR redelivered <> '{}' THEN
-        PERFORM FROM bagelpay.events AS e WHERE e.event_id = ANY (linkable || redelivered) ORDER BY e.event_id FOR UPDATE;
-    END IF;
-    IF linkable IS NULL THEN
-        RETURN;
-    END IF;
-    RETURN QUERY
+    FOR n IN 1 .. cardinality(fresh) LOOP
+        IF fresh[n].key_source <> 'metadata' THEN
+            linked := bagelpay.linked_order (fresh[n].mode, fresh[n].payment_id, fresh[n].provider_order_id, linking);
+            IF linked IS NOT NULL THEN
+                fresh[n].order_id := linked;
+                fresh[n].key_source := 'linked';
+            END IF;
+        END IF;
+    END LOOP;
+
     WITH moved AS (
         UPDATE bagelpay.events AS e
         SET order_id = n.linked, key_source = 'linked'
         FROM (
-            SELECT old.event_id, old.order_id, bagelpay.linked_order (old.mode, old.payment_id, old.provider_order_id) AS linked
+            SELECT old.event_id, old.order_id, bagelpay.linked_order (old.mode, old.payment_id, old.provider_order_id, linking) AS linked
             FROM bagelpay.events AS old
             WHERE old.event_id = ANY (linkable) AND old.fold_slot & 15 < 8) AS n
         -- Said twice, or the planner might read all events.
         WHERE e.event_id = n.event_id AND e.event_id = ANY (linkable) AND n.linked IS NOT NULL
             AND (n.linked <> n.order_id OR e.key_source <> 'linked')
-        RETURNING e.event_id, e.mode, n.order_id AS left_order, e.order_id, e.fold_slot, e.occurred_at
+        RETURNING e.mode, n.order_id AS left_order, e.order_id
     ),
-    abandoned AS (
-        SELECT DISTINCT m.mode, m.left_order
-        FROM moved AS m
-        WHERE m.event_id NOT IN (SELECT f.event_id FROM unnest(fresh) AS f)
+    concerned AS (
+        SELECT m.mode, m.left_order AS order_id FROM moved AS m
+        UNION
+        SELECT m.mode, m.order_id FROM moved AS m
     ),
     noted AS (
         INSERT INTO bagelpay.changed_orders (mode, order_id)
-        SELECT n.mode, n.order_id
-        FROM (SELECT a.mode, a.left_order FROM abandoned AS a UNION SELECT m.mode, m.order_id FROM moved AS m) AS n (mode, order_id)
-        ORDER BY n.mode, n.order_id
+        SELECT c.mode, c.order_id
+        FROM concerned AS c
+        ORDER BY c.mode, c.order_id
         ON CONFLICT (mode, order_id) DO UPDATE SET stored_xid = excluded.stored_xid, changed_at = excluded.changed_at
     )
-    SELECT a.mode::text, a.left_order, NULL::bigint, NULL::timestamptz, NULL::text
-    FROM abandoned AS a
-    UNION ALL
-    SELECT m.mode::text, m.order_id, m.fold_slot, m.occurred_at, m.event_id
-    FROM moved AS m;
+    SELECT coalesce(array_agg(ROW (c.mode, c.order_id)::bagelpay.fold_key), '{}') INTO keys
+    FROM concerned AS c;
 END
 $$;
 
@@ -173,17 +66,24 @@ COMMENT ON FUNCTION bagelpay.link_events IS 'Links events without the merchant''
 
 -- Takes a batch of deliveries into the caller's transaction.
 --
--- deliveries   a JSON array of objects with the attributes of bagelpay.delivery
+-- deliveries   a JSON array of objects. Of an event: columns of bagelpay.events as the responder knows them; a time
+--              without zone stands in local_times, by column. Of a body that is none: outcome, why it is none (see
+--              bagelpay.dead_letters.reason), detail, and what could be read of it
 -- bodies       the exact bytes of each, at the same position
+-- signatures   what they were signed with, likewise; NULL for none
+-- lock_timeout how long to wait for each lock, in milliseconds; NULL: as the session has it
 --
 -- Returns for each delivery, by its position from 1: event_id (NULL for a dead letter)
 -- and outcome, one of applied, duplicate, ignored, unmatched, dead_letter. What the
--- outcome says is true once the caller's COMMIT has succeeded.
+-- outcome says is true once the caller's COMMIT has succeeded. For the rest of the transaction nothing is limited any
+-- more: a COMMIT must not be cancelled, and the one lock that it waits for is NOTIFY's, which all commits take in turn.
 --
--- Blocks on what concurrent callers hold: first on events of the same id, then on names (bagelpay.lock_names()), on rows
--- of events that are linked or were delivered again, on the locks of orders, on dead letters; each kind is taken in the
--- order of its keys, so that callers wait for each other but never in a circle.
-CREATE FUNCTION bagelpay.ingest (deliveries json, bodies bytea[])
+-- Blocks on what concurrent callers hold: first on event ids and on names by which events may be linked (payments and
+-- provider orders, also those of duplicates, so that whoever changes an event's row has its names), then on rows of events that may be linked or
+-- were delivered again, on the locks of orders, on dead letters. Each kind is taken in the order of its keys, so that callers wait
+-- for each other but never in a circle. Two halves of a link that come at the same moment find each other: the later one looks
+-- when the earlier is committed.
+CREATE FUNCTION bagelpay.ingest (deliveries json, bodies bytea[], signatures text[] DEFAULT NULL, lock_timeout integer DEFAULT NULL)
     RETURNS TABLE (ordinal integer, event_id text, outcome text)
     LANGUAGE plpgsql
     SECURITY DEFINER
@@ -194,23 +94,46 @@ CREATE FUNCTION bagelpay.ingest (deliveries json, bodies bytea[])
     SET enable_seqscan = off
     SET jit = off
     SET plan_cache_mode = force_generic_plan
+    -- That of the settings, for this call.
+    SET TimeZone = 'UTC'
     AS $$
 #variable_conflict use_column
 DECLARE
     setting bagelpay.settings;
-    batch bagelpay.intake[];
-    fresh bagelpay.intake[];        -- the inserted events
-    taken integer;                  -- how many of the batch have an event_id that was there before
-    dead integer;                   -- how many are no event
-    redelivered text[] := ARRAY[]::text[];
-    keys bagelpay.fold_key[];
-    user_members text[];            -- members of metadata in which the user is looked for
-    target record;
+    path text;
+    members text[];                 -- of metadata, in which the user is looked for
+    xid CONSTANT bigint := pg_current_xact_id()::text::bigint;
+    e bagelpay.events;
+    own record;
+    half_hours integer;
+    -- Of each delivery, by its position; NULL of a body that is no event.
+    ids text[] COLLATE "C" := ARRAY[]::text[];
+    digests bytea[] := ARRAY[]::bytea[];
+    signed bigint[] := ARRAY[]::bigint[];
+    outcomes text[] := ARRAY[]::text[];
+    dead boolean := FALSE;
+    first integer;                  -- the position of the first delivery of the same event
+    -- The events that are not stored yet, and whether one of them may be linked.
+    fresh bagelpay.events[] := ARRAY[]::bagelpay.events[];
+    is_linkable boolean := FALSE;
+    -- Names of payments by which others may be linked.
+    payments text[] COLLATE "C" := ARRAY[]::text[];
+    provider_orders text[] COLLATE "C" := ARRAY[]::text[];
+    -- Locks of names, and of orders.
+    names bigint[] := ARRAY[]::bigint[];
+    locks bigint[] := ARRAY[]::bigint[];
+    taken text[] COLLATE "C";
+    linkable text[] COLLATE "C";
+    redelivered text[] COLLATE "C" := ARRAY[]::text[];
+    keys bagelpay.fold_key[] := ARRAY[]::bagelpay.fold_key[];
 BEGIN
     -- 200 means committed, durably, whatever the server's default is. (A setting on the
     -- function itself would end before the COMMIT.)
     IF current_setting('synchronous_commit') NOT IN ('on', 'remote_apply') THEN
         PERFORM set_config('synchronous_commit', 'on', TRUE);
+    END IF;
+    IF lock_timeout IS NOT NULL THEN
+        PERFORM set_config('lock_timeout', lock_timeout::text, TRUE);
     END IF;
     -- Waits for rebuild() and rekey(), so that settings are read after those have ended. In
     -- a statement of its own: the next one's snapshot has to be newer than the lock.
@@ -220,154 +143,174 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     SELECT * INTO setting FROM bagelpay.settings;
-    user_members := array(SELECT split_part(path, '.', 2) FROM unnest(setting.user_key) AS path);
+    IF setting.provider_timezone <> 'UTC' THEN
+        PERFORM set_config('TimeZone', setting.provider_timezone, TRUE);
+    END IF;
+    FOREACH path IN ARRAY setting.user_key LOOP
+        members := members || split_part(path, '.', 2);
+    END LOOP;
 
-    WITH incoming AS MATERIALIZED (
-        SELECT d.*, d.dead_letter IS NULL AS is_event,
-            coalesce(decode(d.content_digest, 'hex'), sha256(d.bytes)) AS digest,
-            CASE WHEN d.dead_letter IS NULL
-                THEN coalesce(d.event_id, 'sha256:' || coalesce(d.content_digest, encode(sha256(d.bytes), 'hex'))) END AS id
-        FROM ROWS FROM (json_populate_recordset(NULL::bagelpay.delivery, deliveries), unnest(bodies)) WITH ORDINALITY AS d (
-            dead_letter, detail, received_at, signed_timestamp, signature, event_id, content_digest, event_type, mode, occurred_at,
-            created_at_raw, local_times, warnings, kind, has_subscription, product_id, product_name,
-            billing_type, customer_id, customer_email, provider_order_id, payment_id, request_id, amount,
-            tax_amount, currency, subscription_id, processor_subscription_id, trial_start, trial_end,
-            billing_period_start, billing_period_end, cancel_at, canceled_at, cancel_at_period_end,
-            recurring_interval, units, payment_method, last4, billing_amount, refund_id, refund_amount,
-            refund_running_total, refund_label, metadata, bytes, ordinal)
-    ),
-    -- Of several deliveries of one event in the batch the first is the event.
-    firsts AS MATERIALIZED (
-        SELECT i.id, min(i.ordinal) AS ordinal
-        FROM incoming AS i
-        WHERE i.is_event
-        GROUP BY i.id
-    ),
-    inserted AS (
-        INSERT INTO bagelpay.events (
-            event_id, event_type, mode, occurred_at, fold_slot, order_id, key_source, outcome, warnings, received_at,
-            signed_timestamp, digest, created_at_raw, local_times, kind, has_subscription, product_id,
-            product_name, billing_type, customer_id, customer_email, user_id, provider_order_id, payment_id, request_id,
-            amount, tax_amount, currency, subscription_id, processor_subscription_id,
-            trial_start, trial_end, billing_period_start, billing_period_end, cancel_at, canceled_at,
-            cancel_at_period_end, recurring_interval, units, payment_method, last4, billing_amount,
-            refund_id, refund_amount, refund_running_total, refund_label, unknown_refund, metadata)
-        SELECT
-            i.id, i.event_type, i.mode, t.moment, bagelpay.fold_slot (t.moment, i.event_type), k.order_id, k.key_source,
-            CASE WHEN NOT r.known THEN 'ignored' WHEN k.order_id IS NULL THEN 'unmatched' ELSE 'applied' END,
-            coalesce(i.warnings, '{}') || coalesce(k.warnings, '{}') || coalesce(u.warnings, '{}')
-                || bagelpay.zone_warnings (i.signed_timestamp, t.moment, i.local_times, i.created_at_raw),
-            coalesce(i.received_at, now()), i.signed_timestamp, i.digest, i.created_at_raw, i.local_times, i.kind, i.has_subscription,
-            i.product_id, i.product_name, i.billing_type, i.customer_id, i.customer_email, u.key, i.provider_order_id, i.payment_id,
-            i.request_id, i.amount, i.tax_amount, i.currency, i.subscription_id, i.processor_subscription_id,
-            coalesce(i.trial_start, bagelpay.local_time (i.local_times, 'trial_start', setting.provider_timezone)),
-            coalesce(i.trial_end, bagelpay.local_time (i.local_times, 'trial_end', setting.provider_timezone)),
-            coalesce(i.billing_period_start, bagelpay.local_time (i.local_times, 'billing_period_start', setting.provider_timezone)),
-            coalesce(i.billing_period_end, bagelpay.local_time (i.local_times, 'billing_period_end', setting.provider_timezone)),
-            coalesce(i.cancel_at, bagelpay.local_time (i.local_times, 'cancel_at', setting.provider_timezone)),
-            coalesce(i.canceled_at, bagelpay.local_time (i.local_times, 'canceled_at', setting.provider_timezone)),
-            i.cancel_at_period_end, i.recurring_interval, i.units, i.payment_method, i.last4, i.billing_amount,
-            i.refund_id, i.refund_amount, i.refund_running_total, i.refund_label,
-            CASE WHEN i.event_type = 'refund.created' THEN setting.unknown_refund END, i.metadata
-        FROM firsts
-        JOIN incoming AS i ON i.ordinal = firsts.ordinal
-        CROSS JOIN LATERAL (SELECT coalesce(i.occurred_at, bagelpay.local_time (i.local_times, 'occurred_at', setting.provider_timezone))) AS t (moment)
-        CROSS JOIN LATERAL (SELECT coalesce(bagelpay.event_rank (i.event_type) < 8, FALSE)) AS r (known)
-        LEFT JOIN LATERAL bagelpay.order_key (
-            setting.order_key, i.metadata, i.request_id, i.customer_id, i.product_id, i.provider_order_id, i.payment_id,
-            bagelpay.billed_as_subscription (i.event_type, i.billing_type, i.kind, i.has_subscription)) AS k ON r.known
-        CROSS JOIN LATERAL bagelpay.key_at (
-            setting.user_key, CASE WHEN i.metadata ?| user_members THEN i.metadata END,
-            CASE WHEN 'request_id' = ANY (setting.user_key) THEN i.request_id END, 'user', FALSE) AS u
-        ORDER BY i.id COLLATE "C"
-        ON CONFLICT (event_id) DO NOTHING
-        RETURNING event_id, outcome, mode, order_id, fold_slot, occurred_at, key_source
-    ),
-    matched AS MATERIALIZED (
-        SELECT firsts.ordinal, n.*
-        FROM inserted AS n
-        JOIN firsts ON firsts.id = n.event_id
-    ),
-    stored AS (
-        INSERT INTO bagelpay.event_bodies (event_id, body, signed_timestamp, signature)
-        SELECT i.id, i.bytes, i.signed_timestamp, i.signature
-        FROM matched AS n
-        JOIN incoming AS i ON i.ordinal = n.ordinal
-    )
-    SELECT
-        array_agg(ROW (i.ordinal, i.id, i.digest, i.dead_letter, i.detail, n.event_id IS NOT NULL,
-            n.outcome, n.mode, n.order_id, n.fold_slot, n.occurred_at, n.key_source = 'metadata', i.payment_id, i.provider_order_id)::bagelpay.intake
-            ORDER BY i.ordinal),
-        count(*) FILTER (WHERE i.is_event AND n.event_id IS NULL),
-        count(i.dead_letter)
-    INTO batch, taken, dead
-    FROM incoming AS i
-    LEFT JOIN matched AS n ON n.ordinal = i.ordinal;
+    FOR e IN SELECT * FROM json_populate_recordset(NULL::bagelpay.events, deliveries) LOOP
+        outcomes := outcomes || e.outcome;
+        IF e.outcome IS NOT NULL THEN
+            dead := TRUE;
+            ids := ids || NULL::text;
+            digests := digests || NULL::bytea;
+            signed := signed || NULL::bigint;
+            CONTINUE;
+        END IF;
+        IF e.local_times IS NOT NULL THEN
+            e := jsonb_populate_record(e, e.local_times);
+        END IF;
+        IF e.digest IS NULL THEN
+            e.digest := sha256(bodies[cardinality(outcomes)]);
+        END IF;
+        e.event_id := coalesce(e.event_id, 'sha256:' || encode(e.digest, 'hex'));
+        first := array_position(ids, e.event_id);
+        ids := ids || e.event_id::text;
+        digests := digests || e.digest;
+        signed := signed || e.signed_timestamp;
+        IF first IS NOT NULL THEN
+            outcomes[cardinality(outcomes)] := CASE WHEN e.digest = digests[first] THEN 'duplicate' ELSE 'conflict' END;
+            CONTINUE;
+        END IF;
 
-    PERFORM bagelpay.lock_names (batch);
-    IF taken > 0 THEN
-        -- An id that is taken: the same content is a duplicate, another a dead letter.
-        FOR target IN
-            SELECT b.ordinal, b.digest IS DISTINCT FROM e.digest AS differs
-            FROM unnest(batch) AS b
-            JOIN bagelpay.events AS e ON e.event_id = b.event_id
-            WHERE b.dead_letter IS NULL AND NOT b.inserted
-        LOOP
-            batch[target.ordinal].outcome := 'duplicate';
-            IF target.differs THEN
-                batch[target.ordinal].dead_letter := 'conflict';
-                batch[target.ordinal].detail := 'event_id: already taken by an event with another content: ' || batch[target.ordinal].event_id;
-                dead := dead + 1;
+        -- What is not the responder's to say.
+        e.received_at := coalesce(e.received_at, now());
+        e.deliveries := 1;
+        e.last_delivered_at := now();
+        e.stored_xid := xid;
+        e.order_id := NULL;
+        e.key_source := NULL;
+        e.user_id := NULL;
+        e.unknown_refund := CASE WHEN e.event_type = 'refund.created' THEN setting.unknown_refund END;
+        e.granted_until := NULL;
+        e.note := NULL;
+        e.order_status_after := NULL;
+        e.subscription_status_after := NULL;
+        e.concerned_payment := NULL;
+        e.payment_status_after := NULL;
+        e.effect := NULL;
+        e.forgotten_at := NULL;
+
+        e.warnings := coalesce(e.warnings, '{}');
+        e.fold_slot := bagelpay.fold_slot (e.occurred_at, e.event_type);
+        names := names || hashtextextended('e' || e.event_id, 5417303);
+        IF coalesce(e.fold_slot & 15 < 8, FALSE) THEN
+            own := bagelpay.order_key (
+                setting.order_key, e.metadata, e.request_id, e.customer_id, e.product_id, e.provider_order_id, e.payment_id,
+                bagelpay.billed_as_subscription (e.event_type, e.billing_type, e.kind, e.has_subscription));
+            e.order_id := own.order_id;
+            e.key_source := own.key_source;
+            IF own.warnings <> '{}' THEN
+                e.warnings := e.warnings || own.warnings;
+            END IF;
+            e.outcome := CASE WHEN own.order_id IS NULL THEN 'unmatched' ELSE 'applied' END;
+        ELSE
+            e.outcome := 'ignored';
+        END IF;
+        IF e.metadata ?| members OR 'request_id' = ANY (setting.user_key) THEN
+            own := bagelpay.key_at (setting.user_key, e.metadata, e.request_id, 'user', FALSE);
+            e.user_id := own.key;
+            e.warnings := e.warnings || own.warnings;
+        END IF;
+        half_hours := bagelpay.zone_half_hours (e.signed_timestamp, e.occurred_at, e.local_times, e.created_at_raw);
+        IF half_hours IS NOT NULL THEN
+            e.warnings := e.warnings || bagelpay.zone_warning (half_hours);
+        END IF;
+        outcomes[cardinality(outcomes)] := e.outcome;
+        fresh := fresh || e;
+
+        IF e.payment_id IS NOT NULL THEN
+            names := names || hashtextextended('p' || e.payment_id, 5417303);
+        END IF;
+        IF e.provider_order_id IS NOT NULL THEN
+            names := names || hashtextextended('o' || e.provider_order_id, 5417303);
+        END IF;
+        IF e.order_id IS NOT NULL THEN
+            locks := locks || bagelpay.order_lock (e.mode, e.order_id);
+            IF e.key_source <> 'metadata' THEN
+                is_linkable := TRUE;
+            ELSIF e.fold_slot & 15 IN (1, 3, 5) THEN
+                payments := payments || e.payment_id::text;
+                provider_orders := provider_orders || e.provider_order_id::text;
+            END IF;
+        END IF;
+    END LOOP;
+
+    PERFORM bagelpay.take_locks (names);
+    -- An id that is taken: the same content is a duplicate, another a dead letter.
+    FOR e IN SELECT * FROM bagelpay.events AS t WHERE t.event_id = ANY (ids) LOOP
+        taken := taken || e.event_id::text;
+        FOR n IN 1 .. cardinality(ids) LOOP
+            IF ids[n] = e.event_id THEN
+                outcomes[n] := CASE WHEN e.digest = digests[n] THEN 'duplicate' ELSE 'conflict' END;
             END IF;
         END LOOP;
-        redelivered := array(SELECT b.event_id FROM unnest(batch) AS b WHERE b.outcome = 'duplicate' AND b.dead_letter IS NULL);
+    END LOOP;
+    IF taken IS NOT NULL THEN
+        fresh := array(SELECT f FROM unnest(fresh) AS f WHERE f.event_id <> ALL (taken));
+    END IF;
+    IF cardinality(fresh) < cardinality(ids) THEN
+        redelivered := array(
+            SELECT i.id FROM unnest(ids, outcomes) AS i (id, outcome) WHERE i.outcome = 'duplicate');
+        dead := dead OR 'conflict' = ANY (outcomes);
     END IF;
 
-    fresh := array(SELECT b FROM unnest(batch) AS b WHERE b.order_id IS NOT NULL);
-    SELECT array_agg(ROW (k.mode, k.order_id, k.from_slot, k.from_at, k.from_id)::bagelpay.fold_key ORDER BY k.mode, k.order_id)
-    INTO keys
-    FROM (
-        SELECT DISTINCT ON (n.mode, n.order_id) n.*
+    IF cardinality(payments) > 0 THEN
+        linkable := array(
+            SELECT t.event_id
+            FROM bagelpay.events AS t
+            WHERE t.key_source <> 'metadata' AND (t.payment_id = ANY (payments) OR t.provider_order_id = ANY (provider_orders)));
+    END IF;
+    -- An event may be linked by two names; the transaction that has the other one waits here, and the next
+    -- statement sees what it committed.
+    IF cardinality(linkable) > 0 OR cardinality(redelivered) > 0 THEN
+        PERFORM FROM bagelpay.events AS t WHERE t.event_id = ANY (linkable || redelivered) ORDER BY t.event_id FOR UPDATE;
+    END IF;
+    IF cardinality(linkable) > 0 OR is_linkable THEN
+        SELECT l.fresh, l.keys INTO fresh, keys FROM bagelpay.link_events (fresh, linkable) AS l;
+        SELECT locks || array_agg(bagelpay.order_lock (n.mode, n.order_id)) INTO locks
         FROM (
-            SELECT * FROM bagelpay.link_events (fresh, redelivered)
+            SELECT f.mode, f.order_id FROM unnest(fresh) AS f WHERE f.key_source = 'linked'
             UNION ALL
-            SELECT f.mode, f.order_id, f.fold_slot, f.occurred_at, f.event_id
-            FROM unnest(fresh) AS f) AS n (mode, order_id, from_slot, from_at, from_id)
-        -- An order without a position is folded from nothing, whatever else it gained.
-        ORDER BY n.mode, n.order_id, n.from_slot NULLS FIRST, n.from_at, n.from_id COLLATE "C") AS k;
-    IF redelivered <> '{}' THEN
+            SELECT k.mode, k.order_id FROM unnest(keys) AS k) AS n;
+    END IF;
+    IF cardinality(fresh) > 0 THEN
+        PERFORM bagelpay.take_locks (locks);
+        PERFORM bagelpay.fold (keys, fresh);
+        IF setting.notify AND cardinality(locks) > 0 THEN
+            NOTIFY bagelpay_orders;
+        END IF;
+        INSERT INTO bagelpay.event_bodies (event_id, body, signed_timestamp, signature)
+        SELECT ids[d.n], d.body, signed[d.n], d.signature
+        FROM unnest(bodies, signatures) WITH ORDINALITY AS d (body, signature, n)
+        WHERE outcomes[d.n] IN ('applied', 'ignored', 'unmatched');
+    END IF;
+    IF cardinality(redelivered) > 0 THEN
         UPDATE bagelpay.events AS t
         SET deliveries = deliveries + n.times, last_delivered_at = now()
         FROM (SELECT r.event_id, count(*) AS times FROM unnest(redelivered) AS r (event_id) GROUP BY r.event_id) AS n
         WHERE t.event_id = n.event_id;
     END IF;
-    IF keys IS NOT NULL THEN
-        PERFORM bagelpay.lock_orders (keys);
-        PERFORM bagelpay.fold (keys);
-        PERFORM bagelpay.notify_orders (TRUE);
-    END IF;
-
-    IF dead > 0 THEN
+    IF dead THEN
         INSERT INTO bagelpay.dead_letters AS t (
             sha256, body, reason, detail, event_id, order_id, customer_email, signed_timestamp, signature, deliveries, received_at)
-        SELECT DISTINCT ON (sha256(bodies[b.ordinal])) sha256(bodies[b.ordinal]), bodies[b.ordinal], b.dead_letter, b.detail,
+        SELECT DISTINCT ON (sha256(d.body)) sha256(d.body), d.body, d.reason,
+            CASE WHEN d.id IS NULL THEN d.detail ELSE 'event_id: already taken by an event with another content: ' || d.id END,
             d.event_id, k.key, d.customer_email,
-            d.signed_timestamp, d.signature, count(*) OVER (PARTITION BY sha256(bodies[b.ordinal])), coalesce(d.received_at, now())
-        FROM unnest(batch) AS b
-        JOIN json_populate_recordset(NULL::bagelpay.delivery, deliveries) WITH ORDINALITY AS d (
-            dead_letter, detail, received_at, signed_timestamp, signature, event_id, content_digest, event_type, mode, occurred_at,
-            created_at_raw, local_times, warnings, kind, has_subscription, product_id, product_name,
-            billing_type, customer_id, customer_email, provider_order_id, payment_id, request_id, amount,
-            tax_amount, currency, subscription_id, processor_subscription_id, trial_start, trial_end,
-            billing_period_start, billing_period_end, cancel_at, canceled_at, cancel_at_period_end,
-            recurring_interval, units, payment_method, last4, billing_amount, refund_id, refund_amount,
-            refund_running_total, refund_label, metadata, position) ON d.position = b.ordinal
+            d.signed_timestamp, d.signature, count(*) OVER (PARTITION BY sha256(d.body)), coalesce(d.received_at, now())
+        FROM ROWS FROM (
+            json_to_recordset(deliveries) AS (detail text, event_id text, customer_email text, metadata jsonb, request_id text,
+                signed_timestamp bigint, received_at timestamptz),
+            unnest(bodies), unnest(signatures), unnest(ids), unnest(outcomes)) WITH ORDINALITY AS d (
+            detail, event_id, customer_email, metadata, request_id, signed_timestamp, received_at,
+            body, signature, id, reason, n)
         CROSS JOIN LATERAL bagelpay.key_at (setting.order_key, d.metadata, d.request_id, 'order', TRUE) AS k
-        WHERE b.dead_letter IS NOT NULL
-        ORDER BY sha256(bodies[b.ordinal]), b.ordinal
+        WHERE d.id IS NULL OR d.reason = 'conflict'
+        ORDER BY sha256(d.body), d.n
         ON CONFLICT (sha256) DO UPDATE SET deliveries = t.deliveries + excluded.deliveries;
     END IF;
-
     -- A body that was a dead letter and is an event now.
     IF EXISTS (SELECT FROM bagelpay.dead_letters AS d WHERE d.resolved_at IS NULL) THEN
         UPDATE bagelpay.dead_letters AS d
@@ -376,15 +319,19 @@ BEGIN
             SELECT n.id
             FROM bagelpay.dead_letters AS n
             WHERE n.resolved_at IS NULL
-                AND n.sha256 IN (SELECT sha256(bodies[b.ordinal]) FROM unnest(batch) AS b WHERE b.dead_letter IS NULL)
+                AND n.sha256 IN (
+                    SELECT sha256(b.body) FROM unnest(bodies, ids, outcomes) AS b (body, id, outcome) WHERE b.id IS NOT NULL AND b.outcome <> 'conflict')
             ORDER BY n.sha256
             FOR UPDATE);
     END IF;
-    RETURN QUERY
-    SELECT b.ordinal, CASE WHEN b.dead_letter IS NULL OR b.outcome = 'duplicate' THEN b.event_id END,
-        coalesce(b.outcome, 'dead_letter')
-    FROM unnest(batch) AS b
-    ORDER BY b.ordinal;
+
+    PERFORM set_config('lock_timeout', '0', TRUE), set_config('statement_timeout', '0', TRUE);
+    FOR n IN 1 .. cardinality(outcomes) LOOP
+        ordinal := n;
+        event_id := ids[n];
+        outcome := CASE WHEN event_id IS NULL THEN 'dead_letter' WHEN outcomes[n] = 'conflict' THEN 'duplicate' ELSE outcomes[n] END;
+        RETURN NEXT;
+    END LOOP;
 END
 $$;
 

@@ -39,8 +39,7 @@ DECLARE
     newest bagelpay.orders;
     moment timestamptz;
     afterwards timestamptz;
-    slot bigint;
-    id text := 'operator:' || gen_random_uuid();
+    e bagelpay.events;
 BEGIN
     IF the_end < '2000-01-01 00:00:00+00' OR the_end >= '10000-01-01 00:00:00+00' THEN
         RAISE EXCEPTION 'until: must be in the years 2000 to 9999, or NULL for without end, not %', the_end
@@ -51,7 +50,8 @@ BEGIN
         the_email := regexp_replace(lower(the_customer), '^email:', '');
         the_customer := NULL;
     END IF;
-    PERFORM bagelpay.lock_orders (ARRAY[ROW (the_mode, the_order, NULL, NULL, NULL)::bagelpay.fold_key]);
+    LOCK TABLE bagelpay.orders IN ROW EXCLUSIVE MODE;
+    PERFORM bagelpay.take_locks (ARRAY[bagelpay.order_lock (the_mode, the_order)]);
     SELECT * INTO newest FROM bagelpay.orders AS o WHERE o.order_id = the_order AND o.mode = the_mode;
     IF NOT (decision = 'grant' AND the_product IS NOT NULL AND the_email IS NOT NULL) THEN
         IF newest.order_id IS NULL THEN
@@ -78,13 +78,26 @@ BEGIN
     END IF;
     -- Behind the newest event, also behind a decision of the same moment.
     moment := greatest(clock_timestamp(), newest.last_event_at + CASE WHEN newest.last_slot & 15 = 8 THEN interval '1 microsecond' ELSE '0' END);
-    slot := bagelpay.fold_slot (moment, 'operator.' || decision);
-    INSERT INTO bagelpay.events (event_id, event_type, mode, occurred_at, fold_slot, order_id, key_source, outcome, warnings, received_at,
-        customer_id, customer_email, product_id, payment_id, granted_until, note)
-    VALUES (id, 'operator.' || decision, the_mode, moment, slot, the_order,
-        coalesce(substring(the_order FROM '^(customer|order|payment):'), 'metadata'), 'applied', '{}', now(),
-        the_customer, the_email, the_product, decide.payment_id, the_end, decide.note);
-    PERFORM bagelpay.fold (ARRAY[ROW (the_mode, the_order, slot, moment, id)::bagelpay.fold_key]);
+    e.event_id := 'operator:' || gen_random_uuid();
+    e.event_type := 'operator.' || decision;
+    e.mode := the_mode;
+    e.occurred_at := moment;
+    e.fold_slot := bagelpay.fold_slot (moment, e.event_type);
+    e.order_id := the_order;
+    e.key_source := coalesce(substring(the_order FROM '^(customer|order|payment):'), 'metadata');
+    e.outcome := 'applied';
+    e.warnings := '{}';
+    e.received_at := now();
+    e.deliveries := 1;
+    e.last_delivered_at := now();
+    e.stored_xid := pg_current_xact_id()::text::bigint;
+    e.customer_id := the_customer;
+    e.customer_email := the_email;
+    e.product_id := the_product;
+    e.payment_id := decide.payment_id;
+    e.granted_until := the_end;
+    e.note := decide.note;
+    PERFORM bagelpay.fold ('{}', ARRAY[e]);
     PERFORM bagelpay.notify_orders (TRUE);
     -- In a variable: a volatile argument would keep the condition on the order from the indexes.
     afterwards := clock_timestamp();

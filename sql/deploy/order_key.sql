@@ -124,8 +124,9 @@ COMMENT ON FUNCTION bagelpay.order_key IS 'The key of an event by its normalised
 
 -- The order that an event without the merchant's key is linked to: one that a payment event or checkout.failed with
 -- the merchant's key names together with the same payment, else with the same provider order; of several the bytewise
--- first; NULL if there is none. Race-free only under the locks of bagelpay.lock_names().
-CREATE FUNCTION bagelpay.linked_order (mode text, payment_id text, provider_order_id text)
+-- first; NULL if there is none. also: such events that are not stored yet. Race-free only under the locks of the two names (see
+-- bagelpay.ingest()).
+CREATE FUNCTION bagelpay.linked_order (mode text, payment_id text, provider_order_id text, also bagelpay.events[])
     RETURNS text
     LANGUAGE plpgsql
     STABLE
@@ -134,15 +135,23 @@ CREATE FUNCTION bagelpay.linked_order (mode text, payment_id text, provider_orde
 DECLARE
     found text;
 BEGIN
-    SELECT min(e.order_id) INTO found
-    FROM bagelpay.events AS e
-    WHERE e.payment_id = linked_order.payment_id COLLATE "C" AND e.mode = linked_order.mode COLLATE "C" AND e.key_source = 'metadata'
-        AND e.event_type IN ('checkout.failed', 'checkout.completed', 'subscription.paid');
+    SELECT least(
+        (SELECT min(e.order_id)
+         FROM bagelpay.events AS e
+         WHERE e.payment_id = linked_order.payment_id COLLATE "C" AND e.mode = linked_order.mode COLLATE "C" AND e.key_source = 'metadata'
+            AND e.event_type IN ('checkout.failed', 'checkout.completed', 'subscription.paid')),
+        (SELECT min(a.order_id)
+         FROM unnest(also) AS a
+         WHERE a.payment_id = linked_order.payment_id COLLATE "C" AND a.mode = linked_order.mode COLLATE "C")) INTO found;
     IF found IS NULL THEN
-        SELECT min(e.order_id) INTO found
-        FROM bagelpay.events AS e
-        WHERE e.provider_order_id = linked_order.provider_order_id COLLATE "C" AND e.mode = linked_order.mode COLLATE "C" AND e.key_source = 'metadata'
-            AND e.event_type IN ('checkout.failed', 'checkout.completed', 'subscription.paid');
+        SELECT least(
+            (SELECT min(e.order_id)
+             FROM bagelpay.events AS e
+             WHERE e.provider_order_id = linked_order.provider_order_id COLLATE "C" AND e.mode = linked_order.mode COLLATE "C" AND e.key_source = 'metadata'
+                AND e.event_type IN ('checkout.failed', 'checkout.completed', 'subscription.paid')),
+            (SELECT min(a.order_id)
+             FROM unnest(also) AS a
+             WHERE a.provider_order_id = linked_order.provider_order_id COLLATE "C" AND a.mode = linked_order.mode COLLATE "C")) INTO found;
     END IF;
     RETURN found;
 END

@@ -308,24 +308,16 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.inheriting IS 'A purchase with the product, customer and user that it inherits';
 
--- Stores purchases that are new, each once.
-CREATE FUNCTION bagelpay.store_purchases (purchases bagelpay.purchases[])
+-- Stores purchases that are new, and items, each once. Of items a row is written if a byte of it differs (*<>): 2.0
+-- equals 2, and which of them is stored must not depend on what was stored before.
+CREATE FUNCTION bagelpay.store_rows (purchases bagelpay.purchases[], items bagelpay.stored_items[])
     RETURNS void
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    INSERT INTO bagelpay.purchases
-    SELECT * FROM unnest(purchases);
-END
-$$;
-
--- Stores items, each once; a row is written if a byte of it differs (*<>): 2.0 equals 2, and which of them is stored
--- must not depend on what was stored before.
-CREATE FUNCTION bagelpay.store_items (items bagelpay.stored_items[])
-    RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
+    IF cardinality(purchases) > 0 THEN
+        INSERT INTO bagelpay.purchases SELECT * FROM unnest(purchases);
+    END IF;
     INSERT INTO bagelpay.stored_items AS t
     SELECT * FROM unnest(items)
     ON CONFLICT (order_id, mode, customer_id, user_id, product_id) DO UPDATE SET
@@ -374,7 +366,7 @@ BEGIN
         FROM bagelpay.stored_items AS t
         WHERE t.order_id = i.order_id AND t.mode = i.mode AND t.customer_id = i.customer_id AND t.user_id = i.user_id AND t.product_id = i.product_id;
     END IF;
-    PERFORM bagelpay.store_items (ARRAY[i]);
+    PERFORM bagelpay.store_rows ('{}', ARRAY[i]);
 END
 $$;
 

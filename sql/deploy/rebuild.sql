@@ -146,7 +146,7 @@ BEGIN
             FROM unnest(batch) WITH ORDINALITY AS k
             WHERE fold_orders[k.ordinality] <> bagelpay.fold_order (k.mode, k.order_id)::text;
         END IF;
-        PERFORM bagelpay.fold (batch);
+        PERFORM bagelpay.fold (batch, '{}');
         INSERT INTO bagelpay.changed_orders (mode, order_id)
         SELECT k.mode, k.order_id
         FROM unnest(batch) WITH ORDINALITY AS k
@@ -175,7 +175,7 @@ CREATE FUNCTION bagelpay.rebuild (order_id text, mode text DEFAULT 'live')
 #variable_conflict use_column
 DECLARE
     keys bagelpay.fold_key[] := ARRAY[ROW (
-        bagelpay.given_mode (rebuild.mode), bagelpay.given_order_id (rebuild.order_id), NULL, NULL, NULL)::bagelpay.fold_key];
+        bagelpay.given_mode (rebuild.mode), bagelpay.given_order_id (rebuild.order_id))::bagelpay.fold_key];
     changed bigint;
 BEGIN
     -- A responder locks rows of events before orders: with the order's lock alone, the two could meet in a circle.
@@ -209,7 +209,7 @@ BEGIN
     PERFORM bagelpay.apply_settings (array(
         SELECT event_id FROM bagelpay.events WHERE order_id IS NULL ORDER BY event_id FOR UPDATE));
     FOR keys IN
-        SELECT array_agg(ROW (o.mode, o.order_id, NULL, NULL, NULL)::bagelpay.fold_key)
+        SELECT array_agg(ROW (o.mode, o.order_id)::bagelpay.fold_key)
         FROM (
             SELECT n.mode, n.order_id, (row_number() OVER (ORDER BY n.mode, n.order_id) - 1) / 10000 AS portion
             FROM (
@@ -342,7 +342,7 @@ BEGIN
             UNION
             SELECT m.mode, m.order_id FROM moved AS m WHERE m.order_id IS NOT NULL
         )
-        SELECT array_agg(ROW (o.mode, o.order_id, NULL, NULL, NULL)::bagelpay.fold_key)
+        SELECT array_agg(ROW (o.mode, o.order_id)::bagelpay.fold_key)
         FROM (SELECT n.*, (row_number() OVER (ORDER BY n.mode, n.order_id) - 1) / 10000 AS portion FROM concerned AS n) AS o
         GROUP BY o.portion
         ORDER BY o.portion

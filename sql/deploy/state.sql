@@ -295,18 +295,6 @@ CREATE INDEX subscription_links_by_key ON bagelpay.subscription_links (subscript
 
 COMMENT ON TABLE bagelpay.subscription_links IS 'The provider''s and the processor''s ids of one subscription, which belong together';
 
--- What each event did, for explain(): written by the fold.
-CREATE TABLE bagelpay.effects (
-    event_id text COLLATE "C" PRIMARY KEY,
-    order_status bagelpay.order_status NOT NULL,
-    subscription_status bagelpay.subscription_status,
-    payment_id text COLLATE "C",
-    payment_status bagelpay.payment_status,
-    note text
-);
-
-COMMENT ON TABLE bagelpay.effects IS 'The statuses after each event, and what the fold has to say about it';
-
 CREATE TABLE bagelpay.expected_orders (
     mode bagelpay.mode NOT NULL,
     order_id text COLLATE "C" NOT NULL,

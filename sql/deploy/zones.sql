@@ -40,20 +40,13 @@ BEGIN
 END
 $$;
 
--- The same as a warning of the event, or none.
-CREATE FUNCTION bagelpay.zone_warnings (signed_timestamp bigint, occurred_at timestamptz, local_times jsonb, created_at_raw text)
-    RETURNS text[]
-    LANGUAGE plpgsql
+-- The same as a warning of the event.
+CREATE FUNCTION bagelpay.zone_warning (half_hours integer)
+    RETURNS text
+    LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
     AS $$
-DECLARE
-    half_hours integer := bagelpay.zone_half_hours (signed_timestamp, occurred_at, local_times, created_at_raw);
-BEGIN
-    IF half_hours IS NULL THEN
-        RETURN ARRAY[]::text[];
-    END IF;
-    RETURN ARRAY[format('created_at: %s half hours ahead of the signed timestamp: another time zone, or delivered late', half_hours)];
-END
+    SELECT 'created_at: ' || half_hours || ' half hours ahead of the signed timestamp: another time zone, or delivered late'
 $$;
 
 CREATE VIEW bagelpay.zone_evidence AS

@@ -10,7 +10,9 @@ DROP FUNCTION bagelpay.remove_state;
 
 DROP FUNCTION bagelpay.notify_orders;
 
-DROP FUNCTION bagelpay.lock_orders;
+DROP FUNCTION bagelpay.take_locks;
+
+DROP FUNCTION bagelpay.order_lock;
 
 DROP TYPE bagelpay.fold_key;
 

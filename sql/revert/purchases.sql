@@ -6,9 +6,9 @@ BEGIN;
 
 DROP FUNCTION bagelpay.refold_item;
 
-DROP FUNCTION bagelpay.store_items;
 
-DROP FUNCTION bagelpay.store_purchases;
+
+DROP FUNCTION bagelpay.store_rows;
 
 DROP FUNCTION bagelpay.inheriting;
 

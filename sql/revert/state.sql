@@ -22,8 +22,6 @@ DROP TABLE bagelpay.changed_orders;
 
 DROP TABLE bagelpay.expected_orders;
 
-DROP TABLE bagelpay.effects;
-
 DROP TABLE bagelpay.subscription_links;
 
 DROP TABLE bagelpay.decisions;

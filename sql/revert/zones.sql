@@ -6,7 +6,7 @@ BEGIN;
 
 DROP VIEW bagelpay.zone_evidence;
 
-DROP FUNCTION bagelpay.zone_warnings;
+DROP FUNCTION bagelpay.zone_warning;
 
 DROP FUNCTION bagelpay.zone_half_hours;
 

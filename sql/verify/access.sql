@@ -2,7 +2,7 @@
 
 BEGIN;
 
-SELECT 1 / pg_catalog.has_function_privilege('bagelpay_ingest', 'bagelpay.ingest(json, bytea[])', 'EXECUTE')::integer;
+SELECT 1 / pg_catalog.has_function_privilege('bagelpay_ingest', 'bagelpay.ingest(json, bytea[], text[], integer)', 'EXECUTE')::integer;
 
 SELECT 1 / pg_catalog.has_table_privilege('bagelpay_reader', 'bagelpay.entitlements', 'SELECT')::integer;
 

@@ -7,6 +7,6 @@ FROM bagelpay.order_key ('{metadata.orderId}', '{"orderId": 333}', NULL, NULL, N
 
 SELECT 1 / bagelpay.billed_as_subscription ('checkout.completed', 'subscription', NULL, FALSE)::integer;
 
-SELECT 1 / (bagelpay.linked_order ('live', 'no such payment', 'no such order') IS NULL)::integer;
+SELECT 1 / (bagelpay.linked_order ('live', 'no such payment', 'no such order', '{}') IS NULL)::integer;
 
 ROLLBACK;

@@ -8,7 +8,7 @@ SELECT 1 / (bagelpay.subscription_key ('live', 'sqitch verify', 'p', 's1') = 'p:
 
 SELECT 1 / (bagelpay.customer_by_email ('live', 'sqitch verify', 'a@example.com', 0, now(), '') = 'email:a@example.com')::integer;
 
-SELECT bagelpay.store_items ('{}');
+SELECT bagelpay.store_rows ('{}', '{}');
 
 SELECT bagelpay.refold_item ('live', 'sqitch verify', 0);
 

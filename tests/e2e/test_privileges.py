@@ -344,7 +344,7 @@ ODD = [
     {"occurred_at": "-infinity"}, {"amount": "NaN"}, {"amount": "Infinity"}, {"amount": "1e131071"}, {"amount": "-1"},
     {"customer_id": LONG}, {"payment_id": LONG}, {"product_id": LONG}, {"customer_email": LONG}, {"event_id": LONG},
     {"metadata": {"order_id": LONG}}, {"units": -1}, {"local_times": {"occurred_at": "evil"}}, {"local_times": []},
-    {"refund_label": "evil"}, {"unknown_refund": "evil"}, {"warnings": [None]}, {"dead_letter": "evil"}, {"digest": "evil"},
+    {"refund_label": "evil"}, {"unknown_refund": "evil"}, {"warnings": [None]}, {"outcome": "evil"}, {"digest": "evil"},
     {"provider_order_id": LONG}, {"subscription_id": LONG}, {"subscription_id": "s", "processor_subscription_id": LONG},
     {"event_type": "refund.created", "refund_id": LONG}, {"metadata": {"user_id": LONG}},
     *({"event_type": kind, field: value} for kind in ("subscription.paid", "subscription.trialing", "refund.created")
@@ -443,7 +443,7 @@ def test_shadows(stack, intruder):
     assert call(intruder, again) == [(event, "duplicate")]
     assert call(intruder, {**again, "event_type": "refund.created", "event_id": event + "r", "refund_amount": "1"}) == [
         (event + "r", "applied")]
-    assert call(intruder, {"dead_letter": "invalid", "detail": "x"}) == [(None, "dead_letter")]
+    assert call(intruder, {"outcome": "invalid", "detail": "x"}) == [(None, "dead_letter")]
     assert intruder.execute("SELECT oldest IS NOT NULL FROM bagelpay.served_responders ()").fetchall() == [(True,)]
     assert stack.query("SELECT count(*) FROM bagelpay.events WHERE event_id IN (%s, %s)", event, event + "r") == [(2,)]
 

@@ -45,7 +45,7 @@ static void check_members(const struct event *event, bool valid)
 	MUST(object != NULL);
 	if (valid) {
 		MUST(json_is_string(json_object_get(object, "event_type")));
-		MUST(json_string_length(json_object_get(object, "digest")) == DIGEST_LEN);
+		MUST(json_string_length(json_object_get(object, "digest")) == sizeof "\\x" - 1 + DIGEST_LEN);
 		MUST(strcmp(json_string_value(json_object_get(object, "event_id")), event->id) == 0);
 		MUST(strcmp(event->mode, "test") == 0 || strcmp(event->mode, "live") == 0);
 	}

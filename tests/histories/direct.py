@@ -23,7 +23,7 @@ def ingest_many(connection, events, at_once=100):
 def ingest(connection, events):
     """Ingests events in one call, each with its own text as its body; returns their outcomes."""
     bodies = [json.dumps(one, sort_keys=True).encode() for one in events]
-    deliveries = [{**one, "digest": hashlib.sha256(body).hexdigest()} for one, body in zip(events, bodies)]
+    deliveries = [{**one, "digest": "\\x" + hashlib.sha256(body).hexdigest()} for one, body in zip(events, bodies)]
     rows = connection.execute("SELECT outcome FROM bagelpay.ingest(%s, %s) ORDER BY ordinal", (json.dumps(deliveries), bodies))
     return [row[0] for row in rows.fetchall()]
 

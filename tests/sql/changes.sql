@@ -88,7 +88,7 @@ SELECT pg_temp.take_of ('a', 'a1', 'checkout.completed', '2025-01-01 00:00:00') 
 SELECT pg_temp.take_of ('a', 'a1', 'checkout.completed', '2025-01-01 00:00:01') \g /dev/null
 SELECT pg_temp.take_of ('a', 'u1', 'invoice.created', '2025-01-01 00:00:00') \g /dev/null
 SELECT pg_temp.take ('u2', 'checkout.failed', '2025-01-01 00:00:00', '{"metadata":null,"customer_id":null}') \g /dev/null
-SELECT bagelpay.ingest ('[{"dead_letter":"invalid","detail":"x"}]', '{x}') \g /dev/null
+SELECT bagelpay.ingest ('[{"outcome":"invalid","detail":"x"}]', '{x}') \g /dev/null
 SELECT bagelpay.rebuild () \g /dev/null
 SELECT bagelpay.rekey () \g /dev/null
 CALL pg_temp.settle ();

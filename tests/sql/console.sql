@@ -19,8 +19,8 @@ SELECT pg_temp.take ('e3', 'subscription.paid', '2025-02-08 00:00:00', '{"paymen
 SELECT pg_temp.take ('e2', 'subscription.paid', '2025-01-08 00:00:00', '{"payment_id":"x","amount":"10","billing_period_end":"2025-02-08 00:00:00+00"}') \g /dev/null
 SELECT pg_temp.take ('t1', 'checkout.completed', '2025-01-02 00:00:00', '{"mode":"test","payment_id":"z","metadata":{"order_id":"o2"},"customer_id":"c2","customer_email":"second@example.com"}') \g /dev/null
 SELECT pg_temp.take ('i1', 'invoice.created', '2025-01-02 00:00:00') \g /dev/null
-SELECT bagelpay.ingest ('[{"dead_letter":"invalid","detail":"object.mode: missing"}]', ARRAY['\x7b00ff7d'::bytea]) \g /dev/null
-SELECT bagelpay.ingest ('[{"dead_letter":"mode","detail":"test","event_id":"d2","customer_email":"dead@example.com","metadata":{"order_id":"od"}}]', ARRAY['{}'::bytea]) \g /dev/null
+SELECT bagelpay.ingest ('[{"outcome":"invalid","detail":"object.mode: missing"}]', ARRAY['\x7b00ff7d'::bytea]) \g /dev/null
+SELECT bagelpay.ingest ('[{"outcome":"mode","detail":"test","event_id":"d2","customer_email":"dead@example.com","metadata":{"order_id":"od"}}]', ARRAY['{}'::bytea]) \g /dev/null
 SELECT bagelpay.grant ('o3', 'Ann@example.com', 'p9', now() + interval '1 day', 'a gift') \g /dev/null
 
 -- --- the role ---

@@ -16,7 +16,7 @@ CREATE FUNCTION pg_temp.bury (body text, reason text, extra jsonb DEFAULT '{}')
     LANGUAGE sql
     AS $$
     SELECT outcome
-    FROM bagelpay.ingest (json_build_array(jsonb_build_object('dead_letter', reason, 'detail', 'a detail') || extra), ARRAY[convert_to(body, 'UTF8')])
+    FROM bagelpay.ingest (json_build_array(jsonb_build_object('outcome', reason, 'detail', 'a detail') || extra), ARRAY[convert_to(body, 'UTF8')])
 $$;
 
 \set letters 'SELECT reason, deliveries, resolved_at = now() FROM bagelpay.dead_letters ORDER BY id'
@@ -31,7 +31,7 @@ SELECT is(pg_temp.bury ('b', reason) || ' ' || reason, 'dead_letter ' || reason,
 FROM unnest('{database,mode,conflict}'::text[]) AS reason;
 SELECT throws_ok($$SELECT pg_temp.bury ('c', 'boredom')$$, '23514', NULL, 'there are no other reasons');
 SELECT is(pg_temp.told (
-        $$SELECT outcome FROM bagelpay.ingest ('[{"dead_letter":"invalid"},{"dead_letter":"invalid"},{"dead_letter":"invalid"}]', ARRAY['x','y','x']::bytea[])$$) || ' ' || pg_temp.told ($$SELECT convert_from(body, 'UTF8'), deliveries FROM bagelpay.dead_letters WHERE body IN ('x', 'y') ORDER BY body$$),
+        $$SELECT outcome FROM bagelpay.ingest ('[{"outcome":"invalid"},{"outcome":"invalid"},{"outcome":"invalid"}]', ARRAY['x','y','x']::bytea[])$$) || ' ' || pg_temp.told ($$SELECT convert_from(body, 'UTF8'), deliveries FROM bagelpay.dead_letters WHERE body IN ('x', 'y') ORDER BY body$$),
     'dead_letter | dead_letter | dead_letter x 2 | y 1', 'in one batch likewise');
 SELECT is((SELECT count(*) FROM bagelpay.events) + (SELECT count(*) FROM bagelpay.orders), 0::bigint, 'none of them is an event');
 
@@ -59,28 +59,28 @@ SELECT is(pg_temp.take (
 
 -- A duplicate resolves what its bytes were, a conflict nothing.
 DELETE FROM bagelpay.dead_letters;
-SELECT pg_temp.made ('d', 'checkout.completed', '2025-01-01 00:00:00', '{"digest":"0d"}')::text AS body \gset
+SELECT pg_temp.made ('d', 'checkout.completed', '2025-01-01 00:00:00', '{"digest":"\\x0d"}')::text AS body \gset
 SELECT pg_temp.bury (:'body', 'database') \g /dev/null
 SELECT is(pg_temp.told (
-        $$SELECT outcome FROM bagelpay.ingest (json_build_array(pg_temp.made ('d', 'checkout.completed', '2025-01-01 00:00:00', '{"digest":"0d"}')), ARRAY['indented']::bytea[])$$) || ' ' || pg_temp.told (:'letters'),
+        $$SELECT outcome FROM bagelpay.ingest (json_build_array(pg_temp.made ('d', 'checkout.completed', '2025-01-01 00:00:00', '{"digest":"\\x0d"}')), ARRAY['indented']::bytea[])$$) || ' ' || pg_temp.told (:'letters'),
     'applied database 1 -', 'an event with other bytes');
-SELECT is(pg_temp.take ('d', 'checkout.completed', '2025-01-01 00:00:00', '{"digest":"0d"}') || ' ' || pg_temp.told (:'letters'),
+SELECT is(pg_temp.take ('d', 'checkout.completed', '2025-01-01 00:00:00', '{"digest":"\\x0d"}') || ' ' || pg_temp.told (:'letters'),
     'duplicate database 1 true', 'then as a duplicate of it');
 SELECT is(pg_temp.take (
-        'd', 'checkout.completed', '2025-01-02 00:00:00', '{"digest":"1d"}') || ' ' || pg_temp.told ('SELECT reason, deliveries, resolved_at FROM bagelpay.dead_letters WHERE reason = ''conflict'''),
+        'd', 'checkout.completed', '2025-01-02 00:00:00', '{"digest":"\\x1d"}') || ' ' || pg_temp.told ('SELECT reason, deliveries, resolved_at FROM bagelpay.dead_letters WHERE reason = ''conflict'''),
     'duplicate conflict 1 -', 'a conflict');
 SELECT is(pg_temp.take (
-        'd', 'checkout.completed', '2025-01-02 00:00:00', '{"digest":"1d"}') || ' ' || pg_temp.told ('SELECT reason, deliveries, resolved_at FROM bagelpay.dead_letters WHERE reason = ''conflict'''),
+        'd', 'checkout.completed', '2025-01-02 00:00:00', '{"digest":"\\x1d"}') || ' ' || pg_temp.told ('SELECT reason, deliveries, resolved_at FROM bagelpay.dead_letters WHERE reason = ''conflict'''),
     'duplicate conflict 2 -', 'stays one');
 DELETE FROM bagelpay.events WHERE event_id = 'd';
 SELECT is(pg_temp.take (
-        'd', 'checkout.completed', '2025-01-02 00:00:00', '{"digest":"1d"}') || ' ' || pg_temp.told ('SELECT reason, deliveries, resolved_at = now() FROM bagelpay.dead_letters WHERE reason = ''conflict'''),
+        'd', 'checkout.completed', '2025-01-02 00:00:00', '{"digest":"\\x1d"}') || ' ' || pg_temp.told ('SELECT reason, deliveries, resolved_at = now() FROM bagelpay.dead_letters WHERE reason = ''conflict'''),
     'applied conflict 2 true', 'until its id is free');
 
 -- In one batch: what is buried and committed at once.
 DELETE FROM bagelpay.dead_letters;
 SELECT is(pg_temp.told (
-        $$SELECT outcome FROM bagelpay.ingest (json_build_array('{"dead_letter":"invalid"}'::json, pg_temp.made ('e', 'checkout.failed', '2025-01-01 00:00:00')), ARRAY['one', 'two']::bytea[])$$) || ' ' || pg_temp.told (:'letters'),
+        $$SELECT outcome FROM bagelpay.ingest (json_build_array('{"outcome":"invalid"}'::json, pg_temp.made ('e', 'checkout.failed', '2025-01-01 00:00:00')), ARRAY['one', 'two']::bytea[])$$) || ' ' || pg_temp.told (:'letters'),
     'dead_letter | applied invalid 1 -', 'two bodies');
 
 SELECT * FROM finish();

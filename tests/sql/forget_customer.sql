@@ -114,7 +114,7 @@ SELECT pg_temp.take_of ('both', 'd01', 'bob@example.com', '{"customer_id":"c2"}'
 SELECT pg_temp.take_of ('both', 'd02', 'ann@example.com') \g /dev/null
 -- Another Ann.
 SELECT pg_temp.take_of ('joann', 'j01', 'joann@example.com', '{"customer_id":"c3"}') \g /dev/null
-SELECT bagelpay.ingest (json_build_array(json_build_object('dead_letter', 'invalid')), ARRAY[convert_to(body, 'UTF8')])
+SELECT bagelpay.ingest (json_build_array(json_build_object('outcome', 'invalid')), ARRAY[convert_to(body, 'UTF8')])
 FROM unnest(ARRAY['{"email":"ann@example.com', '{"email":"joann@example.com"']) AS body \g /dev/null
 UPDATE bagelpay.settings SET require_expected_order = TRUE;
 SELECT pg_temp.verdicts () AS before, row_to_json(s)::text AS joann FROM (SELECT * FROM bagelpay.orders WHERE order_id = 'joann') AS s \gset

@@ -33,7 +33,7 @@ SELECT is(pg_temp.take ('a', 'checkout.completed', '2025-01-02 00:00:00'), 'dupl
 SELECT is((SELECT deliveries FROM bagelpay.dead_letters), 2, 'is counted, not kept twice');
 SELECT is((SELECT deliveries FROM bagelpay.events WHERE event_id = 'a'), 2, 'and is no delivery of the first');
 SELECT is(
-    pg_temp.told (format('SELECT outcome FROM bagelpay.ingest (%L, %L)', json_build_array(pg_temp.made (id, 'checkout.completed', '2025-01-01 00:00:00', jsonb_build_object('digest', repeat(digest, 64)))), ARRAY[body]::bytea[])) || ' '
+    pg_temp.told (format('SELECT outcome FROM bagelpay.ingest (%L, %L)', json_build_array(pg_temp.made (id, 'checkout.completed', '2025-01-01 00:00:00', jsonb_build_object('digest', '\x' || repeat(digest, 64)))), ARRAY[body]::bytea[])) || ' '
         || pg_temp.told (format('SELECT deliveries FROM bagelpay.events WHERE event_id = %L', id)) || ' ' || pg_temp.told ('SELECT count(*) FROM bagelpay.dead_letters'), outcome, what)
 FROM (VALUES
     ('g', 'a', '{ }', 'applied 1 1', 'an event with its digest'),
@@ -49,13 +49,13 @@ DELETE FROM bagelpay.dead_letters WHERE event_id = 'g';
 SELECT is(
     pg_temp.told ($$SELECT ordinal, event_id, outcome FROM bagelpay.ingest (
         json_build_array(
-            pg_temp.made ('e', 'subscription.paid', '2025-01-03 00:00:00', '{"digest":"00"}'),
-            pg_temp.made ('e', 'subscription.paid', '2025-01-03 00:00:00', '{"digest":"00"}'),
+            pg_temp.made ('e', 'subscription.paid', '2025-01-03 00:00:00', '{"digest":"\\x00"}'),
+            pg_temp.made ('e', 'subscription.paid', '2025-01-03 00:00:00', '{"digest":"\\x00"}'),
             pg_temp.made ('e', 'subscription.paid', '2025-01-04 00:00:00'),
-            '{"dead_letter":"invalid","detail":"object.mode: missing","signed_timestamp":7,"signature":"ab"}'::json,
+            '{"outcome":"invalid","detail":"object.mode: missing","signed_timestamp":7}'::json,
             pg_temp.made (NULL, 'what', '2025-01-03 00:00:00'),
             pg_temp.made ('f', 'checkout.failed', '2025-01-03 00:00:00', '{"metadata":{"order_id":"o2"}}')),
-        ARRAY['e', 'e ', 'E', 'x', 'y', 'f']::bytea[])$$),
+        ARRAY['e', 'e ', 'E', 'x', 'y', 'f']::bytea[], ARRAY[NULL, NULL, NULL, 'ab', NULL, NULL])$$),
     '1 e applied | 2 e duplicate | 3 e duplicate | 4 - dead_letter | 5 sha256:' || encode(sha256('y'), 'hex') || ' ignored | 6 f applied',
     'each delivery of a batch has its own outcome');
 SELECT is((SELECT deliveries FROM bagelpay.events WHERE event_id = 'e'), 2, 'a duplicate within the batch is counted');
@@ -64,7 +64,7 @@ SELECT is(
     'object.mode: missing | 7 | ab | x | t', 'a body that is no event is kept with its reason');
 SELECT is(
     pg_temp.told (format('SELECT event_id, outcome FROM bagelpay.ingest (%L, %L)',
-        '[{"dead_letter":"mode","detail":"x","event_id":"i","customer_email":"i@example.com","metadata":{"order_id":"customer:1","orderId":" o7 "},"received_at":"2025-01-05 00:00:00+00"},{"digest":"' || repeat('0', 64) || '","event_type":"what","mode":"test","occurred_at":"2025-01-01Z","received_at":"2025-01-06 00:00:00+00"}]',
+        '[{"outcome":"mode","detail":"x","event_id":"i","customer_email":"i@example.com","metadata":{"order_id":"customer:1","orderId":" o7 "},"received_at":"2025-01-05 00:00:00+00"},{"digest":"\\x' || repeat('0', 64) || '","event_type":"what","mode":"test","occurred_at":"2025-01-01Z","received_at":"2025-01-06 00:00:00+00"}]',
         ARRAY['mode', 'no id']::bytea[])),
     '- dead_letter | sha256:' || repeat('0', 64) || ' ignored', 'one of a mode that its secret does not cover; one without an id');
 SELECT is(pg_temp.told ($$SELECT reason, event_id, order_id, customer_email, pg_temp.utc (received_at), resolved_at FROM bagelpay.dead_letters WHERE reason = 'mode'$$),

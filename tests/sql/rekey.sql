@@ -78,7 +78,6 @@ SELECT is(pg_temp.state ('r1'), 'partially_refunded / canceled / x=partially_ref
 SELECT is(pg_temp.set_key ('{metadata.order_id,metadata.orderId}'), 4::bigint, 'back: one order goes, three come');
 SELECT is(pg_temp.keyed (), 'live o1: a1 | live o2: a2 a3 | live o3: a4 | live o9: a5', 'the two of before, and one that had never been');
 DELETE FROM bagelpay.events WHERE event_id = 'a5';
-DELETE FROM bagelpay.effects WHERE event_id = 'a5';
 SELECT is(bagelpay.rebuild (), 1::bigint, 'which goes with its only event');
 SELECT is(pg_temp.everything (), :'first', 'then all is as it was');
 

@@ -93,14 +93,14 @@ WHERE f.pronamespace = 'bagelpay'::regnamespace AND f.prosecdef AND NOT coalesce
 -- The same, tried out.
 SELECT pg_temp.take ('e1', 'subscription.paid', '2025-01-01 00:00:00', '{"payment_id":"x","metadata":{"order_id":"o1","user_id":"u1"}}') \g /dev/null
 SELECT pg_temp.take ('e2', 'checkout.failed', '2025-01-01 00:00:01', '{"payment_id":"y"}') \g /dev/null
-SELECT bagelpay.ingest ('[{"dead_letter":"invalid"}]', '{x}') \g /dev/null
+SELECT bagelpay.ingest ('[{"outcome":"invalid"}]', '{x}') \g /dev/null
 
 SET LOCAL ROLE bagelpay_ingest;
 SELECT lives_ok($$SELECT bagelpay.ingest ('[]', '{}')$$, 'a responder ingests');
 SELECT throws_ok('SELECT * FROM bagelpay.' || name, '42501', NULL, 'a responder does not read ' || name)
 FROM unnest('{events,event_bodies,orders,items,payments,entitlements,settings}'::text[]) AS name;
 SELECT throws_ok('SELECT bagelpay.' || call, '42501', NULL, 'a responder does not call ' || call)
-FROM unnest(ARRAY['grant (''o1'')', 'rebuild ()', 'is_entitled (''c1'', ''p1'')', 'entitlements_at (now())', 'fold (''{}'')']) AS call;
+FROM unnest(ARRAY['grant (''o1'')', 'rebuild ()', 'is_entitled (''c1'', ''p1'')', 'entitlements_at (now())', 'fold (''{}'', ''{}'')']) AS call;
 RESET ROLE;
 
 SET LOCAL ROLE bagelpay_reader;
@@ -136,7 +136,7 @@ FROM unnest(ARRAY[
 SELECT throws_ok(call, '42501', NULL, 'an application is refused: ' || call)
 FROM unnest(ARRAY[
     'SELECT bagelpay.ingest (''[]'', ''{}'')', 'DELETE FROM bagelpay.orders', 'UPDATE bagelpay.settings SET grace = ''0''', 'INSERT INTO bagelpay.expected_orders (mode, order_id) VALUES (''live'', ''x'')', 'TRUNCATE bagelpay.products',
-    'SELECT body FROM bagelpay.event_bodies', 'SELECT body FROM bagelpay.dead_letters', 'SELECT bagelpay.rebuild ()', 'SELECT bagelpay.rekey ()', 'SELECT bagelpay.fold (''{}'')']) AS call;
+    'SELECT body FROM bagelpay.event_bodies', 'SELECT body FROM bagelpay.dead_letters', 'SELECT bagelpay.rebuild ()', 'SELECT bagelpay.rekey ()', 'SELECT bagelpay.fold (''{}'', ''{}'')']) AS call;
 RESET ROLE;
 
 SELECT * FROM finish();
