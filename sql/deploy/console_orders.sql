@@ -71,7 +71,7 @@ BEGIN
                 SELECT min(n.occurred_at)
                 FROM bagelpay.events AS n
                 WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.fold_slot & 15 IN (2, 6)
-                    AND n.concerned_payment = bought.latest_name AND n.payment_status_after = e.reason) END,
+                    AND (n.effect).payment_id = bought.latest_name AND (n.effect).payment_status = e.reason) END,
             'mismatches', CASE WHEN e.reason = 'unconfirmed' THEN (
                 SELECT to_jsonb(CASE WHEN x.mode = e.mode THEN bagelpay.item_mismatches (i, x) ELSE '{mode}' END)
                 FROM bagelpay.expected_orders AS x

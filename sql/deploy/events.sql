@@ -42,6 +42,16 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.fold_slot IS 'Second and rank of an event, as one number that the fold sorts by';
 
+-- What an event did: the statuses of its order and of its item after it, the payment that it was about and what that was
+-- then, and what there is to say besides.
+CREATE TYPE bagelpay.effect AS (
+    order_status text,
+    subscription_status text,
+    payment_id text,
+    payment_status text,
+    note text
+);
+
 -- Columns that hold personal data are named in bagelpay.forget(), too.
 CREATE TABLE bagelpay.events (
     event_id text COLLATE "C" PRIMARY KEY,
@@ -104,13 +114,8 @@ CREATE TABLE bagelpay.events (
     -- Of operator.… events only.
     granted_until timestamptz,
     note text,
-    -- What it did, for explain(), written by the fold: the statuses of its order and of its item after it, the payment that it was
-    -- about and what that was then, and what there is to say besides.
-    order_status_after text COLLATE "C",
-    subscription_status_after text COLLATE "C",
-    concerned_payment text COLLATE "C",
-    payment_status_after text COLLATE "C",
-    effect text,
+    -- What it did, for explain(): written by the fold.
+    effect bagelpay.effect,
     -- When forget() or forget_customer() removed the body and the personal data.
     forgotten_at timestamptz
 );

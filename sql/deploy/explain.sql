@@ -39,14 +39,14 @@ CREATE FUNCTION bagelpay.explain (order_id text, mode text DEFAULT 'live')
         coalesce(min(e.received_at) OVER behind < e.received_at, FALSE),
         e.product_id,
         e.customer_id,
-        e.order_status_after,
-        e.subscription_status_after,
+        (e.effect).order_status,
+        (e.effect).subscription_status,
         concat_ws('; ',
-            CASE WHEN e.order_status_after <> lag(e.order_status_after, 1, 'pending') OVER folded
-                THEN format('order %s → %s', lag(e.order_status_after, 1, 'pending') OVER folded, e.order_status_after) END,
-            'subscription ' || e.subscription_status_after,
-            CASE WHEN e.payment_status_after <> coalesce(lag(e.payment_status_after) OVER of_payment, '')
-                THEN format('payment %s: %s', e.concerned_payment, concat_ws(' → ', lag(e.payment_status_after) OVER of_payment, e.payment_status_after)) END,
+            CASE WHEN (e.effect).order_status <> lag((e.effect).order_status, 1, 'pending') OVER folded
+                THEN format('order %s → %s', lag((e.effect).order_status, 1, 'pending') OVER folded, (e.effect).order_status) END,
+            'subscription ' || (e.effect).subscription_status,
+            CASE WHEN (e.effect).payment_status <> coalesce(lag((e.effect).payment_status) OVER of_payment, '')
+                THEN format('payment %s: %s', (e.effect).payment_id, concat_ws(' → ', lag((e.effect).payment_status) OVER of_payment, (e.effect).payment_status)) END,
             CASE e.event_type
                 WHEN 'operator.grant'
                 THEN 'granted ' || coalesce('until ' || to_char(e.granted_until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'), 'without end')
@@ -54,7 +54,7 @@ CREATE FUNCTION bagelpay.explain (order_id text, mode text DEFAULT 'live')
                 WHEN 'operator.clear' THEN 'cleared'
                 WHEN 'operator.dispute_won' THEN 'dispute won'
             END,
-            e.effect,
+            (e.effect).note,
             CASE WHEN e.key_source = 'linked' THEN 'linked to this order by its payment' END,
             nullif(array_to_string(e.warnings, '; '), ''),
             e.note)
@@ -62,7 +62,7 @@ CREATE FUNCTION bagelpay.explain (order_id text, mode text DEFAULT 'live')
     WHERE e.mode = bagelpay.given_mode (explain.mode) COLLATE "C"
         AND e.order_id = bagelpay.given_order_id (explain.order_id) COLLATE "C"
     WINDOW folded AS (ORDER BY e.fold_slot, e.occurred_at, e.event_id),
-        of_payment AS (PARTITION BY e.concerned_payment ORDER BY e.fold_slot, e.occurred_at, e.event_id),
+        of_payment AS (PARTITION BY (e.effect).payment_id ORDER BY e.fold_slot, e.occurred_at, e.event_id),
         -- From the newest on, so that each row only adds to the minimum.
         behind AS (ORDER BY e.fold_slot DESC, e.occurred_at DESC, e.event_id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
     ORDER BY e.fold_slot, e.occurred_at, e.event_id

@@ -85,9 +85,6 @@ CREATE FUNCTION bagelpay.fold (keys bagelpay.fold_key[], fresh bagelpay.events[]
 DECLARE
     e bagelpay.events;
     o bagelpay.orders;
-    p bagelpay.purchases;
-    stored bagelpay.purchases;      -- the row of p before this event
-    i bagelpay.stored_items;
     -- The events at hand: first the fresh ones, then, some at a time, those of orders that are folded from nothing.
     chunk bagelpay.events[];
     is_fresh boolean := TRUE;
@@ -95,37 +92,36 @@ DECLARE
     behind bagelpay.events;         -- the event after which the next chunk begins
     of_key integer := 0;            -- the order of that event, by its place among the keys
     -- The orders of the fresh events, and what is stored of them.
-    order_ids text[] COLLATE "C" := ARRAY[]::text[];
+    order_ids text[] COLLATE "C";
     states bagelpay.orders[];
     known text[] COLLATE "C";       -- mode and order_id of each
     is_sorted boolean := TRUE;
     -- Written at the end, or with the chunk.
-    orders bagelpay.orders[] := ARRAY[]::bagelpay.orders[];
+    orders bagelpay.orders[];
     are_new boolean := TRUE;        -- all of them
-    done bagelpay.events[] := ARRAY[]::bagelpay.events[];
+    done bagelpay.events[];
     -- In memory, about so many of each: purchases that are new, and items, by their keys. A statement that writes many
     -- rows costs much less than one for each.
     most_rows CONSTANT integer := 64;
-    purchases bagelpay.purchases[] := ARRAY[]::bagelpay.purchases[];
-    names text[] COLLATE "C" := ARRAY[]::text[];    -- of those of this order
-    items bagelpay.stored_items[] := ARRAY[]::bagelpay.stored_items[];
-    item_keys bigint[] := ARRAY[]::bigint[];
+    purchases bagelpay.purchases[];
+    names text[] COLLATE "C";       -- of those of this order
+    items bagelpay.stored_items[];
+    item_keys bigint[];
     -- For a large order that is folded from nothing: which payments and items may have a row, by hash. Most have none, and
     -- asking the table costs as much as half of the rest.
     hashes CONSTANT integer := 262144;
     large CONSTANT integer := 64;
     seen boolean[];
+    name text COLLATE "C";
+    item_key bigint;
     events integer;                 -- of this order so far, if it is folded from nothing
     at integer;                     -- where in an array
     rank integer;
     is_folded_again boolean;
     is_first boolean;               -- the first event of its order, which has no rows yet
     is_plain boolean;               -- needs no rows but its own
-    begins boolean;                 -- the event begins the purchase p
-    concerned text COLLATE "C";     -- the payment that the event is about
-    other text COLLATE "C";         -- another payment
+    takes boolean;                  -- the order takes over what the event carries
     last_customer text COLLATE "C";
-    note text;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'bagelpay: orders can only be changed in transactions that are READ COMMITTED, this one is %',
@@ -171,24 +167,17 @@ BEGIN
                     CONTINUE;
                 END IF;
                 seen := NULL;
-                names := ARRAY[]::text[];
+                names := NULL;
                 events := NULL;
                 IF at IS NULL THEN
-                    o := bagelpay.new_order (e.mode, e.order_id);
+                    o.status := 'pending';
                     events := 0;
+                ELSE
+                    are_new := FALSE;
                 END IF;
-                are_new := are_new AND at IS NULL;
             END IF;
             rank := e.fold_slot & 15;
             is_first := o.last_event_id IS NULL;
-            stored := NULL;
-            p := NULL;
-            i := NULL;
-            concerned := NULL;
-            note := NULL;
-            -- Until something is sold, what any event carries stands in the order; of decisions, what a grant is of.
-            o := bagelpay.order_after (o, e,
-                rank IN (3, 4, 5) OR (NOT o.has_sold AND (rank < 8 OR e.event_type = 'operator.grant')));
 
             -- Rows are stored before they are looked for. A payment event that says all that a purchase may inherit, in an
             -- order that has had nothing but such events, looks for its own payment and item alone.
@@ -198,335 +187,308 @@ BEGIN
                 AND (rank = 5 OR coalesce(e.billing_type IN ('subscription', 'single_payment'), FALSE))
                 AND NOT (o.has_unnamed OR o.has_links OR o.has_trials OR o.has_refunds));
             events := events + 1;
-            IF cardinality(item_keys) > 0 AND (NOT is_plain OR e.payment_id = ANY (names) OR events = large
+            IF item_keys IS NOT NULL AND (NOT is_plain OR e.payment_id = ANY (names) OR events = large
                     OR cardinality(purchases) >= most_rows OR cardinality(item_keys) >= most_rows) THEN
                 PERFORM bagelpay.store_rows (purchases, items);
-                purchases := ARRAY[]::bagelpay.purchases[];
-                names := ARRAY[]::text[];
-                items := ARRAY[]::bagelpay.stored_items[];
-                item_keys := ARRAY[]::bigint[];
+                purchases := NULL;
+                names := NULL;
+                items := NULL;
+                item_keys := NULL;
             END IF;
             IF events = large THEN
                 seen := array_fill(FALSE, ARRAY[hashes]);
-                FOR stored IN SELECT * FROM bagelpay.purchases AS n WHERE n.order_id = o.order_id AND n.mode = o.mode LOOP
-                    seen[1 + (hashtext(stored.name) & (hashes - 1))] := TRUE;
-                    seen[1 + (coalesce(stored.item_key, 0) & (hashes - 1))] := TRUE;
+                FOR name, item_key IN
+                    SELECT n.name, coalesce(n.item_key, 0) FROM bagelpay.purchases AS n WHERE n.order_id = e.order_id AND n.mode = e.mode
+                LOOP
+                    seen[1 + (hashtext(name) & (hashes - 1))] := TRUE;
+                    seen[1 + (item_key & (hashes - 1))] := TRUE;
                 END LOOP;
-                stored := NULL;
             END IF;
 
-            -- The payment that it is about, and its row.
-            IF rank IN (1, 3, 5) THEN
-                concerned := e.payment_id;
-                IF concerned IS NULL THEN
-                    o.has_unnamed := TRUE;
-                    IF NOT is_first AND e.provider_order_id IS NOT NULL THEN
-                        concerned := bagelpay.payment_by_provider_order (e.mode, e.order_id, e.provider_order_id);
+            DECLARE
+                -- NULL at first, for each event.
+                stored bagelpay.purchases;      -- the row of p before this event
+                p bagelpay.purchases;           -- the purchase that it is about
+                i bagelpay.stored_items;
+                begins boolean;                 -- it begins p
+                concerned text COLLATE "C";     -- the payment that it is about
+                other text COLLATE "C";         -- another payment
+                did bagelpay.effect;
+                note text;
+            BEGIN
+                -- The payment that it is about, and its row.
+                IF rank IN (1, 3, 5) THEN
+                    concerned := e.payment_id;
+                    IF concerned IS NULL THEN
+                        IF NOT is_first AND e.provider_order_id IS NOT NULL THEN
+                            concerned := bagelpay.payment_by_provider_order (e.mode, e.order_id, e.provider_order_id);
+                        END IF;
+                        concerned := coalesce(concerned, 'order:' || e.provider_order_id, 'event:' || e.event_id);
                     END IF;
-                    concerned := coalesce(concerned, 'order:' || e.provider_order_id, 'event:' || e.event_id);
-                END IF;
-                -- Tells whether there is a row costs much less than the row. (In an IF of its own: an expression with a query in it costs as
-                -- much as the query, whatever else it asks first.)
-                IF NOT is_first AND (seen IS NULL OR seen[1 + (hashtext(concerned) & (hashes - 1))]) THEN
-                    IF EXISTS (
-                        SELECT
-                        FROM bagelpay.purchases AS n
-                        WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = concerned AND NOT n.is_trial) THEN
-                        SELECT * INTO stored
-                        FROM bagelpay.purchases AS n
-                        WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = concerned AND NOT n.is_trial;
+                    -- Tells whether there is a row costs much less than the row. (In an IF of its own: an expression with a query in it costs as
+                    -- much as the query, whatever else it asks first.)
+                    IF NOT is_first AND (seen IS NULL OR seen[1 + (hashtext(concerned) & (hashes - 1))]) THEN
+                        IF EXISTS (
+                            SELECT
+                            FROM bagelpay.purchases AS n
+                            WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = concerned AND NOT n.is_trial) THEN
+                            SELECT * INTO stored
+                            FROM bagelpay.purchases AS n
+                            WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = concerned AND NOT n.is_trial;
+                        END IF;
                     END IF;
-                END IF;
-                IF rank <> 1 AND NOT is_first AND o.has_unnamed AND stored.began_at IS NULL AND e.payment_id IS NOT NULL THEN
-                    other := bagelpay.rename_payment (e.mode, e.order_id, 'order:' || e.provider_order_id, e.payment_id);
-                    IF other IS NOT NULL THEN
-                        SELECT * INTO stored
-                        FROM bagelpay.purchases AS n
-                        WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = concerned AND NOT n.is_trial;
-                        -- If paid_at is equal, the name decides which payment is the latest.
-                        SELECT n.name, n.began_at INTO o.latest_payment_id, o.latest_paid_at
-                        FROM bagelpay.purchases AS n
-                        WHERE n.order_id = e.order_id AND n.mode = e.mode AND NOT n.is_trial AND n.began_at IS NOT NULL
-                        ORDER BY n.began_at DESC, n.name DESC
-                        LIMIT 1;
-                    END IF;
-                END IF;
-            END IF;
-
-            CASE
-            WHEN rank IN (3, 4, 5) THEN
-                -- A payment or a trial.
-                begins := stored.began_at IS NULL;
-                IF begins THEN
-                    p := bagelpay.new_purchase (rank = 4, coalesce(concerned, e.event_id), e);
-                ELSE
-                    p := stored;
-                END IF;
-                p := bagelpay.purchase_after (p, e);
-
-                -- Its subscription, customer, product and user.
-                IF p.subscription_id IS NOT NULL AND p.processor_subscription_id IS NOT NULL THEN
-                    p.subscription_key := bagelpay.link_subscription (p.mode, p.order_id, p.subscription_id, p.processor_subscription_id);
-                    o.has_links := TRUE;
-                ELSIF o.has_links THEN
-                    p.subscription_key := coalesce(
-                        bagelpay.subscription_key (p.mode, p.order_id, 'p', p.subscription_id),
-                        bagelpay.subscription_key (p.mode, p.order_id, 'r', p.processor_subscription_id));
-                ELSE
-                    p.subscription_key := coalesce('p:' || p.subscription_id, 'r:' || p.processor_subscription_id);
-                END IF;
-                IF p.own_customer < 2 AND p.customer_email IS NOT NULL THEN
-                    p.customer_id := bagelpay.customer_by_email (
-                        p.mode, p.order_id, p.customer_email, p.began_slot, p.began_at, p.began_event_id);
-                    p.own_customer := 1;
-                END IF;
-                IF begins AND NOT is_first AND (p.product_id IS NULL OR p.customer_id IS NULL OR (p.user_id IS NULL AND o.has_users)) THEN
-                    p := bagelpay.inheriting (p, o);
-                END IF;
-                o.has_users := o.has_users OR p.user_id IS NOT NULL;
-                o.has_products := o.has_products OR coalesce(p.product_id <> o.only_product_id, FALSE);
-                o.only_product_id := coalesce(o.only_product_id, p.product_id);
-                o.conflict := o.conflict OR coalesce(p.customer_id <> o.only_customer_id, FALSE);
-                o.only_customer_id := coalesce(o.only_customer_id, p.customer_id);
-                p.item_key := bagelpay.item_key (p);
-                IF p.kind = 'one_time' AND NOT p.has_billing_type AND NOT is_first THEN
-                    IF EXISTS (
-                        SELECT
-                        FROM bagelpay.stored_items AS n
-                        WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id = coalesce(p.customer_id, '')
-                            AND n.user_id = coalesce(p.user_id, '') AND n.product_id = coalesce(p.product_id, '')
-                            AND n.latest_subscription IS NOT NULL)
-                        AND EXISTS (
-                        SELECT
-                        FROM bagelpay.purchases AS n
-                        WHERE n.item_key = p.item_key AND n.kind = 'subscription'
-                            AND (n.began_slot, n.began_at, n.began_event_id) < (p.began_slot, p.began_at, p.began_event_id)) THEN
-                        p.kind := 'subscription';
+                    IF rank <> 1 AND NOT is_first AND o.has_unnamed AND stored.began_at IS NULL AND e.payment_id IS NOT NULL THEN
+                        other := bagelpay.rename_payment (e.mode, e.order_id, 'order:' || e.provider_order_id, e.payment_id);
+                        IF other IS NOT NULL THEN
+                            SELECT * INTO stored
+                            FROM bagelpay.purchases AS n
+                            WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = concerned AND NOT n.is_trial;
+                            -- If paid_at is equal, the name decides which payment is the latest.
+                            SELECT n.name, n.began_at INTO o.latest_payment_id, o.latest_paid_at
+                            FROM bagelpay.purchases AS n
+                            WHERE n.order_id = e.order_id AND n.mode = e.mode AND NOT n.is_trial AND n.began_at IS NOT NULL
+                            ORDER BY n.began_at DESC, n.name DESC
+                            LIMIT 1;
+                        END IF;
                     END IF;
                 END IF;
 
-                -- Which payment bought which trial.
-                IF rank = 4 THEN
-                    IF NOT is_first THEN
-                        other := bagelpay.named_payment (e);
-                        UPDATE bagelpay.purchases AS n
-                        SET bought_trial = TRUE
-                        WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = other AND NOT n.is_trial AND n.only_checkout
-                            AND e.occurred_at BETWEEN n.began_at - interval '24 hours' AND n.began_at + interval '24 hours'
-                        RETURNING n.name INTO p.buyer;
-                        UPDATE bagelpay.purchases AS n
-                        SET replaced_at = e.occurred_at
-                        WHERE o.has_trials AND n.item_key = p.item_key AND n.is_trial
-                            AND n.replaced_at IS NULL;
-                    END IF;
-                    o.has_trials := TRUE;
-                ELSIF o.has_trials AND p.only_checkout THEN
-                    UPDATE bagelpay.purchases AS n
-                    SET buyer = p.name
-                    WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.is_trial AND n.buyer IS NULL
-                        AND n.began_at BETWEEN p.began_at - interval '24 hours' AND p.began_at + interval '24 hours'
-                        AND (n.named_payment_id = p.name
-                            OR (n.named_payment_id IS NULL AND n.provider_order_id = p.provider_order_id
-                                AND (p.began_at, p.name) >= ALL (
-                                    SELECT m.began_at, m.name
-                                    FROM bagelpay.purchases AS m
-                                    WHERE m.provider_order_id = p.provider_order_id AND m.order_id IS NOT DISTINCT FROM p.order_id AND m.mode IS NOT DISTINCT FROM p.mode
-                                        AND NOT m.is_trial AND m.began_at IS NOT NULL)));
-                    p.bought_trial := p.bought_trial OR FOUND;
-                ELSIF p.bought_trial THEN
-                    -- A trial that was let go names no payment any more.
-                    UPDATE bagelpay.purchases AS n
-                    SET buyer = NULL, named_payment_id = ''
-                    WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.is_trial AND n.buyer = p.name;
-                    p.bought_trial := FALSE;
-                END IF;
-
-                IF is_plain AND stored.name IS NULL THEN
-                    purchases := purchases || p;
-                    names := names || p.name::text;
-                ELSE
-                    IF stored.name IS NOT NULL THEN
-                        DELETE FROM bagelpay.purchases AS n
-                        WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.name = p.name AND n.is_trial = p.is_trial;
-                    END IF;
-                    INSERT INTO bagelpay.purchases SELECT p.*;
-                END IF;
-                IF rank <> 4 AND o.has_refunds THEN
-                    PERFORM bagelpay.settle_payment (p);
-                    SELECT n.status INTO p.status
-                    FROM bagelpay.purchases AS n
-                    WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.name = p.name AND NOT n.is_trial;
-                END IF;
-
-                -- Its item: after its latest purchase; or again from all, if another one changed, or the purchase moved.
-                at := array_position(item_keys, p.item_key);
-                IF at IS NOT NULL THEN
-                    i := items[at];
-                ELSIF NOT is_first AND (seen IS NULL OR seen[1 + (p.item_key & (hashes - 1))]) THEN
-                    SELECT * INTO i
-                    FROM bagelpay.stored_items AS n
-                    WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id = coalesce(p.customer_id, '')
-                        AND n.user_id = coalesce(p.user_id, '') AND n.product_id = coalesce(p.product_id, '');
-                END IF;
-                IF begins OR (stored.item_key = p.item_key AND stored.kind = p.kind AND i.latest_event_id = p.began_event_id) THEN
-                    IF i.item_key IS NULL THEN
-                        i := bagelpay.new_item (p);
-                    END IF;
-                    i := bagelpay.item_after (i, p);
-                ELSE
-                    PERFORM bagelpay.store_rows (purchases, items);
-                    purchases := ARRAY[]::bagelpay.purchases[];
-                    names := ARRAY[]::text[];
-                    items := ARRAY[]::bagelpay.stored_items[];
-                    item_keys := ARRAY[]::bigint[];
-                    at := NULL;
-                    IF stored.item_key <> p.item_key THEN
-                        PERFORM bagelpay.refold_item (p.mode, p.order_id, stored.item_key);
-                    END IF;
-                    PERFORM bagelpay.refold_item (p.mode, p.order_id, p.item_key);
-                    SELECT * INTO i
-                    FROM bagelpay.stored_items AS n
-                    WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id = coalesce(p.customer_id, '')
-                        AND n.user_id = coalesce(p.user_id, '') AND n.product_id = coalesce(p.product_id, '');
-                    SELECT min(n.customer_id), max(n.customer_id) INTO o.only_customer_id, last_customer
-                    FROM bagelpay.stored_items AS n
-                    WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id > '';
-                    o.conflict := coalesce(o.only_customer_id <> last_customer, FALSE);
-                END IF;
-                IF rank = 4 THEN
-                    i.subscription_status := 'trialing';
-                ELSIF p.kind = 'subscription' AND p.bought_trial THEN
-                    IF i.subscription_status IS NULL OR stored.item_key <> p.item_key THEN
-                        i.subscription_status := 'trialing';
-                    END IF;
-                ELSIF p.kind = 'subscription' AND (begins OR stored.bought_trial OR stored.kind = 'one_time' OR stored.item_key <> p.item_key) THEN
-                    i.subscription_status := 'active';
-                END IF;
-                IF at IS NULL THEN
-                    item_keys := item_keys || p.item_key;
-                    at := cardinality(item_keys);
-                END IF;
-                items[at] := i;
-                IF seen IS NOT NULL THEN
-                    seen[1 + (hashtext(p.name) & (hashes - 1))] := TRUE;
-                    seen[1 + (p.item_key & (hashes - 1))] := TRUE;
-                END IF;
-
-                IF rank = 4 THEN
-                    o.status := 'trialing';
-                ELSIF begins AND ((p.began_at, p.name) > (o.latest_paid_at, o.latest_payment_id)) IS NOT FALSE THEN
-                    o.latest_paid_at := p.began_at;
-                    o.latest_payment_id := p.name;
-                END IF;
-
-            WHEN rank = 1 THEN
-                -- A failed payment; of a paid one it says nothing.
-                IF stored.began_at IS NULL THEN
-                    IF stored.name IS NULL THEN
-                        p := bagelpay.new_purchase (FALSE, concerned, e);
-                    ELSE
+                CASE
+                WHEN rank IN (3, 4, 5) THEN
+                    -- A payment or a trial.
+                    begins := stored.began_at IS NULL;
+                    IF NOT begins THEN
                         p := stored;
-                        -- The latest of its failed events, not the first, say who and what.
-                        p.own_product := FALSE;
-                        p.own_user := FALSE;
-                        p.own_customer := 0;
-                        DELETE FROM bagelpay.purchases AS n
+                    END IF;
+                    p := bagelpay.purchase_after (p, e, rank = 4, coalesce(concerned, e.event_id));
+
+                    -- Its subscription, customer, product and user.
+                    IF p.subscription_id IS NOT NULL AND p.processor_subscription_id IS NOT NULL THEN
+                        p.subscription_key := bagelpay.link_subscription (p.mode, p.order_id, p.subscription_id, p.processor_subscription_id);
+                    ELSIF o.has_links THEN
+                        p.subscription_key := coalesce(
+                            bagelpay.subscription_key (p.mode, p.order_id, 'p', p.subscription_id),
+                            bagelpay.subscription_key (p.mode, p.order_id, 'r', p.processor_subscription_id));
+                    END IF;
+                    IF p.own_customer < 2 AND p.customer_email IS NOT NULL THEN
+                        p.customer_id := bagelpay.customer_by_email (
+                            p.mode, p.order_id, p.customer_email, p.began_slot, p.began_at, p.began_event_id);
+                        p.own_customer := 1;
+                    END IF;
+                    IF begins AND NOT is_first AND (p.product_id IS NULL OR p.customer_id IS NULL OR (p.user_id IS NULL AND o.has_users)) THEN
+                        p := bagelpay.inheriting (p, o);
+                    END IF;
+                    p.item_key := bagelpay.item_key (p);
+                    IF p.kind = 'one_time' AND NOT p.has_billing_type AND NOT is_first THEN
+                        IF EXISTS (
+                            SELECT
+                            FROM bagelpay.stored_items AS n
+                            WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id = coalesce(p.customer_id, '')
+                                AND n.user_id = coalesce(p.user_id, '') AND n.product_id = coalesce(p.product_id, '')
+                                AND n.latest_subscription IS NOT NULL)
+                            AND EXISTS (
+                            SELECT
+                            FROM bagelpay.purchases AS n
+                            WHERE n.item_key = p.item_key AND n.kind = 'subscription'
+                                AND (n.began_slot, n.began_at, n.began_event_id) < (p.began_slot, p.began_at, p.began_event_id)) THEN
+                            p.kind := 'subscription';
+                        END IF;
+                    END IF;
+
+                    -- Which payment bought which trial.
+                    IF rank = 4 THEN
+                        IF NOT is_first THEN
+                            other := bagelpay.named_payment (e);
+                            UPDATE bagelpay.purchases AS n
+                            SET bought_trial = TRUE
+                            WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = other AND NOT n.is_trial AND n.only_checkout
+                                AND e.occurred_at BETWEEN n.began_at - interval '24 hours' AND n.began_at + interval '24 hours'
+                            RETURNING n.name INTO p.buyer;
+                            UPDATE bagelpay.purchases AS n
+                            SET replaced_at = e.occurred_at
+                            WHERE o.has_trials AND n.item_key = p.item_key AND n.is_trial
+                                AND n.replaced_at IS NULL;
+                        END IF;
+                    ELSIF o.has_trials AND p.only_checkout THEN
+                        UPDATE bagelpay.purchases AS n
+                        SET buyer = p.name
+                        WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.is_trial AND n.buyer IS NULL
+                            AND n.began_at BETWEEN p.began_at - interval '24 hours' AND p.began_at + interval '24 hours'
+                            AND (n.named_payment_id = p.name
+                                OR (n.named_payment_id IS NULL AND n.provider_order_id = p.provider_order_id
+                                    AND (p.began_at, p.name) >= ALL (
+                                        SELECT m.began_at, m.name
+                                        FROM bagelpay.purchases AS m
+                                        WHERE m.provider_order_id = p.provider_order_id AND m.order_id IS NOT DISTINCT FROM p.order_id AND m.mode IS NOT DISTINCT FROM p.mode
+                                            AND NOT m.is_trial AND m.began_at IS NOT NULL)));
+                        p.bought_trial := p.bought_trial OR FOUND;
+                    ELSIF p.bought_trial THEN
+                        -- A trial that was let go names no payment any more.
+                        UPDATE bagelpay.purchases AS n
+                        SET buyer = NULL, named_payment_id = ''
+                        WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.is_trial AND n.buyer = p.name;
+                        p.bought_trial := FALSE;
+                    END IF;
+
+                    IF is_plain AND stored.name IS NULL THEN
+                        purchases := purchases || p;
+                        names := names || p.name::text;
+                    ELSE
+                        IF stored.name IS NOT NULL THEN
+                            DELETE FROM bagelpay.purchases AS n
+                            WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.name = p.name AND n.is_trial = p.is_trial;
+                        END IF;
+                        INSERT INTO bagelpay.purchases SELECT p.*;
+                    END IF;
+                    IF rank <> 4 AND o.has_refunds THEN
+                        PERFORM bagelpay.settle_payment (p);
+                        SELECT n.status INTO p.status
+                        FROM bagelpay.purchases AS n
                         WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.name = p.name AND NOT n.is_trial;
                     END IF;
-                    p := bagelpay.purchase_after (p, e);
-                    INSERT INTO bagelpay.purchases SELECT p.*;
+
+                    -- Its item: after its latest purchase; or again from all, if another one changed, or the purchase moved.
+                    at := array_position(item_keys, p.item_key);
+                    IF at IS NOT NULL THEN
+                        i := items[at];
+                    ELSIF NOT is_first AND (seen IS NULL OR seen[1 + (p.item_key & (hashes - 1))]) THEN
+                        SELECT * INTO i
+                        FROM bagelpay.stored_items AS n
+                        WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id = coalesce(p.customer_id, '')
+                            AND n.user_id = coalesce(p.user_id, '') AND n.product_id = coalesce(p.product_id, '');
+                    END IF;
+                    IF begins OR (stored.item_key = p.item_key AND stored.kind = p.kind AND i.latest_event_id = p.began_event_id) THEN
+                        i := bagelpay.item_after (i, p, bagelpay.item_status (i, p, stored, begins));
+                    ELSE
+                        PERFORM bagelpay.store_rows (purchases, items);
+                        purchases := NULL;
+                        names := NULL;
+                        items := NULL;
+                        item_keys := NULL;
+                        at := NULL;
+                        IF stored.item_key <> p.item_key THEN
+                            PERFORM bagelpay.refold_item (p.mode, p.order_id, stored.item_key);
+                        END IF;
+                        PERFORM bagelpay.refold_item (p.mode, p.order_id, p.item_key);
+                        SELECT * INTO i
+                        FROM bagelpay.stored_items AS n
+                        WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id = coalesce(p.customer_id, '')
+                            AND n.user_id = coalesce(p.user_id, '') AND n.product_id = coalesce(p.product_id, '');
+                        SELECT min(n.customer_id), max(n.customer_id) INTO o.only_customer_id, last_customer
+                        FROM bagelpay.stored_items AS n
+                        WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id > '';
+                        o.conflict := coalesce(o.only_customer_id <> last_customer, FALSE);
+                        i.subscription_status := bagelpay.item_status (i, p, stored, begins);
+                    END IF;
+                    IF at IS NULL THEN
+                        item_keys := item_keys || p.item_key;
+                        at := cardinality(item_keys);
+                    END IF;
+                    items[at] := i;
                     IF seen IS NOT NULL THEN
                         seen[1 + (hashtext(p.name) & (hashes - 1))] := TRUE;
+                        seen[1 + (p.item_key & (hashes - 1))] := TRUE;
                     END IF;
+
+                WHEN rank = 1 THEN
+                    -- A failed payment; of a paid one it says nothing.
+                    IF stored.began_at IS NULL THEN
+                        IF stored.name IS NOT NULL THEN
+                            DELETE FROM bagelpay.purchases AS n
+                            WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = concerned AND NOT n.is_trial;
+                        END IF;
+                        p := bagelpay.purchase_after (stored, e, FALSE, concerned);
+                        INSERT INTO bagelpay.purchases SELECT p.*;
+                        IF seen IS NOT NULL THEN
+                            seen[1 + (hashtext(p.name) & (hashes - 1))] := TRUE;
+                        END IF;
+                    ELSE
+                        p := stored;
+                    END IF;
+                    IF o.status IN ('pending', 'canceled') THEN
+                        o.status := 'failed';
+                    END IF;
+                    IF o.has_sold AND bagelpay.fold_failure (e, o.has_trials) > 0 THEN
+                        i.subscription_status := 'past_due';
+                    END IF;
+
+                WHEN rank = 2 THEN
+                    IF NOT is_first THEN
+                        concerned := bagelpay.fold_dispute (e);
+                    END IF;
+                    IF concerned IS NOT NULL THEN
+                        p.status := 'disputed';
+                    END IF;
+                    IF concerned = o.latest_payment_id THEN
+                        o.status := 'disputed';
+                    ELSIF o.status IN ('pending', 'failed') THEN
+                        o.status := 'canceled';
+                    ELSIF concerned IS NULL THEN
+                        note := 'a payment page that was closed, changes nothing';
+                    END IF;
+
+                WHEN rank = 6 THEN
+                    concerned := bagelpay.fold_refund (e);
+                    IF concerned IS NULL THEN
+                        note := 'finds no payment to count against';
+                    END IF;
+
+                WHEN rank = 7 THEN
+                    IF bagelpay.fold_cancellation (e) > 0 THEN
+                        i.subscription_status := 'canceled';
+                    ELSE
+                        note := 'finds no subscription to end';
+                    END IF;
+
+                WHEN e.event_type = 'operator.dispute_won' THEN
+                    concerned := e.payment_id;
+                    PERFORM bagelpay.fold_dispute_won (e);
+
                 ELSE
-                    p := stored;
-                END IF;
-                IF o.status IN ('pending', 'canceled') THEN
-                    o.status := 'failed';
-                END IF;
-                IF o.has_sold AND bagelpay.fold_failure (e, o.has_trials) > 0 THEN
-                    i.subscription_status := 'past_due';
-                END IF;
+                    INSERT INTO bagelpay.decisions (mode, order_id, event_id, decision, product_id, customer_id, customer_email, granted_until,
+                        occurred_at, fold_slot)
+                    VALUES (e.mode, e.order_id, e.event_id, split_part(e.event_type, '.', 2), e.product_id, e.customer_id, e.customer_email,
+                        e.granted_until, e.occurred_at, e.fold_slot);
+                END CASE;
 
-            WHEN rank = 2 THEN
-                IF NOT is_first THEN
-                    concerned := bagelpay.fold_dispute (e);
+                takes := rank IN (3, 4, 5) OR (o.has_sold IS NOT TRUE AND (rank < 8 OR e.event_type = 'operator.grant'));
+                o := bagelpay.order_after (o, e, rank, p, begins AND rank <> 4, takes);
+                -- After a payment, a refund and a dispute that was won, the order is what its latest paid payment is.
+                IF rank IN (6, 8) AND concerned IS NOT NULL THEN
+                    SELECT n.status INTO p.status
+                    FROM bagelpay.purchases AS n
+                    WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = concerned AND NOT n.is_trial;
                 END IF;
-                IF concerned IS NOT NULL THEN
-                    p.status := 'disputed';
+                IF rank = 4 THEN
+                    o.status := 'trialing';
+                ELSIF concerned = o.latest_payment_id AND rank IN (3, 5, 6, 8) THEN
+                    o.status := p.status;
+                ELSIF o.latest_payment_id = ANY (names) THEN
+                    -- Not stored yet: it has just been paid.
+                    o.status := 'paid';
+                ELSIF o.latest_payment_id IS NOT NULL AND (rank IN (3, 5, 6) OR (rank = 8 AND concerned IS NOT NULL)) THEN
+                    SELECT n.status INTO o.status
+                    FROM bagelpay.purchases AS n
+                    WHERE n.order_id = o.order_id AND n.mode = o.mode AND n.name = o.latest_payment_id AND NOT n.is_trial;
                 END IF;
-                IF concerned = o.latest_payment_id THEN
-                    o.status := 'disputed';
-                ELSIF o.status IN ('pending', 'failed') THEN
-                    o.status := 'canceled';
-                ELSIF concerned IS NULL THEN
-                    note := 'a payment page that was closed, changes nothing';
+                did := ROW (o.status, i.subscription_status, concerned, p.status, note)::bagelpay.effect;
+                IF is_fresh OR e.effect IS DISTINCT FROM did THEN
+                    e.effect := did;
+                    done := done || e;
                 END IF;
-
-            WHEN rank = 6 THEN
-                o.has_refunds := TRUE;
-                concerned := bagelpay.fold_refund (e);
-                IF concerned IS NULL THEN
-                    note := 'finds no payment to count against';
-                END IF;
-
-            WHEN rank = 7 THEN
-                IF bagelpay.fold_cancellation (e) > 0 THEN
-                    i.subscription_status := 'canceled';
-                ELSE
-                    note := 'finds no subscription to end';
-                END IF;
-
-            WHEN e.event_type = 'operator.dispute_won' THEN
-                concerned := e.payment_id;
-                PERFORM bagelpay.fold_dispute_won (e);
-
-            ELSE
-                o.has_decisions := TRUE;
-                INSERT INTO bagelpay.decisions (mode, order_id, event_id, decision, product_id, customer_id, customer_email, granted_until,
-                    occurred_at, fold_slot)
-                VALUES (e.mode, e.order_id, e.event_id, split_part(e.event_type, '.', 2), e.product_id, e.customer_id, e.customer_email,
-                    e.granted_until, e.occurred_at, e.fold_slot);
-            END CASE;
-
-            -- After a payment, a refund and a dispute that was won, the order is what its latest paid payment is.
-            IF rank IN (6, 8) AND concerned IS NOT NULL THEN
-                SELECT n.status INTO p.status
-                FROM bagelpay.purchases AS n
-                WHERE n.order_id = o.order_id AND n.mode = o.mode AND n.name = concerned AND NOT n.is_trial;
-            END IF;
-            IF concerned = o.latest_payment_id AND rank IN (3, 5, 6, 8) THEN
-                o.status := p.status;
-            ELSIF o.latest_payment_id = ANY (names) THEN
-                -- Not stored yet: it has just been paid.
-                o.status := 'paid';
-            ELSIF o.latest_payment_id IS NOT NULL AND (rank IN (3, 5, 6) OR (rank = 8 AND concerned IS NOT NULL)) THEN
-                SELECT n.status INTO o.status
-                FROM bagelpay.purchases AS n
-                WHERE n.order_id = o.order_id AND n.mode = o.mode AND n.name = o.latest_payment_id AND NOT n.is_trial;
-            END IF;
-            IF is_fresh OR (e.order_status_after, e.subscription_status_after, e.concerned_payment, e.payment_status_after, e.effect)
-                IS DISTINCT FROM (o.status, i.subscription_status, concerned, p.status, note) THEN
-                e.order_status_after := o.status;
-                e.subscription_status_after := i.subscription_status;
-                e.concerned_payment := concerned;
-                e.payment_status_after := p.status;
-                e.effect := note;
-                done := done || e;
-            END IF;
+            END;
         END LOOP;
 
-        IF cardinality(done) > 0 THEN
+        IF done IS NOT NULL THEN
             IF is_fresh THEN
                 INSERT INTO bagelpay.events SELECT * FROM unnest(done);
             ELSE
                 UPDATE bagelpay.events AS t
-                SET order_status_after = n.order_status_after, subscription_status_after = n.subscription_status_after,
-                    concerned_payment = n.concerned_payment, payment_status_after = n.payment_status_after, effect = n.effect
+                SET effect = n.effect
                 FROM unnest(done) AS n
                 WHERE t.event_id = n.event_id;
             END IF;
-            done := ARRAY[]::bagelpay.events[];
+            done := NULL;
         END IF;
 
         EXIT WHEN cardinality(keys) = 0;
@@ -558,13 +520,15 @@ BEGIN
         behind := chunk[cardinality(chunk)];
     END LOOP;
 
-    IF cardinality(item_keys) > 0 THEN
+    IF item_keys IS NOT NULL THEN
         PERFORM bagelpay.store_rows (purchases, items);
     END IF;
     IF o.order_id IS NOT NULL THEN
         orders := orders || o;
     END IF;
-    IF are_new THEN
+    IF orders IS NULL THEN
+        RETURN;
+    ELSIF are_new THEN
         INSERT INTO bagelpay.orders SELECT * FROM unnest(orders);
     ELSE
         INSERT INTO bagelpay.orders AS t

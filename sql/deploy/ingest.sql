@@ -186,10 +186,6 @@ BEGIN
         e.unknown_refund := CASE WHEN e.event_type = 'refund.created' THEN setting.unknown_refund END;
         e.granted_until := NULL;
         e.note := NULL;
-        e.order_status_after := NULL;
-        e.subscription_status_after := NULL;
-        e.concerned_payment := NULL;
-        e.payment_status_after := NULL;
         e.effect := NULL;
         e.forgotten_at := NULL;
 

@@ -8,28 +8,19 @@ BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- An order before its first event.
-CREATE FUNCTION bagelpay.new_order (mode text, order_id text)
+-- An order after one more event e, but for its status. p is the purchase that a selling
+-- event is about, and begins tells whether e began it. Until something is sold, what any event carries stands in the
+-- order; of decisions, what a grant is of.
+CREATE FUNCTION bagelpay.order_after (o bagelpay.orders, e bagelpay.events, rank integer, p bagelpay.purchases, begins boolean, takes boolean)
     RETURNS bagelpay.orders
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT ROW (
-        mode, order_id, 'metadata', 'pending', FALSE, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, FALSE, FALSE, FALSE, FALSE, FALSE, FALSE, FALSE, FALSE)::bagelpay.orders
-$$;
-
--- An order after one more event, but for its status and what its purchases say. takes: whether the event sets the
--- attributes that it carries.
-CREATE FUNCTION bagelpay.order_after (o bagelpay.orders, e bagelpay.events, takes boolean)
-    RETURNS bagelpay.orders
-    LANGUAGE sql
-    IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT ROW (
-        o.mode, o.order_id,
-        CASE WHEN e.key_source = 'metadata' OR o.last_event_id IS NULL THEN e.key_source ELSE o.key_source END,
-        o.status, o.conflict,
+        e.mode, e.order_id,
+        CASE WHEN e.key_source = 'metadata' THEN e.key_source ELSE coalesce(o.key_source, e.key_source) END,
+        o.status,
+        coalesce(o.conflict, FALSE) OR (rank IN (3, 4, 5) AND coalesce(p.customer_id <> o.only_customer_id, FALSE)),
         CASE WHEN takes THEN coalesce(e.amount, o.amount) ELSE o.amount END,
         CASE WHEN takes THEN coalesce(e.tax_amount, o.tax_amount) ELSE o.tax_amount END,
         CASE WHEN takes THEN coalesce(e.currency, o.currency) ELSE o.currency END,
@@ -44,45 +35,38 @@ CREATE FUNCTION bagelpay.order_after (o bagelpay.orders, e bagelpay.events, take
         CASE WHEN takes THEN coalesce(e.request_id, o.request_id) ELSE o.request_id END,
         CASE WHEN takes THEN coalesce(e.metadata, o.metadata) ELSE o.metadata END,
         e.event_id, e.occurred_at, e.occurred_at, e.fold_slot,
-        o.latest_payment_id, o.latest_paid_at, o.only_product_id, o.only_customer_id,
-        o.has_sold OR (e.fold_slot & 15) IN (3, 4, 5),
-        o.has_products, o.has_users, o.has_unnamed, o.has_links, o.has_trials, o.has_refunds, o.has_decisions)::bagelpay.orders
+        CASE WHEN begins AND ((p.began_at, p.name) > (o.latest_paid_at, o.latest_payment_id)) IS NOT FALSE THEN p.name ELSE o.latest_payment_id END,
+        CASE WHEN begins AND ((p.began_at, p.name) > (o.latest_paid_at, o.latest_payment_id)) IS NOT FALSE THEN p.began_at ELSE o.latest_paid_at END,
+        coalesce(o.only_product_id, CASE WHEN rank IN (3, 4, 5) THEN p.product_id END),
+        coalesce(o.only_customer_id, CASE WHEN rank IN (3, 4, 5) THEN p.customer_id END),
+        coalesce(o.has_sold, FALSE) OR rank IN (3, 4, 5),
+        coalesce(o.has_products, FALSE) OR (rank IN (3, 4, 5) AND coalesce(p.product_id <> o.only_product_id, FALSE)),
+        coalesce(o.has_users, FALSE) OR (rank IN (3, 4, 5) AND p.user_id IS NOT NULL),
+        coalesce(o.has_unnamed, FALSE) OR (rank IN (1, 3, 5) AND e.payment_id IS NULL),
+        coalesce(o.has_links, FALSE) OR (rank IN (3, 4, 5) AND p.subscription_id IS NOT NULL AND p.processor_subscription_id IS NOT NULL),
+        coalesce(o.has_trials, FALSE) OR rank = 4,
+        coalesce(o.has_refunds, FALSE) OR rank = 6,
+        coalesce(o.has_decisions, FALSE) OR (rank = 8 AND e.event_type <> 'operator.dispute_won'))::bagelpay.orders
 $$;
 
--- A purchase before its first event: of a payment (name: payment_id) or a trial (name: event_id) that begins with e; a
--- payment that only failed has not begun.
-CREATE FUNCTION bagelpay.new_purchase (is_trial boolean, name text, e bagelpay.events)
+-- A purchase after one more of its own events, but for what it inherits; p is NULL before the first. name is that of
+-- the payment, or of a trial its event_id. A payment that only failed has not begun: the latest of its events, not the
+-- first, says who and what.
+CREATE FUNCTION bagelpay.purchase_after (p bagelpay.purchases, e bagelpay.events, is_trial boolean, name text)
     RETURNS bagelpay.purchases
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT ROW (
-        e.mode, e.order_id, is_trial, name, CASE WHEN is_trial THEN 'subscription' ELSE 'one_time' END,
-        CASE WHEN is_trial THEN NULL WHEN e.event_type = 'checkout.failed' THEN 'failed' ELSE 'paid' END,
-        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0,
-        CASE WHEN e.event_type <> 'checkout.failed' THEN e.fold_slot END,
-        CASE WHEN e.event_type <> 'checkout.failed' THEN e.occurred_at END,
-        CASE WHEN e.event_type <> 'checkout.failed' THEN e.event_id END,
-        NULL, NULL, FALSE, FALSE, 0, is_trial, FALSE, TRUE, FALSE, FALSE,
-        CASE WHEN is_trial THEN e.payment_id END, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::bagelpay.purchases
-$$;
-
--- A purchase after one more of its own events, but for what it inherits.
-CREATE FUNCTION bagelpay.purchase_after (p bagelpay.purchases, e bagelpay.events)
-    RETURNS bagelpay.purchases
-    LANGUAGE sql
-    IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT ROW (
-        p.mode, p.order_id, p.is_trial, p.name,
+        e.mode, e.order_id, is_trial, name,
         CASE WHEN p.is_billed OR bagelpay.billed_as_subscription (e.event_type, e.billing_type, e.kind, e.has_subscription)
             THEN 'subscription' ELSE 'one_time' END,
-        p.status,
-        CASE WHEN p.own_product THEN p.product_id ELSE coalesce(e.product_id, p.product_id) END,
+        CASE WHEN p.name IS NOT NULL OR is_trial THEN p.status WHEN e.event_type = 'checkout.failed' THEN 'failed' ELSE 'paid' END,
+        CASE WHEN p.own_product AND p.began_at IS NOT NULL THEN p.product_id ELSE coalesce(e.product_id, p.product_id) END,
         coalesce(e.product_name, p.product_name),
-        CASE WHEN p.own_customer = 2 THEN p.customer_id ELSE coalesce(e.customer_id, p.customer_id) END,
+        CASE WHEN p.own_customer = 2 AND p.began_at IS NOT NULL THEN p.customer_id ELSE coalesce(e.customer_id, p.customer_id) END,
         coalesce(e.customer_email, p.customer_email),
-        CASE WHEN p.own_user THEN p.user_id ELSE coalesce(e.user_id, p.user_id) END,
+        CASE WHEN p.own_user AND p.began_at IS NOT NULL THEN p.user_id ELSE coalesce(e.user_id, p.user_id) END,
         coalesce(e.units, p.units), coalesce(e.recurring_interval, p.recurring_interval),
         coalesce(e.provider_order_id, p.provider_order_id),
         coalesce(e.subscription_id, p.subscription_id), coalesce(e.processor_subscription_id, p.processor_subscription_id),
@@ -90,15 +74,22 @@ CREATE FUNCTION bagelpay.purchase_after (p bagelpay.purchases, e bagelpay.events
         coalesce(e.amount, p.amount), coalesce(e.tax_amount, p.tax_amount), coalesce(e.currency, p.currency),
         coalesce(e.billing_period_start, p.period_start), coalesce(e.billing_period_end, p.period_end),
         coalesce(e.trial_start, p.trial_start), coalesce(e.trial_end, p.trial_end),
-        p.refunded_amount, p.began_slot, p.began_at, p.began_event_id, p.item_key, p.subscription_key,
-        p.own_product OR e.product_id IS NOT NULL,
-        p.own_user OR e.user_id IS NOT NULL,
-        CASE WHEN e.customer_id IS NOT NULL THEN 2 ELSE p.own_customer END,
-        p.is_billed OR bagelpay.billed_as_subscription (e.event_type, e.billing_type, e.kind, e.has_subscription),
-        p.has_billing_type OR coalesce(e.billing_type IN ('subscription', 'single_payment'), FALSE),
-        p.only_checkout AND e.event_type = 'checkout.completed',
-        p.is_disputed, p.bought_trial, p.named_payment_id, p.buyer, p.replaced_at, p.cut_at, p.cut_until,
-        p.canceled_at, p.cancel_at, p.cancel_at_period_end)::bagelpay.purchases
+        coalesce(p.refunded_amount, 0),
+        coalesce(p.began_slot, CASE WHEN e.event_type <> 'checkout.failed' THEN e.fold_slot END),
+        coalesce(p.began_at, CASE WHEN e.event_type <> 'checkout.failed' THEN e.occurred_at END),
+        coalesce(p.began_event_id, CASE WHEN e.event_type <> 'checkout.failed' THEN e.event_id END),
+        p.item_key,
+        CASE WHEN e.event_type <> 'checkout.failed' THEN coalesce(
+            'p:' || coalesce(e.subscription_id, p.subscription_id), 'r:' || coalesce(e.processor_subscription_id, p.processor_subscription_id)) END,
+        (p.began_at IS NOT NULL AND p.own_product) OR e.product_id IS NOT NULL,
+        (p.began_at IS NOT NULL AND p.own_user) OR e.user_id IS NOT NULL,
+        CASE WHEN e.customer_id IS NOT NULL THEN 2 WHEN p.began_at IS NOT NULL THEN p.own_customer ELSE 0 END,
+        coalesce(p.is_billed, FALSE) OR bagelpay.billed_as_subscription (e.event_type, e.billing_type, e.kind, e.has_subscription),
+        coalesce(p.has_billing_type, FALSE) OR coalesce(e.billing_type IN ('subscription', 'single_payment'), FALSE),
+        coalesce(p.only_checkout, TRUE) AND e.event_type = 'checkout.completed',
+        coalesce(p.is_disputed, FALSE), coalesce(p.bought_trial, FALSE),
+        CASE WHEN p.name IS NULL AND is_trial THEN e.payment_id ELSE p.named_payment_id END,
+        p.buyer, p.replaced_at, p.cut_at, p.cut_until, p.canceled_at, p.cancel_at, p.cancel_at_period_end)::bagelpay.purchases
 $$;
 
 -- A number for an item, by which an index finds its purchases. It is a hash: queries compare what it stands for, too.
@@ -112,27 +103,31 @@ CREATE FUNCTION bagelpay.item_key (p bagelpay.purchases)
             || E'\x01' || coalesce(p.user_id, ''), 5417300)
 $$;
 
--- An item before its first purchase.
-CREATE FUNCTION bagelpay.new_item (p bagelpay.purchases)
+-- The status of an item after a purchase p began, or was told again; stored is p as it was before. A payment that bought a
+-- trial does not end the trial.
+CREATE FUNCTION bagelpay.item_status (i bagelpay.stored_items, p bagelpay.purchases, stored bagelpay.purchases, begins boolean)
+    RETURNS text
+    LANGUAGE sql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN p.is_trial THEN 'trialing'
+        WHEN p.kind <> 'subscription' THEN i.subscription_status
+        WHEN p.bought_trial THEN CASE WHEN stored.item_key <> p.item_key THEN 'trialing' ELSE coalesce(i.subscription_status, 'trialing') END
+        WHEN begins OR stored.bought_trial OR stored.kind = 'one_time' OR stored.item_key <> p.item_key THEN 'active'
+        ELSE i.subscription_status
+    END
+$$;
+
+-- An item after its latest purchase p; i is NULL before the first. p may be new or have changed.
+CREATE FUNCTION bagelpay.item_after (i bagelpay.stored_items, p bagelpay.purchases, status text)
     RETURNS bagelpay.stored_items
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT ROW (
         p.mode, p.order_id, coalesce(p.product_id, ''), coalesce(p.customer_id, ''), coalesce(p.user_id, ''),
-        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-        p.item_key, NULL, NULL, NULL, NULL, NULL, NULL)::bagelpay.stored_items
-$$;
-
--- An item after its latest purchase p, but for its status; p may be new or have changed.
-CREATE FUNCTION bagelpay.item_after (i bagelpay.stored_items, p bagelpay.purchases)
-    RETURNS bagelpay.stored_items
-    LANGUAGE sql
-    IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT ROW (
-        i.mode, i.order_id, i.product_id, i.customer_id, i.user_id,
-        coalesce(p.product_name, i.product_name), coalesce(p.customer_email, i.customer_email), i.subscription_status,
+        coalesce(p.product_name, i.product_name), coalesce(p.customer_email, i.customer_email), status,
         coalesce(p.units, i.units), coalesce(p.recurring_interval, i.recurring_interval),
         coalesce(p.subscription_id, i.subscription_id), coalesce(p.processor_subscription_id, i.processor_subscription_id),
         CASE WHEN p.is_trial THEN p.trial_start ELSE i.trial_start END, CASE WHEN p.is_trial THEN p.trial_end ELSE i.trial_end END,
@@ -141,7 +136,7 @@ CREATE FUNCTION bagelpay.item_after (i bagelpay.stored_items, p bagelpay.purchas
         CASE WHEN p.kind = 'subscription' THEN p.canceled_at ELSE i.canceled_at END,
         CASE WHEN p.kind = 'subscription' THEN p.cancel_at_period_end ELSE i.cancel_at_period_end END,
         coalesce(p.payment_method, i.payment_method), coalesce(p.last4, i.last4), coalesce(p.billing_amount, i.billing_amount),
-        i.item_key, p.began_slot, p.began_at, p.began_event_id,
+        p.item_key, p.began_slot, p.began_at, p.began_event_id,
         CASE WHEN p.kind = 'subscription' THEN p.name ELSE i.latest_subscription END,
         CASE WHEN p.kind = 'subscription' THEN p.is_trial ELSE i.latest_is_trial END,
         CASE WHEN p.kind = 'subscription' THEN p.subscription_key ELSE i.latest_subscription_key END)::bagelpay.stored_items
@@ -351,10 +346,7 @@ BEGIN
         WHERE n.item_key = of_key AND n.order_id IS NOT DISTINCT FROM of_order COLLATE "C" AND n.mode IS NOT DISTINCT FROM of_mode COLLATE "C"
         ORDER BY n.began_slot, n.began_at, n.began_event_id
     LOOP
-        IF i.item_key IS NULL THEN
-            i := bagelpay.new_item (p);
-        END IF;
-        i := bagelpay.item_after (i, p);
+        i := bagelpay.item_after (i, p, NULL);
     END LOOP;
     IF i.item_key IS NULL THEN
         DELETE FROM bagelpay.stored_items AS t

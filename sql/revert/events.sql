@@ -12,6 +12,8 @@ DROP TABLE bagelpay.forgotten_keys;
 
 DROP TABLE bagelpay.events;
 
+DROP TYPE bagelpay.effect;
+
 DROP FUNCTION bagelpay.events_delete_body;
 
 DROP FUNCTION bagelpay.fold_slot;

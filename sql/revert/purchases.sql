@@ -6,8 +6,6 @@ BEGIN;
 
 DROP FUNCTION bagelpay.refold_item;
 
-
-
 DROP FUNCTION bagelpay.store_rows;
 
 DROP FUNCTION bagelpay.inheriting;
@@ -24,16 +22,12 @@ DROP FUNCTION bagelpay.names_other;
 
 DROP FUNCTION bagelpay.item_after;
 
-DROP FUNCTION bagelpay.new_item;
+DROP FUNCTION bagelpay.item_status;
 
 DROP FUNCTION bagelpay.item_key;
 
 DROP FUNCTION bagelpay.purchase_after;
 
-DROP FUNCTION bagelpay.new_purchase;
-
 DROP FUNCTION bagelpay.order_after;
-
-DROP FUNCTION bagelpay.new_order;
 
 COMMIT;

@@ -2,8 +2,6 @@
 
 BEGIN;
 
-SELECT bagelpay.new_order ('live', 'sqitch verify');
-
 SELECT 1 / (bagelpay.subscription_key ('live', 'sqitch verify', 'p', 's1') = 'p:s1')::integer;
 
 SELECT 1 / (bagelpay.customer_by_email ('live', 'sqitch verify', 'a@example.com', 0, now(), '') = 'email:a@example.com')::integer;

@@ -105,9 +105,9 @@ SELECT is(bagelpay.rebuild (), 12::bigint, 'those that are not what their events
 SELECT set_eq('SELECT order_id, bagelpay.state_of (mode, order_id) FROM bagelpay.orders', 'SELECT * FROM sound', 'and are as before');
 SELECT is(bagelpay.rebuild (), 0::bigint, 'there is no more to mend');
 DELETE FROM bagelpay.subscription_links WHERE order_id = 'many11';
-UPDATE bagelpay.events SET order_status_after = NULL WHERE event_id = 'p12';
+UPDATE bagelpay.events SET effect = NULL WHERE event_id = 'p12';
 SELECT bagelpay.rebuild () \g /dev/null
-SELECT is((SELECT count(*) FROM bagelpay.subscription_links WHERE order_id = 'many11') || ' ' || (SELECT count(order_status_after) FROM bagelpay.events WHERE event_id = 'p12'),
+SELECT is((SELECT count(*) FROM bagelpay.subscription_links WHERE order_id = 'many11') || ' ' || (SELECT count(effect) FROM bagelpay.events WHERE event_id = 'p12'),
     '2 1', 'what no row of the contract shows is mended, too');
 DELETE FROM bagelpay.events WHERE order_id IN ('many12', 'many31');
 SELECT is(bagelpay.rebuild (), 2::bigint, 'an order without events');

@@ -20,7 +20,7 @@ CREATE FUNCTION pg_temp.everything ()
     AS $$
     SELECT concat_ws(E'\n',
         (SELECT string_agg(bagelpay.state_of (t.mode, t.order_id), E'\n' ORDER BY mode, order_id) FROM bagelpay.orders AS t),
-        (SELECT string_agg(concat_ws(' ', event_id, order_status_after, subscription_status_after, concerned_payment, payment_status_after, effect), E'\n' ORDER BY event_id)
+        (SELECT string_agg(concat_ws(' ', event_id, effect), E'\n' ORDER BY event_id)
          FROM bagelpay.events),
         (SELECT string_agg(t::text, E'\n' ORDER BY mode, order_id) FROM bagelpay.order_checks AS t),
         (SELECT string_agg(concat_ws(' ', event_id, outcome, order_id, key_source, user_id, warnings::text, occurred_at), E'\n' ORDER BY event_id) FROM bagelpay.events),

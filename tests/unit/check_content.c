@@ -32,10 +32,12 @@ static struct event *parse(const char *body, enum event_result wanted)
 static void digest_of(const char *body, char digest[DIGEST_LEN + 1])
 {
 	struct event *event = parse(body, EVENT_OK);
-	const char *member = strstr(event->members, "\"digest\":\"");
+	/* As PostgreSQL reads bytea. */
+	static const char name[] = "\"digest\":\"\\\\x";
+	const char *member = strstr(event->members, name);
 
 	ck_assert_ptr_nonnull(member);
-	snprintf(digest, DIGEST_LEN + 1, "%s", member + strlen("\"digest\":\""));
+	snprintf(digest, DIGEST_LEN + 1, "%s", member + strlen(name));
 	event_free(event);
 }
 

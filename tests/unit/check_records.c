@@ -39,6 +39,7 @@ static void put_begin(struct buffer *to, unsigned role)
 static enum records_result feed(struct records *records, const struct buffer *bytes, size_t piece)
 {
 	enum records_result result = RECORDS_MORE;
+	size_t taken;
 
 	records_init(records, &limits);
 	for (size_t at = 0; at < bytes->len && result == RECORDS_MORE; at += piece) {
@@ -47,9 +48,20 @@ static enum records_result feed(struct records *records, const struct buffer *by
 
 		ck_assert_ptr_nonnull(copy);
 		memcpy(copy, bytes->data + at, len);
-		result = records_feed(records, copy, len);
+		result = records_feed(records, copy, len, &taken);
 		free(copy);
 	}
+	return result;
+}
+
+/* Feeds all of it at once. */
+static enum records_result feed_all(struct records *records, const struct buffer *bytes)
+{
+	size_t taken;
+	enum records_result result =
+		records_feed(records, (const unsigned char *)bytes->data, bytes->len, &taken);
+
+	ck_assert_uint_eq(taken, bytes->len);
 	return result;
 }
 
@@ -193,12 +205,13 @@ START_TEST(out_of_place)
 		{0, GET_VALUES, 0, RECORDS_INVALID},
 		{0, 255, 1, RECORDS_INVALID},
 		{1, BEGIN, 1, RECORDS_INVALID},
-		{1, BEGIN, 2, RECORDS_INVALID},
+		{1, BEGIN, 2, RECORDS_MULTIPLEXED},
 		{1, STDIN, 1, RECORDS_INVALID},
 		{1, PARAMS, 2, RECORDS_INVALID},
 		{1, GET_VALUES, 0, RECORDS_INVALID},
 		{1, ABORT, 1, RECORDS_ABORTED},
 		{2, PARAMS, 1, RECORDS_INVALID},
+		{2, BEGIN, 2, RECORDS_MULTIPLEXED},
 		{2, STDIN, 2, RECORDS_INVALID},
 		{2, DATA, 1, RECORDS_INVALID},
 		{2, STDOUT, 1, RECORDS_INVALID},
@@ -284,18 +297,154 @@ START_TEST(large)
 		put_record(&bytes, STDIN, 1, content, 60000, 0);
 	put_record(&bytes, STDIN, 1, "", 0, 0);
 	records_init(&records, &wide);
-	ck_assert_int_eq(
-		records_feed(&records, (const unsigned char *)bytes.data, bytes.len), RECORDS_COMPLETE);
+	ck_assert_int_eq(feed_all(&records, &bytes), RECORDS_COMPLETE);
 	records_put(&records, &again);
 	records_done(&records);
 	records_init(&records, &wide);
-	ck_assert_int_eq(
-		records_feed(&records, (const unsigned char *)again.data, again.len), RECORDS_COMPLETE);
+	ck_assert_int_eq(feed_all(&records, &again), RECORDS_COMPLETE);
 	ck_assert_uint_eq(records.body.len, 300000);
 	records_done(&records);
 	buffer_done(&bytes);
 	buffer_done(&again);
 	free(content);
+}
+END_TEST
+
+/* A request of one parameter and a body, with an id and flags. */
+static void put_small(struct buffer *to, unsigned id, unsigned char flags, const char *body)
+{
+	const char content[8] = {0, 1, (char)flags, 0, 0, 0, 0, 0};
+
+	put_record(to, BEGIN, id, content, sizeof content, 0);
+	put_record(to, PARAMS, id, "\x01\x01XY", 4, 3);
+	put_record(to, PARAMS, id, "", 0, 0);
+	if (body[0] != '\0')
+		put_record(to, STDIN, id, body, strlen(body), 1);
+	put_record(to, STDIN, id, "", 0, 0);
+}
+
+/* One flag says that the connection is to be kept; the others mean nothing. */
+START_TEST(keep)
+{
+	for (unsigned flags = 0; flags < 256; flags++) {
+		struct records records;
+		struct buffer bytes;
+
+		buffer_init(&bytes);
+		put_small(&bytes, 1, (unsigned char)flags, "{}");
+		ck_assert_int_eq(feed(&records, &bytes, bytes.len), RECORDS_COMPLETE);
+		ck_assert_int_eq(records_keep(&records), (flags & 1) != 0);
+		records_done(&records);
+		buffer_done(&bytes);
+	}
+}
+END_TEST
+
+/* Requests of one connection, one behind the other, each to its own end, in pieces of any size. */
+START_TEST(one_after_the_other)
+{
+	static const char *const bodies[] = {"{\"a\":1}", "", "{\"b\":22}"};
+	struct buffer bytes;
+
+	buffer_init(&bytes);
+	for (unsigned i = 0; i < COUNT(bodies); i++)
+		put_small(&bytes, i + 7, 1, bodies[i]);
+	for (size_t piece = 1; piece <= bytes.len; piece++) {
+		struct records records;
+		size_t complete = 0;
+
+		records_init(&records, &limits);
+		for (size_t at = 0, taken; at < bytes.len; at += taken) {
+			const size_t len = bytes.len - at < piece ? bytes.len - at : piece;
+
+			if (records_feed(&records, (unsigned char *)bytes.data + at, len, &taken)
+				== RECORDS_MORE) {
+				ck_assert_uint_eq(taken, len);
+				continue;
+			}
+			ck_assert_uint_eq(records.id, complete + 7);
+			ck_assert_uint_eq(records.params.len, 4);
+			ck_assert_uint_eq(records.body.len, strlen(bodies[complete]));
+			ck_assert_mem_eq(records.body.data, bodies[complete], records.body.len);
+			complete++;
+			records_next(&records);
+			ck_assert_uint_eq(records_size(&records), 0);
+		}
+		ck_assert_uint_eq(complete, COUNT(bodies));
+		records_done(&records);
+	}
+	buffer_done(&bytes);
+}
+END_TEST
+
+/* A second request amid the first is refused, its records are passed over, and the first one is complete. */
+START_TEST(multiplexed)
+{
+	struct records records;
+	struct buffer bytes;
+	size_t taken;
+
+	buffer_init(&bytes);
+	put_begin(&bytes, 1);
+	put_record(&bytes, PARAMS, 1, "", 0, 0);
+	put_record(&bytes, STDIN, 1, "{", 1, 0);
+	const size_t first = bytes.len;
+	put_small(&bytes, 2, 1, "two");
+	put_record(&bytes, STDIN, 1, "}", 1, 0);
+	put_record(&bytes, ABORT, 2, "", 0, 0);
+	put_record(&bytes, STDIN, 1, "", 0, 0);
+	records_init(&records, &limits);
+	ck_assert_int_eq(
+		records_feed(&records, (unsigned char *)bytes.data, bytes.len, &taken), RECORDS_MULTIPLEXED);
+	ck_assert_uint_eq(taken, first + 16);
+	ck_assert_uint_eq(records.refused_id, 2);
+	ck_assert_int_eq(
+		records_feed(&records, (unsigned char *)bytes.data + taken, bytes.len - taken, &taken),
+		RECORDS_COMPLETE);
+	ck_assert_uint_eq(records.id, 1);
+	ck_assert_uint_eq(records.body.len, 2);
+	ck_assert_mem_eq(records.body.data, "{}", 2);
+	/* A third id was never begun. */
+	records_next(&records);
+	bytes.len = 0;
+	put_record(&bytes, STDIN, 2, "late", 4, 0);
+	put_record(&bytes, STDIN, 3, "", 0, 0);
+	ck_assert_int_eq(feed_all(&records, &bytes), RECORDS_INVALID);
+	/* The refused id may be that of a later request. */
+	records_next(&records);
+	bytes.len = 0;
+	put_small(&bytes, 2, 1, "two");
+	ck_assert_int_eq(feed_all(&records, &bytes), RECORDS_COMPLETE);
+	ck_assert_uint_eq(records.body.len, 3);
+	records_done(&records);
+	buffer_done(&bytes);
+}
+END_TEST
+
+/* A request that is given up when it has been answered is passed over; another one is not. */
+START_TEST(late_abort)
+{
+	for (unsigned id = 1; id <= 2; id++) {
+		struct records records;
+		struct buffer bytes;
+
+		buffer_init(&bytes);
+		put_small(&bytes, 1, 1, "{}");
+		ck_assert_int_eq(feed(&records, &bytes, bytes.len), RECORDS_COMPLETE);
+		records_next(&records);
+		bytes.len = 0;
+		put_record(&bytes, ABORT, id, "", 0, 0);
+		ck_assert_int_eq(records_feed(&records, (unsigned char *)bytes.data, bytes.len, &(size_t){0}),
+			id == 1 ? RECORDS_MORE : RECORDS_INVALID);
+		if (id == 1) {
+			bytes.len = 0;
+			put_small(&bytes, 1, 0, "{}");
+			ck_assert_int_eq(feed_all(&records, &bytes), RECORDS_COMPLETE);
+			ck_assert(!records_keep(&records));
+		}
+		records_done(&records);
+		buffer_done(&bytes);
+	}
 }
 END_TEST
 
@@ -311,6 +460,10 @@ int main(void)
 	tcase_add_test(tcase, roles_and_versions);
 	tcase_add_test(tcase, bounds);
 	tcase_add_test(tcase, large);
+	tcase_add_test(tcase, keep);
+	tcase_add_test(tcase, one_after_the_other);
+	tcase_add_test(tcase, multiplexed);
+	tcase_add_test(tcase, late_abort);
 	suite_add_tcase(suite, tcase);
 
 	SRunner *runner = srunner_create(suite);
