@@ -67,6 +67,10 @@ void normalised_literal(struct normalised *n, const char *name, const char *lite
 
 void normalised_local_time(struct normalised *n, const char *name, const char *text, size_t len)
 {
+	/* As the column's value, which PostgreSQL reads in the zone of the settings, and to be read again when
+	 * that changes. */
+	put_name(&n->members, name);
+	buffer_put_json(&n->members, text, len);
 	put_name(&n->local_times, name);
 	buffer_put_json(&n->local_times, text, len);
 	buffer_puts(&n->content, "local_times.");

@@ -67,7 +67,7 @@ COMMENT ON FUNCTION bagelpay.link_events IS 'Links events without the merchant''
 -- Takes a batch of deliveries into the caller's transaction.
 --
 -- deliveries   a JSON array of objects. Of an event: columns of bagelpay.events as the responder knows them; a time
---              without zone stands in local_times, by column. Of a body that is none: outcome, why it is none (see
+--              without zone stands as it is, and in local_times, too, by column. Of a body that is none: outcome, why it is none (see
 --              bagelpay.dead_letters.reason), detail, and what could be read of it
 -- bodies       the exact bytes of each, at the same position
 -- signatures   what they were signed with, likewise; NULL for none
@@ -102,7 +102,6 @@ DECLARE
     setting bagelpay.settings;
     path text;
     members text[];                 -- of metadata, in which the user is looked for
-    xid CONSTANT bigint := pg_current_xact_id()::text::bigint;
     e bagelpay.events;
     own record;
     half_hours integer;
@@ -122,7 +121,9 @@ DECLARE
     -- Locks of names, and of orders.
     names bigint[] := ARRAY[]::bigint[];
     locks bigint[] := ARRAY[]::bigint[];
+    -- Ids that are stored already, and what is stored.
     taken text[] COLLATE "C";
+    taken_digests bytea[];
     linkable text[] COLLATE "C";
     redelivered text[] COLLATE "C" := ARRAY[]::text[];
     keys bagelpay.fold_key[] := ARRAY[]::bagelpay.fold_key[];
@@ -138,10 +139,6 @@ BEGIN
     -- Waits for rebuild() and rekey(), so that settings are read after those have ended. In
     -- a statement of its own: the next one's snapshot has to be newer than the lock.
     LOCK TABLE bagelpay.orders IN ROW EXCLUSIVE MODE;
-    IF json_array_length(deliveries) <> coalesce(cardinality(bodies), 0) THEN
-        RAISE EXCEPTION 'ingest: % deliveries with % bodies', json_array_length(deliveries), coalesce(cardinality(bodies), 0)
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
     SELECT * INTO setting FROM bagelpay.settings;
     IF setting.provider_timezone <> 'UTC' THEN
         PERFORM set_config('TimeZone', setting.provider_timezone, TRUE);
@@ -150,7 +147,18 @@ BEGIN
         members := members || split_part(path, '.', 2);
     END LOOP;
 
-    FOR e IN SELECT * FROM json_populate_recordset(NULL::bagelpay.events, deliveries) LOOP
+    -- In the order of the table's columns; what is not the responder's to say stands by itself.
+    FOR e IN
+        SELECT d.event_id, d.event_type, d.mode, d.occurred_at, bagelpay.fold_slot (d.occurred_at, d.event_type), NULL, NULL, d.outcome,
+            coalesce(d.warnings, '{}'), coalesce(d.received_at, now()), 1, now(), pg_current_xact_id()::text::bigint,
+            d.signed_timestamp, d.digest, d.created_at_raw, d.local_times, d.kind, d.has_subscription, d.product_id, d.product_name,
+            d.billing_type, d.customer_id, d.customer_email, NULL, d.provider_order_id, d.payment_id, d.request_id, d.amount, d.tax_amount,
+            d.currency, d.subscription_id, d.processor_subscription_id, d.trial_start, d.trial_end, d.billing_period_start,
+            d.billing_period_end, d.cancel_at, d.canceled_at, d.cancel_at_period_end, d.recurring_interval, d.units, d.payment_method,
+            d.last4, d.billing_amount, d.refund_id, d.refund_amount, d.refund_running_total, d.refund_label,
+            CASE WHEN d.event_type = 'refund.created' THEN setting.unknown_refund END, d.metadata, NULL, NULL, NULL, NULL
+        FROM json_populate_recordset(NULL::bagelpay.events, deliveries) AS d
+    LOOP
         outcomes := outcomes || e.outcome;
         IF e.outcome IS NOT NULL THEN
             dead := TRUE;
@@ -159,13 +167,12 @@ BEGIN
             signed := signed || NULL::bigint;
             CONTINUE;
         END IF;
-        IF e.local_times IS NOT NULL THEN
-            e := jsonb_populate_record(e, e.local_times);
-        END IF;
         IF e.digest IS NULL THEN
             e.digest := sha256(bodies[cardinality(outcomes)]);
         END IF;
-        e.event_id := coalesce(e.event_id, 'sha256:' || encode(e.digest, 'hex'));
+        IF e.event_id IS NULL THEN
+            e.event_id := 'sha256:' || encode(e.digest, 'hex');
+        END IF;
         first := array_position(ids, e.event_id);
         ids := ids || e.event_id::text;
         digests := digests || e.digest;
@@ -175,22 +182,6 @@ BEGIN
             CONTINUE;
         END IF;
 
-        -- What is not the responder's to say.
-        e.received_at := coalesce(e.received_at, now());
-        e.deliveries := 1;
-        e.last_delivered_at := now();
-        e.stored_xid := xid;
-        e.order_id := NULL;
-        e.key_source := NULL;
-        e.user_id := NULL;
-        e.unknown_refund := CASE WHEN e.event_type = 'refund.created' THEN setting.unknown_refund END;
-        e.granted_until := NULL;
-        e.note := NULL;
-        e.effect := NULL;
-        e.forgotten_at := NULL;
-
-        e.warnings := coalesce(e.warnings, '{}');
-        e.fold_slot := bagelpay.fold_slot (e.occurred_at, e.event_type);
         names := names || hashtextextended('e' || e.event_id, 5417303);
         IF coalesce(e.fold_slot & 15 < 8, FALSE) THEN
             own := bagelpay.order_key (
@@ -234,17 +225,21 @@ BEGIN
         END IF;
     END LOOP;
 
+    IF cardinality(outcomes) IS DISTINCT FROM cardinality(bodies) THEN
+        RAISE EXCEPTION 'ingest: % deliveries with % bodies', cardinality(outcomes), cardinality(bodies)
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
     PERFORM bagelpay.take_locks (names);
     -- An id that is taken: the same content is a duplicate, another a dead letter.
-    FOR e IN SELECT * FROM bagelpay.events AS t WHERE t.event_id = ANY (ids) LOOP
-        taken := taken || e.event_id::text;
+    SELECT array_agg(t.event_id), array_agg(t.digest) INTO taken, taken_digests FROM bagelpay.events AS t WHERE t.event_id = ANY (ids);
+    IF taken IS NOT NULL THEN
         FOR n IN 1 .. cardinality(ids) LOOP
-            IF ids[n] = e.event_id THEN
-                outcomes[n] := CASE WHEN e.digest = digests[n] THEN 'duplicate' ELSE 'conflict' END;
+            first := array_position(taken, ids[n]);
+            IF first IS NOT NULL THEN
+                outcomes[n] := CASE WHEN digests[n] = taken_digests[first] THEN 'duplicate' ELSE 'conflict' END;
             END IF;
         END LOOP;
-    END LOOP;
-    IF taken IS NOT NULL THEN
         fresh := array(SELECT f FROM unnest(fresh) AS f WHERE f.event_id <> ALL (taken));
     END IF;
     IF cardinality(fresh) < cardinality(ids) THEN

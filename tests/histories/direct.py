@@ -11,7 +11,7 @@ def event(event_id, event_type, at, order_id, **fields):
     """One delivery; `at` is a text with zone. Fields of None are left out, and the metadata if there is no order_id."""
     metadata = None if order_id is None else {"order_id": order_id}
     made = {"event_id": event_id, "event_type": event_type, "mode": "live", "occurred_at": at, "customer_id": "c1",
-            "product_id": "p1", "metadata": metadata, **fields}
+            "product_id": "p1", "metadata": metadata, **fields, **(fields.get("local_times") or {})}
     return {name: value for name, value in made.items() if value is not None}
 
 

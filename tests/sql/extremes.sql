@@ -50,7 +50,7 @@ SELECT is(bagelpay.rebuild () + bagelpay.rekey (), 0::bigint, 'rebuilding and re
 -- The last moments: of a text without zone, of seconds, of milliseconds.
 SELECT pg_temp.forget () \g /dev/null
 SELECT is(pg_temp.hand ('{"event_id":"far","event_type":"subscription.paid","mode":"live","created_at_raw":"2999-12-31T23:59:59.999999","payment_id":"x",'
-    || '"trial_end":"2999-12-31 23:59:59.000000+00","metadata":{"order_id":"o1"},"local_times":{"occurred_at":"2999-12-31T23:59:59.999999"}}'), 'applied', 'the last moment');
+    || '"trial_end":"2999-12-31 23:59:59.000000+00","metadata":{"order_id":"o1"},"occurred_at":"2999-12-31T23:59:59.999999","local_times":{"occurred_at":"2999-12-31T23:59:59.999999"}}'), 'applied', 'the last moment');
 SELECT is(pg_temp.verdict (at), verdict, at)
 FROM (VALUES
     ('2999-12-31 23:59:59.999998', 'no not_yet 3000-02-01 23:59:59'),

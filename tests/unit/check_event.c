@@ -291,6 +291,8 @@ static void check_valid(const struct cases *cases, int i)
 	ck_assert_uint_eq(event->members_len, strlen(event->members));
 	json_t *wanted = read_expected(cases, i);
 	json_t *got = read_members(event->members, cases->name[i]);
+	/* A time without zone is its column's value, too. */
+	json_object_update(wanted, json_object_get(wanted, "local_times"));
 	check_names(event, wanted, got, cases->name[i]);
 	compare_members(cases->name[i], wanted, got);
 	ck_assert_str_eq(event->type, json_string_value(json_object_get(wanted, "event_type")));
