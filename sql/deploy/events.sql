@@ -125,7 +125,7 @@ COMMENT ON TABLE bagelpay.events IS 'Every correctly signed event once, as norma
 COMMENT ON COLUMN bagelpay.events.received_at IS 'When its first delivery was read by a responder, also if it went through the spool';
 
 -- The fold of one order is one walk along this index.
-CREATE INDEX events_of_order ON bagelpay.events (order_id, mode, fold_slot, occurred_at, event_id)
+CREATE INDEX events_of_order ON bagelpay.events (order_id, mode, fold_slot, occurred_at, event_id) WITH (deduplicate_items = off)
 WHERE order_id IS NOT NULL;
 
 -- For changes_since(). New entries come at its end, many to a transaction.
@@ -137,10 +137,10 @@ CREATE INDEX events_to_forget ON bagelpay.events (received_at)
 WHERE forgotten_at IS NULL;
 
 -- For links: the events whose key others may take, and the events that may take another's.
-CREATE INDEX events_linking_payment ON bagelpay.events (payment_id)
+CREATE INDEX events_linking_payment ON bagelpay.events (payment_id) WITH (deduplicate_items = off)
 WHERE key_source = 'metadata' AND event_type IN ('checkout.failed', 'checkout.completed', 'subscription.paid') AND payment_id IS NOT NULL;
 
-CREATE INDEX events_linking_provider_order ON bagelpay.events (provider_order_id)
+CREATE INDEX events_linking_provider_order ON bagelpay.events (provider_order_id) WITH (deduplicate_items = off)
 WHERE key_source = 'metadata' AND event_type IN ('checkout.failed', 'checkout.completed', 'subscription.paid') AND provider_order_id IS NOT NULL;
 
 CREATE INDEX events_linkable_payment ON bagelpay.events (payment_id)

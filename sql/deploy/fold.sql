@@ -179,15 +179,14 @@ BEGIN
             rank := e.fold_slot & 15;
             is_first := o.last_event_id IS NULL;
 
-            -- Rows are stored before they are looked for. A payment event that says all that a purchase may inherit, in an
-            -- order that has had nothing but such events, looks for its own payment and item alone.
-            is_plain := is_first OR (
-                rank IN (3, 5) AND e.payment_id IS NOT NULL AND e.product_id IS NOT NULL AND e.customer_id IS NOT NULL
-                AND (e.user_id IS NOT NULL OR NOT o.has_users) AND e.processor_subscription_id IS NULL
+            -- A payment event that says all that a purchase may inherit, in an order that has had nothing but such events,
+            -- looks for its own payment and item alone. Whatever else is looked for is stored before.
+            is_plain := rank IN (3, 5) AND e.payment_id IS NOT NULL AND e.product_id IS NOT NULL AND e.customer_id IS NOT NULL
+                AND (e.user_id IS NOT NULL OR o.has_users IS NOT TRUE) AND e.processor_subscription_id IS NULL
                 AND (rank = 5 OR coalesce(e.billing_type IN ('subscription', 'single_payment'), FALSE))
-                AND NOT (o.has_unnamed OR o.has_links OR o.has_trials OR o.has_refunds));
+                AND (o.has_unnamed OR o.has_links OR o.has_trials OR o.has_refunds) IS NOT TRUE;
             events := events + 1;
-            IF item_keys IS NOT NULL AND (NOT is_plain OR e.payment_id = ANY (names) OR events = large
+            IF item_keys IS NOT NULL AND (NOT (is_plain OR is_first) OR e.payment_id = ANY (names) OR events = large
                     OR cardinality(purchases) >= most_rows OR cardinality(item_keys) >= most_rows) THEN
                 PERFORM bagelpay.store_rows (purchases, items);
                 purchases := NULL;
@@ -237,7 +236,7 @@ BEGIN
                             WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = concerned AND NOT n.is_trial;
                         END IF;
                     END IF;
-                    IF rank <> 1 AND NOT is_first AND o.has_unnamed AND stored.began_at IS NULL AND e.payment_id IS NOT NULL THEN
+                    IF NOT is_plain AND rank <> 1 AND NOT is_first AND o.has_unnamed AND stored.began_at IS NULL AND e.payment_id IS NOT NULL THEN
                         other := bagelpay.rename_payment (e.mode, e.order_id, 'order:' || e.provider_order_id, e.payment_id);
                         IF other IS NOT NULL THEN
                             SELECT * INTO stored
@@ -263,23 +262,25 @@ BEGIN
                     p := bagelpay.purchase_after (p, e, rank = 4, coalesce(concerned, e.event_id));
 
                     -- Its subscription, customer, product and user.
-                    IF p.subscription_id IS NOT NULL AND p.processor_subscription_id IS NOT NULL THEN
-                        p.subscription_key := bagelpay.link_subscription (p.mode, p.order_id, p.subscription_id, p.processor_subscription_id);
-                    ELSIF o.has_links THEN
-                        p.subscription_key := coalesce(
-                            bagelpay.subscription_key (p.mode, p.order_id, 'p', p.subscription_id),
-                            bagelpay.subscription_key (p.mode, p.order_id, 'r', p.processor_subscription_id));
-                    END IF;
-                    IF p.own_customer < 2 AND p.customer_email IS NOT NULL THEN
-                        p.customer_id := bagelpay.customer_by_email (
-                            p.mode, p.order_id, p.customer_email, p.began_slot, p.began_at, p.began_event_id);
-                        p.own_customer := 1;
-                    END IF;
-                    IF begins AND NOT is_first AND (p.product_id IS NULL OR p.customer_id IS NULL OR (p.user_id IS NULL AND o.has_users)) THEN
-                        p := bagelpay.inheriting (p, o);
+                    IF NOT is_plain THEN
+                        IF p.subscription_id IS NOT NULL AND p.processor_subscription_id IS NOT NULL THEN
+                            p.subscription_key := bagelpay.link_subscription (p.mode, p.order_id, p.subscription_id, p.processor_subscription_id);
+                        ELSIF o.has_links THEN
+                            p.subscription_key := coalesce(
+                                bagelpay.subscription_key (p.mode, p.order_id, 'p', p.subscription_id),
+                                bagelpay.subscription_key (p.mode, p.order_id, 'r', p.processor_subscription_id));
+                        END IF;
+                        IF p.own_customer < 2 AND p.customer_email IS NOT NULL THEN
+                            p.customer_id := bagelpay.customer_by_email (
+                                p.mode, p.order_id, p.customer_email, p.began_slot, p.began_at, p.began_event_id);
+                            p.own_customer := 1;
+                        END IF;
+                        IF begins AND NOT is_first AND (p.product_id IS NULL OR p.customer_id IS NULL OR (p.user_id IS NULL AND o.has_users)) THEN
+                            p := bagelpay.inheriting (p, o);
+                        END IF;
                     END IF;
                     p.item_key := bagelpay.item_key (p);
-                    IF p.kind = 'one_time' AND NOT p.has_billing_type AND NOT is_first THEN
+                    IF NOT is_plain AND p.kind = 'one_time' AND NOT p.has_billing_type AND NOT is_first THEN
                         IF EXISTS (
                             SELECT
                             FROM bagelpay.stored_items AS n
@@ -296,7 +297,9 @@ BEGIN
                     END IF;
 
                     -- Which payment bought which trial.
-                    IF rank = 4 THEN
+                    IF is_plain THEN
+                        NULL;
+                    ELSIF rank = 4 THEN
                         IF NOT is_first THEN
                             other := bagelpay.named_payment (e);
                             UPDATE bagelpay.purchases AS n
@@ -330,7 +333,7 @@ BEGIN
                         p.bought_trial := FALSE;
                     END IF;
 
-                    IF is_plain AND stored.name IS NULL THEN
+                    IF (is_plain OR is_first) AND stored.name IS NULL THEN
                         purchases := purchases || p;
                         names := names || p.name::text;
                     ELSE
@@ -502,12 +505,13 @@ BEGIN
             PERFORM bagelpay.remove_state (k.mode, k.order_id) FROM unnest(keys) AS k;
         END IF;
         -- The events of all orders, along the keys, and along the events of each: starting a query costs as much as many rows.
+        -- (Whole rows of the table: of a subquery's, which have no type, each would be converted as text.)
         SELECT array_agg(n.event), max(n.key) INTO chunk, of_key
         FROM (
-            SELECT k.ordinality AS key, m AS event
+            SELECT k.ordinality AS key, m.event
             FROM unnest(keys) WITH ORDINALITY AS k
             CROSS JOIN LATERAL (
-                SELECT *
+                SELECT n AS event
                 FROM bagelpay.events AS n
                 WHERE n.order_id = k.order_id AND n.mode = k.mode AND k.ordinality >= of_key
                     AND (n.fold_slot, n.occurred_at, n.event_id) > (

@@ -140,7 +140,7 @@ CREATE TABLE bagelpay.purchases (
 
 COMMENT ON TABLE bagelpay.purchases IS 'What gives access: payments and trials, with what their windows follow from';
 
-CREATE INDEX purchases_by_item ON bagelpay.purchases (item_key, began_slot)
+CREATE INDEX purchases_by_item ON bagelpay.purchases (item_key, began_slot) WITH (deduplicate_items = off)
 WHERE item_key IS NOT NULL;
 
 CREATE INDEX purchases_trials ON bagelpay.purchases (order_id, mode, began_at)
@@ -149,14 +149,14 @@ WHERE is_trial;
 CREATE INDEX purchases_unreplaced ON bagelpay.purchases (item_key)
 WHERE is_trial AND replaced_at IS NULL;
 
-CREATE INDEX purchases_by_provider_order ON bagelpay.purchases (provider_order_id)
+CREATE INDEX purchases_by_provider_order ON bagelpay.purchases (provider_order_id) WITH (deduplicate_items = off)
 WHERE provider_order_id IS NOT NULL;
 
 CREATE INDEX purchases_by_subscription ON bagelpay.purchases (subscription_key)
 WHERE subscription_key IS NOT NULL;
 
 -- A customer known by an e-mail alone is email:<that e-mail>, which the items tell.
-CREATE INDEX purchases_by_email ON bagelpay.purchases (customer_email, order_id, began_slot)
+CREATE INDEX purchases_by_email ON bagelpay.purchases (customer_email, order_id, began_slot) WITH (deduplicate_items = off)
 WHERE customer_id NOT LIKE 'email:%';
 
 -- One row per item that has a purchase. Items that only a grant makes are in the view bagelpay.items alone.
@@ -201,7 +201,7 @@ CREATE TABLE bagelpay.stored_items (
 COMMENT ON TABLE bagelpay.stored_items IS 'What bagelpay.items shows, without updated_at and without items that only a grant makes';
 
 -- As entitlements show them: NULL where unknown.
-CREATE INDEX stored_items_by_customer ON bagelpay.stored_items (nullif(customer_id, ''), nullif(product_id, ''));
+CREATE INDEX stored_items_by_customer ON bagelpay.stored_items (nullif(customer_id, ''), nullif(product_id, '')) WITH (deduplicate_items = off);
 
 CREATE INDEX stored_items_by_email ON bagelpay.stored_items (customer_email, nullif(product_id, ''))
 WHERE customer_email IS NOT NULL;
