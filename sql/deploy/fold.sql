@@ -100,18 +100,20 @@ DECLARE
     orders bagelpay.orders[];
     are_new boolean := TRUE;        -- all of them
     done bagelpay.events[];
-    -- In memory, about so many of each: purchases that are new, and items, by their keys. A statement that writes many
-    -- rows costs much less than one for each.
-    most_rows CONSTANT integer := 64;
+    -- In memory: purchases that are new, and items, by their keys. A statement that writes many rows costs much less than
+    -- one for each; and the versions of a row that one transaction makes are in its way until it has ended.
+    most_purchases CONSTANT integer := 64;
     purchases bagelpay.purchases[];
     names text[] COLLATE "C";       -- of those of this order
     items bagelpay.stored_items[];
     item_keys bigint[];
-    -- For a large order that is folded from nothing: which payments and items may have a row, by hash. Most have none, and
-    -- asking the table costs as much as half of the rest.
+    -- For a large order that is folded from nothing: which payments and items may have a row, by hash, as most have none,
+    -- and asking the table costs as much as half of the rest; and where in memory an item is, by two hashes.
     hashes CONSTANT integer := 262144;
     large CONSTANT integer := 64;
     seen boolean[];
+    places integer[];
+    place integer;
     name text COLLATE "C";
     item_key bigint;
     events integer;                 -- of this order so far, if it is folded from nothing
@@ -187,15 +189,20 @@ BEGIN
                 AND (o.has_unnamed OR o.has_links OR o.has_trials OR o.has_refunds) IS NOT TRUE;
             events := events + 1;
             IF item_keys IS NOT NULL AND (NOT (is_plain OR is_first) OR e.payment_id = ANY (names) OR events = large
-                    OR cardinality(purchases) >= most_rows OR cardinality(item_keys) >= most_rows) THEN
+                    OR cardinality(item_keys) >= CASE WHEN seen IS NULL THEN 64 ELSE 4096 END) THEN
                 PERFORM bagelpay.store_rows (purchases, items);
                 purchases := NULL;
                 names := NULL;
                 items := NULL;
                 item_keys := NULL;
+            ELSIF cardinality(purchases) >= most_purchases THEN
+                PERFORM bagelpay.store_rows (purchases, NULL);
+                purchases := NULL;
+                names := NULL;
             END IF;
             IF events = large THEN
                 seen := array_fill(FALSE, ARRAY[hashes]);
+                places := array_fill(0, ARRAY[hashes]);
                 FOR name, item_key IN
                     SELECT n.name, coalesce(n.item_key, 0) FROM bagelpay.purchases AS n WHERE n.order_id = e.order_id AND n.mode = e.mode
                 LOOP
@@ -351,7 +358,15 @@ BEGIN
                     END IF;
 
                     -- Its item: after its latest purchase; or again from all, if another one changed, or the purchase moved.
-                    at := array_position(item_keys, p.item_key);
+                    IF seen IS NULL THEN
+                        at := array_position(item_keys, p.item_key);
+                    ELSE
+                        at := places[1 + (p.item_key & (hashes - 1))];
+                        IF item_keys[at] IS DISTINCT FROM p.item_key THEN
+                            at := places[1 + (p.item_key >> 32 & (hashes - 1))];
+                        END IF;
+                        at := CASE WHEN item_keys[at] = p.item_key THEN at END;
+                    END IF;
                     IF at IS NOT NULL THEN
                         i := items[at];
                     ELSIF NOT is_first AND (seen IS NULL OR seen[1 + (p.item_key & (hashes - 1))]) THEN
@@ -383,11 +398,25 @@ BEGIN
                         o.conflict := coalesce(o.only_customer_id <> last_customer, FALSE);
                         i.subscription_status := bagelpay.item_status (i, p, stored, begins);
                     END IF;
-                    IF at IS NULL THEN
-                        item_keys := item_keys || p.item_key;
-                        at := cardinality(item_keys);
+                    IF at IS NULL AND seen IS NOT NULL THEN
+                        place := 1 + (p.item_key & (hashes - 1));
+                        IF item_keys[places[place]] IS NOT NULL THEN
+                            place := 1 + (p.item_key >> 32 & (hashes - 1));
+                        END IF;
+                        IF item_keys[places[place]] IS NULL THEN
+                            at := coalesce(cardinality(item_keys) + 1, 1);
+                            places[place] := at;
+                        ELSE
+                            -- Both places are another's.
+                            PERFORM bagelpay.store_rows (NULL, ARRAY[i]);
+                            at := 0;
+                        END IF;
                     END IF;
-                    items[at] := i;
+                    at := coalesce(at, cardinality(item_keys) + 1, 1);
+                    IF at > 0 THEN
+                        item_keys[at] := p.item_key;
+                        items[at] := i;
+                    END IF;
                     IF seen IS NOT NULL THEN
                         seen[1 + (hashtext(p.name) & (hashes - 1))] := TRUE;
                         seen[1 + (p.item_key & (hashes - 1))] := TRUE;

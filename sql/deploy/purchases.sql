@@ -303,7 +303,7 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.inheriting IS 'A purchase with the product, customer and user that it inherits';
 
--- Stores purchases that are new, and items, each once. Of items a row is written if a byte of it differs (*<>): 2.0
+-- Stores purchases that are new, and items, each once; either may be NULL. Of items a row is written if a byte of it differs (*<>): 2.0
 -- equals 2, and which of them is stored must not depend on what was stored before.
 CREATE FUNCTION bagelpay.store_rows (purchases bagelpay.purchases[], items bagelpay.stored_items[])
     RETURNS void
@@ -313,20 +313,22 @@ BEGIN
     IF cardinality(purchases) > 0 THEN
         INSERT INTO bagelpay.purchases SELECT * FROM unnest(purchases);
     END IF;
-    INSERT INTO bagelpay.stored_items AS t
-    SELECT * FROM unnest(items)
-    ON CONFLICT (order_id, mode, customer_id, user_id, product_id) DO UPDATE SET
-        product_name = excluded.product_name, customer_email = excluded.customer_email,
-        subscription_status = excluded.subscription_status, units = excluded.units,
-        recurring_interval = excluded.recurring_interval, subscription_id = excluded.subscription_id,
-        processor_subscription_id = excluded.processor_subscription_id, trial_start = excluded.trial_start,
-        trial_end = excluded.trial_end, billing_period_start = excluded.billing_period_start,
-        billing_period_end = excluded.billing_period_end, cancel_at = excluded.cancel_at, canceled_at = excluded.canceled_at,
-        cancel_at_period_end = excluded.cancel_at_period_end, payment_method = excluded.payment_method, last4 = excluded.last4,
-        billing_amount = excluded.billing_amount, latest_slot = excluded.latest_slot, latest_at = excluded.latest_at,
-        latest_event_id = excluded.latest_event_id, latest_subscription = excluded.latest_subscription,
-        latest_is_trial = excluded.latest_is_trial, latest_subscription_key = excluded.latest_subscription_key
-    WHERE t *<> excluded;
+    IF cardinality(items) > 0 THEN
+        INSERT INTO bagelpay.stored_items AS t
+        SELECT * FROM unnest(items)
+        ON CONFLICT (order_id, mode, customer_id, user_id, product_id) DO UPDATE SET
+            product_name = excluded.product_name, customer_email = excluded.customer_email,
+            subscription_status = excluded.subscription_status, units = excluded.units,
+            recurring_interval = excluded.recurring_interval, subscription_id = excluded.subscription_id,
+            processor_subscription_id = excluded.processor_subscription_id, trial_start = excluded.trial_start,
+            trial_end = excluded.trial_end, billing_period_start = excluded.billing_period_start,
+            billing_period_end = excluded.billing_period_end, cancel_at = excluded.cancel_at, canceled_at = excluded.canceled_at,
+            cancel_at_period_end = excluded.cancel_at_period_end, payment_method = excluded.payment_method, last4 = excluded.last4,
+            billing_amount = excluded.billing_amount, latest_slot = excluded.latest_slot, latest_at = excluded.latest_at,
+            latest_event_id = excluded.latest_event_id, latest_subscription = excluded.latest_subscription,
+            latest_is_trial = excluded.latest_is_trial, latest_subscription_key = excluded.latest_subscription_key
+        WHERE t *<> excluded;
+    END IF;
 END
 $$;
 
