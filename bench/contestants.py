@@ -1,7 +1,8 @@
 """What is measured: each takes events from the same load into a database of its own.
 
-A contestant has a name, a database, the processes whose cost is counted (name to pid), and run(seconds, …), which
-lets events come for a while and returns what the load saw. The database is counted, not believed.
+A contestant has a name, a database, the table in it that holds an event a row, the processes whose cost is counted (name
+to pid), and run(seconds, …), which lets events come for a while and returns what the load saw. An event counts if the
+database has it afterwards.
 """
 
 import contextlib
@@ -29,36 +30,15 @@ MOST_EVENTS_PER_SECOND = 25_000
 _numbers = itertools.count(1)
 _NUMBERS_EACH = 100_000_000
 
-PROXY = """
-location = /webhooks/bagelpay {{
-    proxy_pass http://handler;
-    proxy_http_version 1.1;
-    proxy_set_header Connection "";
-    proxy_set_header Host $host;
-    client_max_body_size 1m;
-    client_body_buffer_size 1m;
-    proxy_read_timeout 60s;
-}}
-"""
-
 
 def first_number():
     return next(_numbers) * _NUMBERS_EACH
 
 
-class ProxyNginx(harness.Nginx):
-    """The same nginx, in front of a handler that speaks HTTP on a port, over kept connections."""
-
-    def _configure(self):
-        super()._configure()
-        main = (self.directory / "nginx.conf").read_text()
-        upstream = f"upstream handler {{ server 127.0.0.1:{self.socket_path}; keepalive 64; }}\n\n    server {{"
-        (self.directory / "nginx.conf").write_text(main.replace("server {", upstream, 1))
-        (self.directory / "bagelhook.conf").write_text(PROXY.format())
-
-
 class Http:
-    """Whatever stands behind nginx."""
+    """A handler behind nginx. A subclass sets nginx and processes."""
+
+    events_table = "bagelpay.events"
 
     def __init__(self, cluster, db=None):
         self.cluster = cluster
@@ -95,51 +75,11 @@ class Bagelhook(Http):
         self.processes = {"handler": self.responder.pid, "nginx": self.nginx.process.pid}
 
 
-class Peer(Http):
-    """A handler written by hand: a command that listens on PORT."""
-
-    def __init__(self, cluster):
-        super().__init__(cluster)
-        port = harness.free_port()
-        self.directory = harness.make_directory("peer")
-        self.owned.callback(shutil.rmtree, self.directory, ignore_errors=True)
-        environment = harness.clean_environment(
-            PORT=port, SECRET=self.secret, POOL=32, PGHOST=cluster.host, PGPORT=cluster.port, PGUSER="bagelhook",
-            PGDATABASE=self.db, NODE_ENV="production", WEB_CONCURRENCY=self.workers)
-        process = harness.Process(self.command(port), self.directory / "log", cwd=self.place, env=environment)
-        self.owned.callback(process.end)
-        harness.wait_until(lambda: harness.accepts(("127.0.0.1", port)), self.name, process=process, log=process.log_path)
-        self.nginx = self.owned.enter_context(ProxyNginx(port))
-        self.processes = {"handler": process.pid, "nginx": self.nginx.process.pid}
-
-
-class Fastify(Peer):
-    name = "Node, fastify + pg"
-    place = STATE / "fastify"
-    workers = 1
-
-    @staticmethod
-    def command(port):
-        return ["node", "server.js"]
-
-
-class FastApi(Peer):
-    name = "FastAPI + asyncpg"
-    place = SOURCE / "bench" / "peers" / "fastapi"
-    workers = 2
-
-    @staticmethod
-    def command(port):
-        return ["/usr/bin/python3", "-m", "uvicorn", "server:app", "--host", "127.0.0.1", "--port", str(port),
-                "--workers", str(FastApi.workers), "--loop", "uvloop", "--http", "httptools", "--no-access-log",
-                # Longer than nginx keeps its connections, which it would otherwise find closed.
-                "--timeout-keep-alive", "75", "--log-level", "warning"]
-
-
 class Pgbench:
-    """The same SQL in a transaction an event, without any HTTP: pgbench, prepared statements."""
+    """bagelpay.ingest() in a transaction an event, without any HTTP: pgbench, prepared statements."""
 
-    name = "pgbench, same SQL"
+    name = "pgbench on ingest()"
+    events_table = "bagelpay.events"
 
     def __init__(self, cluster):
         self.cluster = cluster
@@ -193,16 +133,17 @@ def measure(contestant, seconds, checkpoint=True, **options):
     takes the whole page to the write-ahead log, which shows in databases of many pages.
     """
     cluster = contestant.cluster
+    count = f"SELECT count(*) FROM {contestant.events_table}"
     processes = {"database": cluster.process.pid, **contestant.processes}
     with cluster.connect(contestant.db) as connection:
         if checkpoint:
             connection.execute("CHECKPOINT")
-        before = connection.execute("SELECT count(*) FROM bagelpay.events").fetchone()[0]
+        before = connection.execute(count).fetchone()[0]
     used = {name: usage.cpu_us(pid) for name, pid in processes.items()}
     seen = contestant.run(seconds, **options)
     used = {name: usage.cpu_us(pid) - used[name] for name, pid in processes.items()}
     with cluster.connect(contestant.db) as connection:
-        committed = connection.execute("SELECT count(*) FROM bagelpay.events").fetchone()[0] - before
+        committed = connection.execute(count).fetchone()[0] - before
     if committed != seen["good"] or seen["good"] != seen["sent"]:
         raise harness.HarnessError(f"{contestant.name}: {seen['sent']} sent, {seen['good']} answered 200, {committed} committed")
     rss = usage.peak_rss_kib(contestant.processes["handler"]) / 1024 if "handler" in contestant.processes else None

@@ -17,7 +17,7 @@ def tree(pid):
     for one in found:
         try:
             children = pathlib.Path(f"/proc/{one}/task/{one}/children").read_text()
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             continue
         found += [int(child) for child in children.split()]
     return found
@@ -25,15 +25,18 @@ def tree(pid):
 
 def cpu_us(pid):
     """Microseconds that a process and its descendants have run, ended ones included."""
-    total = 0
-    for one in tree(pid):
-        try:
-            fields = _fields(one)
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        # utime, stime, and those of children that ended and were waited for
-        total += sum(int(fields[i]) for i in (11, 12, 13, 14))
-    return total * _TICK_US
+    while True:
+        processes, total = tree(pid), 0
+        for one in processes:
+            try:
+                fields = _fields(one)
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            # utime, stime, and those of children that ended and were waited for
+            total += sum(int(fields[i]) for i in (11, 12, 13, 14))
+        # The time of a process that ends meanwhile moves to its parent, and may have been missed in both.
+        if tree(pid) == processes:
+            return total * _TICK_US
 
 
 def peak_rss_kib(pid):
