@@ -73,6 +73,18 @@ void buffer_puts(struct buffer *b, const char *text)
 	buffer_put(b, text, strlen(text));
 }
 
+void buffer_put_size(struct buffer *b, size_t number)
+{
+	char digits[3 * sizeof number];
+	size_t at = sizeof digits;
+
+	do {
+		digits[--at] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number > 0);
+	buffer_put(b, digits + at, sizeof digits - at);
+}
+
 void buffer_printf(struct buffer *b, const char *format, ...)
 {
 	va_list args;

@@ -38,6 +38,9 @@ void buffer_put(struct buffer *, const void *bytes, size_t len);
 /* Appends the text up to its NUL. */
 void buffer_puts(struct buffer *, const char *text);
 
+/* Appends a number in decimal digits. */
+void buffer_put_size(struct buffer *, size_t number);
+
 /* Appends as printf(3) would. */
 void buffer_printf(struct buffer *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

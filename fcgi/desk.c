@@ -3,7 +3,6 @@
 #include "desk.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -49,8 +48,13 @@ static bool has_memory_for(const struct records *records)
 
 bool desk_lay_out(struct desk *desk, const struct records *records)
 {
+	/* No record begins like this: an older request, whose end the file may still hold, is never read on.
+	 */
+	static const char end[8] = {0};
+
 	buffer_clear(&desk->records);
 	records_put(records, &desk->records);
+	buffer_put(&desk->records, end, sizeof end);
 	if (buffer_failed(&desk->records) || !has_memory_for(records)) {
 		errno = ENOMEM;
 		return false;
@@ -63,8 +67,7 @@ bool desk_lay_out(struct desk *desk, const struct records *records)
 			return false;
 		at += (size_t)written;
 	}
-	/* What is behind its end is an older request's. */
-	return ftruncate(desk->file, (off_t)desk->records.len) == 0 && lseek(desk->file, 0, SEEK_SET) == 0;
+	return lseek(desk->file, 0, SEEK_SET) == 0;
 }
 
 bool desk_accept(struct desk *desk, FCGX_Request *fcgi)
@@ -78,21 +81,6 @@ bool desk_accept(struct desk *desk, FCGX_Request *fcgi)
 		return true;
 	/* It has closed what it could not read a request from. */
 	desk->file = memfd_create("bagelhook", MFD_CLOEXEC);
-	return false;
-}
-
-bool desk_finish(struct desk *desk, FCGX_Request *fcgi)
-{
-	/* It closes what it could not write to, so it gets a descriptor that is its own to close:
-	 * ours could meanwhile have become another connection's. */
-	int file = fcntl(desk->file, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-
-	fcgi->ipcFd = file;
-	fcgi->keepConnection = 0;
-	if (file >= 0 && ftruncate(file, 0) == 0 && lseek(file, 0, SEEK_SET) == 0) {
-		FCGX_Finish_r(fcgi);
-		return true;
-	}
-	FCGX_Free(fcgi, 1);
+	errno = EIO;
 	return false;
 }

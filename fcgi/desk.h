@@ -1,5 +1,5 @@
-/* Where a worker puts a request for libfcgi to read, and where libfcgi puts the answer: a file in
- * memory, kept from one request to the next. One thread. */
+/* A worker's file in memory, in which libfcgi finds a request; and the room in which the answer is made. Both
+ * are kept from one request to the next. One thread. */
 #ifndef BAGELHOOK_DESK_H
 #define BAGELHOOK_DESK_H
 
@@ -25,16 +25,13 @@ bool desk_open(struct desk *);
 /* Frees what it owns. */
 void desk_close(struct desk *);
 
-/* Makes a request the content of the file, from its beginning, and sees to it that libfcgi finds memory for
- * it. False with errno. */
+/* Writes a request to the file, from its beginning, and sees to it that libfcgi finds memory for it. Returns
+ * false with errno. */
 bool desk_lay_out(struct desk *, const struct records *);
 
-/* Has libfcgi begin to read what was laid out: up to its parameters. False where it does not
- * take it, and then holds nothing of it. */
+/* Has libfcgi begin to read what was laid out: up to its parameters. The request is to be freed with
+ * FCGX_Free(request, 0), which leaves the file open. False with errno where libfcgi does not take it, and
+ * then holds nothing of it. */
 bool desk_accept(struct desk *, FCGX_Request *);
-
-/* Ends what libfcgi holds of a request, which may have been read on another desk. What there is of
- * the answer is in the file then, unless it is false. */
-bool desk_finish(struct desk *, FCGX_Request *);
 
 #endif

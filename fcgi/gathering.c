@@ -3,18 +3,41 @@
 #include "gathering.h"
 
 #include <errno.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "metrics.h"
+
+/* Section 5.5: protocolStatus of FCGI_END_REQUEST */
+enum refusal { CANT_MPX_CONN = 1, UNKNOWN_ROLE = 3 };
+
+bool gathering_watch(struct peers *p, struct peer *peer)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = peer};
+
+	if (!peer->watched)
+		peer->watched = epoll_ctl(p->epoll, EPOLL_CTL_ADD, peer->fd, &event) == 0;
+	return peer->watched;
+}
+
+void gathering_unwatch(struct peers *p, struct peer *peer)
+{
+	epoll_ctl(p->epoll, EPOLL_CTL_DEL, peer->fd, NULL);
+	peer->watched = false;
+}
 
 void gathering_drop(struct peers *p, struct peer *peer)
 {
 	close(peer->fd);
 	peer->fd = -1;
 	records_done(&peer->records);
+	buffer_done(&peer->early);
 	peer->state = PEER_FREE;
 	p->open--;
+	while (p->top > 0 && p->peer[p->top - 1].state == PEER_FREE)
+		p->top--;
 	metrics_set(METRICS_CONNECTIONS_OPEN, (int64_t)p->open);
 }
 
@@ -27,12 +50,12 @@ static void give_up(struct peers *p, struct peer *peer)
 	pthread_mutex_unlock(&p->lock);
 }
 
-void gathering_wake(struct peers *p)
+bool gathering_wakes(struct peers *p)
 {
 	if (p->idle == 0 || p->waking)
-		return;
+		return false;
 	p->waking = true;
-	pthread_cond_signal(&p->ready);
+	return true;
 }
 
 static void push_ready(struct peers *p, struct peer *peer)
@@ -47,16 +70,17 @@ static void push_ready(struct peers *p, struct peer *peer)
 	else
 		p->ready_last->next = peer;
 	p->ready_last = peer;
-	gathering_wake(p);
+	const bool wakes = gathering_wakes(p);
 	pthread_mutex_unlock(&p->lock);
+	if (wakes)
+		pthread_cond_signal(&p->ready);
 }
 
-/* A request for a role that we do not play is answered as section 5.5 of the specification has
- * it. Whoever takes no answer gets none. */
-static void refuse_role(const struct peer *peer)
+/* Says that a request will not be served. A peer that takes no answer gets none. */
+static void refuse(const struct peer *peer, uint16_t id, enum refusal why)
 {
-	const unsigned char end_request[16] = {1, 3, (unsigned char)(peer->records.id >> 8),
-		(unsigned char)(peer->records.id & 0xff), 0, 8, 0, 0, 0, 0, 0, 0, 3};
+	const unsigned char end_request[16] = {1, 3, (unsigned char)(id >> 8), (unsigned char)(id & 0xff), 0,
+		8, 0, 0, 0, 0, 0, 0, (unsigned char)why};
 
 	if (send(peer->fd, end_request, sizeof end_request, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
 	}
@@ -65,6 +89,7 @@ static void refuse_role(const struct peer *peer)
 void gathering_end_early(struct peers *p, struct peer *peer)
 {
 	if (peer->records.state == RECORDS_STDIN) {
+		peer->keep = false;
 		peer->partial = true;
 		push_ready(p, peer);
 	} else {
@@ -78,6 +103,7 @@ static void apologise_later(struct peers *p, struct peer *peer)
 	p->gathered -= records_size(&peer->records);
 	records_done(&peer->records);
 	peer->no_memory = true;
+	peer->keep = false;
 	peer->partial = true;
 	push_ready(p, peer);
 }
@@ -87,7 +113,7 @@ static struct peer *find_largest(struct peers *p)
 	struct peer *largest = NULL;
 
 	pthread_mutex_lock(&p->lock);
-	for (size_t i = 0; i < p->limits.places; i++)
+	for (size_t i = 0; i < p->top; i++)
 		if (p->peer[i].state == PEER_GATHERING
 			&& (largest == NULL
 				|| records_size(&p->peer[i].records) > records_size(&largest->records)))
@@ -105,8 +131,76 @@ static void keep_bounds(struct peers *p)
 		give_up(p, largest);
 }
 
+/* The first bytes of the next request of a connection that was idle. */
+static void begin_next(struct peers *p, struct peer *peer)
+{
+	pthread_mutex_lock(&p->lock);
+	peer->since_ms = clock_ms();
+	peer->deadline_ms = peer->since_ms + p->limits.read_timeout_ms;
+	peer->state = PEER_GATHERING;
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* A whole request, and what came behind it. Without memory for that, the connection ends with the answer. */
+static void complete(struct peers *p, struct peer *peer, const unsigned char *rest, size_t len)
+{
+	peer->partial = peer->records.body.len > p->limits.records.body;
+	peer->keep = !peer->partial && records_keep(&peer->records);
+	if (peer->keep && len > 0) {
+		buffer_put(&peer->early, rest, len);
+		peer->keep = !buffer_failed(&peer->early);
+	}
+	push_ready(p, peer);
+}
+
+/* Takes in bytes that have come. */
+static enum gathered take(struct peers *p, struct peer *peer, const unsigned char *bytes, size_t len)
+{
+	enum records_result result;
+	size_t taken;
+
+	if (peer->state == PEER_KEPT)
+		begin_next(p, peer);
+	p->gathered -= records_size(&peer->records);
+	while ((result = records_feed(&peer->records, bytes, len, &taken)) == RECORDS_MULTIPLEXED) {
+		refuse(peer, peer->records.refused_id, CANT_MPX_CONN);
+		bytes += taken;
+		len -= taken;
+	}
+	p->gathered += records_size(&peer->records);
+	switch (result) {
+	case RECORDS_MORE:
+		keep_bounds(p);
+		return peer->state == PEER_GATHERING ? GATHER_SOME : GATHER_ENDED;
+	case RECORDS_COMPLETE:
+		complete(p, peer, bytes + taken, len - taken);
+		return GATHER_ENDED;
+	case RECORDS_NO_MEMORY:
+		apologise_later(p, peer);
+		return GATHER_ENDED;
+	case RECORDS_WRONG_ROLE:
+		refuse(peer, peer->records.id, UNKNOWN_ROLE);
+		break;
+	case RECORDS_MULTIPLEXED:
+	case RECORDS_ABORTED:
+	case RECORDS_INVALID:
+	case RECORDS_TOO_LONG:
+		break;
+	}
+	give_up(p, peer);
+	return GATHER_ENDED;
+}
+
 enum gathered gathering_read(struct peers *p, struct peer *peer)
 {
+	if (peer->early.len > 0) {
+		struct buffer early = peer->early;
+
+		buffer_init(&peer->early);
+		enum gathered gathered = take(p, peer, (unsigned char *)early.data, early.len);
+		buffer_done(&early);
+		return gathered;
+	}
 	ssize_t got = recv(peer->fd, p->read, sizeof p->read, MSG_DONTWAIT);
 
 	if (got < 0) {
@@ -119,30 +213,7 @@ enum gathered gathering_read(struct peers *p, struct peer *peer)
 		gathering_end_early(p, peer);
 		return GATHER_ENDED;
 	}
-	p->gathered -= records_size(&peer->records);
-	enum records_result result = records_feed(&peer->records, p->read, (size_t)got);
-	p->gathered += records_size(&peer->records);
-	switch (result) {
-	case RECORDS_MORE:
-		keep_bounds(p);
-		return peer->state == PEER_GATHERING ? GATHER_SOME : GATHER_ENDED;
-	case RECORDS_COMPLETE:
-		peer->partial = peer->records.body.len > p->limits.records.body;
-		push_ready(p, peer);
-		return GATHER_ENDED;
-	case RECORDS_NO_MEMORY:
-		apologise_later(p, peer);
-		return GATHER_ENDED;
-	case RECORDS_WRONG_ROLE:
-		refuse_role(peer);
-		break;
-	case RECORDS_ABORTED:
-	case RECORDS_INVALID:
-	case RECORDS_TOO_LONG:
-		break;
-	}
-	give_up(p, peer);
-	return GATHER_ENDED;
+	return take(p, peer, p->read, (size_t)got);
 }
 
 enum gathered gathering_read_all(struct peers *p, struct peer *peer)

@@ -7,33 +7,37 @@
 
 #include "peers.h"
 
-/* Read from one connection before the others have their turn. */
-#define GATHERING_READ_SIZE 65536
+/* Bytes read from one connection before the others have their turn, and the most that one keeps of a
+ * next request that came too early. */
+#define GATHERING_READ_SIZE 16384
 
 struct peers {
 	struct peers_limits limits;
 	unsigned char read[GATHERING_READ_SIZE]; /* the watching thread's */
 	size_t gathered;                         /* bytes of what is being gathered; the watching thread's */
-	struct peer *expired[PEERS_MAX];
+	struct peer *due[PEERS_MAX];             /* the watching thread's */
+	int epoll;
 
 	pthread_mutex_t lock; /* covers the rest; never held across I/O that can block */
 	pthread_cond_t ready;
 	struct peer peer[PEERS_MAX];
 	size_t open; /* peers that are not free */
+	size_t top;  /* behind the last of them */
 	struct peer *ready_first;
 	struct peer *ready_last;
 	size_t ready_bytes;        /* of their requests */
 	struct peer *answer_first; /* to be answered, in no particular order */
 	size_t idle;               /* workers that wait */
 	bool waking;               /* one of them was woken, and has not come yet */
+	bool stopping;             /* idle connections are closed */
 	bool ending;
 };
 
-/* What came of reading from a peer. From GATHER_ENDED on it may be a worker's. */
+/* The result of reading from a peer. From GATHER_ENDED on it may be a worker's. */
 enum gathered { GATHER_NOTHING, GATHER_SOME, GATHER_ENDED };
 
-/* Reads once from a peer that is gathered from, without waiting, and hands it to a worker, or drops it,
- * where that ends its request. The watching thread, without the lock. */
+/* Reads once from a peer that is gathered from or idle, without waiting. Hands it to a worker, or drops it,
+ * if that ends its request. The watching thread, without the lock. */
 enum gathered gathering_read(struct peers *, struct peer *);
 
 /* The same until the kernel holds no more of it, or as much as one request can be was read. */
@@ -43,6 +47,12 @@ enum gathered gathering_read_all(struct peers *, struct peer *);
  * it still listens. The watching thread, without the lock. */
 void gathering_end_early(struct peers *, struct peer *);
 
+/* Has epoll tell when the peer is readable. Returns false without memory. Any thread, with the lock. */
+bool gathering_watch(struct peers *, struct peer *);
+
+/* Undoes that, for a peer that says more while it is a worker's. Any thread, with the lock. */
+void gathering_unwatch(struct peers *, struct peer *);
+
 /* Drops what still comes of an answered peer: closing with bytes unread would make the kernel throw
  * the answer away. The watching thread, without the lock. */
 void gathering_linger(struct peers *, struct peer *);
@@ -51,8 +61,10 @@ void gathering_linger(struct peers *, struct peer *);
  * linger does not wait. */
 void gathering_drop(struct peers *, struct peer *);
 
-/* Wakes a worker, unless one is already on its way: that one wakes the next if there is more to do
- * than it takes. Waking costs more than most of what a worker then does. Any thread, with the lock. */
-void gathering_wake(struct peers *);
+/* Returns true if the caller is to signal ready for what there is to do now. False if a worker is on its way
+ * already: that one wakes the next if there is more than it takes. Waking costs more than most of what a
+ * worker then does. Any thread, with the lock. It should signal without the lock, for which the worker would
+ * at once wait. */
+bool gathering_wakes(struct peers *);
 
 #endif

@@ -46,7 +46,11 @@ static void put_name(struct buffer *members, const char *name)
 
 static void put_content(struct normalised *n, const char *name, const char *value, size_t len)
 {
-	buffer_printf(&n->content, "%s %zu:", name, len);
+	/* Not with buffer_printf(): this is done for each field of each event. */
+	buffer_puts(&n->content, name);
+	buffer_put(&n->content, " ", 1);
+	buffer_put_size(&n->content, len);
+	buffer_put(&n->content, ":", 1);
 	buffer_put(&n->content, value, len);
 	buffer_put(&n->content, "\n", 1);
 }

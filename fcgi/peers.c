@@ -3,6 +3,8 @@
 #include "peers.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -10,6 +12,8 @@
 #include "gathering.h"
 #include "metrics.h"
 
+/* Connections read from before other things have their turn. */
+#define HEARD_MAX 64
 /* How long poll(2) may sleep when nothing is due: a net under missed wake-ups. */
 #define WATCH_MAX_MS 1000
 /* How soon to look again whether workers keep up. */
@@ -28,13 +32,18 @@ struct peers *peers_new(const struct peers_limits *limits)
 	p->limits = *limits;
 	if (p->limits.places > PEERS_MAX)
 		p->limits.places = PEERS_MAX;
-	if (pthread_mutex_init(&p->lock, NULL) != 0)
+	p->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (p->epoll < 0)
 		goto err1;
-	if (pthread_cond_init(&p->ready, NULL) != 0)
+	if (pthread_mutex_init(&p->lock, NULL) != 0)
 		goto err2;
+	if (pthread_cond_init(&p->ready, NULL) != 0)
+		goto err3;
 	return p;
-err2:
+err3:
 	pthread_mutex_destroy(&p->lock);
+err2:
+	close(p->epoll);
 err1:
 	free(p);
 	return NULL;
@@ -46,23 +55,35 @@ void peers_free(struct peers *p)
 		return;
 	pthread_cond_destroy(&p->ready);
 	pthread_mutex_destroy(&p->lock);
+	close(p->epoll);
 	free(p);
 }
 
 /* --- places ------------------------------------------------------------------------------------------ */
 
-/* Whether it may have to go for a new one, from when on is told. */
-static bool is_loose(const struct peer *peer, int64_t *from_ms)
+/* Returns true if the connection may be closed for a new one; *from_ms is when that becomes possible. */
+static bool is_evictable(const struct peer *peer, int64_t *from_ms)
 {
-	*from_ms = peer->state == PEER_GATHERING ? peer->accepted_ms + GRACE_MS : 0;
-	return peer->state == PEER_GATHERING || peer->state == PEER_LINGERING;
+	*from_ms = peer->state == PEER_GATHERING ? peer->since_ms + GRACE_MS : 0;
+	return peer->state == PEER_GATHERING || peer->state == PEER_KEPT || peer->state == PEER_LINGERING;
 }
 
-/* A free one, or that of the connection that was accepted first of those that may go. */
+/* Returns true if one evictable connection is to be closed rather than another: nobody misses one without a
+ * request. */
+static bool goes_before(const struct peer *peer, const struct peer *other)
+{
+	const bool gathering = peer->state == PEER_GATHERING;
+
+	if (gathering != (other->state == PEER_GATHERING))
+		return !gathering;
+	return peer->since_ms < other->since_ms;
+}
+
+/* A free place, or that of the connection that is to be closed first; else NULL. With the lock. */
 static struct peer *find_place(struct peers *p)
 {
 	const int64_t now = clock_ms();
-	struct peer *oldest = NULL;
+	struct peer *first = NULL;
 	int64_t from_ms;
 
 	for (size_t i = 0; i < p->limits.places; i++) {
@@ -70,55 +91,63 @@ static struct peer *find_place(struct peers *p)
 
 		if (peer->state == PEER_FREE)
 			return peer;
-		if (is_loose(peer, &from_ms) && from_ms <= now
-			&& (oldest == NULL || peer->accepted_ms < oldest->accepted_ms))
-			oldest = peer;
+		if (is_evictable(peer, &from_ms) && from_ms <= now
+			&& (first == NULL || goes_before(peer, first)))
+			first = peer;
 	}
-	return oldest;
+	return first;
 }
 
 bool peers_room(struct peers *p)
 {
-	struct peer *place;
-
 	for (;;) {
 		pthread_mutex_lock(&p->lock);
-		place = find_place(p);
-		const bool gathering = place != NULL && place->state == PEER_GATHERING;
+		struct peer *place = find_place(p);
+		const enum peer_state state = place == NULL ? PEER_SERVED : place->state;
 		pthread_mutex_unlock(&p->lock);
-		if (!gathering)
+		if (state != PEER_GATHERING && state != PEER_KEPT)
 			return place != NULL;
 		/* Its request may have come while we did other things. */
-		if (gathering_read_all(p, place) != GATHER_ENDED)
+		if (gathering_read_all(p, place) != GATHER_ENDED && place->state == state)
 			return true;
 	}
+}
+
+/* Closes the connection that has the place, if there is one, and gives it to another. With the lock. */
+static bool occupy(struct peers *p, struct peer *peer, int fd)
+{
+	const size_t behind = (size_t)(peer - p->peer) + 1;
+
+	if (peer->state == PEER_GATHERING) {
+		p->gathered -= records_size(&peer->records);
+		metrics_count(METRICS_CONNECTIONS_EVICTED);
+	}
+	if (peer->state != PEER_FREE)
+		gathering_drop(p, peer);
+	memset(peer, 0, sizeof *peer);
+	peer->fd = fd;
+	if (!gathering_watch(p, peer))
+		return false;
+	peer->since_ms = clock_ms();
+	peer->deadline_ms = peer->since_ms + p->limits.read_timeout_ms;
+	records_init(&peer->records, &p->limits.records);
+	buffer_init(&peer->early);
+	p->open++;
+	if (p->top < behind)
+		p->top = behind;
+	metrics_count(METRICS_CONNECTIONS);
+	metrics_set(METRICS_CONNECTIONS_OPEN, (int64_t)p->open);
+	peer->state = PEER_GATHERING;
+	return true;
 }
 
 bool peers_add(struct peers *p, int fd)
 {
 	pthread_mutex_lock(&p->lock);
 	struct peer *peer = find_place(p);
-	if (peer != NULL) {
-		if (peer->state == PEER_GATHERING) {
-			p->gathered -= records_size(&peer->records);
-			metrics_count(METRICS_CONNECTIONS_EVICTED);
-		}
-		if (peer->state != PEER_FREE)
-			gathering_drop(p, peer);
-		peer->fd = fd;
-		peer->exchange = NULL;
-		peer->partial = false;
-		peer->no_memory = false;
-		peer->accepted_ms = clock_ms();
-		peer->deadline_ms = peer->accepted_ms + p->limits.read_timeout_ms;
-		records_init(&peer->records, &p->limits.records);
-		p->open++;
-		metrics_count(METRICS_CONNECTIONS);
-		metrics_set(METRICS_CONNECTIONS_OPEN, (int64_t)p->open);
-		peer->state = PEER_GATHERING;
-	}
+	const bool added = peer != NULL && occupy(p, peer, fd);
 	pthread_mutex_unlock(&p->lock);
-	if (peer == NULL) {
+	if (!added) {
 		close(fd);
 		return false;
 	}
@@ -154,9 +183,10 @@ struct peer *peers_take(struct peers *p)
 		p->ready_bytes -= records_size(&peer->records);
 		peer->state = PEER_SERVED;
 	}
-	if (has_work(p))
-		gathering_wake(p);
+	const bool wakes = has_work(p) && gathering_wakes(p);
 	pthread_mutex_unlock(&p->lock);
+	if (wakes)
+		pthread_cond_signal(&p->ready);
 	return peer;
 }
 
@@ -169,22 +199,36 @@ void peers_answer(struct peers *p, struct peer *first)
 	pthread_mutex_lock(&p->lock);
 	last->next = p->answer_first;
 	p->answer_first = first;
-	gathering_wake(p);
+	/* Within the lock: once these are answered, the last worker may end, and p with it. */
+	if (gathering_wakes(p))
+		pthread_cond_signal(&p->ready);
 	pthread_mutex_unlock(&p->lock);
 }
 
-bool peers_drop(struct peers *p, struct peer *peer)
+/* With the lock. */
+static void keep(struct peers *p, struct peer *peer)
 {
-	bool lingers = peer->partial && shutdown(peer->fd, SHUT_WR) == 0;
+	peer->since_ms = clock_ms();
+	peer->deadline_ms = peer->since_ms + p->limits.idle_timeout_ms;
+	peer->state = PEER_KEPT;
+}
 
-	records_done(&peer->records);
+bool peers_release(struct peers *p, struct peer *peer)
+{
+	const bool lingers = !peer->keep && peer->partial && shutdown(peer->fd, SHUT_WR) == 0;
+	const bool early = peer->keep && peer->early.len > 0;
+
+	records_next(&peer->records);
 	pthread_mutex_lock(&p->lock);
-	bool awaited = lingers || p->open == p->limits.places || p->open == 1;
-	if (lingers) {
+	/* Otherwise what comes next is heard of, and deadlines are looked at often enough. */
+	const bool awaited = early || p->stopping || p->open == p->limits.places;
+	if ((!peer->keep && !lingers) || !gathering_watch(p, peer)) {
+		gathering_drop(p, peer);
+	} else if (peer->keep) {
+		keep(p, peer);
+	} else {
 		peer->deadline_ms = clock_ms() + LINGER_MS;
 		peer->state = PEER_LINGERING;
-	} else {
-		gathering_drop(p, peer);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return awaited;
@@ -192,26 +236,38 @@ bool peers_drop(struct peers *p, struct peer *peer)
 
 /* --- watching ---------------------------------------------------------------------------------------- */
 
-/* What is past its deadline. */
+/* Ends a connection that is due, unless something has come: it came in time, and was not read while we did
+ * other things. */
 static void expire(struct peers *p, struct peer *peer)
 {
 	if (peer->state == PEER_GATHERING) {
-		/* What is there by now came in time, and was not read while we did other things. */
 		if (gathering_read_all(p, peer) != GATHER_ENDED)
 			gathering_end_early(p, peer);
 		return;
 	}
+	/* One that was due as well may have been given up for its memory. */
+	if (peer->state == PEER_FREE
+		|| (peer->state == PEER_KEPT && gathering_read(p, peer) != GATHER_NOTHING))
+		return;
 	pthread_mutex_lock(&p->lock);
 	gathering_drop(p, peer);
 	pthread_mutex_unlock(&p->lock);
 }
 
-int64_t peers_watch(struct peers *p, struct pollfd *polled, struct peer **polled_peers, nfds_t *count)
+/* Returns true if expire() is to be called. With the lock. */
+static bool is_due(const struct peers *p, const struct peer *peer, int64_t now)
+{
+	if (peer->state == PEER_KEPT && (p->stopping || peer->early.len > 0))
+		return true;
+	return peer->deadline_ms <= now;
+}
+
+int64_t peers_watch(struct peers *p, int *fd)
 {
 	int64_t now = clock_ms();
 	int64_t next = now + WATCH_MAX_MS;
-	size_t expired = 0;
-	int64_t loose_ms;
+	size_t due = 0;
+	int64_t evictable_ms;
 
 	pthread_mutex_lock(&p->lock);
 	const bool full = p->open == p->limits.places;
@@ -219,46 +275,55 @@ int64_t peers_watch(struct peers *p, struct pollfd *polled, struct peer **polled
 	const bool pausing = p->ready_bytes > p->limits.bytes;
 	if (pausing)
 		next = now + PAUSE_MS;
-	for (size_t i = 0; i < p->limits.places; i++) {
+	for (size_t i = 0; i < p->top; i++) {
 		struct peer *peer = &p->peer[i];
 
-		if (!is_loose(peer, &loose_ms))
+		if (!is_evictable(peer, &evictable_ms))
 			continue;
 		/* Not read from: not the peer's fault. */
-		if (pausing && peer->state == PEER_GATHERING)
+		if (pausing && peer->state != PEER_LINGERING)
 			continue;
-		if (peer->deadline_ms <= now) {
-			p->expired[expired++] = peer;
+		if (is_due(p, peer, now)) {
+			p->due[due++] = peer;
 			continue;
 		}
 		if (peer->deadline_ms < next)
 			next = peer->deadline_ms;
-		if (full && loose_ms > now && loose_ms < next)
-			next = loose_ms;
-		polled[*count] = (struct pollfd){.fd = peer->fd, .events = POLLIN};
-		polled_peers[(*count)++] = peer;
+		if (full && evictable_ms > now && evictable_ms < next)
+			next = evictable_ms;
 	}
 	pthread_mutex_unlock(&p->lock);
-	for (size_t i = 0; i < expired; i++)
-		expire(p, p->expired[i]);
+	for (size_t i = 0; i < due; i++)
+		expire(p, p->due[i]);
+	*fd = pausing ? -1 : p->epoll;
 	return next;
 }
 
-void peers_heard(struct peers *p, const struct pollfd *polled, struct peer *const *polled_peers, nfds_t count)
+void peers_heard(struct peers *p)
 {
-	for (nfds_t i = 0; i < count; i++) {
-		if (polled[i].revents == 0)
-			continue;
-		/* Another one may have got its place meanwhile. */
+	struct epoll_event events[HEARD_MAX];
+	const int count = epoll_wait(p->epoll, events, HEARD_MAX, 0);
+
+	for (int i = 0; i < count; i++) {
+		struct peer *peer = events[i].data.ptr;
+
 		pthread_mutex_lock(&p->lock);
-		const bool same = polled_peers[i]->fd == polled[i].fd;
-		const enum peer_state state = polled_peers[i]->state;
+		const enum peer_state state = peer->state;
+		if (state == PEER_READY || state == PEER_SERVED)
+			gathering_unwatch(p, peer);
 		pthread_mutex_unlock(&p->lock);
-		if (same && state == PEER_GATHERING)
-			gathering_read(p, polled_peers[i]);
-		else if (same && state == PEER_LINGERING)
-			gathering_linger(p, polled_peers[i]);
+		if (state == PEER_GATHERING || state == PEER_KEPT)
+			gathering_read(p, peer);
+		else if (state == PEER_LINGERING)
+			gathering_linger(p, peer);
 	}
+}
+
+void peers_stop(struct peers *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->stopping = true;
+	pthread_mutex_unlock(&p->lock);
 }
 
 size_t peers_count(struct peers *p)

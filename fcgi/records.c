@@ -9,6 +9,7 @@
 /* Section 8 */
 enum type { BEGIN_REQUEST = 1, ABORT_REQUEST = 2, END_REQUEST = 3, PARAMS = 4, STDIN = 5, STDOUT = 6 };
 #define ROLE_RESPONDER 1
+#define FLAG_KEEP_CONN 1
 #define CONTENT_MAX 65528U /* a multiple of 8, as section 3.3 advises */
 
 void records_init(struct records *r, const struct records_limits *limits)
@@ -17,6 +18,17 @@ void records_init(struct records *r, const struct records_limits *limits)
 	r->limits = limits;
 	buffer_init(&r->params);
 	buffer_init(&r->body);
+}
+
+void records_next(struct records *r)
+{
+	const uint16_t id = r->id;
+	const uint16_t refused_id = r->refused_id;
+
+	records_done(r);
+	records_init(r, r->limits);
+	r->id = id;
+	r->refused_id = refused_id;
 }
 
 void records_done(struct records *r)
@@ -70,7 +82,19 @@ static bool check_params(const struct buffer *params)
 	return true;
 }
 
-/* What a header says, once all of it is there. */
+/* Returns true if a record is to be passed over: it begins a request while this one is not complete, or
+ * belongs to one that was refused for that, or gives a request up that has been answered meanwhile. */
+static bool is_skipped(const struct records *r, uint16_t id)
+{
+	const unsigned char type = r->header[1];
+
+	if (r->state == RECORDS_BEGIN)
+		return (type == ABORT_REQUEST && id == r->id)
+			|| (type != BEGIN_REQUEST && id == r->refused_id);
+	return id != r->id && (type == BEGIN_REQUEST || id == r->refused_id);
+}
+
+/* Checks a header, once all of it is there. */
 static enum records_result take_header(struct records *r)
 {
 	const unsigned char *header = r->header;
@@ -80,6 +104,9 @@ static enum records_result take_header(struct records *r)
 	r->padding_left = header[6];
 	if (header[0] != RECORD_VERSION || id == 0)
 		return RECORDS_INVALID;
+	r->skipped = is_skipped(r, id);
+	if (r->skipped)
+		return RECORDS_MORE;
 	if (r->state == RECORDS_BEGIN) {
 		r->id = id;
 		return header[1] == BEGIN_REQUEST && r->content_left == sizeof r->begin ? RECORDS_MORE
@@ -101,6 +128,8 @@ static enum records_result take_content(struct records *r, const unsigned char *
 {
 	struct buffer *to = r->state == RECORDS_PARAMS ? &r->params : &r->body;
 
+	if (r->skipped)
+		return RECORDS_MORE;
 	if (r->state == RECORDS_BEGIN) {
 		memcpy(r->begin + r->begin_len, bytes, len);
 		r->begin_len += len;
@@ -118,6 +147,12 @@ static enum records_result end_record(struct records *r)
 	const bool empty = r->header[4] == 0 && r->header[5] == 0;
 
 	r->header_len = 0;
+	if (r->skipped) {
+		if (r->header[1] != BEGIN_REQUEST)
+			return RECORDS_MORE;
+		r->refused_id = (uint16_t)(r->header[2] << 8 | r->header[3]);
+		return RECORDS_MULTIPLEXED;
+	}
 	switch (r->state) {
 	case RECORDS_BEGIN:
 		r->state = RECORDS_PARAMS;
@@ -133,10 +168,11 @@ static enum records_result end_record(struct records *r)
 	return empty ? RECORDS_COMPLETE : RECORDS_MORE;
 }
 
-enum records_result records_feed(struct records *r, const unsigned char *bytes, size_t len)
+enum records_result records_feed(struct records *r, const unsigned char *bytes, size_t len, size_t *all_taken)
 {
 	enum records_result result = RECORDS_MORE;
 
+	*all_taken = 0;
 	while (len > 0 && result == RECORDS_MORE) {
 		size_t taken;
 
@@ -156,11 +192,17 @@ enum records_result records_feed(struct records *r, const unsigned char *bytes, 
 		}
 		bytes += taken;
 		len -= taken;
+		*all_taken += taken;
 		if (result == RECORDS_MORE && r->header_len == HEADER_LEN && r->content_left == 0
 			&& r->padding_left == 0)
 			result = end_record(r);
 	}
 	return result;
+}
+
+bool records_keep(const struct records *r)
+{
+	return (r->begin[2] & FLAG_KEEP_CONN) != 0;
 }
 
 static void put_record(

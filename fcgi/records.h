@@ -1,6 +1,7 @@
-/* The records of one FastCGI request, as they come off a socket piece by piece: checked, bounded,
- * and kept until all of them are there, so that libfcgi, which trusts lengths and reads with
- * blocking calls, never sees anything else than a whole and well-formed request.
+/* The records of the FastCGI requests of a connection, one request after the other, as they come off
+ * a socket piece by piece: checked, bounded, and kept until all of them are there, so that libfcgi,
+ * which trusts lengths and reads with blocking calls, never sees anything else than a whole and
+ * well-formed request.
  * By FastCGI Specification 1.0, sections 3 to 6. No I/O; one thread at a time. */
 #ifndef BAGELHOOK_RECORDS_H
 #define BAGELHOOK_RECORDS_H
@@ -19,16 +20,18 @@ struct records_limits {
 enum records_result {
 	RECORDS_MORE,
 	RECORDS_COMPLETE,
-	RECORDS_ABORTED,    /* the web server does not want it any more */
-	RECORDS_WRONG_ROLE, /* a request for an authorizer or a filter; id is set */
-	RECORDS_INVALID,    /* no FastCGI, or none of ours: several requests at once, wrong lengths */
-	RECORDS_TOO_LONG,   /* more parameters than the limit */
+	RECORDS_MULTIPLEXED, /* a second request begins before this one is complete; refused_id is set */
+	RECORDS_ABORTED,     /* the web server does not want it any more */
+	RECORDS_WRONG_ROLE,  /* a request for an authorizer or a filter; id is set */
+	RECORDS_INVALID,     /* no FastCGI, or none of ours: several requests at once, wrong lengths */
+	RECORDS_TOO_LONG,    /* more parameters than the limit */
 	RECORDS_NO_MEMORY
 };
 
 struct records {
 	const struct records_limits *limits;
-	uint16_t id; /* of the request */
+	uint16_t id;         /* of the request; before its first record, of the one before it, or 0 */
+	uint16_t refused_id; /* of the last request that was refused as multiplexed, or 0 */
 	struct buffer params;
 	struct buffer body;
 
@@ -37,19 +40,28 @@ struct records {
 	size_t header_len;
 	size_t content_left;
 	size_t padding_left;
+	bool skipped; /* it belongs to a request that is not, or no longer, served */
 	unsigned char begin[8];
 	size_t begin_len;
 };
 
-/* An empty request; the limits must outlive it. */
+/* Initialises the first request of a connection, empty; the limits must outlive it. */
 void records_init(struct records *, const struct records_limits *);
 
-/* Frees what it holds. */
+/* Frees what it holds, and makes it the connection's next request, empty. */
+void records_next(struct records *);
+
+/* Frees what it holds. The id stays, for records_put_answer() and records_next(). */
 void records_done(struct records *);
 
-/* Takes bytes in, up to the end of the request. After anything but RECORDS_MORE it is not to be
- * called again. */
-enum records_result records_feed(struct records *, const unsigned char *bytes, size_t len);
+/* Takes bytes in, up to the end of the request; *taken says how many. The rest, behind a complete
+ * request, belongs to the next one. After RECORDS_MULTIPLEXED it is to be called again with the rest,
+ * after other results than that and RECORDS_MORE only behind records_next(). */
+enum records_result records_feed(struct records *, const unsigned char *bytes, size_t len, size_t *taken);
+
+/* Returns true if the web server wants the connection to stay open behind the answer
+ * (FCGI_KEEP_CONN). For a complete request. */
+bool records_keep(const struct records *);
 
 /* Bytes that it holds. */
 size_t records_size(const struct records *);

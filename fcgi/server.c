@@ -1,6 +1,6 @@
 /* One thread accepts connections and reads from them; a pool of workers serves requests that are
  * there as a whole, so that no peer can hold a worker. libfcgi, which reads with blocking calls and
- * knows no bounds, gets the request from a file in memory, and the connection only to answer.
+ * knows no bounds, gets the request from a file in memory, and never the connection.
  *
  * No worker waits for a commit: with the request in the queue it takes the next one, and
  * whichever is free answers when the outcome is there. So a few threads serve many requests, and
@@ -33,13 +33,16 @@
 
 #define STACK_BYTES ((size_t)512 * 1024)
 /* Descriptors for all but connections: the log, the database, resolving names, files; and for each
- * worker its desk's, twice while it answers. */
+ * worker its desk's. */
 #define SPARE_DESCRIPTORS 24
-#define WORKER_DESCRIPTORS 2
+#define WORKER_DESCRIPTORS 1
 /* Of requests that are on their way, all together; of the parameters of one. Web servers accept
  * header fields of a few dozen kilobytes. */
 #define GATHERED_BYTES ((size_t)64 * 1024 * 1024)
 #define PARAMS_BYTES ((size_t)256 * 1024)
+/* How long a kept connection may wait for its next request. Longer than the web server keeps it
+ * (nginx/bagelhook-upstream.conf), so that it is the web server that closes it. */
+#define IDLE_TIMEOUT_MS 75000
 /* How long accepting rests when there are no descriptors, and how often that is logged. */
 #define ACCEPT_REST_MS 100
 /* Accepted before those that are there already are looked at again. */
@@ -50,7 +53,6 @@
 struct exchange {
 	struct receipt receipt;
 	struct peer *peer;
-	FCGX_Request fcgi;
 	struct answer answer;
 };
 
@@ -75,82 +77,65 @@ static void count_answer(const struct answer *answer)
 		metrics_count(METRICS_LEFT_TO_RETRIES);
 }
 
-/* Answers. That is short enough for any socket's buffer: a peer that does not take it gets
- * none, and nobody waits for it. */
-static void write_answer(struct exchange *exchange, struct desk *desk)
+/* Sends an answer, without libfcgi, in one piece. That is short enough for any socket's buffer: a peer that
+ * does not take it gets none, and nobody waits for it. */
+static void write_answer(struct peer *peer, const struct answer *answer, struct desk *desk)
 {
-	char records[DESK_ANSWER_SIZE];
+	ssize_t sent = -1;
 
-	count_answer(&exchange->answer);
+	count_answer(answer);
 	buffer_clear(&desk->out);
-	response_format(&exchange->answer, &desk->out);
-	if (!buffer_failed(&desk->out))
-		FCGX_PutStr(desk->out.data, (int)desk->out.len, exchange->fcgi.out);
-	if (!desk_finish(desk, &exchange->fcgi))
-		return;
-	ssize_t len = pread(desk->file, records, sizeof records, 0);
-	if (len > 0 && send(exchange->peer->fd, records, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
-	}
+	buffer_clear(&desk->records);
+	response_format(answer, &desk->out);
+	records_put_answer(&peer->records, desk->out.data, desk->out.len, &desk->records);
+	if (!buffer_failed(&desk->out) && !buffer_failed(&desk->records))
+		sent = send(peer->fd, desk->records.data, desk->records.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	/* Behind part of an answer nothing else can be said. */
+	if (sent != (ssize_t)desk->records.len)
+		peer->keep = false;
 }
 
-/* What is left unread of a request must not be taken for the next one's. */
-static void read_to_end(FCGX_Request *fcgi)
+/* Answers a request that cannot be served, with errno. */
+static void apologise(struct peer *peer, struct desk *desk)
 {
-	char unread[4096];
+	const struct answer answer = {.kind = ANSWER_NO_MEMORY};
 
-	while (FCGX_GetStr(unread, sizeof unread, fcgi->in) > 0)
-		;
+	log_record(LOG_ERROR, "cannot serve a request", LOG_PAIRS("reason", text_error(errno)));
+	write_answer(peer, &answer, desk);
 }
 
-/* The steps of the request that libfcgi has begun to read. Returns whether the receipt will
- * come; otherwise the request was answered. */
-static bool submit(struct server *s, struct exchange *exchange, struct desk *desk)
+/* The steps of the request that libfcgi has begun to read. Returns true if the receipt will come; otherwise
+ * the request was answered. */
+static bool submit(struct server *s, struct exchange *exchange, FCGX_Request *fcgi, struct desk *desk)
 {
-	const struct peer *peer = exchange->peer;
+	struct peer *peer = exchange->peer;
 	struct request request;
 	bool submitted = false;
-	bool complete = handler_receive(s->handler, &exchange->fcgi, &request, &exchange->answer);
+	bool complete = handler_receive(s->handler, fcgi, &request, &exchange->answer);
 
 	/* What has waited so long for a worker would wait for the database, too, and its web
 	 * server would give up first. */
-	if (complete && clock_ms() - peer->accepted_ms > 2 * (int64_t)s->limits->read_timeout_ms)
+	if (complete && clock_ms() - peer->since_ms > 2 * (int64_t)s->limits->read_timeout_ms)
 		exchange->answer.kind = ANSWER_BUSY;
 	else if (complete)
 		submitted = handler_submit(s->handler, &request, &exchange->answer, &exchange->receipt);
 	/* From here on another worker may already have answered it, and freed the exchange. */
 	request_done(&request);
-	if (submitted)
-		return true;
-	read_to_end(&exchange->fcgi);
-	write_answer(exchange, desk);
-	return false;
+	if (!submitted)
+		write_answer(peer, &exchange->answer, desk);
+	return submitted;
 }
 
-/* Answers, without libfcgi, a request that cannot be laid out for it. */
-static void apologise(const struct peer *peer, struct desk *desk)
-{
-	const struct answer answer = {.kind = ANSWER_NO_MEMORY};
-
-	log_record(LOG_ERROR, "cannot serve a request", LOG_PAIRS("reason", text_error(errno)));
-	count_answer(&answer);
-	buffer_clear(&desk->out);
-	buffer_clear(&desk->records);
-	response_format(&answer, &desk->out);
-	records_put_answer(&peer->records, desk->out.data, desk->out.len, &desk->records);
-	if (!buffer_failed(&desk->out) && !buffer_failed(&desk->records)
-		&& send(peer->fd, desk->records.data, desk->records.len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
-	}
-}
-
-/* Begins the one request of a connection: an exchange that waits for its receipt, or false
- * where the connection is finished with. */
+/* Begins a request: an exchange that waits for its receipt, or false if the request was answered. */
 static bool begin(struct server *s, struct peer *peer, struct desk *desk)
 {
 	struct exchange *exchange = peer->no_memory ? NULL : calloc(1, sizeof *exchange);
+	FCGX_Request fcgi;
+	bool submitted;
 
 	if (peer->no_memory)
 		errno = ENOMEM;
-	if (exchange == NULL || !desk_lay_out(desk, &peer->records)) {
+	if (exchange == NULL || !desk_lay_out(desk, &peer->records) || !desk_accept(desk, &fcgi)) {
 		apologise(peer, desk);
 		free(exchange);
 		return false;
@@ -158,7 +143,9 @@ static bool begin(struct server *s, struct peer *peer, struct desk *desk)
 	records_done(&peer->records);
 	exchange->peer = peer;
 	peer->exchange = exchange;
-	if (desk_accept(desk, &exchange->fcgi) && submit(s, exchange, desk))
+	submitted = submit(s, exchange, &fcgi, desk);
+	FCGX_Free(&fcgi, 0);
+	if (submitted)
 		return true;
 	peer->exchange = NULL;
 	free(exchange);
@@ -168,8 +155,11 @@ static bool begin(struct server *s, struct peer *peer, struct desk *desk)
 /* Answers a request whose receipt came. */
 static void answer(struct exchange *exchange, struct desk *desk)
 {
+	struct peer *peer = exchange->peer;
+
 	handler_complete(&exchange->receipt, &exchange->answer);
-	write_answer(exchange, desk);
+	write_answer(peer, &exchange->answer, desk);
+	peer->exchange = NULL;
 	free(exchange);
 }
 
@@ -204,7 +194,7 @@ static void *work(void *argument)
 			answer(peer->exchange, &desk);
 		else if (begin(s, peer, &desk))
 			continue;
-		if (peers_drop(s->peers, peer))
+		if (peers_release(s->peers, peer))
 			signals_wake();
 	}
 	desk_close(&desk);
@@ -251,7 +241,7 @@ static void accept_some(struct server *s, int most)
 }
 
 /* After SIGTERM: what the kernel has already accepted on our own socket is still taken;
- * an inherited socket lives on, and what waits there is its next reader's. */
+ * an inherited socket lives on, and what waits there is its next reader's. Idle connections are closed. */
 static void stop_accepting(struct server *s)
 {
 	log_record(LOG_INFO, "stopping: finishing what was accepted", NULL);
@@ -262,32 +252,28 @@ static void stop_accepting(struct server *s)
 		accept_some(s, LISTENER_BACKLOG);
 	listener_close(s->listener);
 	s->accepting = false;
+	peers_stop(s->peers);
 }
 
-/* What poll(2) is to watch the listening socket with: nothing, as a negative descriptor
- * says, while stopping, without a place, or while accepting rests. */
-static struct pollfd watch_listener(const struct server *s, bool room, int64_t *next_ms)
+/* The descriptor to accept on; -1 while stopping, without a place, or while accepting rests. */
+static int watch_listener(const struct server *s, bool room, int64_t *next_ms)
 {
-	struct pollfd watched = {.fd = -1, .events = POLLIN};
-
 	if (!s->accepting || !room)
-		return watched;
+		return -1;
 	if (clock_ms() >= s->rest_until_ms)
-		watched.fd = s->listener->fd;
-	else if (s->rest_until_ms < *next_ms)
+		return s->listener->fd;
+	if (s->rest_until_ms < *next_ms)
 		*next_ms = s->rest_until_ms;
-	return watched;
+	return -1;
 }
 
 /* The watching thread: until SIGTERM, and then until no connection is open. */
 static void watch(struct server *s, int64_t (*reload)(void *context, bool hangup), void *context)
 {
-	static struct pollfd polled[PEERS_MAX + 2];
-	static struct peer *polled_peers[PEERS_MAX + 2];
+	struct pollfd polled[3] = {{.events = POLLIN}, {.events = POLLIN}, {.events = POLLIN}};
 
+	polled[0].fd = signals_fd();
 	for (;;) {
-		nfds_t count = 2;
-
 		metrics_set(METRICS_TURNED_MS, clock_ms());
 		const bool hangup = signals_hangup();
 		/* A manager that was told that we stop need not know of it. */
@@ -299,7 +285,7 @@ static void watch(struct server *s, int64_t (*reload)(void *context, bool hangup
 		if (signals_terminate() && s->accepting)
 			stop_accepting(s);
 		int64_t expiry_ms = handler_expire(s->handler, clock_ms());
-		int64_t next_ms = peers_watch(s->peers, polled, polled_peers, &count);
+		int64_t next_ms = peers_watch(s->peers, &polled[2].fd);
 		if (expiry_ms < next_ms)
 			next_ms = expiry_ms;
 		if (reload_ms < next_ms)
@@ -307,17 +293,17 @@ static void watch(struct server *s, int64_t (*reload)(void *context, bool hangup
 		const bool room = peers_room(s->peers);
 		if (peers_count(s->peers) == 0 && !s->accepting)
 			return;
-		polled[0] = (struct pollfd){.fd = signals_fd(), .events = POLLIN};
-		polled[1] = watch_listener(s, room, &next_ms);
+		polled[1].fd = watch_listener(s, room, &next_ms);
 		int64_t left_ms = next_ms - clock_ms();
-		if (poll(polled, count, left_ms > 0 ? (int)left_ms : 0) < 0) {
+		if (poll(polled, 3, left_ms > 0 ? (int)left_ms : 0) < 0) {
 			if (errno != EINTR)
 				log_record(LOG_ERROR, "poll failed", LOG_PAIRS("reason", text_error(errno)));
 			continue;
 		}
 		if (polled[0].revents != 0)
 			signals_empty();
-		peers_heard(s->peers, polled + 2, polled_peers + 2, count - 2);
+		if (polled[2].revents != 0)
+			peers_heard(s->peers);
 		if (polled[1].revents != 0)
 			accept_some(s, ACCEPT_AT_ONCE);
 	}
@@ -370,7 +356,7 @@ int server_run(struct listener *listener, struct handler *handler, const struct 
 {
 	struct server s = {.handler = handler, .limits = limits, .listener = listener, .accepting = true};
 	const struct peers_limits peers_limits = {count_places(limits), GATHERED_BYTES,
-		limits->read_timeout_ms, {PARAMS_BYTES, limits->max_body}};
+		limits->read_timeout_ms, IDLE_TIMEOUT_MS, {PARAMS_BYTES, limits->max_body}};
 	const size_t workers = limits->threads;
 	pthread_t *threads = calloc(workers, sizeof *threads);
 	int status = -1;

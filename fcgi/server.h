@@ -11,7 +11,8 @@
 struct server_limits {
 	size_t threads; /* requests that are checked at once */
 	size_t max_body;
-	int read_timeout_ms;      /* from accepting a connection to having all of its request */
+	int read_timeout_ms; /* from accepting a connection, or a later request's first byte, to having all of
+				it */
 	size_t other_descriptors; /* that others may open beside the server and the database: the admin
 				     listener */
 };

@@ -350,8 +350,9 @@ socket_directory() {
 configure_nginx() {
     local directory=$1 text
     mkdir -p "$directory"
-    text=$(<"$tree/nginx/bagelhook.conf")
-    printf '%s\n' "${text//unix:\/run\/bagelhook\/bagelhook.sock/"unix:$3"}" >"$directory/bagelhook.conf"
+    cp "$tree/nginx/bagelhook.conf" "$directory/bagelhook.conf"
+    text=$(<"$tree/nginx/bagelhook-upstream.conf")
+    printf '%s\n' "${text//unix:\/run\/bagelhook\/bagelhook.sock/"unix:$3"}" >"$directory/bagelhook-upstream.conf"
     text=$(<"$tree/nginx/nginx.conf.in")
     text=${text//@DIR@/"$directory"}
     text=${text//@PORT@/"$2"}

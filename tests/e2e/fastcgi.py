@@ -6,7 +6,7 @@ import struct
 
 from harness import PATIENCE_S, Answer
 
-BEGIN_REQUEST, END_REQUEST, PARAMS, STDIN, STDOUT, STDERR = 1, 3, 4, 5, 6, 7
+BEGIN_REQUEST, ABORT_REQUEST, END_REQUEST, PARAMS, STDIN, STDOUT, STDERR = 1, 2, 3, 4, 5, 6, 7
 
 
 class Cut(Exception):
@@ -57,9 +57,9 @@ class Peer:
     def send(self, *records):
         self.socket.sendall(b"".join(records))
 
-    def begin(self, params):
-        """Begins a request as a responder's: role 1, the connection not to be kept."""
-        self.send(record(BEGIN_REQUEST, struct.pack("!HB5x", 1, 0)), stream(PARAMS, encode(params)), record(PARAMS))
+    def begin(self, params, keep=False):
+        """Begins a request as a responder's: role 1, the connection to be kept or not."""
+        self.send(record(BEGIN_REQUEST, struct.pack("!HB5x", 1, keep)), stream(PARAMS, encode(params)), record(PARAMS))
 
     def body(self, content, end=True):
         self.send(stream(STDIN, content), record(STDIN) if end else b"")

@@ -77,7 +77,8 @@ def test_counts(watched, admin):
     assert metrics["bagelhook_commit_duration_seconds_count"] == metrics["bagelhook_commit_batch_events_sum"] == 12
     assert 0 < metrics["bagelhook_commit_duration_seconds_sum"] < 12
     assert metrics['bagelhook_commit_batch_events_bucket{le="1"}'] == 12
-    assert metrics["bagelhook_connections_total"] == sum(admin.counted("requests_total").values()) + 1
+    # One at the start, three without nginx, and one kept by each of its two workers.
+    assert 5 <= metrics["bagelhook_connections_total"] <= 6
 
 
 def test_counts_of_many(watched, admin, background):

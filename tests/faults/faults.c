@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -169,10 +170,8 @@ static void *next(const char *name)
 	}
 
 FAILING(int, memfd_create, (const char *name, unsigned int flags), (name, flags))
-FAILING(int, ftruncate, (int fd, off_t length), (fd, length))
 FAILING(off_t, lseek, (int fd, off_t offset, int whence), (fd, offset, whence))
 FAILING(ssize_t, read, (int fd, void *bytes, size_t len), (fd, bytes, len))
-FAILING(ssize_t, pread, (int fd, void *bytes, size_t len, off_t at), (fd, bytes, len, at))
 FAILING(ssize_t, write, (int fd, const void *bytes, size_t len), (fd, bytes, len))
 FAILING(ssize_t, pwrite, (int fd, const void *bytes, size_t len, off_t at), (fd, bytes, len, at))
 FAILING(int, close, (int fd), (fd))
@@ -185,6 +184,11 @@ FAILING(int, renameat, (int from, const char *old, int to, const char *new), (fr
 FAILING(int, unlinkat, (int fd, const char *path, int flags), (fd, path, flags))
 FAILING(int, getentropy, (void *bytes, size_t len), (bytes, len))
 FAILING(int, poll, (struct pollfd * polled, nfds_t count, int timeout), (polled, count, timeout))
+FAILING(int, epoll_create1, (int flags), (flags))
+FAILING(int, epoll_ctl, (int epoll, int operation, int fd, struct epoll_event *event),
+	(epoll, operation, fd, event))
+FAILING(int, epoll_wait, (int epoll, struct epoll_event *events, int count, int timeout),
+	(epoll, events, count, timeout))
 FAILING(int, socket, (int family, int type, int protocol), (family, type, protocol))
 FAILING(int, bind, (int fd, const struct sockaddr *address, socklen_t len), (fd, address, len))
 FAILING(int, listen, (int fd, int backlog), (fd, backlog))

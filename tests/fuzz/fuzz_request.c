@@ -96,11 +96,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct records_limits limits = {10000, 10000};
 	struct records records;
+	size_t taken;
 
 	if (size == 0)
 		return 0;
 	records_init(&records, &limits);
-	enum records_result result = records_feed(&records, data + 1, size - 1);
+	enum records_result result = records_feed(&records, data + 1, size - 1, &taken);
 	MUST(records_size(&records) < 100000);
 	/* A stream that ends within a body is served, too. */
 	if (result == RECORDS_COMPLETE || (result == RECORDS_MORE && records.state == RECORDS_STDIN))

@@ -55,11 +55,12 @@ class Nginx:
             if count != 1:
                 raise HarnessError("nginx/nginx.conf.in does not listen exactly once")
         (self.directory / "nginx.conf").write_text(text)
-        text = (SOURCE / "nginx" / "bagelhook.conf").read_text()
+        shutil.copy(SOURCE / "nginx" / "bagelhook.conf", self.directory)
+        text = (SOURCE / "nginx" / "bagelhook-upstream.conf").read_text()
         text, count = re.subn(r"unix:/run/bagelhook/bagelhook\.sock", f"unix:{self.socket_path}", text)
         if count != 1:
-            raise HarnessError("nginx/bagelhook.conf does not name the socket exactly once")
-        (self.directory / "bagelhook.conf").write_text(text)
+            raise HarnessError("nginx/bagelhook-upstream.conf does not name the socket exactly once")
+        (self.directory / "bagelhook-upstream.conf").write_text(text)
 
     def _serves(self):
         # The pid file tells our nginx from another server on the same port.
