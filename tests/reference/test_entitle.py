@@ -158,6 +158,8 @@ def test_trials():
     assert answer([trial(0, trial_end=text(7))], until) == (False, "expired", until)
     assert periods([trial(0)]) == [(0, 31)]
     assert periods([trial(0, trial_end=text(-1))]) == []
+    # What is cut in its second is not longer for it.
+    assert periods([trial(0, trial_end=text(-1)), ended(0.7 / 86400)]) == []
     assert answer([trial(0, trial_end=text(-1))], 1, NO_GRACE) == (False, "expired", None)
     # A later trial of the item ends an earlier one.
     assert periods([trial(0), trial(4, trial_end=text(6))]) == [(0, 6)]

@@ -91,7 +91,8 @@ def _limited(purchase, start, own_end, state, settings):
                 end = min(end, one.ends_at)
             ends.append(end)
     if ends:
-        return Window(purchase, start, min(ends), was_cut=True)
+        # Of its second it may come after the end: it lengthens nothing.
+        return Window(purchase, start, min(with_grace, *ends), was_cut=True)
     return Window(purchase, start, with_grace)
 
 
