@@ -210,7 +210,7 @@ def test_types(stack, intruder):
     types = [name for name, in stack.query(f"""
         SELECT t.oid::regtype::text FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace
         LEFT JOIN pg_class AS c ON c.oid = t.typrelid WHERE {OURS} AND t.typelem = 0""")]
-    assert {"bagelpay.delivery", "bagelpay.events"} <= set(types)
+    assert {"bagelpay.effect", "bagelpay.events"} <= set(types)
     assert not_refused(intruder, [text.format(name) for name in types for text in (
         "CREATE TEMP TABLE evil (x {})", "CREATE FUNCTION pg_temp.evil ({}) RETURNS integer LANGUAGE sql AS 'SELECT 1'")]) == []
 
@@ -419,7 +419,7 @@ def test_shadows(stack, intruder):
         FROM pg_type LEFT JOIN pg_class AS c ON c.oid = typrelid
         WHERE typelem = 0 AND (typnamespace = 'bagelpay'::regnamespace OR typname IN (
             'text', 'json', 'jsonb', 'bytea', 'int4', 'int8', 'numeric', 'bool', 'timestamptz', 'interval', 'regclass'))""")[0]
-    assert {"events", "orders", "entitlements"} <= set(relations_) and {"delivery", "fold_key", "jsonb"} <= set(types)
+    assert {"events", "orders", "entitlements"} <= set(relations_) and {"effect", "fold_key", "jsonb"} <= set(types)
     intruder.execute("""
         CREATE FUNCTION pg_temp.hijack (pg_catalog.text) RETURNS pg_catalog.bool LANGUAGE plpgsql AS
         $$BEGIN RAISE EXCEPTION 'hijacked as %', current_user; END$$""")
@@ -430,7 +430,7 @@ def test_shadows(stack, intruder):
         intruder.execute(f"CREATE DOMAIN pg_temp.{name} AS pg_catalog.text CHECK (pg_temp.hijack(VALUE))")
     intruder.execute("SET search_path = pg_temp, pg_catalog, bagelpay")
     # A control: functions that do not say where they look for names do come across them.
-    for number, body in enumerate(("SELECT * FROM orders", "SELECT ''x''::delivery")):
+    for number, body in enumerate(("SELECT * FROM orders", "SELECT ''x''::effect")):
         stack.query(f"CREATE FUNCTION public.careless{number} () RETURNS pg_catalog.text LANGUAGE plpgsql SECURITY DEFINER AS "
                     f"'BEGIN RETURN ({body}); END'")
         with pytest.raises(psycopg.errors.RaiseException, match="hijacked as postgres"):
