@@ -437,7 +437,7 @@ def test_shadows(stack, intruder):
             intruder.execute(f"SELECT public.careless{number} ()")
         stack.query(f"DROP FUNCTION public.careless{number}")
     event = bodies.unique()
-    again = delivery(event, amount="10", customer_email=EMAIL, local_times={"trial_end": "2026-01-01 00:00:00"},
+    again = delivery(event, amount="10", customer_email=EMAIL, trial_end="2026-01-01 00:00:00", local_times={"trial_end": "2026-01-01 00:00:00"},
                      signed_timestamp=1767230000)
     assert call(intruder, again) == [(event, "applied")]
     assert call(intruder, again) == [(event, "duplicate")]
