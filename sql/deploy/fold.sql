@@ -218,7 +218,8 @@ BEGIN
                 i bagelpay.stored_items;
                 begins boolean;                 -- it begins p
                 concerned text COLLATE "C";     -- the payment that it is about
-                other text COLLATE "C";         -- another payment
+                other text COLLATE "C";         -- another payment, or the event that began it
+                moved bigint[];                 -- items of which other purchases than p moved
                 did bagelpay.effect;
                 note text;
             BEGIN
@@ -313,7 +314,7 @@ BEGIN
                             SET bought_trial = TRUE
                             WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = other AND NOT n.is_trial AND n.only_checkout
                                 AND e.occurred_at BETWEEN n.began_at - interval '24 hours' AND n.began_at + interval '24 hours'
-                            RETURNING n.name INTO p.buyer;
+                            RETURNING n.name, n.began_event_id, ARRAY[n.item_key] INTO p.buyer, other, moved;
                             UPDATE bagelpay.purchases AS n
                             SET replaced_at = e.occurred_at
                             WHERE o.has_trials AND n.item_key = p.item_key AND n.is_trial
@@ -331,8 +332,12 @@ BEGIN
                                         FROM bagelpay.purchases AS m
                                         WHERE m.provider_order_id = p.provider_order_id AND m.order_id IS NOT DISTINCT FROM p.order_id AND m.mode IS NOT DISTINCT FROM p.mode
                                             AND NOT m.is_trial AND m.began_at IS NOT NULL)));
-                        p.bought_trial := p.bought_trial OR FOUND;
+                        IF FOUND THEN
+                            p.bought_trial := TRUE;
+                            moved := bagelpay.items_of_trials (p);
+                        END IF;
                     ELSIF p.bought_trial THEN
+                        moved := bagelpay.items_of_trials (p);
                         -- A trial that was let go names no payment any more.
                         UPDATE bagelpay.purchases AS n
                         SET buyer = NULL, named_payment_id = ''
@@ -375,7 +380,11 @@ BEGIN
                         WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id = coalesce(p.customer_id, '')
                             AND n.user_id = coalesce(p.user_id, '') AND n.product_id = coalesce(p.product_id, '');
                     END IF;
-                    IF begins OR (stored.item_key = p.item_key AND stored.kind = p.kind AND i.latest_event_id = p.began_event_id) THEN
+                    -- A payment and the trial that it bought count as one: what begins later moves the other one in the order.
+                    IF moved = ARRAY[p.item_key] AND i.latest_event_id = other THEN
+                        moved := NULL;
+                    END IF;
+                    IF moved IS NULL AND (begins OR (stored.item_key = p.item_key AND stored.kind = p.kind AND i.latest_event_id = p.began_event_id)) THEN
                         i := bagelpay.item_after (i, p, bagelpay.item_status (i, p, stored, begins));
                     ELSE
                         PERFORM bagelpay.store_rows (purchases, items);
@@ -384,10 +393,8 @@ BEGIN
                         items := NULL;
                         item_keys := NULL;
                         at := NULL;
-                        IF stored.item_key <> p.item_key THEN
-                            PERFORM bagelpay.refold_item (p.mode, p.order_id, stored.item_key);
-                        END IF;
-                        PERFORM bagelpay.refold_item (p.mode, p.order_id, p.item_key);
+                        PERFORM bagelpay.refold_item (p.mode, p.order_id, n.item_key)
+                        FROM (SELECT DISTINCT unnest(moved || stored.item_key || p.item_key) AS item_key) AS n;
                         SELECT * INTO i
                         FROM bagelpay.stored_items AS n
                         WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id = coalesce(p.customer_id, '')

@@ -332,6 +332,21 @@ BEGIN
 END
 $$;
 
+-- The items of the trials that a payment bought.
+CREATE FUNCTION bagelpay.items_of_trials (payment bagelpay.purchases)
+    RETURNS bigint[]
+    LANGUAGE plpgsql
+    STABLE
+    AS $$
+BEGIN
+    RETURN array(
+        SELECT t.item_key
+        FROM bagelpay.purchases AS t
+        WHERE t.order_id = payment.order_id AND t.mode = payment.mode AND t.is_trial AND t.buyer = payment.name
+            AND t.began_at BETWEEN payment.began_at - interval '24 hours' AND payment.began_at + interval '24 hours');
+END
+$$;
+
 -- An item again from its purchases, after one of them that is not its latest changed, came or went; gone if there is none. Its
 -- status stays as long as it has a subscription purchase.
 CREATE FUNCTION bagelpay.refold_item (of_mode text, of_order text, of_key bigint)
@@ -343,10 +358,23 @@ DECLARE
     p bagelpay.purchases;
 BEGIN
     FOR p IN
-        SELECT *
+        SELECT n.*
         FROM bagelpay.purchases AS n
+        -- A payment and the trial that it bought count as one, which began when the later of them did.
+        LEFT JOIN LATERAL (
+            SELECT m.began_slot, m.began_at, m.began_event_id
+            FROM bagelpay.purchases AS m
+            WHERE m.order_id = n.order_id AND m.mode = n.mode AND m.name = n.buyer AND NOT m.is_trial AND n.is_trial
+            UNION ALL
+            SELECT m.began_slot, m.began_at, m.began_event_id
+            FROM bagelpay.purchases AS m
+            WHERE m.order_id = n.order_id AND m.mode = n.mode AND m.is_trial AND m.buyer = n.name AND n.bought_trial
+                AND m.began_at BETWEEN n.began_at - interval '24 hours' AND n.began_at + interval '24 hours'
+            ORDER BY began_slot DESC, began_at DESC, began_event_id DESC
+            LIMIT 1) AS pair ON (pair.began_slot, pair.began_at, pair.began_event_id) > (n.began_slot, n.began_at, n.began_event_id)
         WHERE n.item_key = of_key AND n.order_id IS NOT DISTINCT FROM of_order COLLATE "C" AND n.mode IS NOT DISTINCT FROM of_mode COLLATE "C"
-        ORDER BY n.began_slot, n.began_at, n.began_event_id
+        ORDER BY coalesce(pair.began_slot, n.began_slot), coalesce(pair.began_at, n.began_at), coalesce(pair.began_event_id, n.began_event_id),
+            n.began_slot, n.began_at, n.began_event_id
     LOOP
         i := bagelpay.item_after (i, p, NULL);
     END LOOP;

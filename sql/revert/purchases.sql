@@ -6,6 +6,8 @@ BEGIN;
 
 DROP FUNCTION bagelpay.refold_item;
 
+DROP FUNCTION bagelpay.items_of_trials;
+
 DROP FUNCTION bagelpay.store_rows;
 
 DROP FUNCTION bagelpay.inheriting;

@@ -7,7 +7,7 @@ SET client_min_messages = warning;
 
 BEGIN;
 
-SELECT plan(74);
+SELECT plan(78);
 
 \ir builder.psql
 
@@ -31,6 +31,14 @@ CREATE FUNCTION pg_temp.of_z (what text)
     LANGUAGE sql
     AS $$
     SELECT pg_temp.told (format('SELECT %I FROM bagelpay.payments WHERE payment_id = ''z''', what))
+$$;
+
+-- The product_name of an item.
+CREATE FUNCTION pg_temp.name_of (customer text)
+    RETURNS text
+    LANGUAGE sql
+    AS $$
+    SELECT pg_temp.told (format('SELECT product_name FROM bagelpay.items WHERE customer_id = %L', customer))
 $$;
 
 -- The merchant's user, in few words.
@@ -249,6 +257,16 @@ SELECT is(pg_temp.story (
     'paid / active canceled / x=paid y=paid', 'likewise two customers');
 
 SELECT is(bagelpay.rebuild () + bagelpay.rekey (), 0::bigint, 'rebuilding changes nothing');
+
+-- A payment and the trial that it bought count as one purchase, which began when the later of them did.
+SELECT is(pg_temp.items ('checkout.completed@1{"payment_id":"x","product_name":"A"}', 'subscription.trialing@2{"product_name":"B"}',
+        'subscription.trialing@3{"payment_id":"x"}') || ' ' || pg_temp.name_of ('c1'), 'p1/c1/ A', 'a payment that buys a later trial');
+SELECT is(pg_temp.items ('subscription.trialing@1{"payment_id":"x","product_name":"A"}', 'subscription.trialing@2{"product_name":"B"}',
+        'checkout.completed@3{"payment_id":"x"}') || ' ' || pg_temp.name_of ('c1'), 'p1/c1/ A', 'or an earlier one');
+SELECT is(pg_temp.items ('checkout.completed@1{"payment_id":"x","product_name":"A"}', 'subscription.trialing@2{"product_name":"B"}',
+        'subscription.trialing@3{"payment_id":"x"}', 'subscription.paid@4{"payment_id":"x"}') || ' ' || pg_temp.name_of ('c1'), 'p1/c1/ B', 'until it is paid for itself');
+SELECT is(pg_temp.items ('checkout.completed@1{"payment_id":"x","product_name":"A"}', 'checkout.completed@2{"payment_id":"y","product_name":"B"}',
+        'subscription.trialing@3{"payment_id":"x","customer_id":"c2"}') || ' ' || pg_temp.name_of ('c1'), 'p1/c1/ p1/c2/ A', 'also one of another item');
 
 SELECT * FROM finish();
 
