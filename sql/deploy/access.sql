@@ -1,6 +1,6 @@
 -- Deploy bagelpay:access to pg
 --
--- What each role may do; PUBLIC may nothing (see the default privileges of the schema).
+-- Privileges of each role. PUBLIC has none (see the default privileges of the schema).
 
 BEGIN;
 
@@ -8,8 +8,8 @@ SET LOCAL ROLE bagelpay_owner;
 
 GRANT USAGE ON SCHEMA bagelpay TO bagelpay_ingest, bagelpay_reader;
 
--- Default privileges do not reach the row types of tables and views. A role that uses one in
--- a table of its own keeps the owner from changing ours.
+-- Default privileges do not cover the row types of tables and views. A role that used one in a table of its own would
+-- keep the owner from altering ours.
 DO $$
 DECLARE
     row_type regtype;
@@ -34,7 +34,7 @@ GRANT SELECT ON bagelpay.settings, bagelpay.products, bagelpay.product_features,
     bagelpay.zone_evidence
 TO bagelpay_reader;
 
--- All of a dead letter but its body; of event_bodies nothing.
+-- Readers see no bodies: not dead_letters.body, and nothing of event_bodies.
 GRANT SELECT (id, sha256, reason, detail, event_id, order_id, customer_email, signed_timestamp, signature, deliveries, received_at, resolved_at)
 ON bagelpay.dead_letters TO bagelpay_reader;
 

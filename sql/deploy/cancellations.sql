@@ -1,17 +1,19 @@
 -- Deploy bagelpay:cancellations to pg
 --
 -- The fold's steps for events that are about a subscription without naming a purchase: cancellations and failed
--- payments. They work on stored rows; the caller holds the lock of the order, and has stored what it has in memory.
+-- payments. They work on stored rows. The caller holds the lock of the order, and has stored its rows in memory.
 --
--- An order may have very many rows. A look-up by a name says IS NOT DISTINCT FROM of the order, which no index serves: with =, a
--- plan made while the tables are small would read the whole order. Joins are nested loops for the same reason.
+-- Look-ups by a name compare the order with IS NOT DISTINCT FROM, which cannot use an index. With =, a plan made while
+-- the tables are small would read all rows of an order, which may be very many. Joins are nested loops for the same
+-- reason.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- The paid payments, or else the subscription purchases, that an event means without naming a payment: those that name
--- its subscription; if there are none, those that name no other and have its product and customer, as far as both say.
+-- Returns the purchases that an event without a payment_id is about: the paid payments if payments is TRUE, else the
+-- subscription purchases. They are those of its subscription. If there are none, they are those that name no other
+-- subscription and have its product and customer; an unknown product or customer on either side matches any.
 CREATE FUNCTION bagelpay.purchases_meant (e bagelpay.events, payments boolean)
     RETURNS SETOF bagelpay.purchases
     LANGUAGE plpgsql
@@ -35,7 +37,7 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    -- Items first: an order may have very many purchases, and one customer few of them.
+    -- By items, because an order may have very many purchases, but few of one customer.
     RETURN QUERY
     SELECT p.*
     FROM (
@@ -57,16 +59,16 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.purchases_meant IS 'The purchases that an event means by subscription, or by product and customer';
+COMMENT ON FUNCTION bagelpay.purchases_meant IS 'The purchases of an event''s subscription, or product and customer';
 
--- Names of payments and trials.
+-- The key of a purchase within its order.
 CREATE TYPE bagelpay.purchase_name AS (
     name text,
     is_trial boolean
 );
 
--- Folds a subscription.canceled: the purchases that it concerns note it, and items end whose latest subscription
--- purchase is among them. Returns how many purchases it concerns.
+-- Folds a subscription.canceled: marks the purchases that it concerns, and sets the items canceled whose latest
+-- subscription purchase is one of them. Returns 0 if it concerns no purchase, else a positive number.
 CREATE FUNCTION bagelpay.fold_cancellation (e bagelpay.events)
     RETURNS integer
     LANGUAGE plpgsql
@@ -86,7 +88,7 @@ BEGIN
     IF concerned IS NULL THEN
         RETURN 0;
     END IF;
-    -- A payment and the trials that it bought count as one.
+    -- A payment and the trials that it bought are cancelled together.
     concerned := concerned || array(
         SELECT ROW (t.buyer, FALSE)::bagelpay.purchase_name
         FROM unnest(concerned) AS c
@@ -113,9 +115,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.fold_cancellation IS 'Folds a subscription.canceled; returns how many purchases it concerns';
+COMMENT ON FUNCTION bagelpay.fold_cancellation IS 'Folds a subscription.canceled; returns 0 if it concerns no purchase';
 
--- The subscriptions that the latest subscription purchase of an item names; a payment and the trials that it bought
+-- Returns the subscription keys of the latest subscription purchase of an item. A payment and the trials that it bought
 -- count as one purchase.
 CREATE FUNCTION bagelpay.latest_subscriptions (i bagelpay.stored_items)
     RETURNS text[]
@@ -143,8 +145,8 @@ BEGIN
 END
 $$;
 
--- Folds a checkout.failed into the items of its order: subscriptions that were trialing or active are past due. Returns
--- how many.
+-- Folds a checkout.failed: the items that it concerns become past_due if they were trialing or active. Returns how many
+-- did.
 CREATE FUNCTION bagelpay.fold_failure (e bagelpay.events, has_trials boolean)
     RETURNS bigint
     LANGUAGE plpgsql
@@ -197,6 +199,6 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.fold_failure IS 'Folds a checkout.failed into the subscriptions of its order; returns how many are past due';
+COMMENT ON FUNCTION bagelpay.fold_failure IS 'Folds a checkout.failed; returns how many items became past_due';
 
 COMMIT;

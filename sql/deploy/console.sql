@@ -1,11 +1,11 @@
 -- Deploy bagelpay:console to pg
 --
--- What the console shows, each view as one JSON document, and the role that may see it.
--- Amounts are text in it, as whoever reads JSON may take its numbers for floating point.
+-- The console's views, each as one JSON document, and the role that may read them. Amounts are JSON strings, because a
+-- JSON parser may read numbers as floating point.
 --
--- Each function finds what it looks through by an index, and limits it; only an order's own events and purchases are
--- read whole. Plans are those for large tables, even if they are made while these are small; where planning takes
--- longer than running, it is PL/pgSQL that keeps them.
+-- Each function reads a limited number of rows by an index; only an order's own events and purchases are read whole.
+-- The planner settings give the plans for large tables, even if plans are made while the tables are small. If planning
+-- takes longer than running, the function is in PL/pgSQL, which caches plans.
 
 BEGIN;
 
@@ -24,7 +24,7 @@ COMMENT ON ROLE bagelpay_console IS 'bagelpay: a reader that sees bodies, too, a
 
 SET LOCAL ROLE bagelpay_owner;
 
--- New entries come at the end of it, and many have the same time, as a batch has one.
+-- Deduplicated: many entries have the same time.
 CREATE INDEX events_by_receipt ON bagelpay.events (received_at);
 
 CREATE INDEX dead_letters_by_receipt ON bagelpay.dead_letters (received_at);
@@ -32,18 +32,18 @@ CREATE INDEX dead_letters_by_receipt ON bagelpay.dead_letters (received_at);
 CREATE INDEX dead_letters_open_by_id ON bagelpay.dead_letters (id)
 WHERE resolved_at IS NULL;
 
--- What came, newest first: events and dead letters, 50 at a time.
+-- Returns a page of events and dead letters, newest first, 50 rows.
 --
--- before_at, before_id   the page's cursor: only what came before that row
--- since                  only what came then or later
--- of_mode … of_event     only those; NULL: any
+-- before_at, before_id   the page's cursor: only rows before that one
+-- since                  only rows received at this time or later
+-- of_mode … of_event     only rows with this value; NULL: any
 -- warned                 TRUE: only events with warnings
 --
--- rows: kind (event, dead_letter), id, at, type, mode, order, outcome, warnings, deliveries, and of a
--- dead letter, whether it is resolved.
--- next: the cursor of the next page, NULL at the end. Where a filter lets little through, a page
--- may be short, or empty, and yet have a next one: a call looks through about 20000 events. Then
--- looked is their number, and the cursor's at is how far back it came; else it is NULL.
+-- rows     kind (event, dead_letter), id, at, type, mode, order, outcome, warnings, deliveries, detail, resolved
+-- next     the cursor of the next page, NULL at the end
+-- looked   the number of events read if the limit of about 20000 ended the page, else NULL
+--
+-- A page that the limit ended may be short or empty and still have a next one, from where it stopped reading.
 CREATE FUNCTION bagelpay.console_deliveries (
     before_at timestamptz DEFAULT NULL,
     before_id text DEFAULT NULL,
@@ -67,7 +67,7 @@ DECLARE
     most_looked CONSTANT integer := 20000;
     upper_at timestamptz := coalesce(before_at, 'infinity');
     upper_id text := coalesce(before_id, '');
-    -- How far back this call looks, and whether that is less far than was asked for.
+    -- The oldest time that this call reads; cut is TRUE if the limit on events made it later than since.
     floor_at timestamptz := coalesce(since, '-infinity');
     cut boolean := FALSE;
     reached timestamptz;
@@ -78,8 +78,8 @@ DECLARE
     named boolean := num_nonnulls(of_event, of_order) > 0;
     answer json;
 BEGIN
-    -- Events of an order are found by their order and sorted; those of one that has very many are
-    -- looked for from the newest on, as whatever else a filter lets through.
+    -- Events of an order are found by its index and sorted. If it has more than 2000, all events are read from the
+    -- newest on, as for the other filters.
     IF of_event IS NULL AND of_order IS NOT NULL THEN
         PERFORM FROM bagelpay.events AS e
         WHERE e.mode IN ('live', 'test') AND e.order_id = of_order
@@ -111,7 +111,7 @@ BEGIN
             SELECT e.received_at INTO reached
             FROM bagelpay.events AS e
             WHERE e.received_at >= floor_at AND e.received_at <= upper_at
-                -- A cursor without an id has all of its moment behind it, however much that is.
+                -- A cursor without an id excludes all events of its time, so they do not count.
                 AND (upper_id <> '' OR e.received_at < upper_at)
             ORDER BY e.received_at DESC
             OFFSET most_looked
@@ -169,10 +169,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.console_deliveries IS 'What came, newest first, as JSON for the console';
+COMMENT ON FUNCTION bagelpay.console_deliveries IS 'Events and dead letters, newest first, as JSON for the console';
 
--- One event: its columns, its body in base64 (NULL once retention has removed it), and what explain() says of it. NULL if
--- there is none of this id.
+-- Returns one event: its columns, its body in base64 (NULL once it was removed), and late, note and statuses as in
+-- explain(). NULL if there is no event of this id.
 CREATE FUNCTION bagelpay.console_delivery (event_id text)
     RETURNS json
     LANGUAGE plpgsql
@@ -205,9 +205,10 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.console_delivery IS 'One event with its body, as JSON for the console';
 
--- How it goes: by minute of the last hour (or of what came since, at most an hour) events, dead
--- letters, and the median and 95th percentile of the seconds from event to commit; the last event
--- that was applied (of the newest 20000); dead letters that are open. Of a minute at most 10000 events are counted, and the last 100 timed.
+-- Returns for each minute of the last hour, or since a later moment, the numbers of events and dead letters, and the
+-- median and 95th percentile of the seconds from event to receipt; also the last applied event (among the newest
+-- 20000), the last dead letter, and the number of open ones (at most 1001). In a minute at most 10000 events are
+-- counted, and the last 100 are timed.
 CREATE FUNCTION bagelpay.console_overview (since timestamptz DEFAULT NULL)
     RETURNS json
     LANGUAGE plpgsql
@@ -265,10 +266,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.console_overview IS 'How it goes, as JSON for the console';
+COMMENT ON FUNCTION bagelpay.console_overview IS 'Numbers and delays of the last hour, as JSON for the console';
 
--- Dead letters, newest first, 50 at a time: before an id, and only those that are not resolved unless
--- asked for all.
+-- Returns dead letters, newest first, 50 rows: those with an id below before_id, and only open ones unless resolved_too
+-- is TRUE. next is the before_id of the next page, NULL at the end.
 CREATE FUNCTION bagelpay.console_dead_letters (before_id bigint DEFAULT NULL, resolved_too boolean DEFAULT NULL)
     RETURNS json
     LANGUAGE sql
@@ -294,7 +295,7 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.console_dead_letters IS 'Dead letters, newest first, as JSON for the console';
 
--- One dead letter with its bytes in base64. NULL if there is none of this id.
+-- Returns one dead letter with its body in base64. NULL if there is no dead letter of this id.
 CREATE FUNCTION bagelpay.console_dead_letter (id bigint)
     RETURNS json
     LANGUAGE sql

@@ -1,13 +1,13 @@
 -- Deploy bagelpay:console_orders to pg
 --
--- What the console shows of orders and of the items in them. entitlements_at() says who is entitled and
--- purchase_window() when; the functions here add what tells why.
+-- The console's views of orders and items. entitlements_at() decides who is entitled and purchase_window() when; the
+-- functions here add the facts that explain it.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- The customers of orders that sold nothing, which no item names.
+-- Customers and users of orders without purchases, whom no item names.
 CREATE INDEX orders_unsold_by_customer ON bagelpay.orders (customer_id)
 WHERE NOT has_sold;
 
@@ -17,7 +17,7 @@ WHERE NOT has_sold;
 CREATE INDEX orders_unsold_by_user ON bagelpay.orders (user_id)
 WHERE NOT has_sold;
 
--- The window of a stored purchase: bagelpay.purchase_window() with what that needs from other tables.
+-- Returns the window of a stored purchase: bagelpay.purchase_window() with its arguments from other tables.
 CREATE FUNCTION bagelpay.console_window (p bagelpay.purchases, setting bagelpay.settings)
     RETURNS TABLE (starts_at timestamptz, ends_at timestamptz, is_cut boolean)
     LANGUAGE sql
@@ -30,17 +30,17 @@ CREATE FUNCTION bagelpay.console_window (p bagelpay.purchases, setting bagelpay.
     CROSS JOIN LATERAL bagelpay.purchase_window (p, setting, n.period, b.status) AS w
 $$;
 
-COMMENT ON FUNCTION bagelpay.console_window IS 'The window of time that a purchase opens, by the settings and the other tables';
+COMMENT ON FUNCTION bagelpay.console_window IS 'The window of time that a stored purchase opens';
 
--- A row of entitlements_at(now()) as JSON, with what its reason is told with:
+-- Returns a row of entitlements_at(now()) as JSON, with the facts that explain its reason:
 --
 -- item                      the row of the item; all NULL for an order without items
--- access                    when it gives access, by all that is known now: [from, to], to NULL without end
+-- access                    the spans in which it gives access, as known now: [from, to]; to is NULL without end
 -- decisions                 the operators' decisions that cover it, in their order: decision, at, until
 -- paid_at                   when it was first paid for
 -- paid_until, trial_until   the latest end of its payments and trials, without grace and cancellations
 -- taken_back_at             when the payment that the reason is about was refunded or disputed
--- mismatches                if it is unconfirmed, how it differs from what was expected; NULL: nothing was
+-- mismatches                if it is unconfirmed: its differences from the expected order; NULL: none was expected
 CREATE FUNCTION bagelpay.console_item (e bagelpay.entitlement)
     RETURNS jsonb
     LANGUAGE plpgsql
@@ -86,7 +86,7 @@ BEGIN
             FROM bagelpay.purchases AS p
             LEFT JOIN LATERAL bagelpay.console_window (p, uncut) AS w ON e.kind = 'subscription'
             WHERE p.item_key = i.item_key AND p.order_id = e.order_id AND p.mode = e.mode) AS bought
-        -- Decisions hold from moment to moment, over what was paid for.
+        -- The decision can only change at these moments. It overrides the paid time.
         CROSS JOIN LATERAL (
             SELECT
                 coalesce(jsonb_agg(jsonb_build_object('decision', d.decision, 'at', d.occurred_at, 'until', d.granted_until)
@@ -105,10 +105,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.console_item IS 'Who is entitled by an item now, with what its reason is told with';
+COMMENT ON FUNCTION bagelpay.console_item IS 'The entitlement of an item now, with the facts that explain its reason';
 
--- One order: its row, its items, purchases, refunds, cancellations and events, and whether it is as expected. Of items
--- at most 100, of events the last 200, of other rows the last 500. NULL if there is no such order.
+-- Returns one order: its row, its items (at most 100), purchases, refunds and cancellations (the last 500 of each),
+-- events (the last 200), and its row of order_checks. NULL if there is no such order.
 CREATE FUNCTION bagelpay.console_order (mode text, order_id text)
     RETURNS json
     LANGUAGE plpgsql
@@ -136,7 +136,7 @@ BEGIN
                     FROM bagelpay.entitlements_at (now(), $1) AS e
                     WHERE e.order_id = $2 COLLATE "C"
                     LIMIT most_items) AS n),
-            -- until: the end of its window, or of the one that it would open if it counted.
+            -- until: the end of its window, or if it does not count, of the window that it would open.
             'purchases', (
                 SELECT coalesce(json_agg(to_jsonb(n.p) || jsonb_build_object(
                     'amount', (n.p).amount::text, 'refunded_amount', (n.p).refunded_amount::text,
@@ -178,16 +178,19 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.console_order IS 'One order with all that is known of it, as JSON for the console';
+COMMENT ON FUNCTION bagelpay.console_order IS 'One order with its items, purchases and events, as JSON for the console';
 
--- The items that a text names, and the orders without items: by the order's id (or the provider's, if the order is named
--- by it), an event's, a customer's id or e-mail (in any case), a user's id, or the beginning of one of these but an
--- event's. Items that give access come before the others, live before test ones, exact matches before beginnings, then
--- those of orders that changed last; 20 at a time, from the given number on.
+-- Returns the items, and the orders without items, that a text names: by the id of an order (also without the prefix of
+-- a derived key), an event, a customer or a user, by an e-mail in any case, or by the beginning of one of these, except
+-- of an event's id. Exact matches come before beginnings, live before test ones, those that give access before the
+-- others, then those of orders that changed last. 20 rows, after the first skip rows.
 --
+-- event                   the event's id, if the text is one
 -- exact, live, entitled   how many match exactly; how many of those are live; how many of these give access
--- cut                     those numbers are at least that: only 500 were judged, of orders that sold something first
--- more                    there are others behind these
+-- cut                     TRUE: these are lower bounds; only 500 were judged, orders with purchases or decisions first
+-- more                    TRUE: there is a next page
+--
+-- Raises invalid_parameter_value for an empty text.
 CREATE FUNCTION bagelpay.console_search (wanted text, skip integer DEFAULT NULL)
     RETURNS json
     LANGUAGE plpgsql
@@ -209,7 +212,7 @@ BEGIN
     IF coalesce(needle, '') = '' THEN
         RAISE EXCEPTION 'q: nothing to look for' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    -- distance: 1 the order or an event of it, 2 a name in it; 3 and 4 the same for beginnings.
+    -- distance: 1 the order or an event of it, 2 a customer or user; 3 and 4 the beginning of an order id or of those.
     WITH found AS MATERIALIZED (
         SELECT f.mode, f.order_id, min(f.distance) AS distance
         FROM (
@@ -277,7 +280,7 @@ BEGIN
             SELECT e
             FROM bagelpay.entitlements_at (now(), f.mode) AS e
             WHERE e.order_id = f.order_id
-                -- Of an order that was found by a name in it, what has that name.
+                -- If an order was found by a customer or user, only their items.
                 AND (f.distance IN (1, 3) OR e.kind IS NULL OR starts_with(e.customer_id, needle) OR starts_with(e.user_id, needle)
                     OR starts_with(e.customer_email, email))
             LIMIT most_judged + 1) AS n
@@ -313,7 +316,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.console_search IS 'The items that a text names and who is entitled by them, as JSON for the console';
+COMMENT ON FUNCTION bagelpay.console_search IS 'The entitlements that a text names, as JSON for the console';
 
 GRANT EXECUTE ON FUNCTION bagelpay.console_window (bagelpay.purchases, bagelpay.settings), bagelpay.console_item (bagelpay.entitlement),
     bagelpay.console_order (text, text), bagelpay.console_search (text, integer)

@@ -1,18 +1,21 @@
 -- Deploy bagelpay:entitlements to pg
 --
--- Entitlement. Nothing is stored: a row follows from purchases, decisions, settings and the moment asked for,
--- so that access ends on time without an event.
+-- Entitlements are computed from purchases, decisions, settings and the moment asked for. They are not stored, so that
+-- access ends on time without an event.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- The window of time that a counting purchase opens; no row if it opens none.
+-- Returns the window of time that a purchase opens; no row if it does not count, or bought a trial.
 --
--- starts_at, ends_at   [start, end); ends_at NULL has no end
--- is_cut               whether a cancellation cut it
+-- setting              the row of bagelpay.settings
 -- period               bagelpay.products.period of its product
--- payment_status       of a bought trial: the status of the payment that bought it
+-- payment_status       for a bought trial: the status of the payment that bought it
+-- starts_at, ends_at   [start, end); ends_at is NULL if there is no end
+-- is_cut               TRUE if a cancellation cut it
+--
+-- Reads no table.
 CREATE FUNCTION bagelpay.purchase_window (
     p bagelpay.purchases,
     setting bagelpay.settings,
@@ -36,7 +39,7 @@ AS $$
             WHEN p.is_trial THEN least(
                 p.replaced_at, greatest(p.began_at, coalesce(p.trial_end, bagelpay.utc_plus (p.began_at, setting.default_period))))
             WHEN p.period_end > p.began_at THEN p.period_end
-            -- Nobody pays nothing for a year.
+            -- A payment of 0 does not buy a whole year.
             WHEN p.amount = 0 THEN least(
                 bagelpay.utc_plus (p.began_at, coalesce(p.recurring_interval, period, setting.default_period)),
                 bagelpay.utc_plus (p.began_at, setting.default_period))
@@ -53,8 +56,8 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.purchase_window IS 'The window of time that a purchase opens, by the settings';
 
--- The decision that holds for an item at a moment: the latest at or before it that covers the item; a grant whose
--- end has passed counts as not made. No row if there is none.
+-- Returns the decision that holds for an item at the moment t: the latest one until then that covers the item, except
+-- grants that have ended. No row if there is none. Reads only; waits for no writer.
 CREATE FUNCTION bagelpay.decision_on (i bagelpay.all_items, t timestamptz)
     RETURNS SETOF bagelpay.decisions
     LANGUAGE sql
@@ -72,7 +75,7 @@ CREATE FUNCTION bagelpay.decision_on (i bagelpay.all_items, t timestamptz)
                 SELECT
                 FROM bagelpay.purchases AS p
                 WHERE p.item_key = i.item_key AND p.customer_email = d.customer_email))
-        -- A grant that names neither product nor customer is of what was there.
+        -- A grant that names neither product nor customer covers the items that were bought before it.
         AND (d.decision <> 'grant' OR d.product_id IS NOT NULL OR d.customer_email IS NOT NULL
             OR EXISTS (
                 SELECT
@@ -103,11 +106,12 @@ CREATE TYPE bagelpay.entitlement AS (
     periods tstzmultirange
 );
 
--- The items of one mode, and the orders without items, and who is entitled by each at the moment t: by all that is known
--- now, t moves only the clock. entitled is never NULL. Raises invalid_parameter_value for another mode than test
--- and live, and for no moment.
+-- Returns the entitlement of each item of one mode, and of each order without items, at the moment t. t moves only the
+-- clock: the answer uses all events that are stored now. entitled is never NULL.
 --
--- A plain query, so that conditions on its rows reach the indexes of bagelpay.stored_items.
+-- Raises invalid_parameter_value if mode is neither test nor live, or t is NULL. Reads only; waits for no writer.
+--
+-- A plain query, which is inlined: conditions on its rows reach the indexes of bagelpay.stored_items.
 CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live')
     RETURNS SETOF bagelpay.entitlement
     LANGUAGE sql
@@ -149,8 +153,8 @@ CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live
         coalesce(bought.periods, '{}')
     FROM bagelpay.all_items AS i
     CROSS JOIN bagelpay.settings AS setting
-    -- By itself for each item (OFFSET keeps it so): a plan that is made while the tables are empty would otherwise
-    -- read all of a mode for the question about one.
+    -- OFFSET keeps this a look-up for each item. A plan that is made while the tables are empty would otherwise read
+    -- all orders of the mode to answer for one item.
     CROSS JOIN LATERAL (
         SELECT n.status, n.has_decisions
         FROM bagelpay.orders AS n
@@ -188,7 +192,7 @@ CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live
             OFFSET 0) AS buyer ON TRUE
         LEFT JOIN LATERAL bagelpay.purchase_window (p, setting, product.period, buyer.status) AS w ON TRUE
         CROSS JOIN LATERAL (SELECT coalesce(w.starts_at <= t AND (w.ends_at IS NULL OR t < w.ends_at), FALSE)) AS h (holds)
-        -- By its number, which is a hash, and then by what it stands for.
+        -- item_key is a hash, so the columns are compared, too.
         WHERE p.item_key = i.item_key AND p.order_id IS NOT DISTINCT FROM i.order_id AND p.mode IS NOT DISTINCT FROM i.mode
             AND coalesce(p.product_id, '') = i.product_id AND coalesce(p.customer_id, '') = i.customer_id AND coalesce(p.user_id, '') = i.user_id
         OFFSET 0
@@ -196,7 +200,7 @@ CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live
     LEFT JOIN LATERAL (
         SELECT d.decision, d.granted_until FROM bagelpay.decision_on (i, t) AS d WHERE o.has_decisions
     ) AS decided ON TRUE
-    -- Which of the rules below the decisions fits first.
+    -- The first rule that fits, without decisions.
     CROSS JOIN LATERAL (
         SELECT CASE
             WHEN setting.require_expected_order AND NOT bagelpay.is_expected (i) THEN 'unconfirmed'
@@ -219,25 +223,29 @@ CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live
         AND NOT EXISTS (SELECT FROM bagelpay.all_items AS i WHERE i.order_id = o.order_id AND i.mode = o.mode)
 $$;
 
-COMMENT ON FUNCTION bagelpay.entitlements_at IS 'Who is entitled to what at a moment, by all that is known now';
+COMMENT ON FUNCTION bagelpay.entitlements_at IS 'Entitlements of one mode at a moment, by all events stored now';
 
 CREATE VIEW bagelpay.entitlements AS
 SELECT * FROM bagelpay.entitlements_at (now(), 'live');
 
-COMMENT ON VIEW bagelpay.entitlements IS 'Who is entitled to what now, by live purchases';
+COMMENT ON VIEW bagelpay.entitlements IS 'Entitlements now, by live purchases';
 
 CREATE VIEW bagelpay.entitlements_test AS
 SELECT * FROM bagelpay.entitlements_at (now(), 'test');
 
-COMMENT ON VIEW bagelpay.entitlements_test IS 'Who would be entitled to what now, by test purchases';
+COMMENT ON VIEW bagelpay.entitlements_test IS 'Entitlements now, by test purchases';
 
--- Tells whether a customer, by BagelPay's customer id or by e-mail, is entitled to a product at a moment. Arguments are
--- trimmed, e-mails in any ASCII case. Never NULL: an unknown, empty or NULL customer or product is entitled to nothing. Raises
--- invalid_parameter_value for another mode than test and live, and for no moment.
+-- Returns TRUE if a customer is entitled to a product at a moment, else FALSE.
 --
--- In PL/pgSQL, which plans it once a session: planning the query takes ten times as long as running it. Starting it
--- takes several times as long as finding that the customer has no such item, so that this comes first. The plans have to
--- be those for large tables, even if they are made while the tables are small.
+-- customer   BagelPay's customer id, or an e-mail address in any ASCII case; trimmed
+-- product    BagelPay's product id; trimmed
+--
+-- Never returns NULL: an unknown, empty or NULL customer or product is entitled to nothing. Raises
+-- invalid_parameter_value if mode is neither test nor live, or at is NULL. Reads only; waits for no writer.
+--
+-- In PL/pgSQL, which caches plans: planning the query takes ten times as long as running it. The look-up of an item
+-- comes first, because the query takes several times as long to start. The planner settings give the plans for large
+-- tables, even if plans are made while the tables are small.
 CREATE FUNCTION bagelpay.is_entitled (
     customer text,
     product text,
@@ -253,7 +261,7 @@ AS $$
 DECLARE
     the_customer text COLLATE "C" := nullif(bagelpay.trimmed (customer), '');
     the_email text COLLATE "C" := lower(the_customer COLLATE "C");
-    -- By id, or known by this e-mail alone.
+    -- The customer's id, or the id of a customer who is known by this e-mail alone.
     the_ids text[] COLLATE "C" := ARRAY[the_customer, 'email:' || the_email];
     the_product text COLLATE "C" := nullif(bagelpay.trimmed (product), '');
 BEGIN
@@ -276,9 +284,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.is_entitled IS 'Tells whether a customer, by id or e-mail, is entitled to a product';
+COMMENT ON FUNCTION bagelpay.is_entitled IS 'Returns TRUE if a customer, by id or e-mail, is entitled to a product';
 
--- The same for a user by the merchant's own id: see the setting user_key.
+-- Like bagelpay.is_entitled(), for a user by the merchant's own id (see the setting user_key). Same errors and locks.
 CREATE FUNCTION bagelpay.is_user_entitled (
     user_id text,
     product text,
@@ -304,6 +312,6 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.is_user_entitled IS 'Tells whether a user, by the merchant''s own id, is entitled to a product';
+COMMENT ON FUNCTION bagelpay.is_user_entitled IS 'Like is_entitled(), for a user by the merchant''s own id';
 
 COMMIT;

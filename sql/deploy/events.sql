@@ -7,7 +7,8 @@ BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- The rank of an event type, which settles events of one second, terminal ones last; NULL: no part in the fold.
+-- Returns the rank of an event type, by which events of one second are folded, terminal ones last. NULL if the fold
+-- ignores the type.
 CREATE FUNCTION bagelpay.event_rank (event_type text)
     RETURNS integer
     LANGUAGE sql
@@ -30,8 +31,8 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.event_rank IS 'The rank of an event type among events of one second';
 
--- The second of a moment and the rank of an event type as one number, the first of the three keys that the fold sorts
--- by (fold_slot, occurred_at, event_id). NULL for a type that has no part in the fold.
+-- Returns 16 × the Unix time in seconds + the rank of the event type: the first of the three keys by which the fold
+-- sorts (fold_slot, occurred_at, event_id). NULL if the fold ignores the type.
 CREATE FUNCTION bagelpay.fold_slot (occurred_at timestamptz, event_type text)
     RETURNS bigint
     LANGUAGE sql
@@ -42,8 +43,7 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.fold_slot IS 'Second and rank of an event, as one number that the fold sorts by';
 
--- What an event did: the statuses of its order and of its item after it, the payment that it was about and what that was
--- then, and what there is to say besides.
+-- The effect of an event: the statuses of its order, its item and its payment after it, and a note.
 CREATE TYPE bagelpay.effect AS (
     order_status text,
     subscription_status text,
@@ -52,13 +52,13 @@ CREATE TYPE bagelpay.effect AS (
     note text
 );
 
--- Columns that hold personal data are named in bagelpay.forget(), too.
+-- Columns that hold personal data are named in bagelpay.forget() and bagelpay.forget_customer(), too.
 CREATE TABLE bagelpay.events (
     event_id text COLLATE "C" PRIMARY KEY,
     event_type text COLLATE "C" NOT NULL,
     mode bagelpay.mode NOT NULL,
     occurred_at timestamptz NOT NULL,
-    -- See bagelpay.fold_slot(); NULL: no part in the fold.
+    -- See bagelpay.fold_slot(); NULL if the fold ignores the event.
     fold_slot bigint,
     order_id text COLLATE "C",
     key_source bagelpay.key_source,
@@ -71,7 +71,7 @@ CREATE TABLE bagelpay.events (
     -- The transaction that stored it, for changes_since().
     stored_xid bigint NOT NULL DEFAULT pg_current_xact_id()::text::bigint,
     signed_timestamp bigint,
-    -- SHA-256 of the normalised content, by which a duplicate is known; NULL of operators' events.
+    -- SHA-256 of the normalised content (or of the body), by which duplicates are found; NULL for operators' events.
     digest bytea,
     created_at_raw text,
     -- The text of each time without zone, by column: {"trial_end": "2025-09-19 16:48:37"}.
@@ -111,10 +111,10 @@ CREATE TABLE bagelpay.events (
     -- For refunds: the setting of that name when the event came or was last rebuilt.
     unknown_refund text COLLATE "C",
     metadata jsonb,
-    -- Of operator.… events only.
+    -- Only for operator.… events.
     granted_until timestamptz,
     note text,
-    -- What it did, for explain(): written by the fold.
+    -- Written by the fold, read by explain().
     effect bagelpay.effect,
     -- When forget() or forget_customer() removed the body and the personal data.
     forgotten_at timestamptz
@@ -122,9 +122,9 @@ CREATE TABLE bagelpay.events (
 
 COMMENT ON TABLE bagelpay.events IS 'Every correctly signed event once, as normalised columns';
 
-COMMENT ON COLUMN bagelpay.events.received_at IS 'When its first delivery was read by a responder, also if it went through the spool';
+COMMENT ON COLUMN bagelpay.events.received_at IS 'When a responder read its first delivery, also if it was spooled';
 
--- The fold of one order is one walk along this index.
+-- The fold reads the events of an order in the sequence of this index.
 CREATE INDEX events_of_order ON bagelpay.events (order_id, mode, fold_slot, occurred_at, event_id) WITH (deduplicate_items = off)
 WHERE order_id IS NOT NULL;
 
@@ -136,7 +136,7 @@ WHERE order_id IS NOT NULL;
 CREATE INDEX events_to_forget ON bagelpay.events (received_at)
 WHERE forgotten_at IS NULL;
 
--- For links: the events whose key others may take, and the events that may take another's.
+-- For links: first the events that others are linked to, then the events that may be linked.
 CREATE INDEX events_linking_payment ON bagelpay.events (payment_id) WITH (deduplicate_items = off)
 WHERE key_source = 'metadata' AND event_type IN ('checkout.failed', 'checkout.completed', 'subscription.paid') AND payment_id IS NOT NULL;
 
@@ -149,8 +149,8 @@ WHERE key_source <> 'metadata' AND payment_id IS NOT NULL;
 CREATE INDEX events_linkable_provider_order ON bagelpay.events (provider_order_id)
 WHERE key_source <> 'metadata' AND provider_order_id IS NOT NULL;
 
--- The settings order_key that metadata were cut down to: by other paths, the keys of
--- forgotten events cannot be known.
+-- Values of the setting order_key whose paths were kept of forgotten metadata. By other paths, the keys of forgotten
+-- events cannot be derived.
 CREATE TABLE bagelpay.forgotten_keys (
     order_key text[] COLLATE "C" PRIMARY KEY
 );
@@ -164,10 +164,9 @@ CREATE TABLE bagelpay.event_bodies (
     signature text
 );
 
-COMMENT ON TABLE bagelpay.event_bodies IS 'The exact bytes of each event, and what they were signed with';
+COMMENT ON TABLE bagelpay.event_bodies IS 'The exact bytes of each event, with their timestamp and signature';
 
--- Deleting an event deletes its bytes; the other way round is retention. (A foreign key would say the same at a
--- price for every event that comes.)
+-- Deletes the bodies of deleted events. (A foreign key would cost time for every event that is stored.)
 CREATE FUNCTION bagelpay.events_delete_body ()
     RETURNS trigger
     LANGUAGE plpgsql
@@ -201,11 +200,12 @@ CREATE TABLE bagelpay.dead_letters (
     resolved_at timestamptz
 );
 
-COMMENT ON TABLE bagelpay.dead_letters IS 'Correctly signed bodies that are no valid event, each once';
+COMMENT ON TABLE bagelpay.dead_letters IS 'Correctly signed bodies that could not become an event, each once';
 
-COMMENT ON COLUMN bagelpay.dead_letters.reason IS 'invalid: not a valid event; conflict: another content was stored under its event_id; database: PostgreSQL rejects it; mode: its secret does not cover its mode';
+COMMENT ON COLUMN bagelpay.dead_letters.reason IS 'invalid: not a valid event; conflict: event_id has another content; '
+    'database: PostgreSQL rejects it; mode: its secret does not cover its mode';
 
-COMMENT ON COLUMN bagelpay.dead_letters.order_id IS 'The merchant''s key, if it can be read; likewise event_id and customer_email';
+COMMENT ON COLUMN bagelpay.dead_letters.order_id IS 'The merchant''s key, if readable; so event_id and customer_email';
 
 CREATE INDEX dead_letters_open ON bagelpay.dead_letters (sha256)
 WHERE resolved_at IS NULL;

@@ -1,14 +1,14 @@
 -- Deploy bagelpay:expected_orders to pg
 --
--- Tells whether an order is the one that the application said it was about to sell; and what callers may pass.
+-- Expected orders: applications announce what they are about to sell, and items are compared with that. Also checks of
+-- arguments.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- An order id as an operator or an application writes it: trimmed like those in events,
--- so that both mean the same order. Raises invalid_parameter_value for none, and for one
--- that no event could have.
+-- Returns an order id from an operator or an application, trimmed like those in events. Raises invalid_parameter_value
+-- if it is NULL or empty, or longer than any event's.
 CREATE FUNCTION bagelpay.given_order_id (order_id text)
     RETURNS text
     LANGUAGE plpgsql
@@ -28,7 +28,7 @@ BEGIN
 END
 $$;
 
--- A mode as given; raises invalid_parameter_value for another word than test and live.
+-- Returns mode. Raises invalid_parameter_value if it is neither test nor live. Reads no table.
 CREATE FUNCTION bagelpay.given_mode (mode text)
     RETURNS text
     LANGUAGE plpgsql
@@ -43,7 +43,7 @@ BEGIN
 END
 $$;
 
--- A moment as given; raises invalid_parameter_value for NULL.
+-- Returns moment. Raises invalid_parameter_value if it is NULL. Reads no table.
 CREATE FUNCTION bagelpay.given_moment (moment timestamptz)
     RETURNS timestamptz
     LANGUAGE plpgsql
@@ -57,8 +57,15 @@ BEGIN
 END
 $$;
 
--- Records what is about to be sold; a later call for the same order replaces it. NULL
--- matches anything. Blocks on a concurrent call for the same order.
+-- Stores what an application is about to sell. A later call for the same order replaces it.
+--
+-- order_id                   trimmed like those in events
+-- customer_email, currency   trimmed, in any ASCII case
+-- amount                     as in bagelpay.payments
+--
+-- NULL, or an empty text, matches anything. Raises invalid_parameter_value if order_id is NULL, empty or too long, or
+-- mode is neither test nor live. Waits for other transactions that expect the same order; holds its row lock until the
+-- transaction ends.
 CREATE FUNCTION bagelpay.expect_order (
     order_id text,
     customer_email text,
@@ -87,10 +94,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.expect_order IS 'Records what an application is about to sell';
+COMMENT ON FUNCTION bagelpay.expect_order IS 'Stores what an application is about to sell';
 
--- How an item differs from what was expected, of customer, product, amount, currency. Amount and currency are those of
--- its first payment, once there is one; NULLs in what was expected match anything.
+-- Returns in which of customer, product, amount and currency an item differs from an expected order; '{}' for none.
+-- Amount and currency are those of its first payment, once there is one. NULLs in the expected order match anything.
+-- Reads only; waits for no writer.
 CREATE FUNCTION bagelpay.item_mismatches (i bagelpay.all_items, x bagelpay.expected_orders)
     RETURNS text[]
     LANGUAGE sql
@@ -110,9 +118,10 @@ CREATE FUNCTION bagelpay.item_mismatches (i bagelpay.all_items, x bagelpay.expec
         LIMIT 1) AS p ON TRUE
 $$;
 
-COMMENT ON FUNCTION bagelpay.item_mismatches IS 'How an item differs from what was expected';
+COMMENT ON FUNCTION bagelpay.item_mismatches IS 'The differences between an item and an expected order';
 
--- Tells whether an item is as expected; FALSE if nothing was expected under its order id.
+-- Returns TRUE if an item matches the expected order of its order id; FALSE if there is none. Reads only; waits for no
+-- writer.
 CREATE FUNCTION bagelpay.is_expected (i bagelpay.all_items)
     RETURNS boolean
     LANGUAGE sql
@@ -124,7 +133,7 @@ CREATE FUNCTION bagelpay.is_expected (i bagelpay.all_items)
         WHERE x.order_id = i.order_id AND x.mode = i.mode), FALSE)
 $$;
 
-COMMENT ON FUNCTION bagelpay.is_expected IS 'Tells whether an item is what the application said it was about to sell';
+COMMENT ON FUNCTION bagelpay.is_expected IS 'Returns TRUE if an item matches its expected order';
 
 CREATE VIEW bagelpay.order_checks AS
 SELECT n.mode, n.order_id, x.order_id IS NOT NULL AS expected,
@@ -155,6 +164,6 @@ LEFT JOIN LATERAL (
     ORDER BY cardinality(CASE WHEN x.order_id IS NOT NULL THEN bagelpay.item_mismatches (i, x) END), i.product_id, i.customer_id, i.user_id
     LIMIT 1) AS closest ON TRUE;
 
-COMMENT ON VIEW bagelpay.order_checks IS 'Tells whether each order is what the application said it was about to sell; the mismatches are those of the item that comes closest';
+COMMENT ON VIEW bagelpay.order_checks IS 'Each order against its expected order; mismatches: of the closest item';
 
 COMMIT;

@@ -1,15 +1,16 @@
 -- Deploy bagelpay:explain to pg
 --
--- What happened to an order, and what changed at all.
+-- The history of one order, and the changes to all of them.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- The events of an order in the order of the fold: the statuses after each, in note what it changed and what the fold
--- has to say, and whether it came late, that is after an event that sorts behind it. No row if there is no such order.
--- Reads what the fold has stored, so that it costs little for large orders, and works on a standby. Raises invalid_parameter_value for another mode than
--- test and live, and for no order.
+-- Returns the events of an order in the sequence of the fold, with the statuses after each, and in note its changes and
+-- warnings. late is TRUE if an event that sorts behind it was received before it. No row if there is no such order.
+--
+-- Raises invalid_parameter_value if order_id is NULL, empty or too long, or mode is neither test nor live. Reads stored
+-- effects only: it costs little for large orders, works on a standby, and waits for no writer.
 CREATE FUNCTION bagelpay.explain (order_id text, mode text DEFAULT 'live')
     RETURNS TABLE (
         "position" bigint,
@@ -63,16 +64,15 @@ CREATE FUNCTION bagelpay.explain (order_id text, mode text DEFAULT 'live')
         AND e.order_id = bagelpay.given_order_id (explain.order_id) COLLATE "C"
     WINDOW folded AS (ORDER BY e.fold_slot, e.occurred_at, e.event_id),
         of_payment AS (PARTITION BY (e.effect).payment_id ORDER BY e.fold_slot, e.occurred_at, e.event_id),
-        -- From the newest on, so that each row only adds to the minimum.
+        -- From the newest on, so that the minimum is a running one.
         behind AS (ORDER BY e.fold_slot DESC, e.occurred_at DESC, e.event_id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
     ORDER BY e.fold_slot, e.occurred_at, e.event_id
 $$;
 
-COMMENT ON FUNCTION bagelpay.explain IS 'The events of an order in the order of the fold, and what each changed';
+COMMENT ON FUNCTION bagelpay.explain IS 'The events of an order in the sequence of the fold, and the changes by each';
 
--- The transaction that a cursor stands for, -1 for the beginning. Raises
--- invalid_parameter_value for what is no cursor, and for one that lies ahead of this
--- server: it was given by another, from which the database was moved by dump and restore.
+-- Returns the transaction id of a cursor, -1 for the empty text. Raises invalid_parameter_value if it is no cursor, or
+-- ahead of this server's transactions: another server gave it, from which the database was dumped and restored.
 CREATE FUNCTION bagelpay.given_cursor (cursor text)
     RETURNS bigint
     LANGUAGE plpgsql
@@ -91,7 +91,7 @@ BEGIN
 END
 $$;
 
--- Notes that settings, products or expectations changed, and tells listeners.
+-- Stores that settings, products or expected orders changed, and notifies listeners.
 CREATE FUNCTION bagelpay.note_change ()
     RETURNS trigger
     LANGUAGE plpgsql
@@ -101,7 +101,7 @@ CREATE FUNCTION bagelpay.note_change ()
 BEGIN
     INSERT INTO bagelpay.changed_settings DEFAULT VALUES
     ON CONFLICT (stored_xid) DO NOTHING;
-    -- Earlier changes need not be told besides this one.
+    -- This row replaces earlier ones.
     DELETE FROM bagelpay.changed_settings AS s
     WHERE s.stored_xid IN (
         SELECT n.stored_xid
@@ -133,13 +133,15 @@ CREATE TRIGGER expected_orders_note_change
     FOR EACH STATEMENT
     EXECUTE FUNCTION bagelpay.note_change ();
 
--- The orders that changed since a cursor ('' begins), each once, and a row without an order if settings, products or
--- expectations changed, so that any entitlement may have. cursor is what to pass next time: that of the last row that
--- was processed. Nothing is skipped however transactions overlap, because changes are shown only once every transaction
--- that began before them has ended; after an interruption some may come twice. A transaction that stays open delays
--- it. Raises invalid_parameter_value for what is no cursor of this server.
--- What was restored from a dump, with transactions ahead of this server's, comes at every
--- beginning.
+-- Returns the orders that changed since a cursor ('' for the beginning), each once. A row without an order means that
+-- settings, products or expected orders changed, which may change any entitlement. Pass next time the cursor of the
+-- last row that you processed.
+--
+-- No change is skipped: a row is returned only once every transaction that began before its own has ended. So a
+-- transaction that stays open delays all later changes. After an interruption some rows may be returned again. Orders
+-- from a dump whose transactions are ahead of this server's are returned whenever cursor is ''.
+--
+-- Raises invalid_parameter_value if cursor is not one of this server's. Reads only; waits for no writer.
 CREATE FUNCTION bagelpay.changes_since (cursor text)
     RETURNS TABLE (cursor text, mode text, order_id text, changed_at timestamptz)
     LANGUAGE sql
@@ -173,14 +175,14 @@ CREATE FUNCTION bagelpay.changes_since (cursor text)
                 AND s.stored_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint) AS c
         GROUP BY c.mode, c.order_id
     )
-    -- Within one transaction's changes the cursor stays before it, so that stopping
-    -- there repeats some of them rather than skipping the rest.
-    SELECT (CASE WHEN lead(c.xid) OVER in_order = c.xid THEN c.xid - 1 ELSE c.xid END)::text, c.mode, c.order_id, c.changed_at
+    -- Only the last row of a transaction has its id as cursor; the others have the id before it. Stopping among them
+    -- repeats rows, but skips none.
+    SELECT coalesce(nullif((CASE WHEN lead(c.xid) OVER in_order = c.xid THEN c.xid - 1 ELSE c.xid END)::text, '-1'), ''), c.mode, c.order_id, c.changed_at
     FROM changes AS c
     WINDOW in_order AS (ORDER BY c.xid, c.mode, c.order_id)
     ORDER BY c.xid, c.mode, c.order_id
 $$;
 
-COMMENT ON FUNCTION bagelpay.changes_since IS 'The orders that changed since a cursor, none skipped';
+COMMENT ON FUNCTION bagelpay.changes_since IS 'The orders that changed since a cursor';
 
 COMMIT;

@@ -1,8 +1,8 @@
 -- Deploy bagelpay:fold to pg
 --
--- From the events of orders to their state. There is one transition, the inner loop of bagelpay.fold(): it goes on
--- from the stored rows with events that are the newest of their order, and begins with nothing for an order that is
--- folded again. Rows are looked up by keys, so that an event costs the same however many purchases its order has.
+-- Derives the state of orders from their events. There is one transition, the inner loop of bagelpay.fold(). It starts
+-- from the stored rows for events that are the newest of their order, and from nothing for an order that is folded
+-- again. Rows are looked up by keys, so that an event costs the same however many purchases its order has.
 
 BEGIN;
 
@@ -14,7 +14,7 @@ CREATE TYPE bagelpay.fold_key AS (
     order_id text
 );
 
--- The number by which an order is locked. Two orders of one number (64 bits) merely wait for each other.
+-- Returns the number of an order's advisory lock, a 64-bit hash. Orders that share a number only wait for each other.
 CREATE FUNCTION bagelpay.order_lock (mode text, order_id text)
     RETURNS bigint
     LANGUAGE sql
@@ -23,8 +23,8 @@ CREATE FUNCTION bagelpay.order_lock (mode text, order_id text)
     SELECT hashtextextended(order_id COLLATE "C", CASE mode WHEN 'live' THEN 5417301 ELSE 5417302 END)
 $$;
 
--- Takes advisory locks until the transaction ends: each number once, in ascending order, so that single calls wait for
--- each other but never in a circle. Blocks while another transaction holds one of them.
+-- Takes advisory locks until the transaction ends: each number once, in ascending order, so that two calls cannot
+-- deadlock. Blocks while another transaction holds one of them.
 CREATE FUNCTION bagelpay.take_locks (numbers bigint[])
     RETURNS void
     LANGUAGE plpgsql
@@ -37,7 +37,7 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.take_locks IS 'Takes advisory locks until the transaction ends, in ascending order';
 
--- NOTIFY bagelpay_orders, if something changed and the setting notify has it so.
+-- Sends NOTIFY bagelpay_orders if has_changed is TRUE and the setting notify is on.
 CREATE FUNCTION bagelpay.notify_orders (has_changed boolean)
     RETURNS void
     LANGUAGE plpgsql
@@ -49,7 +49,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.notify_orders IS 'Tells listeners that orders changed, unless the settings say otherwise';
+COMMENT ON FUNCTION bagelpay.notify_orders IS 'Notifies listeners that orders changed, if the setting notify is on';
 
 -- Removes the state of an order; its events stay. Needs its lock.
 CREATE FUNCTION bagelpay.remove_state (of_mode text, of_order text)
@@ -72,12 +72,12 @@ COMMENT ON FUNCTION bagelpay.remove_state IS 'Removes the state of an order, but
 -- Folds events into the state of their orders, and stores both.
 --
 -- keys    orders that are folded from nothing, with all events that are stored; each once
--- fresh   events that are not stored yet, each once; those without an order are stored, too
+-- fresh   events that are not stored yet, each once; those without an order are only stored
 --
--- An order for which one of the fresh events is not the newest is folded from nothing as well. The caller holds the
--- locks of all these orders (bagelpay.order_lock()), and took them in an earlier statement: what is read here must be
--- read with a snapshot taken after that. Raises invalid_transaction_state unless the transaction is READ COMMITTED,
--- where each statement has a snapshot of its own.
+-- An order is also folded from nothing if one of the fresh events is not its newest. The caller holds the locks of all
+-- these orders (bagelpay.order_lock()), or an EXCLUSIVE lock on bagelpay.orders. It took them in an earlier statement,
+-- because the snapshot of this one must be newer. Raises invalid_transaction_state unless the transaction is READ
+-- COMMITTED, so that each statement has its own snapshot.
 CREATE FUNCTION bagelpay.fold (keys bagelpay.fold_key[], fresh bagelpay.events[])
     RETURNS void
     LANGUAGE plpgsql
@@ -85,30 +85,31 @@ CREATE FUNCTION bagelpay.fold (keys bagelpay.fold_key[], fresh bagelpay.events[]
 DECLARE
     e bagelpay.events;
     o bagelpay.orders;
-    -- The events at hand: first the fresh ones, then, some at a time, those of orders that are folded from nothing.
+    -- First the fresh events, then those of orders that are folded from nothing, at most most_events at a time.
     chunk bagelpay.events[];
     is_fresh boolean := TRUE;
     most_events CONSTANT integer := 256;
     behind bagelpay.events;         -- the event after which the next chunk begins
     of_key integer := 0;            -- the order of that event, by its place among the keys
-    -- The orders of the fresh events, and what is stored of them.
+    -- The orders of the fresh events, and their stored rows.
     order_ids text[] COLLATE "C";
     states bagelpay.orders[];
     known text[] COLLATE "C";       -- mode and order_id of each
     is_sorted boolean := TRUE;
-    -- Written at the end, or with the chunk.
+    -- Rows to write: orders at the end, done after each chunk.
     orders bagelpay.orders[];
     are_new boolean := TRUE;        -- all of them
     done bagelpay.events[];
-    -- In memory: purchases that are new, and items, by their keys. A statement that writes many rows costs much less than
-    -- one for each; and the versions of a row that one transaction makes are in its way until it has ended.
+    -- Rows kept in memory: new purchases, and items by their keys. One statement for many rows costs much less than one
+    -- for each. And a transaction is slowed by the old versions of a row that it updated often.
     most_purchases CONSTANT integer := 64;
     purchases bagelpay.purchases[];
-    names text[] COLLATE "C";       -- of those of this order
+    names text[] COLLATE "C";       -- the names of those purchases that are of this order
     items bagelpay.stored_items[];
     item_keys bigint[];
-    -- For a large order that is folded from nothing: which payments and items may have a row, by hash, as most have none,
-    -- and asking the table costs as much as half of the rest; and where in memory an item is, by two hashes.
+    -- For a large order that is folded from nothing. seen: TRUE at the hash of each payment and item that has a row;
+    -- most have none, and to look in the table costs half as much as all else. places: the index of an item in memory,
+    -- at one of two hashes of its key.
     hashes CONSTANT integer := 262144;
     large CONSTANT integer := 64;
     seen boolean[];
@@ -116,8 +117,8 @@ DECLARE
     place integer;
     name text COLLATE "C";
     item_key bigint;
-    events integer;                 -- of this order so far, if it is folded from nothing
-    at integer;                     -- where in an array
+    events integer;                 -- number of events of this order so far, if it is folded from nothing
+    at integer;                     -- an index in states or items
     rank integer;
     is_folded_again boolean;
     is_first boolean;               -- the first event of its order, which has no rows yet
@@ -181,8 +182,9 @@ BEGIN
             rank := e.fold_slot & 15;
             is_first := o.last_event_id IS NULL;
 
-            -- A payment event that says all that a purchase may inherit, in an order that has had nothing but such events,
-            -- looks for its own payment and item alone. Whatever else is looked for is stored before.
+            -- A plain payment event needs to inherit nothing, and its order has had no unnamed payments, linked
+            -- subscriptions, trials or refunds. So it reads only its own payment and item. Before other events, the
+            -- rows in memory are stored.
             is_plain := rank IN (3, 5) AND e.payment_id IS NOT NULL AND e.product_id IS NOT NULL AND e.customer_id IS NOT NULL
                 AND (e.user_id IS NOT NULL OR o.has_users IS NOT TRUE) AND e.processor_subscription_id IS NULL
                 AND (rank = 5 OR coalesce(e.billing_type IN ('subscription', 'single_payment'), FALSE))
@@ -216,8 +218,8 @@ BEGIN
                 stored bagelpay.purchases;      -- the row of p before this event
                 p bagelpay.purchases;           -- the purchase that it is about
                 i bagelpay.stored_items;
-                begins boolean;                 -- it begins p
-                concerned text COLLATE "C";     -- the payment that it is about
+                begins boolean;                 -- the event begins p
+                concerned text COLLATE "C";     -- the payment that the event is about
                 other text COLLATE "C";         -- another payment, or the event that began it
                 moved bigint[];                 -- items of which other purchases than p moved
                 did bagelpay.effect;
@@ -232,8 +234,8 @@ BEGIN
                         END IF;
                         concerned := coalesce(concerned, 'order:' || e.provider_order_id, 'event:' || e.event_id);
                     END IF;
-                    -- Tells whether there is a row costs much less than the row. (In an IF of its own: an expression with a query in it costs as
-                    -- much as the query, whatever else it asks first.)
+                    -- EXISTS costs much less than reading the row. (In an IF of its own: an expression that contains a
+                    -- query costs as much as the query, even if an earlier operand decides it.)
                     IF NOT is_first AND (seen IS NULL OR seen[1 + (hashtext(concerned) & (hashes - 1))]) THEN
                         IF EXISTS (
                             SELECT
@@ -304,7 +306,7 @@ BEGIN
                         END IF;
                     END IF;
 
-                    -- Which payment bought which trial.
+                    -- The payment that bought a trial.
                     IF is_plain THEN
                         NULL;
                     ELSIF rank = 4 THEN
@@ -338,7 +340,7 @@ BEGIN
                         END IF;
                     ELSIF p.bought_trial THEN
                         moved := bagelpay.items_of_trials (p);
-                        -- A trial that was let go names no payment any more.
+                        -- A trial that lost its payment names none any more, so that no payment can buy it.
                         UPDATE bagelpay.purchases AS n
                         SET buyer = NULL, named_payment_id = ''
                         WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.is_trial AND n.buyer = p.name;
@@ -362,7 +364,8 @@ BEGIN
                         WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.name = p.name AND NOT n.is_trial;
                     END IF;
 
-                    -- Its item: after its latest purchase; or again from all, if another one changed, or the purchase moved.
+                    -- Its item. If p is not the latest purchase of it, or another purchase moved, too, the items are
+                    -- derived from their purchases again.
                     IF seen IS NULL THEN
                         at := array_position(item_keys, p.item_key);
                     ELSE
@@ -380,7 +383,8 @@ BEGIN
                         WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id = coalesce(p.customer_id, '')
                             AND n.user_id = coalesce(p.user_id, '') AND n.product_id = coalesce(p.product_id, '');
                     END IF;
-                    -- A payment and the trial that it bought count as one: what begins later moves the other one in the order.
+                    -- A payment and the trial that it bought count as one, which begins with the later of them. If the
+                    -- earlier one is the latest purchase of p's item, p replaces it without moving others.
                     IF moved = ARRAY[p.item_key] AND i.latest_event_id = other THEN
                         moved := NULL;
                     END IF;
@@ -414,7 +418,7 @@ BEGIN
                             at := coalesce(cardinality(item_keys) + 1, 1);
                             places[place] := at;
                         ELSE
-                            -- Both places are another's.
+                            -- Other items have both places.
                             PERFORM bagelpay.store_rows (NULL, ARRAY[i]);
                             at := 0;
                         END IF;
@@ -430,7 +434,7 @@ BEGIN
                     END IF;
 
                 WHEN rank = 1 THEN
-                    -- A failed payment; of a paid one it says nothing.
+                    -- A failed payment. It does not change a payment that is already paid.
                     IF stored.began_at IS NULL THEN
                         IF stored.name IS NOT NULL THEN
                             DELETE FROM bagelpay.purchases AS n
@@ -492,7 +496,7 @@ BEGIN
 
                 takes := rank IN (3, 4, 5) OR (o.has_sold IS NOT TRUE AND (rank < 8 OR e.event_type = 'operator.grant'));
                 o := bagelpay.order_after (o, e, rank, p, begins AND rank <> 4, takes);
-                -- After a payment, a refund and a dispute that was won, the order is what its latest paid payment is.
+                -- After a payment, a refund or a won dispute, the order has the status of its latest paid payment.
                 IF rank IN (6, 8) AND concerned IS NOT NULL THEN
                     SELECT n.status INTO p.status
                     FROM bagelpay.purchases AS n
@@ -537,11 +541,11 @@ BEGIN
                 orders := orders || o;
                 o := NULL;
             END IF;
-            -- All lose their state before any is folded: an event may have moved from one to another.
+            -- All lose their state before any is folded, because an event may have moved from one order to another.
             PERFORM bagelpay.remove_state (k.mode, k.order_id) FROM unnest(keys) AS k;
         END IF;
-        -- The events of all orders, along the keys, and along the events of each: starting a query costs as much as many rows.
-        -- (Whole rows of the table: of a subquery's, which have no type, each would be converted as text.)
+        -- One query for the events of several orders, because starting a query costs as much as many rows. (Whole rows
+        -- of the table, because the rows of a subquery have no type, and each would be converted as text.)
         SELECT array_agg(n.event), max(n.key) INTO chunk, of_key
         FROM (
             SELECT k.ordinality AS key, m.event

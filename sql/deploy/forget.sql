@@ -7,8 +7,8 @@ BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- The values of metadata that the paths of the setting order_key name, as far as they can be keys: the same key follows
--- from them. NULL for NULL.
+-- Returns the strings and numbers of metadata at the paths of the setting order_key. The same key follows from them.
+-- NULL for NULL.
 CREATE FUNCTION bagelpay.key_metadata (metadata jsonb, paths text[])
     RETURNS jsonb
     LANGUAGE plpgsql
@@ -22,7 +22,7 @@ BEGIN
     FOREACH path IN ARRAY paths LOOP
         steps := (string_to_array(path, '.'))[2:];
         CONTINUE WHEN path = 'request_id' OR jsonb_typeof(metadata #> steps) IN ('string', 'number') IS NOT TRUE;
-        -- jsonb_set() makes the last step only.
+        -- jsonb_set() creates only the last step of a path.
         FOR i IN 1 .. cardinality(steps) - 1 LOOP
             kept := jsonb_set(kept, steps[:i], coalesce(kept #> steps[:i], '{}'));
         END LOOP;
@@ -34,13 +34,13 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.key_metadata IS 'The parts of metadata that the setting order_key names';
 
--- An event without the personal data that no state needs, now or later.
+-- Returns an event without the personal data that no state needs, now or later.
 --
 -- paths    bagelpay.settings.order_key
 --
--- Events of an order are compared only if both have the merchant's key, as a link may yet move others to another order.
--- The e-mail of a payment or a trial always stays. It is the purchase's own, and at its moment it decides to which
--- customer other events belong that carry an e-mail and no customer_id.
+-- Events of an order are compared only if both have the merchant's key, because a link may still move others to another
+-- order. The e-mail of a payment or a trial always stays: by it, other events that have an e-mail and no customer_id
+-- find their customer.
 CREATE FUNCTION bagelpay.without_old_data (e bagelpay.events, paths text[])
     RETURNS bagelpay.events
     LANGUAGE plpgsql
@@ -59,7 +59,7 @@ BEGIN
         e.metadata := key_data;
         RETURN e;
     ELSIF e.event_type LIKE 'operator.%' THEN
-        -- A note is no state, but tells why the decision was taken that still holds.
+        -- The note of a decision stays until a later decision on the same item or payment replaces it.
         IF e.note IS NOT NULL AND EXISTS (
                 SELECT
                 FROM bagelpay.events AS n
@@ -73,7 +73,7 @@ BEGIN
     END IF;
 
     unused := CASE
-        -- A paid payment drops what its failed events said, and takes what its latest event has.
+        -- A paid payment ignores its failed events, and has the values of its latest event.
         WHEN e.event_type IN ('checkout.failed', 'checkout.completed', 'subscription.paid') THEN
             e.key_source = 'metadata' AND num_nonnulls(e.customer_email, e.payment_method, e.last4) > 0 AND EXISTS (
                 SELECT
@@ -89,7 +89,7 @@ BEGIN
         e.payment_method := NULL;
         e.last4 := NULL;
     END IF;
-    -- Beside a customer_id, this e-mail can only become the order's, which prefers that of a selling event.
+    -- With a customer_id, only the order can use this e-mail, and it prefers that of a selling event.
     IF unused AND NOT is_selling AND e.key_source = 'metadata' AND e.customer_id IS NOT NULL AND e.customer_email IS NOT NULL
         AND EXISTS (
             SELECT
@@ -113,15 +113,15 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.without_old_data IS 'An event without the personal data that no state needs';
 
--- Takes the bodies and the personal data from events that were received longer ago than an
--- interval, and removes dead letters that were resolved longer ago. No state changes, nor what
--- is a duplicate. Returns how many events it went through, how many bodies and dead letters
--- it removed.
+-- Removes bodies and personal data of events that were received longer ago than older_than, and dead letters that were
+-- resolved longer ago. State does not change, and duplicates are still recognised. Returns the numbers of events
+-- processed, and of bodies and dead letters removed.
 --
--- at_most bounds what one call, and so one transaction, holds locks on: of the events, which
--- responders change only where they are delivered again or an event comes late. Less than
--- that many events: there are none left for now. Raises invalid_parameter_value for an
--- interval or a bound that is none.
+-- at_most limits the events, and the dead letters, of one call. If it returns fewer events, none are left for now.
+--
+-- Raises invalid_parameter_value if older_than is NULL or negative, or at_most is not positive. Waits for rebuild(),
+-- rekey() and forget_customer(). Locks the rows of the events until the transaction ends; responders wait for these
+-- only if such an event is delivered again, or linked or folded again after a late event.
 CREATE FUNCTION bagelpay.forget (
     older_than interval,
     at_most integer DEFAULT 10000,
@@ -148,7 +148,7 @@ BEGIN
         RAISE EXCEPTION 'at_most: must be a positive number' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     before := bagelpay.utc_plus (now(), -older_than);
-    -- Keeps rekey() out, which changes what is of one order.
+    -- Waits for rekey(), which moves events to other orders, and keeps it waiting.
     LOCK TABLE bagelpay.orders IN ROW EXCLUSIVE MODE;
     SELECT setting.order_key INTO paths FROM bagelpay.settings AS setting;
 
@@ -159,7 +159,7 @@ BEGIN
         WHERE t.forgotten_at IS NULL AND t.received_at < before
         ORDER BY t.received_at
         LIMIT at_most) AS e;
-    -- With them, what their orders had kept and do not need any more.
+    -- Also events that were forgotten before, but have data that their orders no longer need.
     SELECT due || coalesce(array_agg(e.event_id), '{}') INTO concerned
     FROM (
         SELECT DISTINCT t.mode, t.order_id
@@ -169,7 +169,7 @@ BEGIN
     CROSS JOIN LATERAL bagelpay.without_old_data (e, paths) AS k
     WHERE e.forgotten_at IS NOT NULL AND k IS DISTINCT FROM e;
 
-    -- In the order of their ids, like whoever else changes several events.
+    -- In the sequence of their ids, like all that lock several events, so that none deadlock.
     PERFORM FROM bagelpay.events AS t
     WHERE t.event_id = ANY (concerned)
     ORDER BY t.event_id
@@ -198,11 +198,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.forget IS 'Takes bodies and personal data from old events, a bounded number of them; no state changes';
+COMMENT ON FUNCTION bagelpay.forget IS 'Removes bodies and personal data of a limited number of old events';
 
--- The same for all that is old, in transactions of a thousand events each, so that nobody
--- waits longer than for one of them. Not to be called within a transaction. What was done
--- before an error stays done; the next call goes on from there.
+-- Calls bagelpay.forget() until nothing old is left, in transactions of at most a thousand events, so that responders
+-- wait for at most one of these. Raises invalid_transaction_termination if it is called within a transaction. After an
+-- error, committed work stays, and the next call continues.
 CREATE PROCEDURE bagelpay.forget_all (
     older_than interval,
     INOUT events bigint DEFAULT 0,

@@ -1,18 +1,16 @@
 -- Deploy bagelpay:forget_customer to pg
 --
--- Erasure: what is known of a customer.
+-- Erasure of the data of one customer.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- Tells whether bytes contain an e-mail address (in lower case), in any case, as JSON escapes it
--- or as a URL does, and not as a part of a longer one. Of what is no JSON, \u escapes are
--- not understood.
+-- Returns TRUE if bytes contain an e-mail address in any case, as JSON or URLs escape it, and not as a part of a longer
+-- address. email is in lower case. \u escapes are decoded only if the bytes are JSON.
 --
--- In doubt it does: what is found wrongly is a body less, what is not found was promised to
--- be gone. So a letter that is not ASCII ends an address, as it does in a text that has no
--- spaces, and éann@… counts as ann@….
+-- In doubt it returns TRUE: a false match removes one body too many, but a missed one would keep data that was to be
+-- erased. So a letter that is not ASCII ends an address, as in texts without spaces, and éann@… counts as ann@….
 CREATE FUNCTION bagelpay.mentions (body bytea, email text)
     RETURNS boolean
     LANGUAGE plpgsql
@@ -29,13 +27,13 @@ BEGIN
     LOOP
         FOREACH wanted IN ARRAY ARRAY[email, substring(in_json FROM 2 FOR length(in_json) - 2)] LOOP
             wanted := encode(convert_to(wanted, 'UTF8'), 'escape');
-            -- Before it may stand the end of \n, \u003c and the like, and after it a full stop.
+            -- The address may follow the end of an escape such as \n or \u003c, and precede a full stop.
             IF strpos(spelt, wanted) > 0
                 AND spelt ~ ('(^|[^a-z0-9._%+-]|\\[0-7]{3}|\\\\([bfnrt]|u[0-9a-f]{4}))' || regexp_replace(wanted, '[^a-z0-9]', '\\\&', 'g') || '($|[^a-z0-9.-]|\.($|[^a-z0-9]))') THEN
                 RETURN TRUE;
             END IF;
         END LOOP;
-        -- Once more with what URLs write as %40, of whichever characters.
+        -- Once more, with the escapes of URLs (such as %40) decoded.
         EXIT WHEN percent IS NOT NULL OR spelt !~ '%[0-9a-f]{2}';
         FOR percent IN SELECT DISTINCT m[1] FROM regexp_matches(spelt, '%([0-9a-f]{2})', 'g') AS m LOOP
             spelt := replace(spelt, '%' || percent, lower(encode(decode(percent, 'hex'), 'escape') COLLATE "C"));
@@ -53,9 +51,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.mentions (bytea, text) IS 'Tells whether bytes contain an e-mail address, not as a part of a longer one';
+COMMENT ON FUNCTION bagelpay.mentions (bytea, text) IS 'Returns TRUE if bytes contain an e-mail address';
 
--- Tells whether a body, or a text, contains any of some e-mail addresses; not NULL.
+-- Returns TRUE if a body, or a text, contains one of several e-mail addresses; never NULL.
 CREATE FUNCTION bagelpay.mentions (body bytea, emails text[])
     RETURNS boolean
     LANGUAGE sql
@@ -64,7 +62,7 @@ CREATE FUNCTION bagelpay.mentions (body bytea, emails text[])
     SELECT EXISTS (SELECT FROM unnest(emails) AS email WHERE bagelpay.mentions (body, email))
 $$;
 
-COMMENT ON FUNCTION bagelpay.mentions (bytea, text[]) IS 'Tells whether a body contains any of some e-mail addresses';
+COMMENT ON FUNCTION bagelpay.mentions (bytea, text[]) IS 'Returns TRUE if a body contains one of several addresses';
 
 CREATE FUNCTION bagelpay.mentions (content text, emails text[])
     RETURNS boolean
@@ -74,10 +72,10 @@ CREATE FUNCTION bagelpay.mentions (content text, emails text[])
     SELECT bagelpay.mentions (convert_to(content, 'UTF8'), emails)
 $$;
 
-COMMENT ON FUNCTION bagelpay.mentions (text, text[]) IS 'Tells whether a text contains any of some e-mail addresses';
+COMMENT ON FUNCTION bagelpay.mentions (text, text[]) IS 'Returns TRUE if a text contains one of several addresses';
 
--- What bagelpay.key_metadata() keeps, without values that contain one of some e-mail addresses; but the value that named
--- the order stays: by the same setting the key is the same. NULL for NULL.
+-- Returns metadata as bagelpay.key_metadata() does, without values that contain one of the e-mail addresses. The value
+-- that named the order stays, so that the same setting derives the same key. NULL for NULL.
 CREATE FUNCTION bagelpay.erased_metadata (metadata jsonb, paths text[], order_id text, emails text[])
     RETURNS jsonb
     LANGUAGE sql
@@ -90,20 +88,23 @@ CREATE FUNCTION bagelpay.erased_metadata (metadata jsonb, paths text[], order_id
         WHERE found.content = order_id OR NOT bagelpay.mentions (found.content, emails)))
 $$;
 
-COMMENT ON FUNCTION bagelpay.erased_metadata IS 'Of metadata what the order''s key follows from, without e-mail addresses';
+COMMENT ON FUNCTION bagelpay.erased_metadata IS 'The parts of metadata that name the order, without e-mail addresses';
 
--- Erases what is known of the customer with an e-mail address, given in any case, or with an id of BagelPay's: then
--- with each address that events and purchases of that id have, and what those have that name none.
+-- Erases the data of the customer with an e-mail address in any case, or with a customer id of BagelPay's. With an id,
+-- it erases each address of that id's events and purchases, and the data of its events without an address.
 --
--- In events, and so in the state, each address becomes one of its own that is nobody's. (NULL would bring back an
--- earlier address, and one for all would make one customer of two.) Of metadata only what names the order is kept.
--- Bodies, notes, payment methods and last four digits are removed, and dead letters that contain the address. Who is
--- entitled stays the same, except by this address. An expected order loses the address if all items of its order
--- have it, still differs if they do not, and is removed if there is no order.
+-- In events, and so in the state, each address is replaced by a random one at bagelpay.invalid. (NULL would bring back
+-- an earlier address, and one for all would make one customer of two.) Of metadata only the parts that name the order
+-- are kept. Bodies, notes, payment methods and last four digits are removed, and dead letters that contain the address.
+-- Entitlements stay, except by this address. An expected order loses the address if all items of its order have it,
+-- still differs if they do not, and is removed if there is no order.
 --
--- Returns how many of each were changed or removed, and in ids how many events have the address in an id of theirs,
--- which cannot be changed. Reads all events, bodies and dead letters, which takes its time and blocks nobody, and
--- then locks the customer's orders. It may miss what comes meanwhile. Raises invalid_parameter_value for no address.
+-- Returns how many of each were changed or removed, and in ids how many events have the address in one of their ids,
+-- which cannot be changed.
+--
+-- Raises invalid_parameter_value if email is NULL or empty; invalid_transaction_state unless the transaction is READ
+-- COMMITTED. First reads all events, bodies and dead letters, which takes long and blocks nobody; it may miss events
+-- that arrive meanwhile. Then it locks as bagelpay.rebuild(): responders wait until the transaction ends.
 CREATE FUNCTION bagelpay.forget_customer (
     email text,
     OUT events bigint,
@@ -121,7 +122,7 @@ DECLARE
     -- An item shows a customer who is known by e-mail alone as email:<e-mail>.
     the_email text COLLATE "C" := nullif(regexp_replace(bagelpay.trimmed (lower(email COLLATE "C")), '^email:', ''), '');
     the_id text COLLATE "C" := bagelpay.trimmed (email);
-    -- All addresses, and what each becomes; what is no address is looked for in no text.
+    -- All addresses, and the replacement of each. Only names with an @ are searched for in texts.
     names text[] COLLATE "C";
     nobodies text[] COLLATE "C";
     addresses text[] COLLATE "C";
@@ -147,7 +148,7 @@ BEGIN
     addresses := array(SELECT name FROM unnest(names) AS name WHERE strpos(name, '@') > 0);
     SELECT setting.order_key INTO paths FROM bagelpay.settings AS setting;
 
-    -- Events that have the address, and those that mention it anywhere else, except as the key of their order.
+    -- Events that have an address, and those that mention one anywhere else, except as the key of their order.
     SELECT
         coalesce(array_agg(e.event_id) FILTER (WHERE e.customer_email = ANY (names)
             OR (e.customer_id = the_id AND (e.forgotten_at IS NULL OR num_nonnulls(e.payment_method, e.last4, e.note) > 0))
@@ -168,11 +169,11 @@ BEGIN
         WHERE d.customer_email = ANY (names) OR bagelpay.mentions (d.body, addresses)
             OR bagelpay.mentions (concat_ws(' ', d.event_id, d.order_id, d.detail), addresses));
 
-    -- Responders wait from now on. Not before: what was read above may take long. (Order by order it could meet a
-    -- responder in a circle, which locks rows of events before orders.)
+    -- Responders wait from now on, not during the long reads above. (With the locks of single orders, it could deadlock
+    -- with a responder, which locks rows of events before orders.)
     LOCK TABLE bagelpay.orders IN EXCLUSIVE MODE;
     SELECT setting.order_key INTO paths FROM bagelpay.settings AS setting;
-    -- With them, events that name nobody else in orders that have the address.
+    -- Also events without another customer's name, in orders that have an address.
     SELECT hits || coalesce(array_agg(e.event_id), '{}') INTO concerned
     FROM (
         SELECT DISTINCT t.mode, t.order_id
@@ -189,7 +190,7 @@ BEGIN
         SELECT DISTINCT t.mode, t.order_id
         FROM bagelpay.events AS t
         WHERE t.event_id = ANY (concerned) AND t.order_id IS NOT NULL) AS o;
-    -- All events that are folded below, too, at once and in the order of their ids.
+    -- All of them, and all that are folded below, at once and in the sequence of their ids.
     PERFORM FROM bagelpay.events AS t
     WHERE t.event_id = ANY (concerned || array(
         SELECT e.event_id
@@ -245,6 +246,6 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.forget_customer IS 'Erases what is known of a customer, by e-mail address or id; who is entitled stays';
+COMMENT ON FUNCTION bagelpay.forget_customer IS 'Erases the data of a customer, by e-mail or id; entitlements stay';
 
 COMMIT;

@@ -1,13 +1,13 @@
 -- Deploy bagelpay:ingest to pg
 --
--- The function that responders call. They have checked signature and shape; here events get their key, are stored,
--- and folded into the state of their orders, all in the caller's transaction.
+-- The function that responders call. They have checked signature and shape. ingest() gives events their key, stores
+-- them, and folds them into the state of their orders, all in the caller's transaction.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- Links events without the merchant's key. Gives back the fresh events with the orders that they are linked to, and the
+-- Links events without the merchant's key. Returns the fresh events with the orders that they are linked to, and the
 -- orders that stored events moved from or to, which have to be folded from nothing.
 --
 -- fresh     events that are not stored yet
@@ -40,7 +40,7 @@ BEGIN
             SELECT old.event_id, old.order_id, bagelpay.linked_order (old.mode, old.payment_id, old.provider_order_id, linking) AS linked
             FROM bagelpay.events AS old
             WHERE old.event_id = ANY (linkable) AND old.fold_slot & 15 < 8) AS n
-        -- Said twice, or the planner might read all events.
+        -- Repeats a condition of n, or the planner might read all events.
         WHERE e.event_id = n.event_id AND e.event_id = ANY (linkable) AND n.linked IS NOT NULL
             AND (n.linked <> n.order_id OR e.key_source <> 'linked')
         RETURNING e.mode, n.order_id AS left_order, e.order_id
@@ -64,37 +64,42 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.link_events IS 'Links events without the merchant''s key; returns the orders to fold';
 
--- Takes a batch of deliveries into the caller's transaction.
+-- Stores a batch of deliveries in the caller's transaction.
 --
--- deliveries   a JSON array of objects. Of an event: columns of bagelpay.events as the responder knows them; a time
---              without zone stands as it is, and in local_times, too, by column. Of a body that is none: outcome, why it is none (see
---              bagelpay.dead_letters.reason), detail, and what could be read of it
--- bodies       the exact bytes of each, at the same position
--- signatures   what they were signed with, likewise; NULL for none
--- lock_timeout how long to wait for each lock, in milliseconds; NULL: as the session has it
+-- deliveries     a JSON array of objects. For an event: columns of bagelpay.events, as the responder knows them. A time
+--                without zone is given as it is, and in local_times, too, by column. For a body that is no event:
+--                outcome, the reason (see bagelpay.dead_letters.reason), detail, and the columns that could be read
+-- bodies         the exact bytes of each delivery, at the same position
+-- signatures     their signatures, at the same position; NULL for none
+-- lock_timeout   the longest wait for each lock, in milliseconds; NULL: as the session has it
 --
--- Returns for each delivery, by its position from 1: event_id (NULL for a dead letter)
--- and outcome, one of applied, duplicate, ignored, unmatched, dead_letter. What the
--- outcome says is true once the caller's COMMIT has succeeded. For the rest of the transaction nothing is limited any
--- more: a COMMIT must not be cancelled, and the one lock that it waits for is NOTIFY's, which all commits take in turn.
+-- Returns for each delivery, by its position from 1: event_id (NULL for a dead letter) and outcome, one of applied,
+-- duplicate, ignored, unmatched, dead_letter. If the event_id has another content, the outcome is duplicate, and the
+-- body is stored as a dead letter. Outcomes are true once the caller's COMMIT has succeeded. For the rest of the
+-- transaction, lock_timeout and statement_timeout are off: a COMMIT must not be cancelled, and the one lock that it
+-- waits for is NOTIFY's, which all commits take in turn.
 --
--- Blocks on what concurrent callers hold: first on event ids and on names by which events may be linked (payments and
--- provider orders, also those of duplicates, so that whoever changes an event's row has its names), then on rows of events that may be linked or
--- were delivered again, on the locks of orders, on dead letters. Each kind is taken in the order of its keys, so that callers wait
--- for each other but never in a circle. Two halves of a link that come at the same moment find each other: the later one looks
--- when the earlier is committed.
+-- Raises invalid_parameter_value if the numbers of deliveries and bodies differ; invalid_transaction_state unless the
+-- transaction is READ COMMITTED; lock_not_available after lock_timeout; and errors of PostgreSQL if it rejects a value.
+--
+-- Waits for rebuild(), rekey() and forget_customer(), and for concurrent callers, in this sequence: on the locks of
+-- event ids and of names by which events may be linked (payments and provider orders), on rows of events that may be
+-- linked or were delivered again, on the locks of orders, and on dead letters. Each kind is locked in the sequence of
+-- its keys, so that callers cannot deadlock. Names of duplicates are locked, too, so that each caller that changes an
+-- event's row holds its names. Two halves of a link that arrive at the same moment find each other, because the later
+-- one searches after the earlier has committed.
 CREATE FUNCTION bagelpay.ingest (deliveries json, bodies bytea[], signatures text[] DEFAULT NULL, lock_timeout integer DEFAULT NULL)
     RETURNS TABLE (ordinal integer, event_id text, outcome text)
     LANGUAGE plpgsql
     SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
-    -- A responder's session lives for weeks, and keeps the plans that it makes while the
-    -- tables are small, until they are analysed: they should be those for large ones. (The price put on a scan of the
-    -- one row of settings would call for compilation.) Likewise wherever orders are folded.
+    -- A responder's session lives for weeks. It keeps the plans that it makes while the tables are small until they are
+    -- analysed, so these should be the plans for large tables. (Without jit = off, the cost given to a scan of the one
+    -- row of settings would start compilation.) The same holds for all functions that fold orders.
     SET enable_seqscan = off
     SET jit = off
     SET plan_cache_mode = force_generic_plan
-    -- That of the settings, for this call.
+    -- Replaced by provider_timezone below, for this call.
     SET TimeZone = 'UTC'
     AS $$
 #variable_conflict use_column
@@ -105,7 +110,7 @@ DECLARE
     e bagelpay.events;
     own record;
     half_hours integer;
-    -- Of each delivery, by its position; NULL of a body that is no event.
+    -- By the position of the delivery; NULL for a body that is no event.
     ids text[] COLLATE "C" := ARRAY[]::text[];
     digests bytea[] := ARRAY[]::bytea[];
     signed bigint[] := ARRAY[]::bigint[];
@@ -115,29 +120,29 @@ DECLARE
     -- The events that are not stored yet, and whether one of them may be linked.
     fresh bagelpay.events[] := ARRAY[]::bagelpay.events[];
     is_linkable boolean := FALSE;
-    -- Names of payments by which others may be linked.
+    -- Payments and provider orders by which stored events may be linked.
     payments text[] COLLATE "C" := ARRAY[]::text[];
     provider_orders text[] COLLATE "C" := ARRAY[]::text[];
-    -- Locks of names, and of orders.
+    -- Numbers of the locks of event ids and names, and of orders.
     names bigint[] := ARRAY[]::bigint[];
     locks bigint[] := ARRAY[]::bigint[];
-    -- Ids that are stored already, and what is stored.
+    -- Ids that are stored already, and their digests.
     taken text[] COLLATE "C";
     taken_digests bytea[];
     linkable text[] COLLATE "C";
     redelivered text[] COLLATE "C" := ARRAY[]::text[];
     keys bagelpay.fold_key[] := ARRAY[]::bagelpay.fold_key[];
 BEGIN
-    -- 200 means committed, durably, whatever the server's default is. (A setting on the
-    -- function itself would end before the COMMIT.)
+    -- 200 means committed durably, whatever the server's default is. (A setting of the function would end before the
+    -- COMMIT.)
     IF current_setting('synchronous_commit') NOT IN ('on', 'remote_apply') THEN
         PERFORM set_config('synchronous_commit', 'on', TRUE);
     END IF;
     IF lock_timeout IS NOT NULL THEN
         PERFORM set_config('lock_timeout', lock_timeout::text, TRUE);
     END IF;
-    -- Waits for rebuild() and rekey(), so that settings are read after those have ended. In
-    -- a statement of its own: the next one's snapshot has to be newer than the lock.
+    -- Waits for rebuild() and rekey(), so that settings are read after these have ended. In a statement of its own: the
+    -- snapshot of the next one has to be newer than the lock.
     LOCK TABLE bagelpay.orders IN ROW EXCLUSIVE MODE;
     SELECT * INTO setting FROM bagelpay.settings;
     IF setting.provider_timezone <> 'UTC' THEN
@@ -147,7 +152,7 @@ BEGIN
         members := members || split_part(path, '.', 2);
     END LOOP;
 
-    -- In the order of the table's columns; what is not the responder's to say stands by itself.
+    -- In the order of the table's columns. Values that are not the responder's are given here.
     FOR e IN
         SELECT d.event_id, d.event_type, d.mode, d.occurred_at, bagelpay.fold_slot (d.occurred_at, d.event_type), NULL, NULL, d.outcome,
             coalesce(d.warnings, '{}'), coalesce(d.received_at, now()), 1, now(), pg_current_xact_id()::text::bigint,
@@ -254,8 +259,8 @@ BEGIN
             FROM bagelpay.events AS t
             WHERE t.key_source <> 'metadata' AND (t.payment_id = ANY (payments) OR t.provider_order_id = ANY (provider_orders)));
     END IF;
-    -- An event may be linked by two names; the transaction that has the other one waits here, and the next
-    -- statement sees what it committed.
+    -- An event may be linked by two names. If another transaction holds the other one, this one waits here, and its
+    -- next statement sees the other's changes.
     IF cardinality(linkable) > 0 OR cardinality(redelivered) > 0 THEN
         PERFORM FROM bagelpay.events AS t WHERE t.event_id = ANY (linkable || redelivered) ORDER BY t.event_id FOR UPDATE;
     END IF;
@@ -267,7 +272,7 @@ BEGIN
             UNION ALL
             SELECT k.mode, k.order_id FROM unnest(keys) AS k) AS n;
     END IF;
-    IF cardinality(fresh) > 0 THEN
+    IF cardinality(fresh) > 0 OR cardinality(keys) > 0 THEN
         PERFORM bagelpay.take_locks (locks);
         PERFORM bagelpay.fold (keys, fresh);
         IF setting.notify AND cardinality(locks) > 0 THEN
@@ -302,7 +307,7 @@ BEGIN
         ORDER BY sha256(d.body), d.n
         ON CONFLICT (sha256) DO UPDATE SET deliveries = t.deliveries + excluded.deliveries;
     END IF;
-    -- A body that was a dead letter and is an event now.
+    -- Bodies that were dead letters and are events now.
     IF EXISTS (SELECT FROM bagelpay.dead_letters AS d WHERE d.resolved_at IS NULL) THEN
         UPDATE bagelpay.dead_letters AS d
         SET resolved_at = now()
@@ -326,6 +331,6 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.ingest IS 'Takes a batch of deliveries into the caller''s transaction; responders call it';
+COMMENT ON FUNCTION bagelpay.ingest IS 'Stores a batch of deliveries in the caller''s transaction; for responders';
 
 COMMIT;

@@ -7,12 +7,18 @@ BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- Stores an operator event and folds its order; what the order's entitlements are afterwards. Blocks while another
--- transaction holds the order; the event's time is taken with the lock held, so that of two decisions the one that
--- waited is the later. until 'infinity' is no end, NULL. customer is an id of BagelPay's, or an e-mail.
+-- Stores an operator event and folds its order. Returns the order's entitlements after that.
 --
--- Raises invalid_parameter_value for a wrong order or mode, for an until that others could not read as a moment, and
--- if there is nothing that the decision would be about. Needs READ COMMITTED.
+-- order_id, customer, product_id   trimmed; customer is BagelPay's customer id, or an e-mail in any case
+-- until                            the end of a grant; NULL or 'infinity' for none
+--
+-- Raises invalid_parameter_value if order_id is NULL, empty or too long, mode is neither test nor live, until is not in
+-- the years 2000 to 9999, or the decision would cover nothing; invalid_transaction_state unless the transaction is READ
+-- COMMITTED.
+--
+-- Waits for rebuild(), rekey(), forget_customer(), and for the advisory lock of the order, which it holds until the
+-- transaction ends. The event's time is taken with the lock held, so that of two decisions the one that waited is the
+-- later.
 CREATE FUNCTION bagelpay.decide (
     decision text,
     order_id text,
@@ -46,7 +52,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF strpos(the_customer, '@') > 0 THEN
-        -- Also as items show a customer who is known by it alone.
+        -- Items show a customer who is known by e-mail alone as email:<e-mail>.
         the_email := regexp_replace(lower(the_customer), '^email:', '');
         the_customer := NULL;
     END IF;
@@ -68,7 +74,7 @@ BEGIN
                         SELECT
                         FROM bagelpay.purchases AS p
                         WHERE p.item_key = i.item_key AND p.customer_email = the_email))
-                    -- A grant of all is of what was bought.
+                    -- A grant that names neither product nor customer covers only items that were bought.
                     AND (decision <> 'grant' OR the_product IS NOT NULL OR the_email IS NOT NULL OR i.item_key IS NOT NULL)) THEN
             RAISE EXCEPTION '%: % order % has no item%', decision, the_mode, the_order,
                 concat(' of product ' || the_product, ' of customer ' || coalesce(the_customer, the_email))
@@ -76,7 +82,7 @@ BEGIN
                     HINT = format('SELECT * FROM bagelpay.items WHERE order_id = %L; a grant that names product and e-mail needs no item.', the_order);
         END IF;
     END IF;
-    -- Behind the newest event, also behind a decision of the same moment.
+    -- A moment that sorts behind the newest event, also behind a decision of the same moment.
     moment := greatest(clock_timestamp(), newest.last_event_at + CASE WHEN newest.last_slot & 15 = 8 THEN interval '1 microsecond' ELSE '0' END);
     e.event_id := 'operator:' || gen_random_uuid();
     e.event_type := 'operator.' || decision;
@@ -109,8 +115,10 @@ $$;
 COMMENT ON FUNCTION bagelpay.decide IS 'Stores an operator event and folds its order';
 
 -- Entitles to items of an order until a moment, or, with NULL or 'infinity', until it is revoked or cleared. With
--- product and e-mail: the item of both, which is made if there is none. With one of them: the items that have it; with
--- neither: all items that were bought. Returns the order's entitlements as they are now.
+-- product and e-mail: the item of both, which is made if there is none. With one of them: the items that have it. With
+-- neither: all items that were bought so far. Returns the order's entitlements after that.
+--
+-- Raises invalid_parameter_value if customer_email has no @. For other errors and locks, see bagelpay.decide().
 CREATE FUNCTION bagelpay.grant (
     order_id text,
     customer_email text DEFAULT NULL,
@@ -135,7 +143,7 @@ $$;
 COMMENT ON FUNCTION bagelpay.grant IS 'Entitles to items of an order, whatever was paid';
 
 -- Ends the entitlement to items of an order: of a product, of a customer (id or e-mail), of both, or all. Returns the
--- order's entitlements as they are now.
+-- order's entitlements after that. For errors and locks, see bagelpay.decide().
 CREATE FUNCTION bagelpay.revoke (
     order_id text,
     note text DEFAULT NULL,
@@ -152,8 +160,8 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.revoke IS 'Ends the entitlement to items of an order, whatever was paid';
 
--- Removes the override of items of an order, named as for bagelpay.revoke(): what was paid for decides again. Returns
--- the order's entitlements as they are now.
+-- Removes the override of items of an order, named as for bagelpay.revoke(): the purchases decide again. Returns the
+-- order's entitlements after that. For errors and locks, see bagelpay.decide().
 CREATE FUNCTION bagelpay.clear (
     order_id text,
     note text DEFAULT NULL,
@@ -170,9 +178,11 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.clear IS 'Removes the override of items of an order';
 
--- Ends the dispute of a payment: it counts again, as far as it was not refunded. The order is needed only if several
--- have a payment of this name. Returns the order's entitlements as they are now. Raises invalid_parameter_value for
--- a payment that is not known or was never paid.
+-- Ends the dispute of a payment: it counts again, unless it was refunded in full. order_id is needed only if several
+-- orders have the payment. Returns the order's entitlements after that.
+--
+-- Raises invalid_parameter_value if no order, or more than one, has the payment as a paid one. For other errors and
+-- locks, see bagelpay.decide().
 CREATE FUNCTION bagelpay.dispute_won (
     payment_id text,
     note text DEFAULT NULL,
@@ -203,7 +213,7 @@ BEGIN
         FROM bagelpay.events AS e
         WHERE dispute_won.order_id IS NULL AND e.payment_id = the_payment AND e.key_source <> 'metadata'
         UNION
-        -- Of a payment without payment_id.
+        -- A payment without payment_id is named by its provider order or event.
         SELECT e.order_id
         FROM bagelpay.events AS e
         WHERE dispute_won.order_id IS NULL AND e.provider_order_id = substring(the_payment FROM '^order:(.*)$') AND e.key_source = 'metadata'

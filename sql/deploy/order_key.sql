@@ -1,18 +1,18 @@
 -- Deploy bagelpay:order_key to pg
 --
--- Which order an event belongs to, by its own fields and by links to other events; and which user it names.
+-- The order of an event, by its own fields and by links to other events; and the user that it names.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- The value at the first of some paths that has one that can serve as a key, else NULL.
+-- Returns the first value at some paths that can serve as a key; NULL if there is none.
 --
 -- paths                 of a setting: metadata.… or request_id
 -- metadata, request_id  of the event
--- place                 what the value would be, for the warnings: order or user
--- reserved              whether values that begin like a derived key are passed over
--- warnings              the path of each value that could not serve, and why
+-- place                 order or user, for the warnings
+-- reserved              TRUE: values that begin like a derived key are skipped
+-- warnings              for each skipped value, its path and the reason
 --
 -- Strings and integers serve; integers in any notation (123.0, 1e2) as their digits. Raises nothing.
 CREATE FUNCTION bagelpay.key_at (paths text[], metadata jsonb, request_id text, place text, reserved boolean, OUT key text, OUT warnings text[])
@@ -43,11 +43,10 @@ BEGIN
                 warnings := warnings || format('object.%s: neither text nor an integer, not used as the %s''s key', path, place);
             END IF;
         END IF;
-        IF candidate = '' OR candidate IS NULL THEN
-            CONTINUE;
-        ELSIF octet_length(candidate) > 255 THEN
+        CONTINUE WHEN candidate = '' OR candidate IS NULL;
+        IF octet_length(candidate) > 255 THEN
             warnings := warnings || format('object.%s: longer than 255 bytes, not used as the %s''s key', path, place);
-        ELSIF reserved AND candidate ~ '^(customer|order|payment):' THEN
+        ELSIF reserved AND (starts_with(candidate, 'customer:') OR starts_with(candidate, 'order:') OR starts_with(candidate, 'payment:')) THEN
             warnings := warnings || format('object.%s: begins with a reserved prefix, not used as the %s''s key', path, place);
         ELSE
             key := candidate;
@@ -57,9 +56,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.key_at IS 'The value at the first of some paths of metadata that can serve as a key';
+COMMENT ON FUNCTION bagelpay.key_at IS 'The first value at some paths of metadata that can serve as a key';
 
--- Tells whether an event is billed as a subscription; never NULL.
+-- Returns TRUE if an event is billed as a subscription; never NULL.
 CREATE FUNCTION bagelpay.billed_as_subscription (event_type text, billing_type text, kind text, has_subscription boolean)
     RETURNS boolean
     LANGUAGE sql
@@ -71,15 +70,15 @@ CREATE FUNCTION bagelpay.billed_as_subscription (event_type text, billing_type t
         OR coalesce(kind = 'subscription', FALSE)
 $$;
 
-COMMENT ON FUNCTION bagelpay.billed_as_subscription IS 'Tells whether an event is billed as a subscription, by its type and its body';
+COMMENT ON FUNCTION bagelpay.billed_as_subscription IS 'Returns TRUE if an event is billed as a subscription';
 
--- The key of an event by its own fields: the merchant's, or else the first that can be derived. Links are another
--- matter (bagelpay.linked_order()).
+-- Returns the key of an event by its own fields: the merchant's, or else the first that can be derived. For links, see
+-- bagelpay.linked_order().
 --
 -- paths        bagelpay.settings.order_key
--- billed       whether it is billed as a subscription
+-- billed       TRUE if it is billed as a subscription
 -- order_id     NULL if nothing names the order (outcome unmatched)
--- warnings     the path of each value that could not serve, and why
+-- warnings     for each skipped value, its path and the reason
 --
 -- Depends on its arguments alone, so that any database with the same settings derives the same key. Raises nothing.
 CREATE FUNCTION bagelpay.order_key (
@@ -122,10 +121,10 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.order_key IS 'The key of an event by its normalised fields and the paths of the settings';
 
--- The order that an event without the merchant's key is linked to: one that a payment event or checkout.failed with
--- the merchant's key names together with the same payment, else with the same provider order; of several the bytewise
--- first; NULL if there is none. also: such events that are not stored yet. Race-free only under the locks of the two names (see
--- bagelpay.ingest()).
+-- Returns the order that an event without the merchant's key is linked to; NULL if there is none. It is the order of a
+-- payment event or checkout.failed with the merchant's key and the same payment_id, or else the same provider_order_id;
+-- of several orders, the bytewise first. also: such events that are not stored yet. Free of races only if the caller
+-- holds the locks of the two names (see bagelpay.ingest()).
 CREATE FUNCTION bagelpay.linked_order (mode text, payment_id text, provider_order_id text, also bagelpay.events[])
     RETURNS text
     LANGUAGE plpgsql
@@ -157,6 +156,6 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.linked_order IS 'The order that an event without the merchant''s key is linked to, or NULL';
+COMMENT ON FUNCTION bagelpay.linked_order IS 'The order to which an event without the merchant''s key is linked';
 
 COMMIT;

@@ -1,6 +1,6 @@
 -- Deploy bagelpay:products to pg
 --
--- What the merchant knows of his products and BagelPay does not send.
+-- Facts about products that the merchant knows and BagelPay does not send.
 
 BEGIN;
 
@@ -9,14 +9,13 @@ SET LOCAL ROLE bagelpay_owner;
 CREATE TABLE bagelpay.products (
     product_id text COLLATE "C" PRIMARY KEY CHECK (product_id <> ''),
     name text,
-    -- What a payment buys if its event names neither a period nor an interval.
     period interval CHECK (period > '0' AND period <= '100 years'),
     note text
 );
 
 COMMENT ON TABLE bagelpay.products IS 'Products as the merchant describes them; the application may write it';
 
-COMMENT ON COLUMN bagelpay.products.period IS 'What a subscription payment buys if its event says neither period nor interval';
+COMMENT ON COLUMN bagelpay.products.period IS 'Length of a subscription payment that has no period or interval itself';
 
 CREATE TABLE bagelpay.product_features (
     product_id text COLLATE "C" REFERENCES bagelpay.products ON DELETE CASCADE,
@@ -25,6 +24,6 @@ CREATE TABLE bagelpay.product_features (
     PRIMARY KEY (product_id, feature)
 );
 
-COMMENT ON TABLE bagelpay.product_features IS 'Which features a product gives, and how much of each; the application may write it';
+COMMENT ON TABLE bagelpay.product_features IS 'Features of products, and their quantity; the application may write it';
 
 COMMIT;

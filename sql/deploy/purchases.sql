@@ -1,16 +1,19 @@
 -- Deploy bagelpay:purchases to pg
 --
--- The transition of one event, as expressions: what an order, a purchase and an item are after it. Each is one
--- expression, which PL/pgSQL inlines. What reads or writes rows is in PL/pgSQL, which plans it once a session; SQL functions are
--- planned at each call. bagelpay.fold() calls them, for what is new as for what is folded again.
+-- The transition of one event: an order, a purchase and an item after it. These are single SQL expressions, which the
+-- planner inlines. Functions that read or write rows are in PL/pgSQL, which caches plans; SQL functions are planned at
+-- each call. bagelpay.fold() calls them, for new events and for orders that it folds again.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- An order after one more event e, but for its status. p is the purchase that a selling
--- event is about, and begins tells whether e began it. Until something is sold, what any event carries stands in the
--- order; of decisions, what a grant is of.
+-- Returns an order after one more event e, with its status unchanged.
+--
+-- rank     bagelpay.event_rank() of e
+-- p        the purchase that a selling event is about
+-- begins   TRUE if e begins p and p is a payment
+-- takes    TRUE if the order takes over the values that e carries
 CREATE FUNCTION bagelpay.order_after (o bagelpay.orders, e bagelpay.events, rank integer, p bagelpay.purchases, begins boolean, takes boolean)
     RETURNS bagelpay.orders
     LANGUAGE sql
@@ -49,9 +52,9 @@ CREATE FUNCTION bagelpay.order_after (o bagelpay.orders, e bagelpay.events, rank
         coalesce(o.has_decisions, FALSE) OR (rank = 8 AND e.event_type <> 'operator.dispute_won'))::bagelpay.orders
 $$;
 
--- A purchase after one more of its own events, but for what it inherits; p is NULL before the first. name is that of
--- the payment, or of a trial its event_id. A payment that only failed has not begun: the latest of its events, not the
--- first, says who and what.
+-- Returns a purchase after one more of its own events, without inherited values; p is NULL before the first. name is
+-- the payment's, or the event_id of a trial. While a payment only failed, its latest event decides its product,
+-- customer and user; after it began, the first that has them.
 CREATE FUNCTION bagelpay.purchase_after (p bagelpay.purchases, e bagelpay.events, is_trial boolean, name text)
     RETURNS bagelpay.purchases
     LANGUAGE sql
@@ -92,7 +95,7 @@ CREATE FUNCTION bagelpay.purchase_after (p bagelpay.purchases, e bagelpay.events
         p.buyer, p.replaced_at, p.cut_at, p.cut_until, p.canceled_at, p.cancel_at, p.cancel_at_period_end)::bagelpay.purchases
 $$;
 
--- A number for an item, by which an index finds its purchases. It is a hash: queries compare what it stands for, too.
+-- Returns a 64-bit hash of an item's key, by which an index finds its purchases.
 CREATE FUNCTION bagelpay.item_key (p bagelpay.purchases)
     RETURNS bigint
     LANGUAGE sql
@@ -103,8 +106,8 @@ CREATE FUNCTION bagelpay.item_key (p bagelpay.purchases)
             || E'\x01' || coalesce(p.user_id, ''), 5417300)
 $$;
 
--- The status of an item after a purchase p began, or was told again; stored is p as it was before. A payment that bought a
--- trial does not end the trial.
+-- Returns the status of an item after a purchase p began, or had another event; stored is p before that. A payment that
+-- bought a trial does not end the trial.
 CREATE FUNCTION bagelpay.item_status (i bagelpay.stored_items, p bagelpay.purchases, stored bagelpay.purchases, begins boolean)
     RETURNS text
     LANGUAGE sql
@@ -119,7 +122,7 @@ CREATE FUNCTION bagelpay.item_status (i bagelpay.stored_items, p bagelpay.purcha
     END
 $$;
 
--- An item after its latest purchase p; i is NULL before the first. p may be new or have changed.
+-- Returns an item after its latest purchase p, which is new or has changed; i is NULL before the first.
 CREATE FUNCTION bagelpay.item_after (i bagelpay.stored_items, p bagelpay.purchases, status text)
     RETURNS bagelpay.stored_items
     LANGUAGE sql
@@ -142,8 +145,9 @@ CREATE FUNCTION bagelpay.item_after (i bagelpay.stored_items, p bagelpay.purchas
         CASE WHEN p.kind = 'subscription' THEN p.subscription_key ELSE i.latest_subscription_key END)::bagelpay.stored_items
 $$;
 
--- Tells whether a subscription (of a purchase) is another than those that an event names: both name one, not the same, and by ids of
--- one kind. A key begins with p where it stands for ids of the provider, r for the card processor's, b for both.
+-- Returns TRUE if the subscription of a purchase differs from those that an event names, by ids of the same kind; FALSE
+-- if either names none. A key begins with p if it stands for an id of the provider, r for the card processor's, b for
+-- both.
 CREATE FUNCTION bagelpay.names_other (subscription_key text, named text[])
     RETURNS boolean
     LANGUAGE sql
@@ -158,8 +162,8 @@ CREATE FUNCTION bagelpay.names_other (subscription_key text, named text[])
                 OR (left(subscription_key, 1) IN ('r', 'b') AND left(n.key, 1) IN ('r', 'b'))), FALSE)
 $$;
 
--- The subscription that an id of one kind (p: the provider's, r: the card processor's) stands for in an order: the id itself, or the key
--- of those that belong together with it. NULL for NULL.
+-- Returns the key of the subscription that an id of one kind (p: the provider's, r: the card processor's) has in an
+-- order: the kind and the id, or the common key of linked ids. NULL for NULL.
 CREATE FUNCTION bagelpay.subscription_key (mode text, order_id text, kind text, id text)
     RETURNS text
     LANGUAGE plpgsql
@@ -175,7 +179,7 @@ BEGIN
 END
 $$;
 
--- The subscriptions that an event names, as their keys; empty if it names none.
+-- Returns the keys of the subscriptions that an event names; empty if it names none.
 CREATE FUNCTION bagelpay.named_subscriptions (e bagelpay.events)
     RETURNS text[]
     LANGUAGE plpgsql
@@ -189,7 +193,7 @@ BEGIN
 END
 $$;
 
--- Notes that two ids belong together; returns the key of their subscription. Needs the lock of the order.
+-- Links two ids of one subscription; returns its key. Needs the lock of the order.
 CREATE FUNCTION bagelpay.link_subscription (of_mode text, of_order text, subscription_id text, processor_subscription_id text)
     RETURNS text
     LANGUAGE plpgsql
@@ -202,7 +206,7 @@ BEGIN
     IF one = other THEN
         RETURN one;
     END IF;
-    -- Ids that belong together with no other have no rows.
+    -- Ids that are not linked have no rows.
     IF one LIKE 'b:%' OR other LIKE 'b:%' THEN
         UPDATE bagelpay.subscription_links AS l
         SET subscription_key = joined
@@ -228,10 +232,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.link_subscription IS 'Notes that an id of the provider and one of the card processor are of one subscription';
+COMMENT ON FUNCTION bagelpay.link_subscription IS 'Links the provider''s and the processor''s id of a subscription';
 
--- The customer that an e-mail alone stands for, to a purchase or an event at a position: the customer id of the
--- order's latest purchase before it with this e-mail that has an id, else email:<e-mail>. NULL for NULL.
+-- Returns the customer of a purchase or an event that has only an e-mail: the customer id of the order's latest
+-- purchase with this e-mail and an id, before the position (slot, at, event_id), else email:<e-mail>. NULL for NULL.
 CREATE FUNCTION bagelpay.customer_by_email (mode text, order_id text, email text, slot bigint, at timestamptz, event_id text)
     RETURNS text
     LANGUAGE plpgsql
@@ -260,8 +264,8 @@ BEGIN
 END
 $$;
 
--- A purchase that begins, with what it inherits from those before it: product, customer and user that its own event
--- does not give. The caller has stored the items of the order as far as they are known.
+-- Returns a purchase that begins, with the product, customer and user that it inherits from earlier purchases if its
+-- own event does not have them. The caller has stored the order's purchases and items.
 CREATE FUNCTION bagelpay.inheriting (p bagelpay.purchases, o bagelpay.orders)
     RETURNS bagelpay.purchases
     LANGUAGE plpgsql
@@ -303,8 +307,9 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.inheriting IS 'A purchase with the product, customer and user that it inherits';
 
--- Stores purchases that are new, and items, each once; either may be NULL. Of items a row is written if a byte of it differs (*<>): 2.0
--- equals 2, and which of them is stored must not depend on what was stored before.
+-- Stores new purchases, and items, each once; either may be NULL. An item is written if a byte of its row differs
+-- (*<>), because 2.0 equals 2, and the stored one of these must not depend on the row before. Needs the lock of the
+-- order.
 CREATE FUNCTION bagelpay.store_rows (purchases bagelpay.purchases[], items bagelpay.stored_items[])
     RETURNS void
     LANGUAGE plpgsql
@@ -332,7 +337,7 @@ BEGIN
 END
 $$;
 
--- The items of the trials that a payment bought.
+-- Returns the keys of the items of the trials that a payment bought.
 CREATE FUNCTION bagelpay.items_of_trials (payment bagelpay.purchases)
     RETURNS bigint[]
     LANGUAGE plpgsql
@@ -347,8 +352,8 @@ BEGIN
 END
 $$;
 
--- An item again from its purchases, after one of them that is not its latest changed, came or went; gone if there is none. Its
--- status stays as long as it has a subscription purchase.
+-- Derives an item from its purchases again. Deletes it if it has none. It keeps its status if it has a subscription
+-- purchase. Needs the lock of the order.
 CREATE FUNCTION bagelpay.refold_item (of_mode text, of_order text, of_key bigint)
     RETURNS void
     LANGUAGE plpgsql
@@ -392,6 +397,6 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.refold_item IS 'An item again from its purchases';
+COMMENT ON FUNCTION bagelpay.refold_item IS 'Derives an item from its purchases again';
 
 COMMIT;

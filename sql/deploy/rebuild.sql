@@ -1,13 +1,12 @@
 -- Deploy bagelpay:rebuild to pg
 --
--- State again from the events: after a setting changed that applies to stored events, or
--- to see that nothing is amiss.
+-- Derives state from the events again: to apply changed settings to stored events, or to check the stored state.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- All state of one order, as one value that differs whenever a row of it does.
+-- Returns the rows of one order's state (except subscription_links) as one text, which differs if any of them does.
 CREATE FUNCTION bagelpay.state_of (of_mode text, of_order_id text)
     RETURNS text
     LANGUAGE sql
@@ -27,8 +26,8 @@ CREATE FUNCTION bagelpay.state_of (of_mode text, of_order_id text)
          FROM bagelpay.decisions AS d WHERE d.mode = of_mode AND d.order_id = of_order_id))
 $$;
 
--- Applies the settings of now to stored events: reads their zone-less times in the zone that the settings name, looks
--- for the user, and notes how unlabelled refunds are treated. The caller holds the locks of the events.
+-- Applies the current settings provider_timezone, user_key and unknown_refund to stored events. The caller holds the
+-- locks of their rows.
 CREATE FUNCTION bagelpay.apply_settings (of_events text[])
     RETURNS void
     LANGUAGE sql
@@ -41,7 +40,7 @@ CREATE FUNCTION bagelpay.apply_settings (of_events text[])
     FROM (
         SELECT old.event_id,
             CASE WHEN old.event_type = 'refund.created' THEN setting.unknown_refund END AS unknown_refund,
-            -- Of forgotten metadata the user cannot be known again.
+            -- Forgotten metadata no longer name the user.
             CASE WHEN old.forgotten_at IS NOT NULL OR old.fold_slot & 15 = 8 THEN old.user_id
                 ELSE (bagelpay.key_at (setting.user_key, old.metadata, old.request_id, 'user', FALSE)).key END AS user_id,
             at.*
@@ -59,7 +58,7 @@ CREATE FUNCTION bagelpay.apply_settings (of_events text[])
         ) AS at
         WHERE old.event_id = ANY (of_events)
     ) AS n
-    -- Said twice, or the planner, which takes the settings for many rows, reads all events.
+    -- Repeats a condition of n, or the planner might read all events.
     WHERE e.event_id = n.event_id AND e.event_id = ANY (of_events)
         AND (e.occurred_at, e.trial_start, e.trial_end, e.billing_period_start, e.billing_period_end, e.cancel_at,
             e.canceled_at, e.user_id, e.unknown_refund)
@@ -67,7 +66,7 @@ CREATE FUNCTION bagelpay.apply_settings (of_events text[])
             n.cancel_at, n.canceled_at, n.user_id, n.unknown_refund)
 $$;
 
--- The events of an order, without operators' decisions, as they are folded.
+-- Returns the ids of an order's events, without operators' events, in the sequence of the fold.
 CREATE FUNCTION bagelpay.fold_order (of_mode text, of_order_id text)
     RETURNS text[]
     LANGUAGE sql
@@ -80,9 +79,9 @@ CREATE FUNCTION bagelpay.fold_order (of_mode text, of_order_id text)
         ORDER BY e.fold_slot, e.occurred_at, e.event_id)
 $$;
 
--- Raises object_not_in_prerequisite_state if the settings moved a forgotten event of an order behind one that it came
--- before: it has lost what that one says again, and would be the last to say it. fold_order: the order's events as they
--- were, without operators' decisions.
+-- Raises object_not_in_prerequisite_state if the settings moved a forgotten event behind an event that it preceded. It
+-- lost data because a later event has them, too; as the later one of the two, it would need them. fold_order: the
+-- result of bagelpay.fold_order() before the change.
 CREATE FUNCTION bagelpay.forgotten_allow_order (of_mode text, of_order_id text, fold_order text[])
     RETURNS void
     LANGUAGE plpgsql
@@ -107,12 +106,12 @@ BEGIN
 END
 $$;
 
--- Folds orders from nothing, each given once. Returns how many came out different in any row of their state.
--- with_settings: after applying the settings of now to their events, which forgotten ones may
--- not allow (see bagelpay.forgotten_allow_order()). The caller holds the locks of the orders,
--- or of the table.
+-- Folds orders from nothing, each given once. Returns the number of orders whose state changed. If with_settings is
+-- TRUE, first applies the current settings to their events, which forgotten events may not allow (see
+-- bagelpay.forgotten_allow_order()). Locks the rows of the events. The caller holds the locks of the orders, or of the
+-- table.
 --
--- Some at a time, as what a statement costs to begin is several times what an order of it does.
+-- In batches, because a statement takes several times as long to start as to process one order.
 CREATE FUNCTION bagelpay.refold (keys bagelpay.fold_key[], with_settings boolean)
     RETURNS bigint
     LANGUAGE plpgsql
@@ -133,10 +132,10 @@ BEGIN
         of_events := array(
             SELECT e.event_id
             FROM unnest(batch) AS k
-            -- Fenced off: a plan that is made while the table is small would otherwise read all events.
+            -- OFFSET, because a plan that is made while the table is small would otherwise read all events.
             CROSS JOIN LATERAL (
                 SELECT n.event_id FROM bagelpay.events AS n WHERE n.mode = k.mode AND n.order_id = k.order_id OFFSET 0) AS e);
-        -- All at once and in the order of their ids, like whoever else changes several events.
+        -- All at once and in the sequence of their ids, like all that lock several events, so that none deadlock.
         PERFORM FROM bagelpay.events AS e WHERE e.event_id = ANY (of_events) ORDER BY e.event_id FOR UPDATE;
         IF with_settings THEN
             fold_orders := array(
@@ -160,9 +159,13 @@ BEGIN
 END
 $$;
 
--- State of one order again from its events alone, with the settings of now. Returns the
--- number of orders changed, 0 or 1: on a healthy database 0. Responders wait meanwhile. Raises object_not_in_prerequisite_state where forgotten
--- events do not allow a changed provider_timezone.
+-- Derives the state of one order from its events again, with the current settings. Returns the number of orders
+-- changed, 0 or 1; it is 0 if the stored state was right and no setting changed.
+--
+-- Raises invalid_parameter_value if order_id is NULL, empty or too long, or mode is neither test nor live;
+-- object_not_in_prerequisite_state if forgotten events do not allow a changed provider_timezone;
+-- invalid_transaction_state unless the transaction is READ COMMITTED. Waits for all transactions that write orders, and
+-- holds an EXCLUSIVE lock on bagelpay.orders until its own ends: responders wait meanwhile, queries do not.
 CREATE FUNCTION bagelpay.rebuild (order_id text, mode text DEFAULT 'live')
     RETURNS bigint
     LANGUAGE plpgsql
@@ -178,7 +181,7 @@ DECLARE
         bagelpay.given_mode (rebuild.mode), bagelpay.given_order_id (rebuild.order_id))::bagelpay.fold_key];
     changed bigint;
 BEGIN
-    -- A responder locks rows of events before orders: with the order's lock alone, the two could meet in a circle.
+    -- A responder locks rows of events before orders: with the order's lock alone, the two could deadlock.
     LOCK TABLE bagelpay.orders IN EXCLUSIVE MODE;
     changed := bagelpay.refold (keys, TRUE);
     PERFORM bagelpay.notify_orders (changed > 0);
@@ -186,10 +189,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.rebuild (text, text) IS 'State of one order again from its events; the number of orders changed';
+COMMENT ON FUNCTION bagelpay.rebuild (text, text) IS 'Derives one order''s state again; returns 1 if it changed';
 
--- The same for all orders, in one transaction. Responders wait meanwhile, and answer 503
--- where it takes longer than they wait. Nothing is done if one of them does not allow it.
+-- Like bagelpay.rebuild (text, text), for all orders in one transaction. Same errors and locks; an error in one order
+-- leaves all unchanged.
 CREATE FUNCTION bagelpay.rebuild ()
     RETURNS bigint
     LANGUAGE plpgsql
@@ -203,9 +206,9 @@ DECLARE
     keys bagelpay.fold_key[];
     changed bigint := 0;
 BEGIN
-    -- Order by order it could meet a responder in a circle.
+    -- With the locks of single orders, it could deadlock with a responder.
     LOCK TABLE bagelpay.orders IN EXCLUSIVE MODE;
-    -- Events of no order; the others come with their orders.
+    -- Events without an order; refold() does this for the others.
     PERFORM bagelpay.apply_settings (array(
         SELECT event_id FROM bagelpay.events WHERE order_id IS NULL ORDER BY event_id FOR UPDATE));
     FOR keys IN
@@ -226,10 +229,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.rebuild () IS 'State of all orders again from their events; the number of orders changed';
+COMMENT ON FUNCTION bagelpay.rebuild () IS 'Derives all orders'' state again; returns the number of orders changed';
 
--- The keys that the setting order_key of now derives for stored events, links included; operators' events stay with the
--- order that they name.
+-- Returns the keys of stored events by the current setting order_key, with links. Operators' events keep theirs.
 CREATE FUNCTION bagelpay.derived_keys ()
     RETURNS TABLE (event_id text, mode text, order_id text, key_source text, old_order_id text, old_key_source text, forgotten boolean)
     LANGUAGE sql
@@ -265,11 +267,11 @@ CREATE FUNCTION bagelpay.derived_keys ()
     WHERE e.fold_slot & 15 = 8
 $$;
 
-COMMENT ON FUNCTION bagelpay.derived_keys IS 'The keys of stored events by the settings of now';
+COMMENT ON FUNCTION bagelpay.derived_keys IS 'The keys of stored events by the current settings';
 
--- Raises object_not_in_prerequisite_state if stored events cannot be given other keys without another state than if
--- nothing had been forgotten: the setting names metadata that were not kept; or an order would be divided, and one part
--- says only what the other has forgotten. The caller holds the lock of the table of orders.
+-- Raises object_not_in_prerequisite_state if rekey() might give another state than if nothing had been forgotten: the
+-- setting names metadata that were not kept, or an order with forgotten events would be divided or get another kind of
+-- key. The caller holds the lock of the table of orders.
 CREATE FUNCTION bagelpay.forgotten_allow_rekey ()
     RETURNS void
     LANGUAGE plpgsql
@@ -295,7 +297,7 @@ BEGIN
     SELECT k.mode, coalesce(k.old_order_id, 'none') AS order_id, min(coalesce(k.order_id, 'none')) AS one, max(coalesce(k.order_id, 'none')) AS another
     INTO divided
     FROM bagelpay.derived_keys () AS k
-    -- Events of other keys have kept all that they say, except those of no order.
+    -- Events with other kinds of keys have kept what the fold needs, except those without an order.
     WHERE k.old_key_source = 'metadata' OR k.old_order_id IS NULL
     GROUP BY k.mode, k.old_order_id, CASE WHEN k.old_order_id IS NULL THEN k.event_id END
     HAVING bool_or(k.forgotten)
@@ -309,10 +311,11 @@ BEGIN
 END
 $$;
 
--- Gives stored events the keys that the setting order_key of now derives, and folds the orders that lost or gained
--- events. Operators' decisions stay with the order that they name. Returns the number of orders changed, made or
--- removed. Responders wait meanwhile, as for rebuild(). Raises object_not_in_prerequisite_state if forgotten events do
--- not allow it (see bagelpay.forgotten_allow_rekey()).
+-- Gives stored events the keys by the current setting order_key, and folds the orders that lost or gained events.
+-- Operators' events stay with the order that they name. Returns the number of orders changed, made or removed.
+--
+-- Raises object_not_in_prerequisite_state if forgotten events do not allow it (see bagelpay.forgotten_allow_rekey());
+-- invalid_transaction_state unless the transaction is READ COMMITTED. Locks as bagelpay.rebuild(): responders wait.
 CREATE FUNCTION bagelpay.rekey ()
     RETURNS bigint
     LANGUAGE plpgsql
@@ -324,7 +327,7 @@ DECLARE
     keys bagelpay.fold_key[];
     changed bigint := 0;
 BEGIN
-    -- After this no responder is between reading settings and ending its transaction.
+    -- With this lock, no responder is between reading settings and ending its transaction.
     LOCK TABLE bagelpay.orders IN EXCLUSIVE MODE;
     PERFORM bagelpay.forgotten_allow_rekey ();
     FOR keys IN

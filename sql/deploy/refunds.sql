@@ -1,14 +1,14 @@
 -- Deploy bagelpay:refunds to pg
 --
--- The fold's steps for refunds and disputes: which payment they are about, and what it is then. They work on stored
--- rows; the caller holds the lock of the order, and has stored what it has in memory. (Look-ups by a name say IS NOT
--- DISTINCT FROM of the order: see cancellations.)
+-- The fold's steps for refunds and disputes: they find the payment and set its status. They work on stored rows. The
+-- caller holds the lock of the order, and has stored its rows in memory. (Look-ups by a name compare the order with IS
+-- NOT DISTINCT FROM: see cancellations.)
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- The latest paid payment of an order with a provider's order; NULL if there is none.
+-- Returns the latest paid payment of an order that has this provider_order_id; NULL if there is none.
 CREATE FUNCTION bagelpay.payment_by_provider_order (mode text, order_id text, provider_order_id text)
     RETURNS text
     LANGUAGE plpgsql
@@ -25,7 +25,7 @@ BEGIN
 END
 $$;
 
--- The paid payment that an event names: by payment_id, or, only if it carries none, by the provider's order. NULL if
+-- Returns the paid payment that an event names: by payment_id, or, only if it has none, by provider_order_id. NULL if
 -- there is none.
 CREATE FUNCTION bagelpay.named_payment (e bagelpay.events)
     RETURNS text
@@ -44,7 +44,7 @@ BEGIN
 END
 $$;
 
--- Judges payments by all refunds that count against them: refunded_amount and status.
+-- Sets refunded_amount and status of payments from all refunds that count against them.
 CREATE FUNCTION bagelpay.judge_payments (of_mode text, of_order text, names text[])
     RETURNS void
     LANGUAGE plpgsql
@@ -69,7 +69,7 @@ BEGIN
             FROM bagelpay.refunds AS n
             WHERE n.order_id = of_order COLLATE "C" AND n.mode = of_mode COLLATE "C" AND n.payment_id = payment) AS r;
         IF told.running_total IS NOT NULL THEN
-            -- Without a refund_id an amount may be told twice: a running total is better.
+            -- A refund without refund_id may arrive twice, so a running total is better than the sum of amounts.
             told.without_id := 0;
             told.without_id_or_label := 0;
         END IF;
@@ -89,10 +89,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.judge_payments IS 'Refunded amount and status of payments, by all refunds that count against them';
+COMMENT ON FUNCTION bagelpay.judge_payments IS 'Sets refunded_amount and status of payments from their refunds';
 
--- Finds again which payment each of some refunds counts against, together with the refunds that share its refund_id, and judges
--- the payments that this concerns, and one more if given.
+-- Finds the payments of refunds again, with all refunds that share a refund_id. Judges the payments that gained or lost
+-- a refund, those that still have one of them, and the payment also, if it is not NULL.
 CREATE FUNCTION bagelpay.settle_refunds (of_mode text, of_order text, event_ids text[], also text)
     RETURNS void
     LANGUAGE plpgsql
@@ -120,7 +120,8 @@ BEGIN
                 FROM bagelpay.refunds AS m
                 WHERE m.refund_id = refund.refund_id AND m.order_id IS NOT DISTINCT FROM of_order COLLATE "C" AND m.mode IS NOT DISTINCT FROM of_mode COLLATE "C")
         END;
-        -- The first that any of them names, by payment_id before the provider's order; else what was found for the first.
+        -- The first payment that one of them names by payment_id; else the first by provider_order_id; else, if none of
+        -- them has a name, the one that was found for the first.
         SELECT coalesce(
             (array_agg(paid.name ORDER BY m.fold_slot, m.occurred_at, m.event_id) FILTER (WHERE paid.name IS NOT NULL))[1],
             (array_agg(m.found ORDER BY m.fold_slot, m.occurred_at, m.event_id)
@@ -153,10 +154,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.settle_refunds IS 'Which payments refunds count against, and what these are then';
+COMMENT ON FUNCTION bagelpay.settle_refunds IS 'Finds the payments of refunds again, and judges these payments';
 
--- The refunds that wait for a payment, or are to be considered anew because it became paid, or has another name or provider
--- order, settled; the payment judged.
+-- Settles the refunds that name a payment, after it became paid, or got another name or provider order, and judges the
+-- payment.
 CREATE FUNCTION bagelpay.settle_payment (p bagelpay.purchases)
     RETURNS void
     LANGUAGE plpgsql
@@ -165,7 +166,7 @@ BEGIN
     UPDATE bagelpay.refunds AS r
     SET found = p.name
     WHERE r.named_provider_order_id = p.provider_order_id AND r.found IS NULL
-        -- With a payment_id, the provider's order names only the payment that has none.
+        -- If a refund has a payment_id, its provider order names only the payment without payment_id.
         AND (r.named_payment_id IS NULL OR p.name = 'order:' || p.provider_order_id)
         AND r.order_id IS NOT DISTINCT FROM p.order_id AND r.mode IS NOT DISTINCT FROM p.mode;
     PERFORM bagelpay.settle_refunds (
@@ -182,9 +183,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.settle_payment IS 'Refunds that wait for a payment count against it';
+COMMENT ON FUNCTION bagelpay.settle_payment IS 'Settles the refunds that name a payment, and judges the payment';
 
--- Folds a refund.created. Returns the payment that it counts against, NULL if there is none.
+-- Folds a refund.created. Returns the payment that it counts against; NULL if there is none.
 CREATE FUNCTION bagelpay.fold_refund (e bagelpay.events)
     RETURNS text
     LANGUAGE plpgsql
@@ -219,8 +220,8 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.fold_refund IS 'Folds a refund.created; returns the payment that it counts against';
 
--- Folds a checkout.cancel that names a payment: a dispute, if it came more than an hour after the payment; else a page
--- that was closed after paying. Returns the payment that is disputed, NULL if none is.
+-- Folds a checkout.cancel. If it names a payment and occurred more than an hour after it, it is a dispute; else the
+-- customer closed the page. Returns the payment that it disputes; NULL if there is none.
 CREATE FUNCTION bagelpay.fold_dispute (e bagelpay.events)
     RETURNS text
     LANGUAGE plpgsql
@@ -239,7 +240,7 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.fold_dispute IS 'Folds a checkout.cancel; returns the payment that it disputes';
 
--- Folds an operator.dispute_won: a disputed payment is again what its refunds say.
+-- Folds an operator.dispute_won: only its refunds decide the status of a disputed payment again.
 CREATE FUNCTION bagelpay.fold_dispute_won (e bagelpay.events)
     RETURNS void
     LANGUAGE plpgsql
@@ -254,8 +255,8 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.fold_dispute_won IS 'Folds an operator.dispute_won';
 
--- Makes a row order:<provider order> the payment of a payment_id that has come to be known. Returns the old name, NULL
--- if there is no such row.
+-- Gives the payment order:<provider order> its payment_id once that is known. Returns the old name; NULL if there is no
+-- such payment.
 CREATE FUNCTION bagelpay.rename_payment (of_mode text, of_order text, old_name text, new_name text)
     RETURNS text
     LANGUAGE plpgsql
@@ -268,7 +269,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    -- A row of the new name only failed: it becomes part of the other.
+    -- A payment of the new name has only failed. The renamed one replaces it.
     DELETE FROM bagelpay.purchases AS p
     WHERE p.order_id = of_order COLLATE "C" AND p.mode = of_mode COLLATE "C" AND p.name = new_name COLLATE "C" AND NOT p.is_trial;
     UPDATE bagelpay.purchases AS p
@@ -291,6 +292,6 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.rename_payment IS 'Gives a payment without payment_id the one that has become known';
+COMMENT ON FUNCTION bagelpay.rename_payment IS 'Gives a payment its payment_id once that is known';
 
 COMMIT;

@@ -1,7 +1,6 @@
 -- Deploy bagelpay:roles to pg
 --
--- Roles belong to the whole cluster: where another database of it has bagelpay
--- too, they are there already and are left as they are.
+-- Roles belong to the whole cluster. If another of its databases has bagelpay, they exist already and stay as they are.
 
 BEGIN;
 
@@ -19,9 +18,8 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'bagelpay_app') THEN
         CREATE ROLE bagelpay_app NOLOGIN;
     END IF;
-    -- Whoever deploys makes the objects on the owner's behalf. A superuser needs no
-    -- membership, and PostgreSQL would warn on every further grant of it.
-    -- (From version 16 on, one may be a member without being able to take the role on.)
+    -- The deploying user creates the objects as the owner. A superuser needs no membership, and PostgreSQL would warn
+    -- about each further grant of it. (Since version 16, a member may lack the right to SET ROLE.)
     IF NOT pg_catalog.pg_has_role(current_user, 'bagelpay_owner',
         CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END) THEN
         GRANT bagelpay_owner TO CURRENT_USER;

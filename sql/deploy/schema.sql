@@ -20,17 +20,16 @@ COMMENT ON SCHEMA bagelpay IS 'BagelPay events, and the orders and entitlements 
 
 SET LOCAL ROLE bagelpay_owner;
 
--- What a later change creates is closed, too, until it is granted.
+-- Functions and types of later changes are closed, too, until they are granted.
 ALTER DEFAULT PRIVILEGES FOR ROLE bagelpay_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 
 ALTER DEFAULT PRIVILEGES FOR ROLE bagelpay_owner REVOKE USAGE ON TYPES FROM PUBLIC;
 
--- The responders that this schema serves, as an inclusive range of the protocol
--- number that each responder is built with. A responder outside of it refuses to
--- start. A change to ingest() that older responders cannot live with raises the
--- lower bound, every change that they need to know of the upper. The protocol
--- before the newest is always served: one migrates first, and restarts the
--- responders after.
+-- Returns the inclusive range of the protocol numbers that this schema serves. Each responder is built with one; if it
+-- is outside of the range, the responder refuses to start. Reads no table.
+--
+-- A change to ingest() raises the lower bound if older responders cannot work with it, and the upper bound if new ones
+-- need it. The protocol before the newest is always served: migrate first, then restart the responders.
 CREATE FUNCTION bagelpay.served_responders (OUT oldest integer, OUT newest integer)
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
@@ -38,17 +37,17 @@ AS $$
     SELECT 1, 1
 $$;
 
-COMMENT ON FUNCTION bagelpay.served_responders () IS 'The inclusive range of responder protocol numbers that this schema serves';
+COMMENT ON FUNCTION bagelpay.served_responders () IS 'The inclusive range of protocol numbers that this schema serves';
 
--- Words and kinds of text that several tables share. Domains rather than CHECK constraints: PostgreSQL reads a
--- CHECK anew for every statement, and caches what a domain asks for.
+-- Enumerations that several tables share. Domains, because PostgreSQL caches their checks, but prepares the CHECK
+-- constraints of tables for every statement.
 CREATE DOMAIN bagelpay.mode AS text COLLATE "C" CHECK (VALUE IN ('test', 'live'));
 
 CREATE DOMAIN bagelpay.key_source AS text COLLATE "C" CHECK (VALUE IN ('metadata', 'linked', 'customer', 'order', 'payment'));
 
 CREATE DOMAIN bagelpay.refund_label AS text COLLATE "C" CHECK (VALUE IN ('full', 'partial'));
 
--- A text without ASCII white space at its ends: space, and 9 to 13.
+-- Returns a text without ASCII white space (space, and 9 to 13) at its ends.
 CREATE FUNCTION bagelpay.trimmed (value text)
     RETURNS text
     LANGUAGE sql
@@ -59,9 +58,9 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.trimmed (text) IS 'A text without ASCII white space at its ends';
 
--- A moment and a length of calendar time after it, in UTC whatever zone the session has. From the last day of a month,
--- months and years lead to the last day of a month; days and times are added after that. In PL/pgSQL, so that queries
--- that call it often are planned fast.
+-- Returns a moment plus a calendar length, computed in UTC whatever zone the session has. The last day of a month plus
+-- months or years is the last day of a month; days and times are added after that. Raises datetime_field_overflow if
+-- the result is out of range. In PL/pgSQL, so that queries that call it often are planned fast.
 CREATE FUNCTION bagelpay.utc_plus (moment timestamptz, length interval)
     RETURNS timestamptz
     LANGUAGE plpgsql

@@ -31,31 +31,35 @@ CREATE TABLE bagelpay.settings (
     CONSTRAINT settings_on_cancel CHECK (on_cancel IN ('end_now', 'keep_paid_time'))
 );
 
-COMMENT ON TABLE bagelpay.settings IS 'One row; changes take effect at once, to stored events through rebuild() or rekey()';
+COMMENT ON TABLE bagelpay.settings IS 'One row; changes act at once, on stored events by rebuild() or rekey()';
 
-COMMENT ON COLUMN bagelpay.settings.order_key IS 'Paths below the object of a body (metadata.… or request_id) whose first usable value names the order; stored events: rekey()';
+COMMENT ON COLUMN bagelpay.settings.order_key IS 'Paths below the object of a body (metadata.… or request_id); '
+    'the first usable value names the order; stored events: rekey()';
 
-COMMENT ON COLUMN bagelpay.settings.user_key IS 'Paths below the object of a body (metadata.… or request_id) whose first usable value is the merchant''s user id; stored events: rebuild()';
+COMMENT ON COLUMN bagelpay.settings.user_key IS 'Paths below the object of a body (metadata.… or request_id); '
+    'the first usable value is the merchant''s user id; stored events: rebuild()';
 
-COMMENT ON COLUMN bagelpay.settings.provider_timezone IS 'Zone in which times without a zone are read; stored events: rebuild()';
+COMMENT ON COLUMN bagelpay.settings.provider_timezone IS 'Zone of times without a zone; stored events: rebuild()';
 
-COMMENT ON COLUMN bagelpay.settings.grace IS 'How long access lasts beyond a trial or a paid period';
+COMMENT ON COLUMN bagelpay.settings.grace IS 'Time for which access lasts after a trial or a paid period';
 
-COMMENT ON COLUMN bagelpay.settings.default_period IS 'What a payment buys when neither its period nor an interval is known';
+COMMENT ON COLUMN bagelpay.settings.default_period IS 'Length of a payment or trial if nothing else says it';
 
-COMMENT ON COLUMN bagelpay.settings.revoke_on_dispute IS 'Tells whether a disputed payment stops counting';
+COMMENT ON COLUMN bagelpay.settings.revoke_on_dispute IS 'If true, a disputed payment gives no access';
 
-COMMENT ON COLUMN bagelpay.settings.unknown_refund IS 'How a refund without label and amounts is treated: full or partial; stored events: rebuild()';
+COMMENT ON COLUMN bagelpay.settings.unknown_refund IS 'A refund without label and amounts counts as full or partial; '
+    'stored events: rebuild()';
 
-COMMENT ON COLUMN bagelpay.settings.on_cancel IS 'end_now, or keep_paid_time: whether a cancelled subscription keeps what was paid for';
+COMMENT ON COLUMN bagelpay.settings.on_cancel IS 'end_now: cancelled subscriptions end at once, unless BagelPay says '
+    'cancel_at_period_end; keep_paid_time: they keep the time that was paid';
 
-COMMENT ON COLUMN bagelpay.settings.require_expected_order IS 'Tells whether only orders announced by expect_order(), and matching it, are entitled';
+COMMENT ON COLUMN bagelpay.settings.require_expected_order IS 'If true, only items that match an expected order give '
+    'access';
 
-COMMENT ON COLUMN bagelpay.settings.notify IS 'Tells whether each transaction that changes an order sends NOTIFY bagelpay_orders';
+COMMENT ON COLUMN bagelpay.settings.notify IS 'If true, transactions that change an order send NOTIFY bagelpay_orders';
 
--- PostgreSQL takes any POSIX zone text ("Mars5"), so a misspelt name would be
--- accepted as a zone of its own: only names that it lists are. And it reads CET, EET,
--- MET and WET as abbreviations, that is without the summer time of the zones so named.
+-- Accepts only listed names of zones: PostgreSQL would read a misspelt one as a POSIX zone ("Mars5"). Rejects CET, EET,
+-- MET and WET, which PostgreSQL reads as abbreviations, without summer time.
 CREATE FUNCTION bagelpay.settings_check_zone ()
     RETURNS trigger
     LANGUAGE plpgsql
@@ -79,7 +83,7 @@ CREATE TRIGGER settings_check_zone
     FOR EACH ROW
     EXECUTE FUNCTION bagelpay.settings_check_zone ();
 
--- Without its row nothing could be ingested or judged.
+-- Keeps the row, without which nothing could be ingested.
 CREATE FUNCTION bagelpay.settings_keep_row ()
     RETURNS trigger
     LANGUAGE plpgsql
@@ -98,7 +102,7 @@ CREATE TRIGGER settings_keep_row
 
 INSERT INTO bagelpay.settings DEFAULT VALUES;
 
--- Autovacuum never comes to a table of one row, and plans would expect hundreds.
+-- Autovacuum never analyses a table of one row; without statistics, plans would expect hundreds of rows.
 ANALYZE bagelpay.settings;
 
 COMMIT;

@@ -1,13 +1,14 @@
 -- Deploy bagelpay:state to pg
 --
--- What follows from the events: written by the fold alone, and derived again from bagelpay.events by rebuild(). The
--- mode comes last in the keys: it tells little, and a plan made while a table is small would scan all orders of a mode.
+-- State that follows from the events: written by the fold alone, and derived again from bagelpay.events by rebuild().
+-- In keys, the mode comes last: it is not selective, and a plan made while a table is small would scan all orders of a
+-- mode.
 --
--- Nothing that depends on a setting which takes effect at once is stored. A purchase carries the numbers that its
--- window follows from; the window itself is computed when it is asked for (see entitlements).
+-- State does not depend on settings that take effect at once. A purchase carries the values from which its window is
+-- computed when it is asked for (see entitlements).
 --
--- Rows are changed with each event of their order, most often soon after they were made. The fill factors leave
--- room for that on the same page, so that no index needs another entry.
+-- Each event of an order updates its rows, most often soon after they were inserted. The fill factors leave room for
+-- that on the same page, so that no index needs another entry.
 
 BEGIN;
 
@@ -42,7 +43,7 @@ CREATE TABLE bagelpay.orders (
     payment_id text COLLATE "C",
     request_id text COLLATE "C",
     metadata jsonb,
-    -- The position that the fold has reached is last_slot, last_event_at, last_event_id.
+    -- The fold's position in the order is (last_slot, last_event_at, last_event_id).
     last_event_id text COLLATE "C",
     last_event_at timestamptz,
     updated_at timestamptz,
@@ -50,12 +51,12 @@ CREATE TABLE bagelpay.orders (
     -- The latest paid payment.
     latest_payment_id text COLLATE "C",
     latest_paid_at timestamptz,
-    -- The one product, and the one customer, that purchases of the order name, while it is one (not has_products, not conflict).
+    -- A product and a customer of the order's purchases: the only ones unless has_products, or conflict.
     only_product_id text COLLATE "C",
     only_customer_id text COLLATE "C",
-    -- What the order has had, so that the fold need not look for what cannot be there:
-    -- a selling event; purchases of several products; a purchase with a known user; a payment without a payment_id; ids of subscriptions that belong
-    -- together; trials; refunds; operators' decisions.
+    -- Flags that save the fold look-ups. The order has had: a selling event; purchases of several products; a purchase
+    -- with a known user; a payment without a payment_id; linked ids of a subscription; trials; refunds; operators'
+    -- decisions.
     has_sold boolean NOT NULL,
     has_products boolean NOT NULL,
     has_users boolean NOT NULL,
@@ -67,22 +68,22 @@ CREATE TABLE bagelpay.orders (
     PRIMARY KEY (order_id, mode)
 ) WITH (fillfactor = 70);
 
-COMMENT ON TABLE bagelpay.orders IS 'One row per order, keyed by the merchant''s order_id: the purchase as the merchant named it';
+COMMENT ON TABLE bagelpay.orders IS 'One row per order, keyed by the merchant''s order_id or a derived one';
 
 COMMENT ON COLUMN bagelpay.orders.updated_at IS 'occurred_at of the newest event of the order';
 
-COMMENT ON COLUMN bagelpay.orders.conflict IS 'Purchases of this order name different customers; information for people, nobody''s access depends on it';
+COMMENT ON COLUMN bagelpay.orders.conflict IS 'If true, its purchases name different customers; this affects no access';
 
--- What gives access: payments, once paid, and trials. Payments that only failed stand here, too; began_at tells them
--- apart. The views payments and trials show it.
+-- Payments and trials, which give access. Payments that only failed are stored here, too; their began_at is NULL. The
+-- views payments and trials show the rows.
 CREATE TABLE bagelpay.purchases (
     mode bagelpay.mode NOT NULL,
     order_id text COLLATE "C" NOT NULL,
     is_trial boolean NOT NULL,
-    -- Of a payment its payment_id, order:<provider order> or event:<event_id>; of a trial its event_id.
+    -- A payment's payment_id, order:<provider order> or event:<event_id>; a trial's event_id.
     name text COLLATE "C" NOT NULL,
     kind bagelpay.purchase_kind NOT NULL,
-    -- Of payments.
+    -- NULL for trials.
     status bagelpay.payment_status,
     product_id text COLLATE "C",
     product_name text,
@@ -105,31 +106,33 @@ CREATE TABLE bagelpay.purchases (
     trial_start timestamptz,
     trial_end timestamptz,
     refunded_amount numeric NOT NULL,
-    -- Where it began: paid_at or starts_at is began_at; NULL while a payment only failed.
+    -- The position of the event that began it; NULL while a payment only failed. The views show began_at as paid_at or
+    -- starts_at.
     began_slot bigint,
     began_at timestamptz,
     began_event_id text COLLATE "C",
-    -- The item that it belongs to: see bagelpay.item_key(). NULL while a payment only failed.
+    -- Its item: see bagelpay.item_key(). NULL while a payment only failed.
     item_key bigint,
     -- See bagelpay.subscription_key(); NULL if it names no subscription.
     subscription_key text COLLATE "C",
-    -- Tells whether product and user are its own events', not inherited; of the customer: 2 its own id, 1 its own e-mail, 0 inherited or none.
+    -- TRUE if its own events have a product and a user. The customer: 2 its own id, 1 its own e-mail, 0 inherited or
+    -- none.
     own_product boolean NOT NULL,
     own_user boolean NOT NULL,
     own_customer smallint NOT NULL,
-    -- Of payments: an event of it is billed as a subscription; carries a known billing_type; all are
+    -- For payments: an event of it is billed as a subscription; an event has a known billing_type; all its events are
     -- checkout.completed; a dispute is open; it bought a trial and opens no window of its own.
     is_billed boolean NOT NULL,
     has_billing_type boolean NOT NULL,
     only_checkout boolean NOT NULL,
     is_disputed boolean NOT NULL,
     bought_trial boolean NOT NULL,
-    -- Of trials: the payment that it names, the payment that bought it, and when a later trial of the item starts.
+    -- For trials: the payment that it names, the payment that bought it, and the start of the next trial of the item.
     named_payment_id text COLLATE "C",
     buyer text COLLATE "C",
     replaced_at timestamptz,
-    -- Of the cancellations that concern it: the earliest moment, the earliest end that is not the period's, and
-    -- what the latest of them says.
+    -- From the cancellations that concern it: the earliest moment, the earliest end that is not the period's, and the
+    -- values of the latest one.
     cut_at timestamptz,
     cut_until timestamptz,
     canceled_at timestamptz,
@@ -138,7 +141,7 @@ CREATE TABLE bagelpay.purchases (
     PRIMARY KEY (order_id, mode, name, is_trial)
 ) WITH (fillfactor = 80);
 
-COMMENT ON TABLE bagelpay.purchases IS 'What gives access: payments and trials, with what their windows follow from';
+COMMENT ON TABLE bagelpay.purchases IS 'Payments and trials, with the values from which their windows are computed';
 
 CREATE INDEX purchases_by_item ON bagelpay.purchases (item_key, began_slot) WITH (deduplicate_items = off)
 WHERE item_key IS NOT NULL;
@@ -155,11 +158,11 @@ WHERE provider_order_id IS NOT NULL;
 CREATE INDEX purchases_by_subscription ON bagelpay.purchases (subscription_key)
 WHERE subscription_key IS NOT NULL;
 
--- A customer known by an e-mail alone is email:<that e-mail>, which the items tell.
+-- Without customers who are known by an e-mail alone: they are email:<e-mail>, which stored_items finds.
 CREATE INDEX purchases_by_email ON bagelpay.purchases (customer_email, order_id, began_slot) WITH (deduplicate_items = off)
 WHERE customer_id NOT LIKE 'email:%';
 
--- One row per item that has a purchase. Items that only a grant makes are in the view bagelpay.items alone.
+-- One row per item that has a purchase. Items that exist only by a grant are in the views all_items and items.
 CREATE TABLE bagelpay.stored_items (
     mode bagelpay.mode NOT NULL,
     order_id text COLLATE "C" NOT NULL,
@@ -185,22 +188,22 @@ CREATE TABLE bagelpay.stored_items (
     last4 text,
     billing_amount numeric,
     item_key bigint NOT NULL,
-    -- Where its latest purchase began.
+    -- The position of the event that began its latest purchase.
     latest_slot bigint,
     latest_at timestamptz,
     latest_event_id text COLLATE "C",
-    -- Its latest subscription purchase, if it has one, and the subscription that this names.
+    -- Its latest subscription purchase, if it has one, and the key of its subscription.
     latest_subscription text COLLATE "C",
     latest_is_trial boolean,
     latest_subscription_key text COLLATE "C",
-    -- The customer comes before the product, so that the known customers of an order, and the known users of a customer, are read
-    -- from the ends of a range.
+    -- The customer comes before the product, so that the known customers of an order, and the known users of a
+    -- customer, are read from the ends of a range.
     PRIMARY KEY (order_id, mode, customer_id, user_id, product_id)
 ) WITH (fillfactor = 70);
 
-COMMENT ON TABLE bagelpay.stored_items IS 'What bagelpay.items shows, without updated_at and without items that only a grant makes';
+COMMENT ON TABLE bagelpay.stored_items IS 'One row per item that has a purchase; see the view bagelpay.items';
 
--- As entitlements show them: NULL where unknown.
+-- Unknown values are NULL, as in entitlements.
 CREATE INDEX stored_items_by_customer ON bagelpay.stored_items (nullif(customer_id, ''), nullif(product_id, '')) WITH (deduplicate_items = off);
 
 CREATE INDEX stored_items_by_email ON bagelpay.stored_items (customer_email, nullif(product_id, ''))
@@ -237,7 +240,8 @@ CREATE TABLE bagelpay.refunds (
     occurred_at timestamptz NOT NULL,
     fold_slot bigint NOT NULL,
     unknown_refund text COLLATE "C",
-    -- The names that it carries, and the payment found by the provider order or, if it carries no name, otherwise.
+    -- The names that it carries. found is the payment by its provider order or, without any name, by its subscription,
+    -- or product and customer.
     named_payment_id text COLLATE "C",
     named_provider_order_id text COLLATE "C",
     found text COLLATE "C"
@@ -271,17 +275,17 @@ CREATE TABLE bagelpay.decisions (
     PRIMARY KEY (order_id, mode, event_id)
 );
 
-COMMENT ON TABLE bagelpay.decisions IS 'Grants, revocations and their removal by operators, with the items that they name';
+COMMENT ON TABLE bagelpay.decisions IS 'Grants, revocations and clears by operators, with the items that they name';
 
--- The customers of items that only a grant makes.
+-- The customers of items that exist only by a grant.
 CREATE INDEX decisions_by_customer ON bagelpay.decisions (nullif('email:' || customer_email, ''), nullif(product_id, ''))
 WHERE customer_email IS NOT NULL;
 
 CREATE INDEX decisions_by_email ON bagelpay.decisions (customer_email, nullif(product_id, ''))
 WHERE customer_email IS NOT NULL;
 
--- Ids of one subscription: of the provider (kind p) and of the card processor (kind r), that purchases of an order carry
--- together. An id that belongs together with no other has no row.
+-- Linked ids of a subscription: a purchase of the order has both the provider's (kind p) and the card processor's (kind
+-- r). An id that is not linked has no row.
 CREATE TABLE bagelpay.subscription_links (
     mode bagelpay.mode NOT NULL,
     order_id text COLLATE "C" NOT NULL,
@@ -293,7 +297,7 @@ CREATE TABLE bagelpay.subscription_links (
 
 CREATE INDEX subscription_links_by_key ON bagelpay.subscription_links (subscription_key);
 
-COMMENT ON TABLE bagelpay.subscription_links IS 'The provider''s and the processor''s ids of one subscription, which belong together';
+COMMENT ON TABLE bagelpay.subscription_links IS 'Linked ids of a subscription: the provider''s and the processor''s';
 
 CREATE TABLE bagelpay.expected_orders (
     mode bagelpay.mode NOT NULL,
@@ -306,10 +310,10 @@ CREATE TABLE bagelpay.expected_orders (
     PRIMARY KEY (order_id, mode)
 );
 
-COMMENT ON TABLE bagelpay.expected_orders IS 'What an application said it was about to sell; NULL matches anything';
+COMMENT ON TABLE bagelpay.expected_orders IS 'Orders that an application announced before it sold; NULL matches any';
 
--- Orders that changed without a new event of theirs: by links, rebuild(), rekey(), forget_customer(). For changes_since(); the
--- events tell the rest.
+-- Orders that changed without a new event of theirs: by links, rebuild(), rekey(), forget_customer(). changes_since()
+-- reads them, and bagelpay.events for the others.
 CREATE TABLE bagelpay.changed_orders (
     mode bagelpay.mode NOT NULL,
     order_id text COLLATE "C" NOT NULL,
@@ -320,7 +324,7 @@ CREATE TABLE bagelpay.changed_orders (
 
 CREATE INDEX changed_orders_by_transaction ON bagelpay.changed_orders (stored_xid);
 
-COMMENT ON TABLE bagelpay.changed_orders IS 'Orders that changed or went without a new event of theirs, and when last';
+COMMENT ON TABLE bagelpay.changed_orders IS 'Orders that changed or were removed without a new event, and when last';
 
 -- The latest transactions that changed settings, products or expectations, any of which may change any entitlement. For
 -- changes_since().
@@ -349,8 +353,8 @@ WHERE p.is_trial;
 
 COMMENT ON VIEW bagelpay.trials IS 'One row per subscription.trialing event; payment_id is the payment that bought it';
 
--- Tells whether an order has an item of a product and an e-mail: one of which a purchase carries it, or of a customer known
--- by it alone.
+-- Returns TRUE if an order has an item of a product and an e-mail: a purchase of the product has the e-mail, or the
+-- customer is known by it alone. Reads only; waits for no writer.
 CREATE FUNCTION bagelpay.has_item (mode text, order_id text, product_id text, customer_email text)
     RETURNS boolean
     LANGUAGE sql
@@ -367,9 +371,9 @@ CREATE FUNCTION bagelpay.has_item (mode text, order_id text, product_id text, cu
         WHERE i.order_id = $2 COLLATE "C" AND i.mode = $1 COLLATE "C" AND i.customer_id = ('email:' || $4) COLLATE "C" AND i.product_id = $3 COLLATE "C")
 $$;
 
-COMMENT ON FUNCTION bagelpay.has_item IS 'Tells whether an order has an item of a product and an e-mail by its purchases';
+COMMENT ON FUNCTION bagelpay.has_item IS 'Returns TRUE if purchases make an item of a product and an e-mail';
 
--- The items of bagelpay.stored_items, and those that only a grant makes.
+-- The items of bagelpay.stored_items, and those that exist only by a grant.
 CREATE VIEW bagelpay.all_items AS
 SELECT i.*
 FROM bagelpay.stored_items AS i

@@ -1,14 +1,13 @@
 -- Deploy bagelpay:zones to pg
 --
--- Times that the provider sends without a zone: what they mean, and signs that they mean
--- something else.
+-- Times that the provider sends without a zone: how they are read, and signs that this is wrong.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- A zone-less time of a body, read in a zone; NULL where there is none. (STABLE, like the
--- cast in it, or the planner would not put the body in the place of each call.)
+-- Returns a zone-less time of an event, read in a zone; NULL if the field has none. (STABLE, like the cast in it, so
+-- that the planner inlines it.)
 CREATE FUNCTION bagelpay.local_time (local_times jsonb, field text, zone text)
     RETURNS timestamptz
     LANGUAGE sql
@@ -17,11 +16,10 @@ CREATE FUNCTION bagelpay.local_time (local_times jsonb, field text, zone text)
     SELECT (local_times ->> field)::timestamp AT TIME ZONE zone
 $$;
 
--- How many half hours a created_at that came without zone lies ahead of its delivery's
--- signed timestamp (16: it was in UTC+8 and was read in UTC), if that is a whole number
--- other than zero, of at most 14 hours, to within a minute: a sign of a wrong provider_timezone,
--- or of a late delivery. Otherwise NULL. (In PL/pgSQL, which plans it once a session; an SQL
--- function that is not put in the place of its call is planned for every statement.)
+-- Returns how many half hours a created_at without zone lies ahead of its delivery's signed timestamp (Unix time in
+-- seconds): 16 if it was in UTC+8 and was read in UTC. NULL if that is zero, more than 14 hours, or not a whole number
+-- to within a minute. Otherwise provider_timezone may be wrong, or the delivery late. Reads no table. (In PL/pgSQL,
+-- which caches plans; an SQL function that cannot be inlined is planned for every statement.)
 CREATE FUNCTION bagelpay.zone_half_hours (signed_timestamp bigint, occurred_at timestamptz, local_times jsonb, created_at_raw text)
     RETURNS integer
     LANGUAGE plpgsql
@@ -40,7 +38,7 @@ BEGIN
 END
 $$;
 
--- The same as a warning of the event.
+-- Returns that number as a warning of the event; NULL for NULL.
 CREATE FUNCTION bagelpay.zone_warning (half_hours integer)
     RETURNS text
     LANGUAGE sql
@@ -56,6 +54,6 @@ CROSS JOIN LATERAL (SELECT bagelpay.zone_half_hours (e.signed_timestamp, e.occur
 WHERE evidence.half_hours IS NOT NULL
 GROUP BY e.event_type, day, evidence.half_hours;
 
-COMMENT ON VIEW bagelpay.zone_evidence IS 'Events whose created_at contradicts provider_timezone, by how many half hours';
+COMMENT ON VIEW bagelpay.zone_evidence IS 'Events whose created_at contradicts provider_timezone, by half hours ahead';
 
 COMMIT;
