@@ -117,7 +117,8 @@ COMMENT ON FUNCTION bagelpay.without_old_data IS 'An event without the personal 
 -- resolved longer ago. State does not change, and duplicates are still recognised. Returns the numbers of events
 -- processed, and of bodies and dead letters removed.
 --
--- at_most limits the events, and the dead letters, of one call. If it returns fewer events, none are left for now.
+-- at_most limits the events, and the dead letters, of one call. If it returns fewer events, none are left for now but
+-- those of orders that others are changing.
 --
 -- Raises invalid_parameter_value if older_than is NULL or negative, or at_most is not positive. Waits for rebuild(),
 -- rekey() and forget_customer(). Locks the rows of the events until the transaction ends; responders wait for these
@@ -140,6 +141,8 @@ DECLARE
     paths text[];
     due text[];
     concerned text[];
+    locked text[];
+    skipped text[];
 BEGIN
     IF older_than IS NULL OR older_than < '0' THEN
         RAISE EXCEPTION 'older_than: must be an interval that is not negative' USING ERRCODE = 'invalid_parameter_value';
@@ -169,11 +172,20 @@ BEGIN
     CROSS JOIN LATERAL bagelpay.without_old_data (e, paths) AS k
     WHERE e.forgotten_at IS NOT NULL AND k IS DISTINCT FROM e;
 
-    -- In the sequence of their ids, like all that lock several events, so that none deadlock.
-    PERFORM FROM bagelpay.events AS t
-    WHERE t.event_id = ANY (concerned)
-    ORDER BY t.event_id
-    FOR UPDATE;
+    -- Responders hold locks of orders when they lock events: whoever has none must not wait for an event. Orders of
+    -- which someone has an event are left to the next call.
+    locked := array(SELECT t.event_id FROM bagelpay.events AS t WHERE t.event_id = ANY (concerned) FOR UPDATE SKIP LOCKED);
+    IF cardinality(locked) < cardinality(concerned) THEN
+        skipped := array(SELECT unnest(concerned) EXCEPT SELECT unnest(locked));
+        concerned := array(
+            SELECT t.event_id
+            FROM bagelpay.events AS t
+            WHERE t.event_id = ANY (locked) AND NOT EXISTS (
+                SELECT
+                FROM bagelpay.events AS n
+                WHERE n.event_id = ANY (skipped) AND n.order_id = t.order_id AND n.mode = t.mode));
+        due := array(SELECT unnest(due) INTERSECT SELECT unnest(concerned));
+    END IF;
     SELECT count(*) INTO events
     FROM bagelpay.events AS t
     WHERE t.event_id = ANY (due) AND t.forgotten_at IS NULL;

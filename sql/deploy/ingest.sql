@@ -7,22 +7,30 @@ BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- Links events without the merchant's key. Returns the fresh events with the orders that they are linked to, and the
--- orders that stored events moved from or to, which have to be folded from nothing.
+-- A stored event without the merchant's key, and the order that it moves to.
+CREATE TYPE bagelpay.link AS (
+    event_id text,
+    mode text,
+    left_order text,
+    order_id text
+);
+
+-- Links events without the merchant's key. Returns the fresh events with the orders that they are linked to, those of
+-- them that others are linked by, and the links of stored events, which are yet to be moved (bagelpay.move_events()).
 --
 -- fresh     events that are not stored yet
--- linkable  stored events that may be linked by one of them; the caller holds the locks of their rows
+-- linkable  stored events that may be linked by one of them
 --
--- The caller holds the locks of all names of these events (see bagelpay.ingest()), taken in an earlier statement.
-CREATE FUNCTION bagelpay.link_events (INOUT fresh bagelpay.events[], linkable text[], OUT keys bagelpay.fold_key[])
+-- The caller holds the locks of all names of the fresh events (see bagelpay.ingest()), taken in an earlier statement.
+CREATE FUNCTION bagelpay.link_events (INOUT fresh bagelpay.events[], linkable text[], OUT linking bagelpay.events[], OUT links bagelpay.link[])
     LANGUAGE plpgsql
+    STABLE
     AS $$
 #variable_conflict use_column
 DECLARE
-    linking bagelpay.events[] := array(
-        SELECT f FROM unnest(fresh) AS f WHERE f.key_source = 'metadata' AND f.fold_slot & 15 IN (1, 3, 5));
     linked text COLLATE "C";
 BEGIN
+    linking := array(SELECT f FROM unnest(fresh) AS f WHERE f.key_source = 'metadata' AND f.fold_slot & 15 IN (1, 3, 5));
     FOR n IN 1 .. cardinality(fresh) LOOP
         IF fresh[n].key_source <> 'metadata' THEN
             linked := bagelpay.linked_order (fresh[n].mode, fresh[n].payment_id, fresh[n].provider_order_id, linking);
@@ -32,37 +40,52 @@ BEGIN
             END IF;
         END IF;
     END LOOP;
-
-    WITH moved AS (
-        UPDATE bagelpay.events AS e
-        SET order_id = n.linked, key_source = 'linked'
+    links := array(
+        SELECT ROW (n.event_id, n.mode, n.order_id, n.linked)::bagelpay.link
         FROM (
-            SELECT old.event_id, old.order_id, bagelpay.linked_order (old.mode, old.payment_id, old.provider_order_id, linking) AS linked
-            FROM bagelpay.events AS old
-            WHERE old.event_id = ANY (linkable) AND old.fold_slot & 15 < 8) AS n
-        -- Repeats a condition of n, or the planner might read all events.
-        WHERE e.event_id = n.event_id AND e.event_id = ANY (linkable) AND n.linked IS NOT NULL
-            AND (n.linked <> n.order_id OR e.key_source <> 'linked')
-        RETURNING e.mode, n.order_id AS left_order, e.order_id
-    ),
-    concerned AS (
-        SELECT m.mode, m.left_order AS order_id FROM moved AS m
-        UNION
-        SELECT m.mode, m.order_id FROM moved AS m
-    ),
-    noted AS (
-        INSERT INTO bagelpay.changed_orders (mode, order_id)
-        SELECT c.mode, c.order_id
-        FROM concerned AS c
-        ORDER BY c.mode, c.order_id
-        ON CONFLICT (mode, order_id) DO UPDATE SET stored_xid = excluded.stored_xid, changed_at = excluded.changed_at
-    )
-    SELECT coalesce(array_agg(ROW (c.mode, c.order_id)::bagelpay.fold_key), '{}') INTO keys
-    FROM concerned AS c;
+            SELECT e.event_id, e.mode, e.order_id, e.key_source,
+                bagelpay.linked_order (e.mode, e.payment_id, e.provider_order_id, linking) AS linked
+            FROM bagelpay.events AS e
+            WHERE e.event_id = ANY (linkable) AND e.fold_slot & 15 < 8
+            OFFSET 0) AS n
+        WHERE n.linked <> n.order_id OR (n.linked IS NOT NULL AND n.key_source <> 'linked'));
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.link_events IS 'Links events without the merchant''s key; returns the orders to fold';
+COMMENT ON FUNCTION bagelpay.link_events IS 'Finds the orders that events without the merchant''s key are linked to';
+
+-- Moves stored events to the orders that they are linked to. Returns the orders that lost or gained one. The caller
+-- holds the locks of these orders and of the events' rows. An event has two names: raises serialization_failure if a
+-- transaction that had the other one has linked an event meanwhile.
+CREATE FUNCTION bagelpay.move_events (links bagelpay.link[], linking bagelpay.events[])
+    RETURNS bagelpay.fold_key[]
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    moved integer;
+BEGIN
+    UPDATE bagelpay.events AS e
+    SET order_id = l.order_id, key_source = 'linked'
+    FROM unnest(links) AS l
+    WHERE e.event_id = l.event_id AND e.order_id = l.left_order
+        AND bagelpay.linked_order (e.mode, e.payment_id, e.provider_order_id, linking) = l.order_id;
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    IF moved < cardinality(links) THEN
+        RAISE EXCEPTION 'ingest: an event was linked by another transaction at the same moment'
+            USING ERRCODE = 'serialization_failure';
+    END IF;
+    INSERT INTO bagelpay.changed_orders (mode, order_id)
+    SELECT n.mode, n.order_id
+    FROM (SELECT l.mode, l.left_order FROM unnest(links) AS l UNION SELECT l.mode, l.order_id FROM unnest(links) AS l) AS n (mode, order_id)
+    ORDER BY n.mode COLLATE "C", n.order_id COLLATE "C"
+    ON CONFLICT (mode, order_id) DO UPDATE SET stored_xid = excluded.stored_xid, changed_at = excluded.changed_at;
+    RETURN array(
+        SELECT ROW (n.mode, n.order_id)::bagelpay.fold_key
+        FROM (SELECT l.mode, l.left_order FROM unnest(links) AS l UNION SELECT l.mode, l.order_id FROM unnest(links) AS l) AS n (mode, order_id));
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.move_events IS 'Moves stored events to the orders that they are linked to; returns the orders to fold';
 
 -- Stores a batch of deliveries in the caller's transaction.
 --
@@ -83,11 +106,11 @@ COMMENT ON FUNCTION bagelpay.link_events IS 'Links events without the merchant''
 -- transaction is READ COMMITTED; lock_not_available after lock_timeout; and errors of PostgreSQL if it rejects a value.
 --
 -- Waits for rebuild(), rekey() and forget_customer(), and for concurrent callers, in this sequence: on the locks of
--- event ids and of names by which events may be linked (payments and provider orders), on rows of events that may be
--- linked or were delivered again, on the locks of orders, and on dead letters. Each kind is locked in the sequence of
--- its keys, so that callers cannot deadlock. Names of duplicates are locked, too, so that each caller that changes an
--- event's row holds its names. Two halves of a link that arrive at the same moment find each other, because the later
--- one searches after the earlier has committed.
+-- names (payments and provider orders, also of duplicates; event ids where there are neither), on the locks of orders,
+-- on rows of events of these orders that are linked or were delivered again, and on dead letters. Each kind is locked in
+-- the sequence of its keys, so that callers wait for each other but never in a circle; to be called once in a
+-- transaction. If two halves of a link arrive at the same moment, the later one looks when the earlier is committed.
+-- Raises serialization_failure if an event was linked by its other name at the same moment: then it is to be repeated.
 CREATE FUNCTION bagelpay.ingest (deliveries json, bodies bytea[], signatures text[] DEFAULT NULL, lock_timeout integer DEFAULT NULL)
     RETURNS TABLE (ordinal integer, event_id text, outcome text)
     LANGUAGE plpgsql
@@ -129,8 +152,11 @@ DECLARE
     -- Ids that are stored already, and their digests.
     taken text[] COLLATE "C";
     taken_digests bytea[];
+    taken_locks bigint[];
     linkable text[] COLLATE "C";
     redelivered text[] COLLATE "C" := ARRAY[]::text[];
+    linking bagelpay.events[];
+    links bagelpay.link[];
     keys bagelpay.fold_key[] := ARRAY[]::bagelpay.fold_key[];
 BEGIN
     -- 200 means committed durably, whatever the server's default is. (A setting of the function would end before the
@@ -187,7 +213,6 @@ BEGIN
             CONTINUE;
         END IF;
 
-        names := names || hashtextextended('e' || e.event_id, 5417303);
         IF coalesce(e.fold_slot & 15 < 8, FALSE) THEN
             own := bagelpay.order_key (
                 setting.order_key, e.metadata, e.request_id, e.customer_id, e.product_id, e.provider_order_id, e.payment_id,
@@ -218,6 +243,9 @@ BEGIN
         END IF;
         IF e.provider_order_id IS NOT NULL THEN
             names := names || hashtextextended('o' || e.provider_order_id, 5417303);
+        ELSIF e.payment_id IS NULL THEN
+            -- Other deliveries of one event have the same names, unless there are none.
+            names := names || hashtextextended('e' || e.event_id, 5417303);
         END IF;
         IF e.order_id IS NOT NULL THEN
             locks := locks || bagelpay.order_lock (e.mode, e.order_id);
@@ -237,8 +265,11 @@ BEGIN
 
     PERFORM bagelpay.take_locks (names);
     -- An id that is taken: the same content is a duplicate, another a dead letter.
-    SELECT array_agg(t.event_id), array_agg(t.digest) INTO taken, taken_digests FROM bagelpay.events AS t WHERE t.event_id = ANY (ids);
+    SELECT array_agg(t.event_id), array_agg(t.digest), array_agg(bagelpay.order_lock (t.mode, t.order_id)) INTO taken, taken_digests, taken_locks
+    FROM bagelpay.events AS t
+    WHERE t.event_id = ANY (ids);
     IF taken IS NOT NULL THEN
+        locks := locks || taken_locks;
         FOR n IN 1 .. cardinality(ids) LOOP
             first := array_position(taken, ids[n]);
             IF first IS NOT NULL THEN
@@ -259,21 +290,28 @@ BEGIN
             FROM bagelpay.events AS t
             WHERE t.key_source <> 'metadata' AND (t.payment_id = ANY (payments) OR t.provider_order_id = ANY (provider_orders)));
     END IF;
-    -- An event may be linked by two names. If another transaction holds the other one, this one waits here, and its
-    -- next statement sees the other's changes.
-    IF cardinality(linkable) > 0 OR cardinality(redelivered) > 0 THEN
-        PERFORM FROM bagelpay.events AS t WHERE t.event_id = ANY (linkable || redelivered) ORDER BY t.event_id FOR UPDATE;
-    END IF;
     IF cardinality(linkable) > 0 OR is_linkable THEN
-        SELECT l.fresh, l.keys INTO fresh, keys FROM bagelpay.link_events (fresh, linkable) AS l;
+        SELECT l.fresh, l.linking, l.links INTO fresh, linking, links FROM bagelpay.link_events (fresh, linkable) AS l;
         SELECT locks || array_agg(bagelpay.order_lock (n.mode, n.order_id)) INTO locks
         FROM (
             SELECT f.mode, f.order_id FROM unnest(fresh) AS f WHERE f.key_source = 'linked'
             UNION ALL
-            SELECT k.mode, k.order_id FROM unnest(keys) AS k) AS n;
+            SELECT l.mode, l.left_order FROM unnest(links) AS l
+            UNION ALL
+            SELECT l.mode, l.order_id FROM unnest(links) AS l) AS n;
+    END IF;
+    PERFORM bagelpay.take_locks (locks);
+    IF cardinality(links) > 0 OR cardinality(redelivered) > 0 THEN
+        PERFORM
+        FROM bagelpay.events AS t
+        WHERE t.event_id = ANY (redelivered || array(SELECT l.event_id FROM unnest(links) AS l))
+        ORDER BY t.event_id
+        FOR UPDATE;
+    END IF;
+    IF cardinality(links) > 0 THEN
+        keys := bagelpay.move_events (links, linking);
     END IF;
     IF cardinality(fresh) > 0 OR cardinality(keys) > 0 THEN
-        PERFORM bagelpay.take_locks (locks);
         PERFORM bagelpay.fold (keys, fresh);
         IF setting.notify AND cardinality(locks) > 0 THEN
             NOTIFY bagelpay_orders;

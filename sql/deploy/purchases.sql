@@ -46,7 +46,7 @@ CREATE FUNCTION bagelpay.order_after (o bagelpay.orders, e bagelpay.events, rank
         coalesce(o.has_products, FALSE) OR (rank IN (3, 4, 5) AND coalesce(p.product_id <> o.only_product_id, FALSE)),
         coalesce(o.has_users, FALSE) OR (rank IN (3, 4, 5) AND p.user_id IS NOT NULL),
         coalesce(o.has_unnamed, FALSE) OR (rank IN (1, 3, 5) AND e.payment_id IS NULL),
-        coalesce(o.has_links, FALSE) OR (rank IN (3, 4, 5) AND p.subscription_id IS NOT NULL AND p.processor_subscription_id IS NOT NULL),
+        coalesce(o.has_links, FALSE) OR (rank IN (3, 4, 5) AND p.processor_subscription_id IS NOT NULL),
         coalesce(o.has_trials, FALSE) OR rank = 4,
         coalesce(o.has_refunds, FALSE) OR rank = 6,
         coalesce(o.has_decisions, FALSE) OR (rank = 8 AND e.event_type <> 'operator.dispute_won'))::bagelpay.orders

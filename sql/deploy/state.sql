@@ -55,7 +55,7 @@ CREATE TABLE bagelpay.orders (
     only_product_id text COLLATE "C",
     only_customer_id text COLLATE "C",
     -- Flags that save the fold look-ups. The order has had: a selling event; purchases of several products; a purchase
-    -- with a known user; a payment without a payment_id; linked ids of a subscription; trials; refunds; operators'
+    -- with a known user; a payment without a payment_id; a processor's id of a subscription; trials; refunds; operators'
     -- decisions.
     has_sold boolean NOT NULL,
     has_products boolean NOT NULL,

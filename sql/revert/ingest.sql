@@ -6,6 +6,10 @@ BEGIN;
 
 DROP FUNCTION bagelpay.ingest;
 
+DROP FUNCTION bagelpay.move_events;
+
 DROP FUNCTION bagelpay.link_events;
+
+DROP TYPE bagelpay.link;
 
 COMMIT;

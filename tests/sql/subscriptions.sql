@@ -7,7 +7,7 @@ SET client_min_messages = warning;
 
 BEGIN;
 
-SELECT plan(87);
+SELECT plan(88);
 
 \ir builder.psql
 
@@ -174,6 +174,10 @@ SELECT is(pg_temp.concerned (
 SELECT is(pg_temp.concerned (
         :'club', 'subscription.paid@2{"payment_id":"y","subscription_id":"s1","processor_subscription_id":"r1"}', 'subscription.canceled@3{"processor_subscription_id":"r1"}'),
     'paid / canceled / x=paid y=paid: c c', 'ids that one purchase carries belong together');
+SELECT is(pg_temp.concerned (
+        'subscription.paid@1{"payment_id":"x","processor_subscription_id":"r1"}', 'checkout.completed@2{"payment_id":"x","subscription_id":"s1","billing_type":"subscription"}',
+        'subscription.paid@3{"payment_id":"y","subscription_id":"s2"}', 'subscription.canceled@4{"processor_subscription_id":"r1"}'),
+    'paid / active / x=paid y=paid: c -', 'also if its events carry one each');
 SELECT is(pg_temp.concerned (
         :'club', 'subscription.paid@2{"payment_id":"y","subscription_id":"s1","processor_subscription_id":"r1"}', 'subscription.canceled@3{"processor_subscription_id":"r9"}'),
     'paid / active / x=paid y=paid: - -', 'so that both are another''s');
