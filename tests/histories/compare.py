@@ -23,7 +23,7 @@ COLUMNS = {
     "cancellations": ("product_id", "customer_id", "subscription_id", "processor_subscription_id", "occurred_at", "ends_at", "at_period_end"),
     "refunds": ("refund_id", "payment_id", "amount", "running_total", "label", "occurred_at"),
 }
-# What names a row of a table besides mode and order_id.
+# The key columns of each table, without mode and order_id.
 KEYS = {"orders": (), "items": ("product_id", "customer_id", "user_id"), "payments": ("payment_id",), "trials": ("event_id",),
         "cancellations": ("event_id",), "refunds": ("event_id",)}
 # Normalised columns of events, by the reference's names for them.

@@ -163,7 +163,7 @@ class Body:
                             ("payment_id", facts.payment)):
             if value:
                 content[name] = value
-        # What has no id of its own is found again by this.
+        # An event without an id of its own is recognised by its request_id.
         if not self.has_id or chance.random() < 0.3:
             content["request_id"] = chance.choice((f"{world.prefix}r1", f"{world.prefix}r{self.number}", Token(f"{world.prefix}0.0")))
         self.subscription(content)

@@ -123,7 +123,7 @@ class Story:
     def amount(self):
         return self.chance.choice((10, 10, 10, Decimal("397.1632"), 20, 0, Decimal("0.000001"), Decimal("999999999999999.999999"), None))
 
-    # What can happen.
+    # The stories: each method adds the events of one.
 
     def buy(self):
         buyer, product = self.pick(self.buyers), self.pick(self.products)

@@ -44,7 +44,7 @@ def test_histories(world, seed, count, kept, arrival):
 
     Event i is left out if kept[i] is 0: most are there, and a failing history is made smaller one event at a time."""
     numbers = [i for i in range(count) if kept[i]]
-    # Of the seed, so that a history is the same when it is tried again.
+    # Derived from the seed, so that Hypothesis gets the same history when it tries the seed again.
     prefix = f"7{seed % 10 ** 8:08}9"
     if prefix in _there or len(_there) == MANY:
         world.forget()

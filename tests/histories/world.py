@@ -33,7 +33,7 @@ REFUSALS = ("P0001", "P0002", "22023", "22P02", "02000")
 DEFAULTS = {"order_key": ["metadata.order_id", "metadata.orderId"], "user_key": ["metadata.user_id", "metadata.userId"],
             "provider_timezone": "UTC", "grace": "1 day", "default_period": "31 days", "revoke_on_dispute": True, "unknown_refund": "full",
             "on_cancel": "end_now", "require_expected_order": False, "notify": True}
-# What forget() leaves: settings, and what a migration wrote.
+# Tables that World.forget() does not empty: settings, and rows that migrations wrote.
 KEPT = ("settings", "products", "product_features")
 
 

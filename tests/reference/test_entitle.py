@@ -158,7 +158,7 @@ def test_trials():
     assert answer([trial(0, trial_end=text(7))], until) == (False, "expired", until)
     assert periods([trial(0)]) == [(0, 31)]
     assert periods([trial(0, trial_end=text(-1))]) == []
-    # What is cut in its second is not longer for it.
+    # A cancellation in the second in which the window began does not lengthen it.
     assert periods([trial(0, trial_end=text(-1)), ended(0.7 / 86400)]) == []
     assert answer([trial(0, trial_end=text(-1))], 1, NO_GRACE) == (False, "expired", None)
     # A later trial of the item ends an earlier one.

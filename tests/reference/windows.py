@@ -91,7 +91,7 @@ def _limited(purchase, start, own_end, state, settings):
                 end = min(end, one.ends_at)
             ends.append(end)
     if ends:
-        # Of its second it may come after the end: it lengthens nothing.
+        # A cancellation in the window's first second may come after its end; it must not lengthen it.
         return Window(purchase, start, min(with_grace, *ends), was_cut=True)
     return Window(purchase, start, with_grace)
 

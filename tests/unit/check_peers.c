@@ -103,8 +103,8 @@ static void settle(struct peers *peers)
 		ck_assert_int_lt(turns, 100);
 }
 
-/* What the next worker gets, whose body is known, for tests that must not wait if there is none: it is there
- * already, or the program is ended by Check's timeout. */
+/* Takes the next request, as a worker does, and checks its body. Waits if there is none, until Check's timeout ends
+ * the program. */
 static struct peer *take(struct peers *peers, const char *body)
 {
 	settle(peers);
@@ -224,7 +224,7 @@ START_TEST(pipelined)
 }
 END_TEST
 
-/* What comes while a worker has the connection stays with the kernel, and wakes nobody. */
+/* Bytes that arrive while a worker has the connection stay in the kernel, and wake nobody. */
 START_TEST(early)
 {
 	struct peers *peers = open_peers(5000, 60000);
