@@ -23,15 +23,26 @@ CREATE FUNCTION bagelpay.order_lock (mode text, order_id text)
     SELECT hashtextextended(order_id COLLATE "C", CASE mode WHEN 'live' THEN 5417301 ELSE 5417302 END)
 $$;
 
--- Takes advisory locks until the transaction ends: each number once, in ascending order, so that two calls cannot
--- deadlock. Blocks while another transaction holds one of them.
+-- Takes advisory locks until the transaction ends, in ascending order, so that two calls cannot deadlock. NULL is no
+-- number. Blocks while another transaction holds one of them.
 CREATE FUNCTION bagelpay.take_locks (numbers bigint[])
     RETURNS void
     LANGUAGE plpgsql
     AS $$
+DECLARE
+    number bigint;
 BEGIN
-    PERFORM pg_advisory_xact_lock(l.number)
-    FROM (SELECT DISTINCT unnest(numbers) AS number ORDER BY number OFFSET 0) AS l;
+    -- Expressions cost a lone event much less than queries.
+    IF cardinality(numbers) <= 2 THEN
+        numbers := ARRAY[least(numbers[1], numbers[2]), greatest(numbers[1], numbers[2])];
+    ELSE
+        numbers := array(SELECT DISTINCT n.number FROM unnest(numbers) AS n (number) ORDER BY n.number);
+    END IF;
+    FOREACH number IN ARRAY numbers LOOP
+        IF NOT pg_try_advisory_xact_lock(number) THEN
+            PERFORM pg_advisory_xact_lock(number);
+        END IF;
+    END LOOP;
 END
 $$;
 
@@ -107,6 +118,15 @@ DECLARE
     names text[] COLLATE "C";       -- the names of those purchases that are of this order
     items bagelpay.stored_items[];
     item_keys bigint[];
+    -- Stored rows that fresh events may be about, read by one query: the items of their orders, if these have one product,
+    -- one customer and no user; and those of their payments that have a row.
+    loaded_items bagelpay.stored_items[];
+    loaded_keys bigint[];
+    payment_ids text[] COLLATE "C";
+    loaded_payments text[] COLLATE "C";
+    -- Of this order: all its items are in memory; the payments that may have a row.
+    has_all boolean;
+    paid text[] COLLATE "C";
     -- For a large order that is folded from nothing. seen: TRUE at the hash of each payment and item that has a row;
     -- most have none, and to look in the table costs half as much as all else. places: the index of an item in memory,
     -- at one of two hashes of its key.
@@ -123,6 +143,10 @@ DECLARE
     is_folded_again boolean;
     is_first boolean;               -- the first event of its order, which has no rows yet
     is_plain boolean;               -- needs no rows but its own
+    sells boolean;                  -- a payment or a trial
+    is_billed boolean;              -- it is billed as a subscription
+    renews boolean;                 -- the purchase is of the kind subscription
+    is_latest boolean;              -- it begins the order's latest payment
     takes boolean;                  -- the order takes over what the event carries
     last_customer text COLLATE "C";
 BEGIN
@@ -135,6 +159,7 @@ BEGIN
     FOREACH e IN ARRAY fresh LOOP
         is_sorted := is_sorted AND (e.order_id = ANY (order_ids)) IS NOT TRUE;
         order_ids := order_ids || e.order_id::text;
+        payment_ids := payment_ids || e.payment_id::text;
     END LOOP;
     chunk := fresh;
     IF NOT is_sorted THEN
@@ -143,6 +168,20 @@ BEGIN
     SELECT array_agg(t), array_agg(t.mode || ' ' || t.order_id) INTO states, known
     FROM bagelpay.orders AS t
     WHERE t.order_id = ANY (order_ids);
+    IF states IS NOT NULL THEN
+        SELECT array_agg(n), array_agg(n.item_key), array(
+            SELECT p.name
+            FROM unnest(order_ids, payment_ids) AS f (order_id, payment_id)
+            CROSS JOIN LATERAL (
+                SELECT n.name
+                FROM bagelpay.purchases AS n
+                WHERE n.order_id = f.order_id AND n.mode IN ('test', 'live') AND n.name = f.payment_id
+                OFFSET 0) AS p)
+        INTO loaded_items, loaded_keys, loaded_payments
+        FROM bagelpay.orders AS t
+        JOIN bagelpay.stored_items AS n ON n.order_id = t.order_id AND n.mode = t.mode
+        WHERE t.order_id = ANY (order_ids) AND NOT (t.has_products OR t.has_users OR t.conflict);
+    END IF;
 
     LOOP
         FOREACH e IN ARRAY chunk LOOP
@@ -152,34 +191,39 @@ BEGIN
                 END IF;
                 o := NULL;
                 at := NULL;
-                IF is_fresh AND e.order_id IS NOT NULL THEN
+                IF is_fresh THEN
                     at := array_position(known, e.mode || ' ' || e.order_id);
-                    IF at IS NOT NULL THEN
-                        o := states[at];
-                    END IF;
                     is_folded_again := ROW (e.mode, e.order_id)::bagelpay.fold_key = ANY (keys);
-                    IF NOT is_folded_again
-                        AND (e.fold_slot, e.occurred_at, e.event_id) <= (o.last_slot, o.last_event_at, o.last_event_id) THEN
-                        keys := keys || ROW (e.mode, e.order_id)::bagelpay.fold_key;
-                        is_folded_again := TRUE;
+                    IF at IS NOT NULL AND NOT is_folded_again THEN
+                        o := states[at];
+                        IF (e.fold_slot, e.occurred_at, e.event_id) <= (o.last_slot, o.last_event_at, o.last_event_id) THEN
+                            o := NULL;
+                            keys := keys || ROW (e.mode, e.order_id)::bagelpay.fold_key;
+                            is_folded_again := TRUE;
+                        END IF;
                     END IF;
-                END IF;
-                IF is_fresh AND (e.order_id IS NULL OR is_folded_again) THEN
-                    o := NULL;
-                    done := done || e;
-                    CONTINUE;
+                    IF e.order_id IS NULL OR is_folded_again THEN
+                        done := done || e;
+                        CONTINUE;
+                    END IF;
                 END IF;
                 seen := NULL;
                 names := NULL;
-                events := NULL;
                 IF at IS NULL THEN
                     o.status := 'pending';
                     events := 0;
+                    has_all := TRUE;
+                    paid := '{}';
                 ELSE
                     are_new := FALSE;
+                    events := NULL;
+                    has_all := NOT (o.has_products OR o.has_users OR o.conflict);
+                    paid := loaded_payments;
                 END IF;
             END IF;
             rank := e.fold_slot & 15;
+            sells := rank IN (3, 4, 5);
+            is_billed := bagelpay.billed_as_subscription (e.event_type, e.billing_type, e.kind, e.has_subscription);
             is_first := o.last_event_id IS NULL;
 
             -- A plain payment event needs to inherit nothing, and its order has had no unnamed payments, linked
@@ -190,13 +234,16 @@ BEGIN
                 AND (rank = 5 OR coalesce(e.billing_type IN ('subscription', 'single_payment'), FALSE))
                 AND (o.has_unnamed OR o.has_links OR o.has_trials OR o.has_refunds) IS NOT TRUE;
             events := events + 1;
-            IF item_keys IS NOT NULL AND (NOT (is_plain OR is_first) OR e.payment_id = ANY (names) OR events = large
-                    OR cardinality(item_keys) >= CASE WHEN seen IS NULL THEN 64 ELSE 4096 END) THEN
+            IF item_keys IS NULL THEN
+                has_all := has_all AND (is_plain OR is_first);
+            ELSIF NOT (is_plain OR is_first) OR e.payment_id = ANY (names) OR events = large
+                OR cardinality(item_keys) >= (CASE WHEN seen IS NULL THEN 64 ELSE 4096 END) THEN
                 PERFORM bagelpay.store_rows (purchases, items);
                 purchases := NULL;
                 names := NULL;
                 items := NULL;
                 item_keys := NULL;
+                has_all := is_first;
             ELSIF cardinality(purchases) >= most_purchases THEN
                 PERFORM bagelpay.store_rows (purchases, NULL);
                 purchases := NULL;
@@ -233,18 +280,12 @@ BEGIN
                             concerned := bagelpay.payment_by_provider_order (e.mode, e.order_id, e.provider_order_id);
                         END IF;
                         concerned := coalesce(concerned, 'order:' || e.provider_order_id, 'event:' || e.event_id);
+                        paid := paid || concerned;
                     END IF;
-                    -- EXISTS costs much less than reading the row. (In an IF of its own: an expression that contains a
-                    -- query costs as much as the query, even if an earlier operand decides it.)
-                    IF NOT is_first AND (seen IS NULL OR seen[1 + (hashtext(concerned) & (hashes - 1))]) THEN
-                        IF EXISTS (
-                            SELECT
-                            FROM bagelpay.purchases AS n
-                            WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = concerned AND NOT n.is_trial) THEN
-                            SELECT * INTO stored
-                            FROM bagelpay.purchases AS n
-                            WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = concerned AND NOT n.is_trial;
-                        END IF;
+                    IF (CASE WHEN seen IS NULL THEN concerned = ANY (paid) ELSE seen[1 + (hashtext(concerned) & (hashes - 1))] END) THEN
+                        SELECT * INTO stored
+                        FROM bagelpay.purchases AS n
+                        WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = concerned AND NOT n.is_trial;
                     END IF;
                     IF NOT is_plain AND rank <> 1 AND NOT is_first AND o.has_unnamed AND stored.began_at IS NULL AND e.payment_id IS NOT NULL THEN
                         other := bagelpay.rename_payment (e.mode, e.order_id, 'order:' || e.provider_order_id, e.payment_id);
@@ -263,13 +304,12 @@ BEGIN
                 END IF;
 
                 CASE
-                WHEN rank IN (3, 4, 5) THEN
-                    -- A payment or a trial.
+                WHEN sells THEN
                     begins := stored.began_at IS NULL;
                     IF NOT begins THEN
                         p := stored;
                     END IF;
-                    p := bagelpay.purchase_after (p, e, rank = 4, coalesce(concerned, e.event_id));
+                    p := bagelpay.purchase_after (p, e, TRUE, rank = 4, coalesce(concerned, e.event_id), is_billed OR p.is_billed IS TRUE);
 
                     -- Its subscription, customer, product and user.
                     IF NOT is_plain THEN
@@ -377,7 +417,9 @@ BEGIN
                     END IF;
                     IF at IS NOT NULL THEN
                         i := items[at];
-                    ELSIF NOT is_first AND (seen IS NULL OR seen[1 + (p.item_key & (hashes - 1))]) THEN
+                    ELSIF has_all THEN
+                        i := loaded_items[array_position(loaded_keys, p.item_key)];
+                    ELSIF seen IS NULL OR seen[1 + (p.item_key & (hashes - 1))] THEN
                         SELECT * INTO i
                         FROM bagelpay.stored_items AS n
                         WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id = coalesce(p.customer_id, '')
@@ -389,13 +431,15 @@ BEGIN
                         moved := NULL;
                     END IF;
                     IF moved IS NULL AND (begins OR (stored.item_key = p.item_key AND stored.kind = p.kind AND i.latest_event_id = p.began_event_id)) THEN
-                        i := bagelpay.item_after (i, p, bagelpay.item_status (i, p, stored, begins));
+                        renews := p.kind = 'subscription';
+                        i := bagelpay.item_after (i, p, renews, bagelpay.item_status (i, p, stored, begins));
                     ELSE
                         PERFORM bagelpay.store_rows (purchases, items);
                         purchases := NULL;
                         names := NULL;
                         items := NULL;
                         item_keys := NULL;
+                        has_all := FALSE;
                         at := NULL;
                         PERFORM bagelpay.refold_item (p.mode, p.order_id, n.item_key)
                         FROM (SELECT DISTINCT unnest(moved || stored.item_key || p.item_key) AS item_key) AS n;
@@ -409,28 +453,30 @@ BEGIN
                         o.conflict := coalesce(o.only_customer_id <> last_customer, FALSE);
                         i.subscription_status := bagelpay.item_status (i, p, stored, begins);
                     END IF;
-                    IF at IS NULL AND seen IS NOT NULL THEN
-                        place := 1 + (p.item_key & (hashes - 1));
-                        IF item_keys[places[place]] IS NOT NULL THEN
-                            place := 1 + (p.item_key >> 32 & (hashes - 1));
-                        END IF;
-                        IF item_keys[places[place]] IS NULL THEN
-                            at := coalesce(cardinality(item_keys) + 1, 1);
-                            places[place] := at;
-                        ELSE
-                            -- Other items have both places.
-                            PERFORM bagelpay.store_rows (NULL, ARRAY[i]);
-                            at := 0;
+                    IF seen IS NULL THEN
+                        paid := paid || concerned;
+                    ELSE
+                        seen[1 + (hashtext(p.name) & (hashes - 1))] := TRUE;
+                        seen[1 + (p.item_key & (hashes - 1))] := TRUE;
+                        IF at IS NULL THEN
+                            place := 1 + (p.item_key & (hashes - 1));
+                            IF item_keys[places[place]] IS NOT NULL THEN
+                                place := 1 + (p.item_key >> 32 & (hashes - 1));
+                            END IF;
+                            IF item_keys[places[place]] IS NULL THEN
+                                at := coalesce(cardinality(item_keys) + 1, 1);
+                                places[place] := at;
+                            ELSE
+                                -- Other items have both places.
+                                PERFORM bagelpay.store_rows (NULL, ARRAY[i]);
+                                at := 0;
+                            END IF;
                         END IF;
                     END IF;
                     at := coalesce(at, cardinality(item_keys) + 1, 1);
                     IF at > 0 THEN
                         item_keys[at] := p.item_key;
                         items[at] := i;
-                    END IF;
-                    IF seen IS NOT NULL THEN
-                        seen[1 + (hashtext(p.name) & (hashes - 1))] := TRUE;
-                        seen[1 + (p.item_key & (hashes - 1))] := TRUE;
                     END IF;
 
                 WHEN rank = 1 THEN
@@ -440,9 +486,11 @@ BEGIN
                             DELETE FROM bagelpay.purchases AS n
                             WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = concerned AND NOT n.is_trial;
                         END IF;
-                        p := bagelpay.purchase_after (stored, e, FALSE, concerned);
+                        p := bagelpay.purchase_after (stored, e, FALSE, FALSE, concerned, is_billed OR stored.is_billed IS TRUE);
                         INSERT INTO bagelpay.purchases SELECT p.*;
-                        IF seen IS NOT NULL THEN
+                        IF seen IS NULL THEN
+                            paid := paid || concerned;
+                        ELSE
                             seen[1 + (hashtext(p.name) & (hashes - 1))] := TRUE;
                         END IF;
                     ELSE
@@ -494,8 +542,9 @@ BEGIN
                         e.granted_until, e.occurred_at, e.fold_slot);
                 END CASE;
 
-                takes := rank IN (3, 4, 5) OR (o.has_sold IS NOT TRUE AND (rank < 8 OR e.event_type = 'operator.grant'));
-                o := bagelpay.order_after (o, e, rank, p, begins AND rank <> 4, takes);
+                takes := sells OR (o.has_sold IS NOT TRUE AND (rank < 8 OR e.event_type = 'operator.grant'));
+                is_latest := begins AND rank <> 4 AND ((p.began_at, p.name) > (o.latest_paid_at, o.latest_payment_id)) IS NOT FALSE;
+                o := bagelpay.order_after (o, e, rank, p, sells, is_latest, takes);
                 -- After a payment, a refund or a won dispute, the order has the status of its latest paid payment.
                 IF rank IN (6, 8) AND concerned IS NOT NULL THEN
                     SELECT n.status INTO p.status
@@ -537,6 +586,7 @@ BEGIN
         EXIT WHEN cardinality(keys) = 0;
         IF is_fresh THEN
             is_fresh := FALSE;
+            loaded_keys := NULL;
             IF o.order_id IS NOT NULL THEN
                 orders := orders || o;
                 o := NULL;

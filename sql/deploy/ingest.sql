@@ -128,6 +128,7 @@ CREATE FUNCTION bagelpay.ingest (deliveries json, bodies bytea[], signatures tex
 #variable_conflict use_column
 DECLARE
     setting bagelpay.settings;
+    first_path text[];              -- the first path of order_key, below the metadata
     path text;
     members text[];                 -- of metadata, in which the user is looked for
     e bagelpay.events;
@@ -153,11 +154,13 @@ DECLARE
     taken text[] COLLATE "C";
     taken_digests bytea[];
     taken_locks bigint[];
-    linkable text[] COLLATE "C";
+    linkable text[] COLLATE "C";    -- ids of stored events that may be linked by fresh ones
+    has_dead boolean;               -- there are dead letters that are not resolved
     redelivered text[] COLLATE "C" := ARRAY[]::text[];
     linking bagelpay.events[];
     links bagelpay.link[];
     keys bagelpay.fold_key[] := ARRAY[]::bagelpay.fold_key[];
+    ignored text;
 BEGIN
     -- 200 means committed durably, whatever the server's default is. (A setting of the function would end before the
     -- COMMIT.)
@@ -174,6 +177,7 @@ BEGIN
     IF setting.provider_timezone <> 'UTC' THEN
         PERFORM set_config('TimeZone', setting.provider_timezone, TRUE);
     END IF;
+    first_path := (string_to_array(setting.order_key[1], '.'))[2:];
     FOREACH path IN ARRAY setting.user_key LOOP
         members := members || split_part(path, '.', 2);
     END LOOP;
@@ -213,16 +217,20 @@ BEGIN
             CONTINUE;
         END IF;
 
-        IF coalesce(e.fold_slot & 15 < 8, FALSE) THEN
-            own := bagelpay.order_key (
-                setting.order_key, e.metadata, e.request_id, e.customer_id, e.product_id, e.provider_order_id, e.payment_id,
-                bagelpay.billed_as_subscription (e.event_type, e.billing_type, e.kind, e.has_subscription));
-            e.order_id := own.order_id;
-            e.key_source := own.key_source;
-            IF own.warnings <> '{}' THEN
+        IF e.fold_slot & 15 < 8 THEN
+            -- Most events have their key at the first path.
+            e.order_id := bagelpay.key_text (e.metadata #> first_path);
+            IF bagelpay.is_usable_key (e.order_id, TRUE) THEN
+                e.key_source := 'metadata';
+            ELSE
+                own := bagelpay.order_key (
+                    setting.order_key, e.metadata, e.request_id, e.customer_id, e.product_id, e.provider_order_id, e.payment_id,
+                    bagelpay.billed_as_subscription (e.event_type, e.billing_type, e.kind, e.has_subscription));
+                e.order_id := own.order_id;
+                e.key_source := own.key_source;
                 e.warnings := e.warnings || own.warnings;
             END IF;
-            e.outcome := CASE WHEN own.order_id IS NULL THEN 'unmatched' ELSE 'applied' END;
+            e.outcome := CASE WHEN e.order_id IS NULL THEN 'unmatched' ELSE 'applied' END;
         ELSE
             e.outcome := 'ignored';
         END IF;
@@ -231,22 +239,20 @@ BEGIN
             e.user_id := own.key;
             e.warnings := e.warnings || own.warnings;
         END IF;
-        half_hours := bagelpay.zone_half_hours (e.signed_timestamp, e.occurred_at, e.local_times, e.created_at_raw);
-        IF half_hours IS NOT NULL THEN
-            e.warnings := e.warnings || bagelpay.zone_warning (half_hours);
+        -- zone_half_hours() would say this, too, at a higher price.
+        IF (abs((e.fold_slot >> 4) - e.signed_timestamp) BETWEEN 1739 AND 50461) IS NOT FALSE THEN
+            half_hours := bagelpay.zone_half_hours (e.signed_timestamp, e.occurred_at, e.local_times, e.created_at_raw);
+            IF half_hours IS NOT NULL THEN
+                e.warnings := e.warnings || bagelpay.zone_warning (half_hours);
+            END IF;
         END IF;
         outcomes[cardinality(outcomes)] := e.outcome;
         fresh := fresh || e;
 
-        IF e.payment_id IS NOT NULL THEN
-            names := names || hashtextextended('p' || e.payment_id, 5417303);
-        END IF;
-        IF e.provider_order_id IS NOT NULL THEN
-            names := names || hashtextextended('o' || e.provider_order_id, 5417303);
-        ELSIF e.payment_id IS NULL THEN
-            -- Other deliveries of one event have the same names, unless there are none.
-            names := names || hashtextextended('e' || e.event_id, 5417303);
-        END IF;
+        -- Other deliveries of one event have the same names, unless there are none.
+        names := names || ARRAY[
+            hashtextextended('p' || e.payment_id, 5417303),
+            hashtextextended(coalesce('o' || e.provider_order_id, CASE WHEN e.payment_id IS NULL THEN 'e' || e.event_id END), 5417303)];
         IF e.order_id IS NOT NULL THEN
             locks := locks || bagelpay.order_lock (e.mode, e.order_id);
             IF e.key_source <> 'metadata' THEN
@@ -264,10 +270,16 @@ BEGIN
     END IF;
 
     PERFORM bagelpay.take_locks (names);
-    -- An id that is taken: the same content is a duplicate, another a dead letter.
-    SELECT array_agg(t.event_id), array_agg(t.digest), array_agg(bagelpay.order_lock (t.mode, t.order_id)) INTO taken, taken_digests, taken_locks
+    SELECT array_agg(t.event_id), array_agg(t.digest), array_agg(bagelpay.order_lock (t.mode, t.order_id)),
+        array(
+            SELECT l.event_id
+            FROM bagelpay.events AS l
+            WHERE l.key_source <> 'metadata' AND (l.payment_id = ANY (payments) OR l.provider_order_id = ANY (provider_orders))),
+        dead OR EXISTS (SELECT FROM bagelpay.dead_letters AS d WHERE d.resolved_at IS NULL)
+    INTO taken, taken_digests, taken_locks, linkable, has_dead
     FROM bagelpay.events AS t
     WHERE t.event_id = ANY (ids);
+    -- An id that is taken: the same content is a duplicate, another a dead letter.
     IF taken IS NOT NULL THEN
         locks := locks || taken_locks;
         FOR n IN 1 .. cardinality(ids) LOOP
@@ -284,12 +296,6 @@ BEGIN
         dead := dead OR 'conflict' = ANY (outcomes);
     END IF;
 
-    IF cardinality(payments) > 0 THEN
-        linkable := array(
-            SELECT t.event_id
-            FROM bagelpay.events AS t
-            WHERE t.key_source <> 'metadata' AND (t.payment_id = ANY (payments) OR t.provider_order_id = ANY (provider_orders)));
-    END IF;
     IF cardinality(linkable) > 0 OR is_linkable THEN
         SELECT l.fresh, l.linking, l.links INTO fresh, linking, links FROM bagelpay.link_events (fresh, linkable) AS l;
         SELECT locks || array_agg(bagelpay.order_lock (n.mode, n.order_id)) INTO locks
@@ -346,7 +352,7 @@ BEGIN
         ON CONFLICT (sha256) DO UPDATE SET deliveries = t.deliveries + excluded.deliveries;
     END IF;
     -- Bodies that were dead letters and are events now.
-    IF EXISTS (SELECT FROM bagelpay.dead_letters AS d WHERE d.resolved_at IS NULL) THEN
+    IF has_dead THEN
         UPDATE bagelpay.dead_letters AS d
         SET resolved_at = now()
         WHERE d.id IN (
@@ -359,7 +365,7 @@ BEGIN
             FOR UPDATE);
     END IF;
 
-    PERFORM set_config('lock_timeout', '0', TRUE), set_config('statement_timeout', '0', TRUE);
+    ignored := set_config('lock_timeout', '0', TRUE) || set_config('statement_timeout', '0', TRUE);
     FOR n IN 1 .. cardinality(outcomes) LOOP
         ordinal := n;
         event_id := ids[n];

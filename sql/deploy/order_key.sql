@@ -6,6 +6,29 @@ BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
+-- Returns a value of metadata as the text of a key: a string, or an integer in any notation (123.0, 1e2) as its digits;
+-- NULL for other values. This and the next are single expressions, which the planner inlines.
+CREATE FUNCTION bagelpay.key_text (value jsonb)
+    RETURNS text
+    LANGUAGE sql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE jsonb_typeof(value)
+        WHEN 'string' THEN bagelpay.trimmed (value #>> '{}')
+        WHEN 'number' THEN substring(value #>> '{}' FROM '^(-?[0-9]+)(\.0+)?$')
+    END
+$$;
+
+-- Returns TRUE if a text can serve as a key. reserved: TRUE if those that begin like a derived key cannot.
+CREATE FUNCTION bagelpay.is_usable_key (candidate text, reserved boolean)
+    RETURNS boolean
+    LANGUAGE sql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT candidate <> '' AND octet_length(candidate) <= 255
+        AND NOT (reserved AND (starts_with(candidate, 'customer:') OR starts_with(candidate, 'order:') OR starts_with(candidate, 'payment:')))
+$$;
+
 -- Returns the first value at some paths that can serve as a key; NULL if there is none.
 --
 -- paths                 of a setting: metadata.… or request_id
@@ -14,7 +37,7 @@ SET LOCAL ROLE bagelpay_owner;
 -- reserved              TRUE: values that begin like a derived key are skipped
 -- warnings              for each skipped value, its path and the reason
 --
--- Strings and integers serve; integers in any notation (123.0, 1e2) as their digits. Raises nothing.
+-- Raises nothing.
 CREATE FUNCTION bagelpay.key_at (paths text[], metadata jsonb, request_id text, place text, reserved boolean, OUT key text, OUT warnings text[])
 LANGUAGE plpgsql
 IMMUTABLE PARALLEL SAFE
@@ -35,23 +58,19 @@ BEGIN
             -- 'metadata.a.b' is the path {a,b} below the metadata.
             found_value := metadata #> (string_to_array(path, '.'))[2:];
             CONTINUE WHEN found_value IS NULL;
-            candidate := CASE jsonb_typeof(found_value)
-                WHEN 'string' THEN bagelpay.trimmed (found_value #>> '{}')
-                WHEN 'number' THEN substring(found_value #>> '{}' FROM '^(-?[0-9]+)(\.0+)?$')
-            END;
+            candidate := bagelpay.key_text (found_value);
             IF candidate IS NULL AND jsonb_typeof(found_value) <> 'null' THEN
                 warnings := warnings || format('object.%s: neither text nor an integer, not used as the %s''s key', path, place);
             END IF;
         END IF;
         CONTINUE WHEN candidate = '' OR candidate IS NULL;
-        IF octet_length(candidate) > 255 THEN
-            warnings := warnings || format('object.%s: longer than 255 bytes, not used as the %s''s key', path, place);
-        ELSIF reserved AND (starts_with(candidate, 'customer:') OR starts_with(candidate, 'order:') OR starts_with(candidate, 'payment:')) THEN
-            warnings := warnings || format('object.%s: begins with a reserved prefix, not used as the %s''s key', path, place);
-        ELSE
+        IF bagelpay.is_usable_key (candidate, reserved) THEN
             key := candidate;
             RETURN;
         END IF;
+        warnings := warnings || format(
+            CASE WHEN octet_length(candidate) > 255 THEN 'object.%s: longer than 255 bytes, not used as the %s''s key'
+                ELSE 'object.%s: begins with a reserved prefix, not used as the %s''s key' END, path, place);
     END LOOP;
 END
 $$;

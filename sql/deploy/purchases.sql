@@ -10,11 +10,12 @@ SET LOCAL ROLE bagelpay_owner;
 
 -- Returns an order after one more event e, with its status unchanged.
 --
--- rank     bagelpay.event_rank() of e
--- p        the purchase that a selling event is about
--- begins   TRUE if e begins p and p is a payment
--- takes    TRUE if the order takes over the values that e carries
-CREATE FUNCTION bagelpay.order_after (o bagelpay.orders, e bagelpay.events, rank integer, p bagelpay.purchases, begins boolean, takes boolean)
+-- rank       bagelpay.event_rank() of e
+-- p          the purchase that a selling event is about
+-- sells      TRUE if e is a selling event
+-- is_latest  TRUE if e begins p and p is the latest payment
+-- takes      TRUE if the order takes over the values that e carries
+CREATE FUNCTION bagelpay.order_after (o bagelpay.orders, e bagelpay.events, rank integer, p bagelpay.purchases, sells boolean, is_latest boolean, takes boolean)
     RETURNS bagelpay.orders
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
@@ -23,7 +24,7 @@ CREATE FUNCTION bagelpay.order_after (o bagelpay.orders, e bagelpay.events, rank
         e.mode, e.order_id,
         CASE WHEN e.key_source = 'metadata' THEN e.key_source ELSE coalesce(o.key_source, e.key_source) END,
         o.status,
-        coalesce(o.conflict, FALSE) OR (rank IN (3, 4, 5) AND coalesce(p.customer_id <> o.only_customer_id, FALSE)),
+        coalesce(o.conflict, FALSE) OR (sells AND coalesce(p.customer_id <> o.only_customer_id, FALSE)),
         CASE WHEN takes THEN coalesce(e.amount, o.amount) ELSE o.amount END,
         CASE WHEN takes THEN coalesce(e.tax_amount, o.tax_amount) ELSE o.tax_amount END,
         CASE WHEN takes THEN coalesce(e.currency, o.currency) ELSE o.currency END,
@@ -38,33 +39,36 @@ CREATE FUNCTION bagelpay.order_after (o bagelpay.orders, e bagelpay.events, rank
         CASE WHEN takes THEN coalesce(e.request_id, o.request_id) ELSE o.request_id END,
         CASE WHEN takes THEN coalesce(e.metadata, o.metadata) ELSE o.metadata END,
         e.event_id, e.occurred_at, e.occurred_at, e.fold_slot,
-        CASE WHEN begins AND ((p.began_at, p.name) > (o.latest_paid_at, o.latest_payment_id)) IS NOT FALSE THEN p.name ELSE o.latest_payment_id END,
-        CASE WHEN begins AND ((p.began_at, p.name) > (o.latest_paid_at, o.latest_payment_id)) IS NOT FALSE THEN p.began_at ELSE o.latest_paid_at END,
-        coalesce(o.only_product_id, CASE WHEN rank IN (3, 4, 5) THEN p.product_id END),
-        coalesce(o.only_customer_id, CASE WHEN rank IN (3, 4, 5) THEN p.customer_id END),
-        coalesce(o.has_sold, FALSE) OR rank IN (3, 4, 5),
-        coalesce(o.has_products, FALSE) OR (rank IN (3, 4, 5) AND coalesce(p.product_id <> o.only_product_id, FALSE)),
-        coalesce(o.has_users, FALSE) OR (rank IN (3, 4, 5) AND p.user_id IS NOT NULL),
+        CASE WHEN is_latest THEN p.name ELSE o.latest_payment_id END,
+        CASE WHEN is_latest THEN p.began_at ELSE o.latest_paid_at END,
+        coalesce(o.only_product_id, CASE WHEN sells THEN p.product_id END),
+        coalesce(o.only_customer_id, CASE WHEN sells THEN p.customer_id END),
+        coalesce(o.has_sold, FALSE) OR sells,
+        coalesce(o.has_products, FALSE) OR (sells AND coalesce(p.product_id <> o.only_product_id, FALSE)),
+        coalesce(o.has_users, FALSE) OR (sells AND p.user_id IS NOT NULL),
         coalesce(o.has_unnamed, FALSE) OR (rank IN (1, 3, 5) AND e.payment_id IS NULL),
-        coalesce(o.has_links, FALSE) OR (rank IN (3, 4, 5) AND p.processor_subscription_id IS NOT NULL),
+        coalesce(o.has_links, FALSE) OR (sells AND p.processor_subscription_id IS NOT NULL),
         coalesce(o.has_trials, FALSE) OR rank = 4,
         coalesce(o.has_refunds, FALSE) OR rank = 6,
         coalesce(o.has_decisions, FALSE) OR (rank = 8 AND e.event_type <> 'operator.dispute_won'))::bagelpay.orders
 $$;
 
--- Returns a purchase after one more of its own events, without inherited values; p is NULL before the first. name is
--- the payment's, or the event_id of a trial. While a payment only failed, its latest event decides its product,
--- customer and user; after it began, the first that has them.
-CREATE FUNCTION bagelpay.purchase_after (p bagelpay.purchases, e bagelpay.events, is_trial boolean, name text)
+-- Returns a purchase after one more of its own events, without inherited values; p is NULL before the first. While a
+-- payment only failed, its latest event decides its product, customer and user; after it began, the first that has them.
+--
+-- sells      FALSE if e is a checkout.failed
+-- is_trial   TRUE for a trial, FALSE for a payment
+-- name       the payment's, or the event_id of a trial
+-- is_billed  TRUE if e or an earlier event of it is billed as a subscription
+CREATE FUNCTION bagelpay.purchase_after (p bagelpay.purchases, e bagelpay.events, sells boolean, is_trial boolean, name text, is_billed boolean)
     RETURNS bagelpay.purchases
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT ROW (
         e.mode, e.order_id, is_trial, name,
-        CASE WHEN p.is_billed OR bagelpay.billed_as_subscription (e.event_type, e.billing_type, e.kind, e.has_subscription)
-            THEN 'subscription' ELSE 'one_time' END,
-        CASE WHEN p.name IS NOT NULL OR is_trial THEN p.status WHEN e.event_type = 'checkout.failed' THEN 'failed' ELSE 'paid' END,
+        CASE WHEN is_billed THEN 'subscription' ELSE 'one_time' END,
+        CASE WHEN p.name IS NOT NULL OR is_trial THEN p.status WHEN sells THEN 'paid' ELSE 'failed' END,
         CASE WHEN p.own_product AND p.began_at IS NOT NULL THEN p.product_id ELSE coalesce(e.product_id, p.product_id) END,
         coalesce(e.product_name, p.product_name),
         CASE WHEN p.own_customer = 2 AND p.began_at IS NOT NULL THEN p.customer_id ELSE coalesce(e.customer_id, p.customer_id) END,
@@ -78,16 +82,16 @@ CREATE FUNCTION bagelpay.purchase_after (p bagelpay.purchases, e bagelpay.events
         coalesce(e.billing_period_start, p.period_start), coalesce(e.billing_period_end, p.period_end),
         coalesce(e.trial_start, p.trial_start), coalesce(e.trial_end, p.trial_end),
         coalesce(p.refunded_amount, 0),
-        coalesce(p.began_slot, CASE WHEN e.event_type <> 'checkout.failed' THEN e.fold_slot END),
-        coalesce(p.began_at, CASE WHEN e.event_type <> 'checkout.failed' THEN e.occurred_at END),
-        coalesce(p.began_event_id, CASE WHEN e.event_type <> 'checkout.failed' THEN e.event_id END),
+        coalesce(p.began_slot, CASE WHEN sells THEN e.fold_slot END),
+        coalesce(p.began_at, CASE WHEN sells THEN e.occurred_at END),
+        coalesce(p.began_event_id, CASE WHEN sells THEN e.event_id END),
         p.item_key,
-        CASE WHEN e.event_type <> 'checkout.failed' THEN coalesce(
+        CASE WHEN sells THEN coalesce(
             'p:' || coalesce(e.subscription_id, p.subscription_id), 'r:' || coalesce(e.processor_subscription_id, p.processor_subscription_id)) END,
         (p.began_at IS NOT NULL AND p.own_product) OR e.product_id IS NOT NULL,
         (p.began_at IS NOT NULL AND p.own_user) OR e.user_id IS NOT NULL,
         CASE WHEN e.customer_id IS NOT NULL THEN 2 WHEN p.began_at IS NOT NULL THEN p.own_customer ELSE 0 END,
-        coalesce(p.is_billed, FALSE) OR bagelpay.billed_as_subscription (e.event_type, e.billing_type, e.kind, e.has_subscription),
+        is_billed,
         coalesce(p.has_billing_type, FALSE) OR coalesce(e.billing_type IN ('subscription', 'single_payment'), FALSE),
         coalesce(p.only_checkout, TRUE) AND e.event_type = 'checkout.completed',
         coalesce(p.is_disputed, FALSE), coalesce(p.bought_trial, FALSE),
@@ -101,9 +105,8 @@ CREATE FUNCTION bagelpay.item_key (p bagelpay.purchases)
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
     AS $$
-    SELECT hashtextextended(
-        p.mode || E'\x01' || p.order_id || E'\x01' || coalesce(p.product_id, '') || E'\x01' || coalesce(p.customer_id, '')
-            || E'\x01' || coalesce(p.user_id, ''), 5417300)
+    SELECT hash_record_extended(
+        ROW (p.mode, p.order_id, coalesce(p.product_id, ''), coalesce(p.customer_id, ''), coalesce(p.user_id, '')), 5417300)
 $$;
 
 -- Returns the status of an item after a purchase p began, or had another event; stored is p before that. A payment that
@@ -122,8 +125,9 @@ CREATE FUNCTION bagelpay.item_status (i bagelpay.stored_items, p bagelpay.purcha
     END
 $$;
 
--- Returns an item after its latest purchase p, which is new or has changed; i is NULL before the first.
-CREATE FUNCTION bagelpay.item_after (i bagelpay.stored_items, p bagelpay.purchases, status text)
+-- Returns an item after its latest purchase p, which is new or has changed; i is NULL before the first. renews is TRUE if
+-- p is of the kind subscription.
+CREATE FUNCTION bagelpay.item_after (i bagelpay.stored_items, p bagelpay.purchases, renews boolean, status text)
     RETURNS bagelpay.stored_items
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
@@ -135,14 +139,14 @@ CREATE FUNCTION bagelpay.item_after (i bagelpay.stored_items, p bagelpay.purchas
         coalesce(p.subscription_id, i.subscription_id), coalesce(p.processor_subscription_id, i.processor_subscription_id),
         CASE WHEN p.is_trial THEN p.trial_start ELSE i.trial_start END, CASE WHEN p.is_trial THEN p.trial_end ELSE i.trial_end END,
         coalesce(p.period_start, i.billing_period_start), coalesce(p.period_end, i.billing_period_end),
-        CASE WHEN p.kind = 'subscription' THEN p.cancel_at ELSE i.cancel_at END,
-        CASE WHEN p.kind = 'subscription' THEN p.canceled_at ELSE i.canceled_at END,
-        CASE WHEN p.kind = 'subscription' THEN p.cancel_at_period_end ELSE i.cancel_at_period_end END,
+        CASE WHEN renews THEN p.cancel_at ELSE i.cancel_at END,
+        CASE WHEN renews THEN p.canceled_at ELSE i.canceled_at END,
+        CASE WHEN renews THEN p.cancel_at_period_end ELSE i.cancel_at_period_end END,
         coalesce(p.payment_method, i.payment_method), coalesce(p.last4, i.last4), coalesce(p.billing_amount, i.billing_amount),
         p.item_key, p.began_slot, p.began_at, p.began_event_id,
-        CASE WHEN p.kind = 'subscription' THEN p.name ELSE i.latest_subscription END,
-        CASE WHEN p.kind = 'subscription' THEN p.is_trial ELSE i.latest_is_trial END,
-        CASE WHEN p.kind = 'subscription' THEN p.subscription_key ELSE i.latest_subscription_key END)::bagelpay.stored_items
+        CASE WHEN renews THEN p.name ELSE i.latest_subscription END,
+        CASE WHEN renews THEN p.is_trial ELSE i.latest_is_trial END,
+        CASE WHEN renews THEN p.subscription_key ELSE i.latest_subscription_key END)::bagelpay.stored_items
 $$;
 
 -- Returns TRUE if the subscription of a purchase differs from those that an event names, by ids of the same kind; FALSE
@@ -381,7 +385,7 @@ BEGIN
         ORDER BY coalesce(pair.began_slot, n.began_slot), coalesce(pair.began_at, n.began_at), coalesce(pair.began_event_id, n.began_event_id),
             n.began_slot, n.began_at, n.began_event_id
     LOOP
-        i := bagelpay.item_after (i, p, NULL);
+        i := bagelpay.item_after (i, p, p.kind = 'subscription', NULL);
     END LOOP;
     IF i.item_key IS NULL THEN
         DELETE FROM bagelpay.stored_items AS t

@@ -12,4 +12,8 @@ DROP FUNCTION bagelpay.billed_as_subscription;
 
 DROP FUNCTION bagelpay.key_at;
 
+DROP FUNCTION bagelpay.is_usable_key;
+
+DROP FUNCTION bagelpay.key_text;
+
 COMMIT;
