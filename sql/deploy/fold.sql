@@ -427,10 +427,8 @@ BEGIN
                     END IF;
                     -- A payment and the trial that it bought count as one, which begins with the later of them. If the
                     -- earlier one is the latest purchase of p's item, p replaces it without moving others.
-                    IF moved = ARRAY[p.item_key] AND i.latest_event_id = other THEN
-                        moved := NULL;
-                    END IF;
-                    IF moved IS NULL AND (begins OR (stored.item_key = p.item_key AND stored.kind = p.kind AND i.latest_event_id = p.began_event_id)) THEN
+                    IF (moved IS NULL OR (moved = ARRAY[p.item_key] AND i.latest_event_id = other))
+                        AND (begins OR (stored.item_key = p.item_key AND stored.kind = p.kind AND i.latest_event_id = p.began_event_id)) THEN
                         renews := p.kind = 'subscription';
                         i := bagelpay.item_after (i, p, renews, bagelpay.item_status (i, p, stored, begins));
                     ELSE
