@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-/* A usual body takes about 12 KiB. */
+/* A typical body takes 7 to 9 KiB. */
 #define FIRST_BYTES 32768
 #define FURTHER_BYTES ((size_t)256 * 1024)
 

@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_SIZE 256
+#include "text.h"
+
+#define FIRST_SIZE 1024
 
 void buffer_init(struct buffer *b)
 {
@@ -58,21 +60,6 @@ bool buffer_reserve(struct buffer *b, size_t more)
 	return true;
 }
 
-void buffer_put(struct buffer *b, const void *bytes, size_t len)
-{
-	if (!buffer_reserve(b, len))
-		return;
-	if (len > 0)
-		memcpy(b->data + b->len, bytes, len);
-	b->len += len;
-	b->data[b->len] = '\0';
-}
-
-void buffer_puts(struct buffer *b, const char *text)
-{
-	buffer_put(b, text, strlen(text));
-}
-
 void buffer_put_size(struct buffer *b, size_t number)
 {
 	char digits[3 * sizeof number];
@@ -115,13 +102,13 @@ void buffer_put_json(struct buffer *b, const char *text, size_t len)
 	size_t start = 0;
 
 	buffer_put(b, "\"", 1);
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)text[i];
+	for (size_t i = text_plain(text, len); i < len; i += text_plain(text + i, len - i)) {
+		const unsigned char c = (unsigned char)text[i++];
 
-		if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+		if (c >= 0x80)
 			continue;
-		buffer_put(b, text + start, i - start);
-		start = i + 1;
+		buffer_put(b, text + start, i - 1 - start);
+		start = i;
 		if (c == '"' || c == '\\') {
 			const char escape[2] = {'\\', (char)c};
 			buffer_put(b, escape, sizeof escape);

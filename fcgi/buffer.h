@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 struct buffer {
 	char *data; /* NUL-terminated once anything was written; owned */
@@ -32,11 +33,22 @@ bool buffer_failed(const struct buffer *);
  * knows what will come saves growing step by step. */
 bool buffer_reserve(struct buffer *, size_t more);
 
-/* Appends len bytes. */
-void buffer_put(struct buffer *, const void *bytes, size_t len);
+/* Appends len bytes. Inline, because most pieces are short and there are hundreds of them in an event. */
+static inline void buffer_put(struct buffer *b, const void *bytes, size_t len)
+{
+	if (b->failed || (len >= b->size - b->len && !buffer_reserve(b, len)))
+		return;
+	if (len > 0)
+		memcpy(b->data + b->len, bytes, len);
+	b->len += len;
+	b->data[b->len] = '\0';
+}
 
 /* Appends the text up to its NUL. */
-void buffer_puts(struct buffer *, const char *text);
+static inline void buffer_puts(struct buffer *b, const char *text)
+{
+	buffer_put(b, text, strlen(text));
+}
 
 /* Appends a number in decimal digits. */
 void buffer_put_size(struct buffer *, size_t number);

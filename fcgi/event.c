@@ -13,6 +13,7 @@
 #include "number.h"
 
 #define CREATED_AT_RAW_MAX 255
+#define PATH_SIZE 128
 
 /* Paths from the body's root. */
 static const char *const id_places[] = {"event_id", "id"};
@@ -30,6 +31,24 @@ static bool fail(char detail[EVENT_DETAIL_SIZE], const char *path, const char *w
 	return false;
 }
 
+/* Returns the value at a path of keys joined by points; NULL if a step is missing or is no object. */
+static const json_t *find(const json_t *object, const char *path)
+{
+	char key[PATH_SIZE];
+
+	while (object != NULL) {
+		size_t len = strcspn(path, ".");
+
+		memcpy(key, path, len);
+		key[len] = '\0';
+		object = json_object_get(object, key);
+		if (path[len] == '\0')
+			break;
+		path += len + 1;
+	}
+	return object;
+}
+
 /* Without an event_id, the event is named by the digest of its content. */
 static void take_id(const json_t *body, struct event *event, struct normalised *n)
 {
@@ -37,7 +56,7 @@ static void take_id(const json_t *body, struct event *event, struct normalised *
 		const char *text = NULL;
 		size_t len = 0;
 		char digits[INTEGER_SIZE];
-		enum json_text_kind kind = json_text_kind(fields_at(body, id_places[i]), &text, &len);
+		enum json_text_kind kind = json_text_kind(find(body, id_places[i]), &text, &len);
 
 		if (kind == JSON_TEXT_ABSENT)
 			continue;
@@ -93,7 +112,7 @@ static bool take_mode(
 	for (size_t i = 0; i < COUNT(mode_places); i++) {
 		const char *text = NULL;
 		size_t len = 0;
-		enum json_text_kind kind = json_text_kind(fields_at(body, mode_places[i]), &text, &len);
+		enum json_text_kind kind = json_text_kind(find(body, mode_places[i]), &text, &len);
 
 		if (kind == JSON_TEXT_ABSENT)
 			continue;
@@ -129,7 +148,7 @@ static bool take_occurred_at(const json_t *body, struct normalised *n, char deta
 		const char *text = NULL;
 		size_t len = 0;
 		char utc[MOMENT_SIZE];
-		enum json_text_kind kind = json_text_kind(fields_at(body, time_places[i]), &text, &len);
+		enum json_text_kind kind = json_text_kind(find(body, time_places[i]), &text, &len);
 
 		if (kind == JSON_TEXT_ABSENT)
 			continue;

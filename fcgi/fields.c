@@ -32,84 +32,84 @@ enum field_type {
 	FIELD_TIME
 };
 
-/* Below `object`, the first usable wins. A path that begins with KIND_SUBSCRIPTION counts
- * only where the object itself is a subscription. */
-#define KIND_SUBSCRIPTION '@'
+/* Objects with fields: the body's `object`; the same, but NULL unless it is a subscription; objects in it. */
+enum parent { OBJECT, IF_SUBSCRIPTION, PRODUCT, ORDER, CUSTOMER, SUBSCRIPTION, REFUND, PARENTS };
+
+/* The keys of those in `object`. */
+static const char *const parent_names[PARENTS] = {
+	NULL, NULL, "product", "order", "customer", "subscription", "refund"};
+
+struct place {
+	enum parent parent;
+	const char *key; /* NULL ends a list of places */
+};
+
+/* The first usable value wins. */
 #define MAX_PLACES 4
 
 struct field {
 	const char *name;
 	enum field_type type;
-	const char *places[MAX_PLACES];
+	struct place places[MAX_PLACES];
 };
 
-#define OF_SUBSCRIPTION(field)                                                                               \
+#define OF_SUBSCRIPTION(key)                                                                                 \
+	{SUBSCRIPTION, key},                                                                                 \
 	{                                                                                                    \
-		"subscription." field, "@" field                                                             \
+		IF_SUBSCRIPTION, key                                                                         \
 	}
 
 static const struct field fields[] = {
-	{"product_id", FIELD_ID, {"product.product_id", "order.product_id", "subscription.product_id"}},
-	{"product_name", FIELD_TEXT, {"product.name", "subscription.product_name"}},
-	{"billing_type", FIELD_BILLING_TYPE, {"product.billing_type"}},
-	{"customer_id", FIELD_ID, {"customer.id"}},
-	{"customer_email", FIELD_EMAIL, {"customer.email"}},
-	{"provider_order_id", FIELD_ID, {"order.order_id"}},
-	{"payment_id", FIELD_ID, {"payment_id"}},
-	{"request_id", FIELD_ID, {"request_id"}},
-	{"amount", FIELD_AMOUNT, {"order.amount"}},
-	{"tax_amount", FIELD_AMOUNT, {"order.tax_amount"}},
-	{"currency", FIELD_CURRENCY, {"order.currency", "product.currency"}},
-	{"subscription_id", FIELD_ID, {"subscription.id", "subscription.subscription_id"}},
-	{"processor_subscription_id", FIELD_ID, {"@id", "subscription_id"}},
-	{"trial_start", FIELD_TIME, OF_SUBSCRIPTION("trial_start")},
-	{"trial_end", FIELD_TIME, OF_SUBSCRIPTION("trial_end")},
-	{"billing_period_start", FIELD_TIME, OF_SUBSCRIPTION("billing_period_start")},
-	{"billing_period_end", FIELD_TIME, OF_SUBSCRIPTION("billing_period_end")},
-	{"cancel_at", FIELD_TIME, OF_SUBSCRIPTION("cancel_at")},
-	{"canceled_at", FIELD_TIME, OF_SUBSCRIPTION("canceled_at")},
-	{"cancel_at_period_end", FIELD_BOOLEAN, OF_SUBSCRIPTION("cancel_at_period_end")},
+	{"product_id", FIELD_ID,
+		{{PRODUCT, "product_id"}, {ORDER, "product_id"}, {SUBSCRIPTION, "product_id"}}},
+	{"product_name", FIELD_TEXT, {{PRODUCT, "name"}, {SUBSCRIPTION, "product_name"}}},
+	{"billing_type", FIELD_BILLING_TYPE, {{PRODUCT, "billing_type"}}},
+	{"customer_id", FIELD_ID, {{CUSTOMER, "id"}}},
+	{"customer_email", FIELD_EMAIL, {{CUSTOMER, "email"}}},
+	{"provider_order_id", FIELD_ID, {{ORDER, "order_id"}}},
+	{"payment_id", FIELD_ID, {{OBJECT, "payment_id"}}},
+	{"request_id", FIELD_ID, {{OBJECT, "request_id"}}},
+	{"amount", FIELD_AMOUNT, {{ORDER, "amount"}}},
+	{"tax_amount", FIELD_AMOUNT, {{ORDER, "tax_amount"}}},
+	{"currency", FIELD_CURRENCY, {{ORDER, "currency"}, {PRODUCT, "currency"}}},
+	{"subscription_id", FIELD_ID, {{SUBSCRIPTION, "id"}, {SUBSCRIPTION, "subscription_id"}}},
+	{"processor_subscription_id", FIELD_ID, {{IF_SUBSCRIPTION, "id"}, {OBJECT, "subscription_id"}}},
+	{"trial_start", FIELD_TIME, {OF_SUBSCRIPTION("trial_start")}},
+	{"trial_end", FIELD_TIME, {OF_SUBSCRIPTION("trial_end")}},
+	{"billing_period_start", FIELD_TIME, {OF_SUBSCRIPTION("billing_period_start")}},
+	{"billing_period_end", FIELD_TIME, {OF_SUBSCRIPTION("billing_period_end")}},
+	{"cancel_at", FIELD_TIME, {OF_SUBSCRIPTION("cancel_at")}},
+	{"canceled_at", FIELD_TIME, {OF_SUBSCRIPTION("canceled_at")}},
+	{"cancel_at_period_end", FIELD_BOOLEAN, {OF_SUBSCRIPTION("cancel_at_period_end")}},
 	{"recurring_interval", FIELD_INTERVAL,
-		{"subscription.recurring_interval", "@recurring_interval", "product.recurring_interval",
-			"product.billing_period"}},
-	{"units", FIELD_UNITS, OF_SUBSCRIPTION("units")},
-	{"payment_method", FIELD_TEXT, OF_SUBSCRIPTION("payment_method")},
-	{"last4", FIELD_TEXT, OF_SUBSCRIPTION("last4")},
-	{"billing_amount", FIELD_AMOUNT, OF_SUBSCRIPTION("billing_amount")},
-	{"refund_id", FIELD_ID, {"refund.id", "refund.refund_id", "refund_id"}},
-	{"refund_amount", FIELD_AMOUNT, {"refund.amount", "refund_amount"}},
-	{"refund_running_total", FIELD_AMOUNT, {"order.refunded_amount", "refunded_amount"}},
+		{OF_SUBSCRIPTION("recurring_interval"), {PRODUCT, "recurring_interval"},
+			{PRODUCT, "billing_period"}}},
+	{"units", FIELD_UNITS, {OF_SUBSCRIPTION("units")}},
+	{"payment_method", FIELD_TEXT, {OF_SUBSCRIPTION("payment_method")}},
+	{"last4", FIELD_TEXT, {OF_SUBSCRIPTION("last4")}},
+	{"billing_amount", FIELD_AMOUNT, {OF_SUBSCRIPTION("billing_amount")}},
+	{"refund_id", FIELD_ID, {{REFUND, "id"}, {REFUND, "refund_id"}, {OBJECT, "refund_id"}}},
+	{"refund_amount", FIELD_AMOUNT, {{REFUND, "amount"}, {OBJECT, "refund_amount"}}},
+	{"refund_running_total", FIELD_AMOUNT, {{ORDER, "refunded_amount"}, {OBJECT, "refunded_amount"}}},
 };
 
 /* Where a refund's label is looked for. */
-static const char *const label_places[] = {"refund.status", "order.status", "status", "object"};
+static const struct place label_places[] = {
+	{REFUND, "status"}, {ORDER, "status"}, {OBJECT, "status"}, {OBJECT, "object"}};
 #define KIND_LABEL_PLACE 3
 
-const json_t *fields_at(const json_t *object, const char *path)
+/* What json_text_kind() says of a value, without white space around a string. */
+static enum json_text_kind trimmed(const json_t *value, const char **text, size_t *len)
 {
-	char key[PATH_SIZE];
+	const enum json_text_kind kind = json_text_kind(value, text, len);
 
-	while (object != NULL) {
-		size_t len = strcspn(path, ".");
-
-		memcpy(key, path, len);
-		key[len] = '\0';
-		object = json_object_get(object, key);
-		if (path[len] == '\0')
-			break;
-		path += len + 1;
-	}
-	return object;
+	if (kind == JSON_TEXT_STRING)
+		text_trim(text, len);
+	return kind;
 }
 
-static bool is_word(const json_t *value, const char *word)
+static bool is_word(const char *text, size_t len, const char *word)
 {
-	const char *text = NULL;
-	size_t len = 0;
-
-	if (json_text_kind(value, &text, &len) != JSON_TEXT_STRING)
-		return false;
-	text_trim(&text, &len);
 	return len == strlen(word) && memcmp(text, word, len) == 0;
 }
 
@@ -227,7 +227,7 @@ static const char *take(const struct field *field, const json_t *value, struct n
 	const char *text = NULL;
 	size_t len = 0;
 	char digits[INTEGER_SIZE];
-	enum json_text_kind kind = json_text_kind(value, &text, &len);
+	enum json_text_kind kind = trimmed(value, &text, &len);
 	const char *wrong = NULL;
 
 	*used = false;
@@ -238,8 +238,6 @@ static const char *take(const struct field *field, const json_t *value, struct n
 		*used = true;
 		return NULL;
 	}
-	if (kind == JSON_TEXT_STRING)
-		text_trim(&text, &len);
 	if (kind == JSON_TEXT_STRING && len == 0)
 		return NULL;
 	if (!(kind == JSON_TEXT_STRING && field->type != FIELD_BOOLEAN)
@@ -282,34 +280,49 @@ static const char *take(const struct field *field, const json_t *value, struct n
 		break;
 	}
 	*used = wrong == NULL;
-	if (*used && field->type == FIELD_BILLING_TYPE && !is_word(value, "subscription")
-		&& !is_word(value, "single_payment"))
+	if (*used && field->type == FIELD_BILLING_TYPE && !is_word(text, len, "subscription")
+		&& !is_word(text, len, "single_payment"))
 		return "neither subscription nor single_payment, counts as none";
 	return wrong;
 }
 
 /* A warning about a place below the body's `object`. */
-static void warn(struct normalised *n, const char *place, const char *what)
+static void warn(struct normalised *n, const struct place *place, const char *what)
 {
+	const char *parent = parent_names[place->parent];
 	char path[PATH_SIZE];
 
-	snprintf(path, sizeof path, "object.%s", place);
+	if (parent == NULL)
+		snprintf(path, sizeof path, "object.%s", place->key);
+	else
+		snprintf(path, sizeof path, "object.%s.%s", parent, place->key);
 	normalised_warning(n, path, what);
 }
 
-static void normalise_field(
-	const struct field *field, const json_t *object, bool is_subscription, struct normalised *n)
+/* Looks up all parents; those that are missing become NULL. */
+static void find_parents(const json_t *object, const json_t *parents[PARENTS])
 {
-	for (size_t i = 0; i < MAX_PLACES && field->places[i] != NULL; i++) {
-		const char *place = field->places[i];
-		bool used;
+	const char *text = NULL;
+	size_t len = 0;
+	const bool is_subscription =
+		trimmed(json_object_get(object, "object"), &text, &len) == JSON_TEXT_STRING
+		&& is_word(text, len, "subscription");
 
-		if (place[0] == KIND_SUBSCRIPTION) {
-			if (!is_subscription)
-				continue;
-			place++;
-		}
-		const char *wrong = take(field, fields_at(object, place), n, &used);
+	for (size_t i = 0; i < PARENTS; i++)
+		parents[i] = parent_names[i] == NULL ? object : json_object_get(object, parent_names[i]);
+	if (!is_subscription)
+		parents[IF_SUBSCRIPTION] = NULL;
+}
+
+static void normalise_field(
+	const struct field *field, const json_t *const parents[PARENTS], struct normalised *n)
+{
+	for (size_t i = 0; i < MAX_PLACES && field->places[i].key != NULL; i++) {
+		const struct place *place = &field->places[i];
+		bool used;
+		const char *wrong =
+			take(field, json_object_get(parents[place->parent], place->key), n, &used);
+
 		if (wrong != NULL)
 			warn(n, place, wrong);
 		if (used)
@@ -317,53 +330,58 @@ static void normalise_field(
 	}
 }
 
-static void normalise_refund_label(const json_t *object, struct normalised *n)
+static void normalise_refund_label(const json_t *const parents[PARENTS], struct normalised *n)
 {
 	for (size_t i = 0; i < sizeof label_places / sizeof label_places[0]; i++) {
-		const json_t *value = fields_at(object, label_places[i]);
+		const struct place *place = &label_places[i];
 		const char *text = NULL;
 		size_t len = 0;
+		enum json_text_kind kind =
+			trimmed(json_object_get(parents[place->parent], place->key), &text, &len);
 
-		if (is_word(value, "refunded")) {
+		if (kind == JSON_TEXT_STRING && is_word(text, len, "refunded")) {
 			normalised_text(n, "refund_label", "full", 4);
 			return;
 		}
-		if (is_word(value, "partial_refund") || is_word(value, "partially_refunded")) {
+		if (kind == JSON_TEXT_STRING
+			&& (is_word(text, len, "partial_refund")
+				|| is_word(text, len, "partially_refunded"))) {
 			normalised_text(n, "refund_label", "partial", 7);
 			return;
 		}
 		/* Other words are other statuses, and no fault. */
-		enum json_text_kind kind = json_text_kind(value, &text, &len);
-		if (kind == JSON_TEXT_STRING)
-			text_trim(&text, &len);
 		if (i == KIND_LABEL_PLACE) /* warned about as a field of its own */
 			continue;
 		if (kind != JSON_TEXT_ABSENT && kind != JSON_TEXT_STRING)
-			warn(n, label_places[i], "of a wrong type");
+			warn(n, place, "of a wrong type");
 		else if (len > TEXT_MAX)
-			warn(n, label_places[i], TEXT_TOO_LONG);
+			warn(n, place, TEXT_TOO_LONG);
 	}
 }
 
 void fields_normalise(const json_t *object, struct normalised *n)
 {
-	static const struct field kind = {"kind", FIELD_TEXT, {"object"}};
-	bool is_subscription = is_word(json_object_get(object, "object"), "subscription");
+	static const struct field kind = {"kind", FIELD_TEXT, {{OBJECT, "object"}}};
+	const json_t *parents[PARENTS];
 
-	normalise_field(&kind, object, is_subscription, n);
-	if (json_is_object(json_object_get(object, "subscription")))
+	find_parents(object, parents);
+	normalise_field(&kind, parents, n);
+	if (json_is_object(parents[SUBSCRIPTION]))
 		normalised_literal(n, "has_subscription", "true");
 	for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
-		normalise_field(&fields[i], object, is_subscription, n);
-	normalise_refund_label(object, n);
+		normalise_field(&fields[i], parents, n);
+	normalise_refund_label(parents, n);
 	normalised_metadata(n, json_object_get(object, "metadata"));
 }
 
 void fields_normalise_traces(const json_t *object, struct normalised *n)
 {
+	const json_t *parents[PARENTS];
+
+	find_parents(object, parents);
 	for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
 		if (strcmp(fields[i].name, "customer_email") == 0
 			|| strcmp(fields[i].name, "request_id") == 0)
-			normalise_field(&fields[i], object, false, n);
+			normalise_field(&fields[i], parents, n);
 	normalised_metadata(n, json_object_get(object, "metadata"));
 }

@@ -8,10 +8,6 @@
 
 #include "normalised.h"
 
-/* The value at a path of keys joined by points, below an object; NULL where a step is
- * missing or no object. */
-const json_t *fields_at(const json_t *object, const char *path);
-
 /* Normalises all fields below the envelope. object is the body's `object`. */
 void fields_normalise(const json_t *object, struct normalised *);
 

@@ -14,6 +14,18 @@
 /* What a number is replaced with: this, its text, a quote. */
 #define NUMBER_TAG "\"\\u0000"
 
+/* A value that Jansson does not see. In its place it gets the index in spans[], as an integer. */
+struct span {
+	const char *text; /* in the body */
+	size_t len;
+	enum json_text_kind kind;
+};
+
+/* Those of this thread's trees. A typical body has about 40 values. When the array is full, values are
+ * copied. */
+static _Thread_local struct span spans[256];
+static _Thread_local size_t span_count;
+
 /* The pass over the bytes that comes before Jansson's. */
 struct scan {
 	const char *text;
@@ -21,6 +33,8 @@ struct scan {
 	size_t at;
 	size_t depth;
 	struct buffer *out;
+	size_t copied; /* bytes of text that are in out, as they are or replaced */
+	bool refers;   /* values are replaced by their index in spans[] */
 	bool nul_replaced;
 	bool surrogate_replaced;
 	/* Set with a problem: what it is; at is where. */
@@ -105,9 +119,16 @@ static enum piece piece_at(const struct scan *s, size_t at, size_t *len)
 /* A string that ends before this place is a key if a colon follows. */
 static bool is_key(const struct scan *s, size_t at)
 {
-	while (at < s->len && (s->text[at] == ' ' || (s->text[at] >= '\t' && s->text[at] <= '\r')))
+	while (at < s->len && text_is_space(s->text[at]))
 		at++;
 	return at < s->len && s->text[at] == ':';
+}
+
+/* Copies the text from s->copied to this place unchanged. */
+static void copy_up_to(struct scan *s, size_t end)
+{
+	buffer_put(s->out, s->text + s->copied, end - s->copied);
+	s->copied = end;
 }
 
 /* Copies a string with what has to be replaced in it, from start to s->at. */
@@ -116,6 +137,7 @@ static void copy_replaced(struct scan *s, size_t start)
 	const bool key = is_key(s, s->at);
 	size_t len;
 
+	copy_up_to(s, start);
 	for (size_t at = start; at < s->at; at += len) {
 		const enum piece piece = piece_at(s, at, &len);
 
@@ -133,33 +155,53 @@ static void copy_replaced(struct scan *s, size_t start)
 		else
 			buffer_puts(s->out, piece == PIECE_NUL ? "0" : " ");
 	}
+	s->copied = s->at;
 }
 
-/* Copies a string, from its opening quote on. If it never ends, Jansson says so. */
+/* Replaces the token from start to s->at by the index of its span. A token directly before a comma or a
+ * closing bracket is a value or a syntax error, never a key, and the index cannot merge with digits behind
+ * it. Returns false if the token must be copied. */
+static bool refer(struct scan *s, size_t start, struct span span)
+{
+	if (!s->refers || span_count == sizeof spans / sizeof spans[0] || s->at == s->len
+		|| (s->text[s->at] != ',' && s->text[s->at] != '}' && s->text[s->at] != ']'))
+		return false;
+	copy_up_to(s, start);
+	buffer_put_size(s->out, span_count);
+	spans[span_count++] = span;
+	s->copied = s->at;
+	return true;
+}
+
+/* Passes over a string, from its opening quote on. If it never ends, Jansson says so. */
 static void scan_string(struct scan *s)
 {
-	size_t start = s->at++;
+	const size_t start = s->at;
+	size_t at = start + 1;
+	bool ascii = true;
 	bool replace = false;
 
-	while (s->at < s->len && s->text[s->at] != '"') {
-		const char c = s->text[s->at];
+	for (;;) {
 		size_t len = 1;
 
-		if (c == '\\' || c == JSON_TEXT_REPLACEMENT[0])
-			replace |= piece_at(s, s->at, &len) != PIECE_PLAIN;
-		s->at += len;
+		at += text_plain(s->text + at, s->len - at);
+		if (at == s->len || s->text[at] == '"')
+			break;
+		ascii = false;
+		if (s->text[at] == '\\' || s->text[at] == JSON_TEXT_REPLACEMENT[0])
+			replace |= piece_at(s, at, &len) != PIECE_PLAIN;
+		at += len;
 	}
-	if (s->at < s->len)
-		s->at++;
+	s->at = at < s->len ? at + 1 : at;
 	if (replace)
 		copy_replaced(s, start);
-	else
-		buffer_put(s->out, s->text + start, s->at - start);
+	else if (ascii)
+		refer(s, start, (struct span){s->text + start + 1, s->at - start - 2, JSON_TEXT_STRING});
 }
 
 static void scan_number(struct scan *s)
 {
-	size_t start = s->at;
+	const size_t start = s->at;
 	size_t end = start;
 
 	while (end < s->len && within_number(s->text[end]))
@@ -177,18 +219,27 @@ static void scan_number(struct scan *s)
 		s->problem = "number out of range";
 		return;
 	}
-	buffer_puts(s->out, NUMBER_TAG);
-	buffer_put(s->out, s->text + start, end - start);
-	buffer_put(s->out, "\"", 1);
 	s->at = end;
+	if (refer(s, start, (struct span){s->text + start, end - start, JSON_TEXT_NUMBER}))
+		return;
+	copy_up_to(s, start);
+	buffer_puts(s->out, NUMBER_TAG);
+	copy_up_to(s, end);
+	buffer_put(s->out, "\"", 1);
 }
 
-/* Copies the text with tagged numbers into s->out, up to limit bytes of output: with the
+/* The length of the output once the text up to s->at is copied. */
+static size_t output_len(const struct scan *s)
+{
+	return s->out->len + s->at - s->copied;
+}
+
+/* Copies the text into s->out, with everything replaced that has to be, up to limit bytes of output: with the
  * position of an error in the output as the limit, s->at is its position in the body. */
 static void scan(struct scan *s, size_t limit)
 {
-	while (s->at < s->len && s->problem == NULL && s->out->len < limit) {
-		char c = s->text[s->at];
+	while (s->at < s->len && s->problem == NULL && output_len(s) < limit) {
+		const char c = s->text[s->at];
 
 		if (c == '"') {
 			scan_string(s);
@@ -204,12 +255,10 @@ static void scan(struct scan *s, size_t limit)
 			} else if ((c == '}' || c == ']') && s->depth > 0) {
 				s->depth--;
 			}
-			size_t start = s->at++;
-			while (s->at < s->len && s->text[s->at] == ' ')
-				s->at++;
-			buffer_put(s->out, s->text + start, s->at - start);
+			s->at++;
 		}
 	}
+	copy_up_to(s, s->at);
 }
 
 /* Jansson's own texts quote the body, which a log or an answer should not. */
@@ -248,11 +297,12 @@ static size_t original_position(const unsigned char *text, size_t len, int posit
 
 /* Reads the text into the arena of this thread. */
 static enum json_text_result load(
-	const unsigned char *text, size_t len, struct json_text *json, struct buffer *tagged)
+	const unsigned char *text, size_t len, bool refers, struct json_text *json, struct buffer *tagged)
 {
 	json_error_t json_error;
 
 	/* With room for the tags of a usual number of numbers. */
+	buffer_clear(tagged);
 	buffer_reserve(tagged, len + len / 8 + 64);
 	/* Jansson passes over some NUL bytes between tokens. */
 	const unsigned char *nul = len > 0 ? memchr(text, '\0', len) : NULL;
@@ -260,7 +310,7 @@ static enum json_text_result load(
 		snprintf(json->error, sizeof json->error, "not JSON at byte %zu", (size_t)(nul - text) + 1);
 		return JSON_TEXT_INVALID;
 	}
-	struct scan s = {.text = (const char *)text, .len = len, .out = tagged};
+	struct scan s = {.text = (const char *)text, .len = len, .out = tagged, .refers = refers};
 	scan(&s, SIZE_MAX);
 	if (s.problem != NULL) {
 		snprintf(json->error, sizeof json->error, "%s at byte %zu", s.problem, s.at + 1);
@@ -274,6 +324,9 @@ static enum json_text_result load(
 		JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &json_error);
 	if (json->tree == NULL && arena_failed())
 		return JSON_TEXT_NO_MEMORY;
+	/* The error, and its position, are reported as they are with the values in place. */
+	if (json->tree == NULL && refers)
+		return load(text, len, false, json, tagged);
 	if (json->tree == NULL) {
 		snprintf(json->error, sizeof json->error, "%s at byte %zu", describe(&json_error),
 			original_position(text, len, json_error.position, tagged) + 1);
@@ -293,7 +346,7 @@ enum json_text_result json_text_load_inner(const unsigned char *text, size_t len
 
 	memset(json, 0, sizeof *json);
 	buffer_init(&tagged);
-	enum json_text_result result = load(text, len, json, &tagged);
+	enum json_text_result result = load(text, len, true, json, &tagged);
 	buffer_done(&tagged);
 	return result;
 }
@@ -301,6 +354,7 @@ enum json_text_result json_text_load_inner(const unsigned char *text, size_t len
 enum json_text_result json_text_load(const unsigned char *text, size_t len, struct json_text *json)
 {
 	arena_begin();
+	span_count = 0;
 	enum json_text_result result = json_text_load_inner(text, len, json);
 	if (result != JSON_TEXT_OK)
 		json_text_done();
@@ -315,6 +369,13 @@ void json_text_done(void)
 enum json_text_kind json_text_kind(const json_t *value, const char **text, size_t *len)
 {
 	switch (value == NULL ? JSON_NULL : json_typeof(value)) {
+	case JSON_INTEGER: {
+		const struct span *span = &spans[json_integer_value(value)];
+
+		*text = span->text;
+		*len = span->len;
+		return span->kind;
+	}
 	case JSON_STRING:
 		*text = json_string_value(value);
 		*len = json_string_length(value);

@@ -2,14 +2,17 @@
 
 #include "log.h"
 
-#include "buffer.h"
-
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "buffer.h"
+#include "clock.h"
+#include "moment.h"
 
 /* A value longer than this is cut: the log is for people. */
 #define MAX_VALUE 512
+/* Bytes of "YYYY-MM-DDTHH:MM:SS.fff". */
+#define MILLISECONDS_LEN 23
 
 static const char *const level_names[] = {"error", "warn", "info"};
 
@@ -54,7 +57,8 @@ static void put_value(struct buffer *b, const char *value)
 	bool bare = len > 0 && format == LOG_LOGFMT;
 
 	for (size_t i = 0; i < len && bare; i++)
-		bare = is_printable(value[i]) && strchr(" \"=\\", value[i]) == NULL;
+		bare = is_printable(value[i]) && value[i] != ' ' && value[i] != '"' && value[i] != '='
+			&& value[i] != '\\';
 	if (bare) {
 		buffer_put(b, value, len);
 		return;
@@ -79,29 +83,29 @@ static void write_out(struct buffer *b)
 
 void log_record(enum log_level level, const char *message, const char *const *pairs)
 {
+	const bool json = format == LOG_JSON;
 	struct buffer b;
-	struct timespec now;
-	struct tm utc;
-	char stamp[32];
+	char stamp[MOMENT_SIZE];
 
 	if (!log_wants(level))
 		return;
 	buffer_init(&b);
-	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &utc);
-	strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
-	buffer_printf(&b,
-		format == LOG_JSON ? "{\"time\":\"%s.%03ldZ\",\"level\":\"%s\",\"msg\":"
-				   : "time=%s.%03ldZ level=%s msg=",
-		stamp, now.tv_nsec / 1000000, level_names[level]);
+	moment_print(clock_real_us(), stamp);
+	buffer_puts(&b, json ? "{\"time\":\"" : "time=");
+	buffer_put(&b, stamp, MILLISECONDS_LEN);
+	buffer_puts(&b, json ? "Z\",\"level\":\"" : "Z level=");
+	buffer_puts(&b, level_names[level]);
+	buffer_puts(&b, json ? "\",\"msg\":" : " msg=");
 	put_value(&b, message);
 	for (; pairs != NULL && pairs[0] != NULL; pairs += 2) {
 		if (pairs[1] == NULL)
 			continue;
-		buffer_printf(&b, format == LOG_JSON ? ",\"%s\":" : " %s=", pairs[0]);
+		buffer_puts(&b, json ? ",\"" : " ");
+		buffer_puts(&b, pairs[0]);
+		buffer_puts(&b, json ? "\":" : "=");
 		put_value(&b, pairs[1]);
 	}
-	if (format == LOG_JSON)
+	if (json)
 		buffer_puts(&b, "}");
 	write_out(&b);
 }

@@ -35,18 +35,16 @@ bool normalised_failed(const struct normalised *n)
 		|| buffer_failed(&n->content);
 }
 
-/* Appends the name of a member; the value is the caller's to append. */
+/* Appends the name of a member, which needs no escapes; the value is the caller's to append. */
 static void put_name(struct buffer *members, const char *name)
 {
-	if (members->len > 0)
-		buffer_puts(members, ",");
-	buffer_puts_json(members, name);
-	buffer_puts(members, ":");
+	buffer_puts(members, members->len > 0 ? ",\"" : "\"");
+	buffer_puts(members, name);
+	buffer_puts(members, "\":");
 }
 
 static void put_content(struct normalised *n, const char *name, const char *value, size_t len)
 {
-	/* Not with buffer_printf(): this is done for each field of each event. */
 	buffer_puts(&n->content, name);
 	buffer_put(&n->content, " ", 1);
 	buffer_put_size(&n->content, len);
@@ -181,7 +179,9 @@ bool normalised_finish(struct normalised *n, char *id, size_t size)
 	put_list(&n->members, "local_times", "{", &n->local_times, "}");
 	put_list(&n->members, "warnings", "[", &n->warnings, "]");
 	put_name(&n->members, "digest");
-	buffer_printf(&n->members, "\"\\\\x%s\"", digest);
+	buffer_puts(&n->members, "\"\\\\x");
+	buffer_puts(&n->members, digest);
+	buffer_puts(&n->members, "\"");
 	put_name(&n->members, "event_id");
 	buffer_puts_json(&n->members, id);
 	return !normalised_failed(n);

@@ -12,6 +12,8 @@
 /* An exponent beyond this is out of a double's range whatever the (at most 1000) digits
  * before it are; bounding it here keeps the arithmetic on positions from overflowing. */
 #define EXPONENT_BOUND 100000
+/* So many digits are within a double's range wherever the point stands among them. */
+#define IN_RANGE_DIGITS 300
 
 static bool is_digit(char c)
 {
@@ -58,6 +60,7 @@ enum number_check number_check(const char *text, size_t len)
 	size_t at = 0;
 	size_t digits;
 	size_t total = 0;
+	bool exponent = false;
 
 	if (at < len && text[at] == '-')
 		at++;
@@ -75,6 +78,7 @@ enum number_check number_check(const char *text, size_t len)
 		total += digits;
 	}
 	if (at < len && (text[at] == 'e' || text[at] == 'E')) {
+		exponent = true;
 		at++;
 		if (at < len && (text[at] == '+' || text[at] == '-'))
 			at++;
@@ -88,7 +92,8 @@ enum number_check number_check(const char *text, size_t len)
 		return NUMBER_MALFORMED;
 	if (total > NUMBER_MAX_DIGITS)
 		return NUMBER_LONG;
-	return out_of_range(text, len) ? NUMBER_OUT_OF_RANGE : NUMBER_OK;
+	return (exponent || total > IN_RANGE_DIGITS) && out_of_range(text, len) ? NUMBER_OUT_OF_RANGE
+										: NUMBER_OK;
 }
 
 /* The exponent of a number that passed the grammar, held within EXPONENT_BOUND. */

@@ -134,7 +134,11 @@ void response_format(const struct answer *answer, struct buffer *out)
 {
 	struct line line = answer_line(answer);
 
-	buffer_printf(out, "Status: %d %s\r\nContent-Type: application/json\r\n", line.status, line.reason);
+	buffer_puts(out, "Status: ");
+	buffer_put_size(out, (size_t)line.status);
+	buffer_puts(out, " ");
+	buffer_puts(out, line.reason);
+	buffer_puts(out, "\r\nContent-Type: application/json\r\n");
 	if (line.status == 405)
 		buffer_puts(out, "Allow: POST\r\n");
 	if (line.status == 503)
@@ -143,7 +147,9 @@ void response_format(const struct answer *answer, struct buffer *out)
 	if (line.error == NULL) {
 		buffer_puts(out, "{\"message\":\"Success\",\"event_id\":");
 		buffer_puts_json(out, answer->event_id);
-		buffer_printf(out, ",\"outcome\":\"%s\"}\n", response_outcome_name(answer->outcome));
+		buffer_puts(out, ",\"outcome\":\"");
+		buffer_puts(out, response_outcome_name(answer->outcome));
+		buffer_puts(out, "\"}\n");
 		return;
 	}
 	buffer_puts(out, "{\"error\":");

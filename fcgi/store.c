@@ -168,9 +168,13 @@ static void put_delivery(struct buffer *b, const struct delivery *delivery)
 	char received_at[MOMENT_SIZE];
 
 	moment_print(delivery->received_us, received_at);
-	buffer_printf(b, "{\"received_at\":\"%s\"", received_at);
-	if (delivery->timestamp >= 0)
-		buffer_printf(b, ",\"signed_timestamp\":%" PRId64, delivery->timestamp);
+	buffer_puts(b, "{\"received_at\":\"");
+	buffer_puts(b, received_at);
+	buffer_puts(b, "\"");
+	if (delivery->timestamp >= 0) {
+		buffer_puts(b, ",\"signed_timestamp\":");
+		buffer_put_size(b, (size_t)delivery->timestamp);
+	}
 	if (delivery->dead_letter != NULL) {
 		buffer_printf(b, ",\"outcome\":\"%s\",\"detail\":", delivery->dead_letter);
 		buffer_puts_json(b, delivery->detail);

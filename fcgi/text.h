@@ -2,6 +2,7 @@
 #ifndef BAGELHOOK_TEXT_H
 #define BAGELHOOK_TEXT_H
 
+#include <stdbool.h>
 #include <string.h>
 
 /* Changes of case are ASCII's, whatever the locale. */
@@ -19,17 +20,31 @@ static inline char text_upper(char c)
 	return c;
 }
 
+static inline bool text_is_space(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 /* Narrows a text to what is left without ASCII white space at its ends. */
 static inline void text_trim(const char **text, size_t *len)
 {
-	static const char space[] = " \t\n\v\f\r";
-
-	while (*len > 0 && memchr(space, (*text)[0], sizeof space - 1) != NULL) {
+	while (*len > 0 && text_is_space((*text)[0])) {
 		++*text;
 		--*len;
 	}
-	while (*len > 0 && memchr(space, (*text)[*len - 1], sizeof space - 1) != NULL)
+	while (*len > 0 && text_is_space((*text)[*len - 1]))
 		--*len;
+}
+
+/* The length of the printable ASCII at the beginning of a text, without what JSON strings escape. */
+static inline size_t text_plain(const char *text, size_t len)
+{
+	static const bool plain[256] = {[' ' ... '!'] = true, ['#' ... '['] = true, [']' ... '~'] = true};
+	size_t at = 0;
+
+	while (at < len && plain[(unsigned char)text[at]])
+		at++;
+	return at;
 }
 
 /* What a hex digit of either case stands for; -1 for any other character. */
