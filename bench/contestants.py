@@ -75,6 +75,17 @@ class Bagelhook(Http):
         self.processes = {"handler": self.responder.pid, "nginx": self.nginx.process.pid}
 
 
+class Unnotified(Bagelhook):
+    """The same with the setting notify off, to see what NOTIFY costs."""
+
+    name = "bagelhook without NOTIFY"
+
+    def __init__(self, cluster):
+        super().__init__(cluster)
+        with cluster.connect(self.db) as connection:
+            connection.execute("UPDATE bagelpay.settings SET notify = FALSE")
+
+
 class Pgbench:
     """bagelpay.ingest() in a transaction an event, without any HTTP: pgbench, prepared statements."""
 

@@ -11,7 +11,7 @@ import sys
 import time
 from datetime import date
 
-from contestants import Bagelhook, Pgbench, STATE, harness, measure, usage
+from contestants import Bagelhook, Pgbench, STATE, Unnotified, harness, measure, usage
 from rivals import FastApi, Node, NodeSeparate, Php
 
 # As one would set a small server up; fsync and synchronous_commit are what makes a 200 true.
@@ -201,7 +201,7 @@ def main():
         if given.soak:
             lines, results = soak(cluster, given)
         else:
-            kinds = (Node, NodeSeparate, Php, FastApi, Pgbench) if not given.quick else (Node,) if Node.installed() else ()
+            kinds = (Unnotified, Node, NodeSeparate, Php, FastApi, Pgbench) if not given.quick else (Node,) if Node.installed() else ()
             lines, results = compare(cluster, given, (Bagelhook, *kinds))
     print("\n".join(lines))
     say(f"{time.monotonic() - started:.0f} s")

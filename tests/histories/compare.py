@@ -1,9 +1,6 @@
 """The database's rows against the reference's, column by column."""
 
 from datetime import datetime, timedelta, timezone
-from decimal import Decimal
-
-from psycopg.types.multirange import Multirange
 
 from reference import checks, entitle, extract, fold, key
 from reference.settings import Settings
@@ -34,7 +31,6 @@ EVENT_COLUMNS = {name: name for name in (
     "billing_amount", "refund_id", "refund_amount", "refund_label", "metadata")}
 EVENT_COLUMNS["refunded_amount"] = "refund_running_total"
 EVENT_TIMES = ("occurred_at", "trial_start", "trial_end", "billing_period_start", "billing_period_end", "cancel_at", "canceled_at")
-ENTITLEMENT_KEY = ("order_id", "product_id", "customer_id", "user_id")
 EPSILON = timedelta(microseconds=1)
 # At most so many moments are asked for, of those of one history, mode and settings.
 MOST_MOMENTS = 60
@@ -43,26 +39,9 @@ INTERVALS = {"1 day": (0, 1, 0), "0": (0, 0, 0), "3 hours": (0, 0, 10800), "31 d
              "1 month 2 days": (1, 2, 0), "14 days": (0, 14, 0)}
 
 
-def plain(value):
-    """A value as both sides can be compared by: exact numbers, no difference of int and Decimal."""
-    if isinstance(value, bool) or value is None:
-        return value
-    if isinstance(value, dict):
-        return {name: plain(one) for name, one in value.items()}
-    if isinstance(value, Multirange):
-        return [[plain(one.lower), plain(one.upper)] for one in value]
-    if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
-    if isinstance(value, (int, Decimal)):
-        return Decimal(value)
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return value.astimezone(timezone.utc)
-    return value
-
-
 def difference(what, database, reference):
     """One line for an unequal pair, or nothing."""
-    return [] if plain(database) == plain(reference) else [f"{what}: database {database!r}, reference {reference!r}"]
+    return [] if database == reference else [f"{what}: database {database!r}, reference {reference!r}"]
 
 
 def interval_text(interval):
@@ -165,11 +144,10 @@ def compare_checks(rows, states, expected, settings):
     return found
 
 
-def compare_steps(explained, state):
-    """What explain() says of each event, in the fold's order."""
-    name = f"{state.mode} {state.order_id}"
-    return difference(f"explain of {name}", [(row["event_id"], row["order_status"]) for row in explained],
-                      [step[:2] for step in state.steps])
+def compare_steps(explained, states):
+    """What explain() says of each event of each order, in the fold's order."""
+    return [line for name, state in states.items()
+            for line in difference(f"explain of {name}", explained[name], [step[:2] for step in state.steps])]
 
 
 def moments_of(states, mode, settings, periods):
@@ -187,40 +165,46 @@ def compare_entitlements(world, prefix, states, expected, settings, periods, cha
     for mode in ("live", "test"):
         moments = sorted(moments_of(states, mode, settings, periods))
         moments = chance.sample(moments, min(len(moments), MOST_MOMENTS))
-        database = world.entitlements(prefix, mode, moments)
-        seen = []
-        for at in moments:
-            wanted = _by_item(entitle.entitlements_at(states, expected, settings, at, mode, periods))
-            stored = _by_item(database[at])
-            found += difference(f"items judged at {at} in {mode}", list(stored), list(wanted))
-            for name in stored.keys() & wanted.keys():
-                different = [one for one in wanted[name] if plain(stored[name][one]) != plain(wanted[name][one])]
-                for one in different:
-                    found += difference(f"{one} of {name} at {at} in {mode} with {settings}, {periods}", stored[name][one], wanted[name][one])
-                seen.append((at, wanted[name]))
-        for at, row in chance.sample(seen, min(len(seen), 5)):
-            found += _compare_questions(world, prefix, states, expected, settings, periods, mode, at, row)
-    return found
-
-
-def _compare_questions(world, prefix, states, expected, settings, periods, mode, at, row):
-    """is_entitled() and is_user_entitled() of one item's customer, e-mail and user."""
-    found = []
-    for function, name, ask in (("is_entitled", "customer_id", entitle.is_entitled), ("is_entitled", "customer_email", entitle.is_entitled),
-                                ("is_user_entitled", "user_id", entitle.is_user_entitled)):
-        value = row[name]
-        # An e-mail that other histories use as well says nothing of this one.
-        if value is None or row["product_id"] is None or prefix not in value:
+        if not moments:
             continue
-        answer = world.ask(function, value, row["product_id"], mode, at)
-        found += difference(f"{function}({value}, {row['product_id']}, {mode}, {at})", answer,
-                            ask(states, expected, settings, value, row["product_id"], mode, at, periods))
+        seen, given = [], f"in {mode} with {settings}, {periods}"
+        wanted = entitle.entitlements_over(states, expected, settings, moments, mode, periods)
+        for at, stored in zip(moments, world.entitlements(prefix, mode, moments)):
+            found += _compare_items(f"at {at} {given}", stored, wanted[at])
+            seen += ((at, row) for row in wanted[at])
+        asked = chance.sample(seen, min(len(seen), 5))
+        found += _compare_questions(world, prefix, states, expected, settings, periods, mode, asked)
     return found
 
 
-def _by_item(rows):
-    found = {tuple(row[name] or "" for name in ENTITLEMENT_KEY): row for row in rows}
-    return dict(sorted(found.items(), key=lambda one: [part.encode() for part in one[0]]))
+def _compare_items(when, stored, wanted):
+    """The entitlements at one moment."""
+    stored, wanted = sorted(stored, key=_item), sorted(wanted, key=_item)
+    if stored == wanted:
+        return []
+    found = difference(f"items judged {when}", [_item(row) for row in stored], [_item(row) for row in wanted])
+    if found:
+        return found
+    return [line for database, reference in zip(stored, wanted) for one in reference
+            for line in difference(f"{one} of {_item(reference)} {when}", database[one], reference[one])]
+
+
+def _compare_questions(world, prefix, states, expected, settings, periods, mode, asked):
+    """is_entitled() and is_user_entitled() of the customers, e-mails and users of some items, at a moment each."""
+    found = []
+    for function, names, ask in (("is_entitled", ("customer_id", "customer_email"), entitle.is_entitled),
+                                 ("is_user_entitled", ("user_id",), entitle.is_user_entitled)):
+        # An e-mail that other histories use as well says nothing of this one.
+        questions = [(row[name], row["product_id"], at) for at, row in asked for name in names
+                     if row[name] is not None and row["product_id"] is not None and prefix in row[name]]
+        for (who, product, at), answer in zip(questions, world.ask(function, questions, mode)):
+            found += difference(f"{function}({who}, {product}, {mode}, {at})", answer,
+                                ask(states, expected, settings, who, product, mode, at, periods))
+    return found
+
+
+def _item(row):
+    return tuple(row[name] or "" for name in ("order_id", "product_id", "customer_id", "user_id"))
 
 
 def reference_settings(settings):

@@ -4,17 +4,16 @@ import functools
 import json
 import pathlib
 import random
+import re
 import sys
 import threading
 import time
 from dataclasses import dataclass
-from datetime import timezone
+from datetime import datetime, timezone
 from decimal import Decimal
 
 import psycopg
-from psycopg.adapt import Loader
 from psycopg.rows import dict_row
-from psycopg.types.json import set_json_loads
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / "e2e"), str(TESTS)]
@@ -33,6 +32,9 @@ REFUSALS = ("P0001", "P0002", "22023", "22P02", "02000")
 DEFAULTS = {"order_key": ["metadata.order_id", "metadata.orderId"], "user_key": ["metadata.user_id", "metadata.userId"],
             "provider_timezone": "UTC", "grace": "1 day", "default_period": "31 days", "revoke_on_dispute": True, "unknown_refund": "full",
             "on_cancel": "end_now", "require_expected_order": False, "notify": True}
+# Columns with moments, of all tables and functions.
+MOMENTS = {"occurred_at", "last_event_at", "updated_at", "trial_start", "trial_end", "billing_period_start", "billing_period_end", "cancel_at",
+           "canceled_at", "paid_at", "period_start", "period_end", "starts_at", "ends_at", "granted_until", "valid_from", "valid_until"}
 # Tables that World.forget() does not empty: settings, and rows that migrations wrote.
 KEPT = ("settings", "products", "product_features")
 
@@ -46,26 +48,43 @@ class Rows:
     decisions: list
 
 
+@functools.lru_cache(100000)
+def moment(text):
+    """A timestamptz as the reference has it: in UTC, None for NULL."""
+    return text and datetime.fromisoformat(text).astimezone(timezone.utc)
+
+
+@functools.lru_cache(10000)
+def ranges(text):
+    """A tstzmultirange as the reference has it: a list of (start, end)."""
+    return [tuple(moment(bound.strip('"') or None) for bound in bounds) for bounds in re.findall(r"[\[(]([^,]*),([^\])]*)[\])]", text)]
+
+
+def fetch(connection, query, parameters=None):
+    """The rows of a query, as dicts; the connection gives dicts. They come as one JSON text: psycopg converts values slowly."""
+    text = connection.execute(f"SELECT coalesce(json_agg(r), '[]')::text AS rows FROM ({query}) AS r", parameters).fetchone()["rows"]
+    rows = json.loads(text, parse_float=Decimal)
+    for row in rows:
+        row.update((name, moment(row[name])) for name in MOMENTS & row.keys())
+    return rows
+
+
+def read_tables(connection, like):
+    """The rows of state whose ids are LIKE this, by table; the connection gives dicts."""
+    return {table: fetch(connection, f"SELECT * FROM bagelpay.{table} WHERE order_id LIKE %s ORDER BY mode, order_id, {table}::text", (like,))
+            for table in TABLES}
+
+
 def read_rows(connection, like):
     """The Rows whose ids are LIKE this; the connection gives dicts."""
-    events = connection.execute(
-        """SELECT * FROM bagelpay.events
+    events = fetch(
+        connection, """SELECT * FROM bagelpay.events
         WHERE order_id LIKE %(like)s OR event_id LIKE %(like)s OR metadata::text LIKE %(like)s OR request_id LIKE %(like)s""",
-        {"like": like}).fetchall()
-    tables = {table: connection.execute(
-        f"SELECT * FROM bagelpay.{table} WHERE order_id LIKE %s ORDER BY mode, order_id, {table}::text", (like,)).fetchall()
-        for table in TABLES}
+        {"like": like})
     decisions = [OperatorEvent(e["event_id"], e["event_type"], e["mode"], e["order_id"], e["occurred_at"], e["product_id"],
                                e["customer_id"], e["customer_email"], e["payment_id"], e["granted_until"], e["note"])
                  for e in events if e["event_id"].startswith("operator:")]
-    return Rows(events, tables, decisions)
-
-
-class _Interval(Loader):
-    """Intervals as PostgreSQL writes them: Python's have no months."""
-
-    def load(self, data):
-        return bytes(data).decode()
+    return Rows(events, read_tables(connection, like), decisions)
 
 
 class World:
@@ -83,10 +102,9 @@ class World:
         for connection, zone in zip(self.connections, ("America/New_York", "Asia/Kathmandu", "UTC", "Pacific/Apia")):
             connection.execute("SELECT set_config('TimeZone', %s, false)", (zone,))
             connection.row_factory = dict_row
-            connection.adapters.register_loader("interval", _Interval)
-            set_json_loads(functools.partial(json.loads, parse_float=Decimal), connection)
         self.connection = self.connections[0]
-        self._zone = None
+        # Checking a zone's name makes PostgreSQL read all of its zones, which takes longer than a history.
+        self.connection.execute("ALTER TABLE bagelpay.settings DISABLE TRIGGER settings_check_zone")
         # Decisions that were refused, as they named something unknown.
         self.refused = 0
 
@@ -99,13 +117,8 @@ class World:
 
     def set(self, **settings):
         """Changes settings; the others get their defaults."""
-        wanted = {**DEFAULTS, **settings}
-        # Checking a zone's name makes PostgreSQL read all of its zones, which takes longer than a history.
-        if wanted["provider_timezone"] != self._zone:
-            self.connection.execute("UPDATE bagelpay.settings SET provider_timezone = %(provider_timezone)s", wanted)
-            self._zone = wanted["provider_timezone"]
-        others = ", ".join(f"{name} = %({name})s" for name in DEFAULTS if name != "provider_timezone")
-        self.connection.execute(f"UPDATE bagelpay.settings SET {others}", wanted)
+        columns = ", ".join(f"{name} = %({name})s" for name in DEFAULTS)
+        self.connection.execute(f"UPDATE bagelpay.settings SET {columns}", {**DEFAULTS, **settings})
 
     def set_periods(self, periods):
         """Changes bagelpay.products to these: {product_id: interval}."""
@@ -160,26 +173,43 @@ class World:
         """The rows of one history. Every id of it holds its prefix, and no other history's does."""
         return read_rows(self.connection, f"%{prefix}%")
 
+    def tables(self, prefix):
+        """The rows of state of one history, by table."""
+        return read_tables(self.connection, f"%{prefix}%")
+
     def checks(self, prefix):
         """The rows of order_checks of one history."""
-        return self.connection.execute("SELECT * FROM bagelpay.order_checks WHERE order_id LIKE %s", (f"%{prefix}%",)).fetchall()
+        return fetch(self.connection, "SELECT * FROM bagelpay.order_checks WHERE order_id LIKE %s", (f"%{prefix}%",))
 
-    def explain(self, mode, order_id):
-        """What explain() says of an order."""
-        return self.connection.execute("SELECT * FROM bagelpay.explain(%s, %s) ORDER BY position", (order_id, mode)).fetchall()
+    def explain(self, names):
+        """The steps that explain() lists of orders, by (mode, order_id)."""
+        found = {name: [] for name in names}
+        for row in fetch(self.connection, """SELECT n.mode, n.order_id, e.event_id, e.order_status
+                FROM unnest(%s::text[], %s::text[]) AS n (mode, order_id), bagelpay.explain(n.order_id, n.mode) AS e
+                ORDER BY e.position""", _columns(names, 2)):
+            found[row["mode"], row["order_id"]].append((row["event_id"], row["order_status"]))
+        return found
 
-    def ask(self, function, who, product, mode, at):
-        """is_entitled() or is_user_entitled()."""
-        return self.connection.execute(f"SELECT bagelpay.{function}(%s, %s, %s, %s) AS answer", (who, product, mode, at)).fetchone()["answer"]
+    def rebuild(self, names):
+        """The orders, by (mode, order_id), whose state rebuild() changed."""
+        return self.connection.execute("""SELECT mode, order_id FROM unnest(%s::text[], %s::text[]) AS n (mode, order_id)
+            WHERE bagelpay.rebuild(order_id, mode) <> 0""", _columns(names, 2)).fetchall()
+
+    def ask(self, function, questions, mode):
+        """The answers of is_entitled() or is_user_entitled() to questions: (who, product, moment)."""
+        return [row["answer"] for row in self.connection.execute(
+            f"""SELECT bagelpay.{function}(who, product, %s, at) AS answer
+            FROM unnest(%s::text[], %s::text[], %s::timestamptz[]) WITH ORDINALITY AS q (who, product, at, number) ORDER BY number""",
+            (mode, *_columns(questions, 3)))]
 
     def entitlements(self, prefix, mode, moments):
-        """entitlements_at() for the orders of one history: {moment: rows}."""
-        found = {moment: [] for moment in moments}
-        for row in self.connection.execute(
-                """SELECT moment, e.* FROM unnest(%s::timestamptz[]) AS moment, bagelpay.entitlements_at(moment, %s) AS e
-                WHERE e.order_id LIKE %s""", (list(moments), mode, f"%{prefix}%")):
-            # In UTC: Python takes a moment of an hour that comes twice in a zone for equal to none elsewhere.
-            found[row.pop("moment").astimezone(timezone.utc)].append(row)
+        """entitlements_at() for the orders of one history: a list of rows for each moment."""
+        found = [[] for _ in moments]
+        for row in fetch(
+                self.connection, """SELECT m.number, e.* FROM unnest(%s::timestamptz[]) WITH ORDINALITY AS m (moment, number),
+                bagelpay.entitlements_at(m.moment, %s) AS e WHERE e.order_id LIKE %s""", (moments, mode, f"%{prefix}%")):
+            row["periods"] = ranges(row["periods"])
+            found[row.pop("number") - 1].append(row)
         return found
 
     def forget(self):
@@ -189,3 +219,8 @@ class World:
             WHERE n.nspname = 'bagelpay' AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> ALL (%s)
                 AND c.relname !~ 'version|schema|migration'""", (list(KEPT),))]
         self.connection.execute(f"TRUNCATE {', '.join(tables)}")
+
+
+def _columns(rows, count):
+    """Rows of `count` values as lists, for unnest()."""
+    return [[row[i] for row in rows] for i in range(count)]

@@ -14,14 +14,22 @@ def entitlements_at(states, expected, settings, t, mode="live", periods=None):
     `states` is what fold() returned, `expected` {(mode, order_id): Expected}, t an aware datetime,
     `periods` bagelpay.products: {product_id: interval}.  A row's periods are a list of (start, end).
     """
-    rows = []
+    return entitlements_over(states, expected, settings, [t], mode, periods)[t]
+
+
+def entitlements_over(states, expected, settings, moments, mode="live", periods=None):
+    """Return {t: entitlements_at(t)} for several moments."""
+    rows = {t: [] for t in moments}
     for name, state in sorted(states.items()):
         if name[0] != mode:
             continue
-        if not state.items:
-            rows.append(_without_items(state))
+        for t in moments if not state.items else ():
+            rows[t].append(_without_items(state))
         for _, item in sorted(state.items.items()):
-            rows.append(_of_item(item, state, expected, settings, t, periods or {}))
+            found = windows(item, state, settings, periods or {})
+            ranges = union(found)
+            for t in moments:
+                rows[t].append(_of_item(item, state, expected, settings, t, found, ranges))
     return rows
 
 
@@ -55,9 +63,7 @@ def _without_items(state):
             "units": 1, "periods": []}
 
 
-def _of_item(item, state, expected, settings, t, periods):
-    found = windows(item, state, settings, periods)
-    ranges = union(found)
+def _of_item(item, state, expected, settings, t, found, ranges):
     entitled, reason, valid_until = _judge(item, state, expected, settings, t, found, ranges)
     holding = [one for one in found if one.holds(t)]
     units = None
