@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "event.h"
+#include "fcgi/event/event.h"
 
 int main(int argc, char **argv)
 {

@@ -2,7 +2,7 @@
 #ifndef BAGELHOOK_ADMIN_CLIENT_H
 #define BAGELHOOK_ADMIN_CLIENT_H
 
-#include "buffer.h"
+#include "common/buffer.h"
 
 #define ADMIN_CLIENT_ERROR_SIZE 256
 

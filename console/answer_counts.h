@@ -2,7 +2,7 @@
 #ifndef BAGELHOOK_ANSWER_COUNTS_H
 #define BAGELHOOK_ANSWER_COUNTS_H
 
-#include "buffer.h"
+#include "common/buffer.h"
 
 /* Writes what a text in Prometheus' exposition format says of answers, as members of a JSON object with a
  * comma behind each: "answers", by status, and "not_authentic", those with 401 by reason. All are counts

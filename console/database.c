@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "clock.h"
-#include "connect.h"
+#include "common/clock.h"
+#include "fcgi/commit/connect.h"
 
 #define CONNECT_MS 3000
 /* The server's own limit comes first, so that it is the server that stops working. */

@@ -6,7 +6,7 @@
 #include <libpq-fe.h>
 #include <stddef.h>
 
-#include "connection.h"
+#include "fcgi/commit/connection.h"
 
 struct database {
 	const char *conninfo; /* the caller's; NULL: by libpq's conventions */

@@ -6,15 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/buffer.h"
+#include "common/listener.h"
+#include "common/log.h"
+#include "common/signals.h"
+#include "common/text.h"
 #include "admin_client.h"
-#include "buffer.h"
 #include "database.h"
-#include "listener.h"
-#include "log.h"
 #include "options.h"
 #include "page.h"
-#include "signals.h"
-#include "text.h"
 #include "workers.h"
 
 #define EXIT_CANNOT_RUN 1

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/nearest.h"
 #include "admin_client.h"
-#include "nearest.h"
 
 enum option_key {
 	KEY_LISTEN,

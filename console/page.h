@@ -2,7 +2,7 @@
 #ifndef BAGELHOOK_PAGE_H
 #define BAGELHOOK_PAGE_H
 
-#include "buffer.h"
+#include "common/buffer.h"
 
 #define PAGE_ERROR_SIZE 512
 #define PAGE_FILES 19

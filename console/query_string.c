@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "text.h"
+#include "common/text.h"
 
 static bool decode(const char *text, size_t len, char value[QUERY_VALUE_SIZE])
 {

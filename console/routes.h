@@ -2,7 +2,7 @@
 #ifndef BAGELHOOK_ROUTES_H
 #define BAGELHOOK_ROUTES_H
 
-#include "buffer.h"
+#include "common/buffer.h"
 #include "database.h"
 #include "page.h"
 

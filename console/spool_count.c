@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "admin_client.h"
 #include "answer_counts.h"
-#include "clock.h"
 
 #define FRESH_MS 2000
 

@@ -3,7 +3,7 @@
 #ifndef BAGELHOOK_SPOOL_COUNT_H
 #define BAGELHOOK_SPOOL_COUNT_H
 
-#include "buffer.h"
+#include "common/buffer.h"
 
 /* Writes a JSON object: {"known":true,"files":…,"bytes":…,"oldest":seconds or null,"corrupt":…}, or
  * {"known":false,"why":…} where admin, the responder's --admin-listen, is NULL or does not say; either has

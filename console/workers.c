@@ -10,9 +10,9 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "log.h"
-#include "signals.h"
-#include "text.h"
+#include "common/log.h"
+#include "common/signals.h"
+#include "common/text.h"
 
 /* Also how many connections to the database there are, and questions to it at once. */
 #define WORKERS 4

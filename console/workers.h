@@ -2,7 +2,7 @@
 #ifndef BAGELHOOK_WORKERS_H
 #define BAGELHOOK_WORKERS_H
 
-#include "listener.h"
+#include "common/listener.h"
 #include "routes.h"
 
 /* Serves connections of the web server, one request each, until signals_terminate(); FCGX_Init() and

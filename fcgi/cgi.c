@@ -13,12 +13,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "desk.h"
-#include "listener.h"
-#include "log.h"
-#include "signals.h"
-#include "text.h"
+#include "common/clock.h"
+#include "common/desk.h"
+#include "common/listener.h"
+#include "common/log.h"
+#include "common/signals.h"
+#include "common/text.h"
 
 struct visit {
 	struct receipt receipt;

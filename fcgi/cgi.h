@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "fcgi/spool/spooler.h"
 #include "handler.h"
-#include "spooler.h"
 
 struct cgi_limits {
 	size_t max_body;

@@ -9,12 +9,12 @@
 #include <string.h>
 #include <time.h>
 
-#include "clock.h"
-#include "event.h"
-#include "log.h"
-#include "metrics.h"
-#include "signature.h"
-#include "text.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "common/text.h"
+#include "fcgi/auth/signature.h"
+#include "fcgi/event/event.h"
 
 /* How often refusals are logged at most. */
 #define REFUSAL_LOG_MS 1000

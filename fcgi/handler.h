@@ -7,10 +7,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "queue.h"
+#include "fcgi/auth/secrets.h"
+#include "fcgi/commit/queue.h"
+#include "fcgi/spool/spooler.h"
 #include "response.h"
-#include "secrets.h"
-#include "spooler.h"
 
 struct handler_limits {
 	size_t max_body; /* bytes */

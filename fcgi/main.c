@@ -6,19 +6,19 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "common/listener.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "common/sandbox.h"
+#include "common/text.h"
+#include "fcgi/auth/secrets.h"
+#include "fcgi/commit/store.h"
+#include "fcgi/operator/import.h"
+#include "fcgi/operator/redrive.h"
+#include "fcgi/spool/spool.h"
 #include "cgi.h"
-#include "import.h"
-#include "listener.h"
-#include "log.h"
-#include "metrics.h"
 #include "options.h"
-#include "redrive.h"
-#include "sandbox.h"
-#include "secrets.h"
 #include "serve.h"
-#include "spool.h"
-#include "store.h"
-#include "text.h"
 
 #define EXIT_USAGE 2
 /* With --check: all that does not need the database is in order, and nobody answers there. */

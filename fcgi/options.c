@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "nearest.h"
+#include "common/nearest.h"
 
 enum kind {
 	KIND_TEXT,

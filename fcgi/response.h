@@ -6,8 +6,8 @@
 #include <fcgiapp.h>
 #include <stdbool.h>
 
-#include "buffer.h"
-#include "delivery.h"
+#include "common/buffer.h"
+#include "fcgi/commit/delivery.h"
 #include "request.h"
 
 /* Bytes of what the web server calls a request, and NUL. */

@@ -4,19 +4,19 @@
 
 #include <fcgiapp.h>
 
-#include "admin.h"
+#include "common/clock.h"
+#include "common/listener.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "common/sandbox.h"
+#include "common/signals.h"
+#include "fcgi/auth/rotation.h"
+#include "fcgi/commit/committer.h"
+#include "fcgi/spool/spooler.h"
+#include "fcgi/watch/admin.h"
 #include "cgi.h"
-#include "clock.h"
-#include "committer.h"
 #include "handler.h"
-#include "listener.h"
-#include "log.h"
-#include "metrics.h"
-#include "rotation.h"
-#include "sandbox.h"
 #include "server.h"
-#include "signals.h"
-#include "spooler.h"
 
 /* Of bodies that wait for the database: thousands of usual ones, a few of the largest. */
 #define QUEUE_BYTES ((size_t)64 * 1024 * 1024)

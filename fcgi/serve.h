@@ -5,10 +5,10 @@
 
 #include <stdbool.h>
 
+#include "fcgi/auth/secrets.h"
+#include "fcgi/commit/store.h"
+#include "fcgi/spool/spool.h"
 #include "options.h"
-#include "secrets.h"
-#include "spool.h"
-#include "store.h"
 
 #define EXIT_CANNOT_RUN 1
 

@@ -22,14 +22,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "desk.h"
-#include "log.h"
-#include "metrics.h"
-#include "notify.h"
-#include "peers.h"
-#include "signals.h"
-#include "text.h"
+#include "common/clock.h"
+#include "common/desk.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "common/peers.h"
+#include "common/signals.h"
+#include "common/text.h"
+#include "fcgi/watch/notify.h"
 
 #define STACK_BYTES ((size_t)512 * 1024)
 /* Descriptors for all but connections: the log, the database, resolving names, files; and for each

@@ -5,8 +5,8 @@
 
 #include <stddef.h>
 
+#include "common/listener.h"
 #include "handler.h"
-#include "listener.h"
 
 struct server_limits {
 	size_t threads; /* requests that are checked at once */

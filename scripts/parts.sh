@@ -187,7 +187,7 @@ part_e2e_threads() {
     run_e2e "$tree"/tests/e2e/test_{answers,commit,lifecycle,metrics,peers,pressure,rotation,spool,upgrade}.py
 }
 
-# What of fcgi/ unit and end-to-end tests run, of all that is compiled. Too little is a failure.
+# What of common/ and fcgi/ unit and end-to-end tests run, of all that is compiled. Too little is a failure.
 part_coverage() {
     local status=0 info=$state/coverage
     local -a lcov=(lcov --quiet --rc lcov_branch_coverage=1)
@@ -202,7 +202,7 @@ part_coverage() {
     "${lcov[@]}" --capture --initial --directory "$build" --output-file "$info.none"
     "${lcov[@]}" --capture --directory "$build" --output-file "$info.run"
     "${lcov[@]}" --add-tracefile "$info.none" --add-tracefile "$info.run" --output-file "$info.all"
-    "${lcov[@]}" --extract "$info.all" "$tree/fcgi/*" --output-file "$base/coverage.info"
+    "${lcov[@]}" --extract "$info.all" "$tree/common/*" "$tree/fcgi/*" --output-file "$base/coverage.info"
     lcov --rc lcov_branch_coverage=1 --list "$base/coverage.info"
     if coverage_suffices LF LH 95 lines && coverage_suffices BRF BRH 85 branches; then count 1 0 0; else count 0 1 0; fi
     return "$status"

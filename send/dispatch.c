@@ -9,11 +9,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "clock.h"
+#include "common/clock.h"
+#include "common/text.h"
 #include "input.h"
 #include "print.h"
 #include "report.h"
-#include "text.h"
 
 /* The provider tries six times after the first. */
 #define RETRIES_MAX 6

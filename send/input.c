@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/text.h"
 #include "print.h"
-#include "text.h"
 
 enum { SECRET_MAX_BYTES = 4096, BODY_MAX_BYTES = 64 * 1024 * 1024 };
 

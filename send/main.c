@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/text.h"
 #include "change.h"
 #include "dispatch.h"
 #include "input.h"
@@ -18,7 +19,6 @@
 #include "post.h"
 #include "print.h"
 #include "story.h"
-#include "text.h"
 
 /* Files are read when their turn comes, unless they are changed, or can be read only once. */
 static bool add_file(const char *name, const struct options *options, struct parcels *parcels)

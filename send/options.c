@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "nearest.h"
+#include "common/nearest.h"
 #include "print.h"
 #include "story.h"
 

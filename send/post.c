@@ -11,8 +11,8 @@
 #include <jansson.h>
 #include <openssl/evp.h>
 
+#include "common/text.h"
 #include "post.h"
-#include "text.h"
 
 /*
  * A connection per body, and no redirects: the provider signs for the URL that it was given. Only http and

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "digest.h"
-#include "event.h"
+#include "common/digest.h"
+#include "fcgi/event/event.h"
 #include "target.h"
 
 const char fuzz_target_name[] = "event";

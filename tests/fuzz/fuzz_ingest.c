@@ -4,9 +4,9 @@
 
 #include <string.h>
 
-#include "clock.h"
-#include "delivery.h"
-#include "store.h"
+#include "common/clock.h"
+#include "fcgi/commit/delivery.h"
+#include "fcgi/commit/store.h"
 #include "target.h"
 
 #define PATIENCE_MS 10000

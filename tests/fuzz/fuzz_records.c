@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "records.h"
+#include "common/records.h"
 #include "target.h"
 
 const char fuzz_target_name[] = "records";

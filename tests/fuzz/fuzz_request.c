@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "buffer.h"
-#include "desk.h"
-#include "handler.h"
+#include "common/buffer.h"
+#include "common/desk.h"
+#include "fcgi/handler.h"
 #include "target.h"
 
 const char fuzz_target_name[] = "request";

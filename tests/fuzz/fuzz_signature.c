@@ -4,8 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "secrets.h"
-#include "signature.h"
+#include "fcgi/auth/secrets.h"
+#include "fcgi/auth/signature.h"
 #include "target.h"
 
 const char fuzz_target_name[] = "signature";

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "digest.h"
-#include "spool_file.h"
+#include "common/digest.h"
+#include "fcgi/spool/spool_file.h"
 #include "target.h"
 
 const char fuzz_target_name[] = "spool_file";

@@ -5,7 +5,7 @@
 #include <check.h>
 #include <stdbool.h>
 
-#include "sandbox.h"
+#include "common/sandbox.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 #define ENTER_FAILED 250

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "digest.h"
-#include "event.h"
+#include "common/digest.h"
+#include "fcgi/event/event.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 

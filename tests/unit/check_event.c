@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "event.h"
+#include "fcgi/event/event.h"
 
 #define MAX_CASES 1000
 #define PATH_SIZE 1024

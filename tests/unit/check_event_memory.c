@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "event.h"
+#include "fcgi/event/event.h"
 
 #define BODY_MAX ((size_t)1024 * 1024)
 

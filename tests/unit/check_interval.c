@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "interval.h"
+#include "fcgi/event/interval.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "buffer.h"
-#include "json_text.h"
-#include "json_write.h"
+#include "common/buffer.h"
+#include "fcgi/event/json_text.h"
+#include "fcgi/event/json_write.h"
 
 #define MAX_ROWS 1000
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "log.h"
+#include "common/log.h"
 
 /* What a call writes to standard error, in text, NUL-terminated. */
 #define CAPTURE(text, call)                                                                                  \

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "secrets.h"
-#include "signature.h"
+#include "fcgi/auth/secrets.h"
+#include "fcgi/auth/signature.h"
 #include "signed.h"
 
 static struct signature_verifier *open_three(const char *first, const char *second, const char *third)

@@ -4,9 +4,9 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "clock.h"
-#include "exposition.h"
-#include "metrics.h"
+#include "common/clock.h"
+#include "common/metrics.h"
+#include "fcgi/watch/exposition.h"
 
 /* A value at a bound belongs below it, and one beyond all bounds in the last bucket. */
 START_TEST(buckets)

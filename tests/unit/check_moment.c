@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "moment.h"
+#include "common/moment.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "number.h"
+#include "fcgi/event/number.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 

@@ -11,8 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "peers.h"
+#include "common/clock.h"
+#include "common/peers.h"
 
 /* FastCGI 1.0, section 8 */
 enum { BEGIN = 1, PARAMS = 4, STDIN = 5 };

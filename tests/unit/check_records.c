@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "records.h"
+#include "common/records.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 /* FastCGI 1.0, section 8 */

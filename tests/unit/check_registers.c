@@ -13,9 +13,9 @@
 #include <immintrin.h>
 #endif
 
-#include "registers.h"
-#include "secrets.h"
-#include "signature.h"
+#include "fcgi/auth/registers.h"
+#include "fcgi/auth/secrets.h"
+#include "fcgi/auth/signature.h"
 #include "signed.h"
 
 #ifdef __has_attribute

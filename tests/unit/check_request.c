@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "request.h"
+#include "fcgi/request.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 #define MAX_PARAMS 8

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "secrets.h"
+#include "fcgi/auth/secrets.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 

@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "secrets.h"
-#include "signature.h"
+#include "fcgi/auth/secrets.h"
+#include "fcgi/auth/signature.h"
 #include "signed.h"
 
 #define DIGEST_LEN 32

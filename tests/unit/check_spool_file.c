@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "digest.h"
-#include "spool_file.h"
-#include "spool_name.h"
+#include "common/digest.h"
+#include "fcgi/spool/spool_file.h"
+#include "fcgi/spool/spool_name.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 #define RECEIVED INT64_C(1757842163123456)

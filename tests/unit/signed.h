@@ -5,7 +5,7 @@
 #include <check.h>
 #include <string.h>
 
-#include "secrets.h"
+#include "fcgi/auth/secrets.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 #define TIMESTAMP "1756301826"

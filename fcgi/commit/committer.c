@@ -1,0 +1,345 @@
+#include "config.h"
+
+#include "committer.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/metrics.h"
+
+#define CONNECT_TIMEOUT_MS 5000
+#define BACKOFF_FIRST_MS 100
+#define BACKOFF_MAX_MS 2000
+/* How long a batch waits for a lock before its deliveries go one by one, and how long
+ * each of these does: the others wait meanwhile. */
+#define BATCH_LOCK_MS 100
+#define SINGLE_LOCK_MS 25
+/* How long a delivery whose order is locked is set aside, and how many can be; one more is
+ * answered at once. Each is tried alone, which holds up all others. */
+#define LOCKED_RETRY_MS 100
+#define MAX_SET_ASIDE 16
+#define MAX_TRIES 3
+/* How often to look whether the connection is still there while nothing is to be committed. */
+#define IDLE_LOOK_MS 1000
+
+_Static_assert((int)METRICS_COMMITS + STORE_UNKNOWN == METRICS_COMMITS_LAST, "a counter for each result");
+
+struct committer {
+	int timeout_ms;
+	size_t batch_size;
+	bool on_demand;
+	pthread_t thread;
+	struct queue *queue;
+
+	/* The thread's alone. */
+	struct store *store;
+	struct delivery **batch;
+	struct delivery_list set_aside; /* by a lock that someone else holds, oldest first */
+	int64_t connect_at_ms;
+	int64_t backoff_ms;
+	char reported[STORE_ERROR_SIZE]; /* why the database is away, as was logged last */
+};
+
+static void finish_all(
+	struct committer *c, struct delivery *const batch[], size_t count, enum delivery_outcome outcome)
+{
+	for (size_t i = 0; i < count; i++)
+		batch[i]->outcome = outcome;
+	queue_finish(c->queue, batch, count);
+}
+
+/* Longer each time, and not the same for all who lost the same server. */
+static int64_t take_backoff(struct committer *c)
+{
+	const int64_t half = c->backoff_ms / 2;
+	uint32_t chance = 0;
+
+	/* Without random bytes it is the same for all. */
+	if (getentropy(&chance, sizeof chance) != 0)
+		chance = 0;
+	c->backoff_ms = c->backoff_ms * 2 < BACKOFF_MAX_MS ? c->backoff_ms * 2 : BACKOFF_MAX_MS;
+	return half + (int64_t)(chance % (uint32_t)(half + 1));
+}
+
+/* Connects where that is due. Whether there is a connection afterwards. While there is none,
+ * deliveries wait for the first attempt, and no longer. */
+static bool connect_if_due(struct committer *c)
+{
+	if (store_connected(c->store))
+		return true;
+	metrics_set(METRICS_DATABASE_UP, 0);
+	if (clock_ms() < c->connect_at_ms)
+		return false;
+	if (store_connect(c->store, CONNECT_TIMEOUT_MS) == STORE_CONNECTED) {
+		log_record(LOG_INFO, "connected to the database", NULL);
+		c->backoff_ms = BACKOFF_FIRST_MS;
+		c->reported[0] = '\0';
+		metrics_count(METRICS_DATABASE_CONNECTED);
+		metrics_set(METRICS_DATABASE_UP, 1);
+		queue_set_away(c->queue, false);
+		return true;
+	}
+	if (strcmp(c->reported, store_error(c->store)) != 0)
+		log_record(LOG_ERROR, "the database cannot be used, answering 503 and trying again",
+			LOG_PAIRS("reason", store_error(c->store)));
+	snprintf(c->reported, sizeof c->reported, "%s", store_error(c->store));
+	metrics_count(METRICS_DATABASE_NOT_CONNECTED);
+	queue_set_away(c->queue, true);
+	c->connect_at_ms = clock_ms() + take_backoff(c);
+	return false;
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void count_committed(struct delivery *const batch[], size_t count, int64_t took_ns)
+{
+	metrics_observe(METRICS_COMMIT_NS, (uint64_t)took_ns);
+	metrics_observe(METRICS_BATCH_EVENTS, count);
+	for (size_t i = 0; i < count; i++)
+		if (batch[i]->dead_letter != NULL)
+			metrics_count(batch[i]->event == NULL ? METRICS_DEAD_LETTERS_INVALID
+							      : METRICS_DEAD_LETTERS_DATABASE);
+}
+
+static enum store_result try_commit(
+	struct committer *c, struct delivery *const batch[], size_t count, int lock_ms)
+{
+	enum store_result result = STORE_RETRY;
+	int64_t deadline_ms = clock_ms() + c->timeout_ms;
+
+	queue_set_committing(c->queue, batch, count, true);
+	for (int tries = 0; result == STORE_RETRY && tries < MAX_TRIES; tries++) {
+		const int64_t began_ns = now_ns();
+
+		result = store_commit(c->store, batch, count, lock_ms, deadline_ms);
+		metrics_count(METRICS_COMMITS + result);
+		if (result == STORE_OK)
+			count_committed(batch, count, now_ns() - began_ns);
+	}
+	if (result != STORE_OK && result != STORE_UNKNOWN)
+		queue_set_committing(c->queue, batch, count, false);
+	if (result == STORE_UNAVAILABLE || result == STORE_UNKNOWN || result == STORE_RETRY)
+		log_record(LOG_ERROR,
+			result == STORE_UNKNOWN ? "outcome of a commit is unknown" : "a commit failed",
+			LOG_PAIRS("reason", store_error(c->store)));
+	return result;
+}
+
+static void finish_uncommitted(
+	struct committer *c, struct delivery *const batch[], size_t count, enum store_result result)
+{
+	finish_all(c, batch, count, result == STORE_UNKNOWN ? DELIVERY_UNKNOWN : DELIVERY_UNAVAILABLE);
+}
+
+/* An event that the database rejects becomes a dead letter, so that nothing correctly signed
+ * is lost and nothing behind it waits; a dead letter without what could be read of it. Of the
+ * reason only the SQLSTATE is passed on: the server's words may quote the event. */
+static void commit_refused(struct committer *c, struct delivery *delivery)
+{
+	const bool is_event = delivery->dead_letter == NULL;
+	char sqlstate[8];
+
+	snprintf(sqlstate, sizeof sqlstate, "%s", store_sqlstate(c->store));
+	if (is_event) {
+		delivery->dead_letter = "database";
+		snprintf(delivery->detail, sizeof delivery->detail,
+			"body: refused by the database with SQLSTATE %s", sqlstate);
+	}
+	event_free(delivery->traces);
+	delivery->traces = NULL;
+	log_record(LOG_ERROR,
+		is_event ? "the database refuses an event for good, it is a dead letter now"
+			 : "the database refuses what could be read of a dead letter, kept without",
+		LOG_PAIRS("sqlstate", sqlstate));
+	enum store_result result = try_commit(c, &delivery, 1, SINGLE_LOCK_MS);
+	if (result == STORE_OK)
+		finish_all(c, &delivery, 1, is_event ? DELIVERY_REFUSED : DELIVERY_DEAD_LETTER);
+	else
+		finish_uncommitted(c, &delivery, 1, result);
+}
+
+static void commit_one(struct committer *c, struct delivery *delivery)
+{
+	/* It is in the spool, or the provider will bring it again, and others wait. */
+	if (queue_is_given_up(c->queue, delivery))
+		return;
+	enum store_result result = try_commit(c, &delivery, 1, SINGLE_LOCK_MS);
+
+	switch (result) {
+	case STORE_OK:
+		queue_finish(c->queue, &delivery, 1);
+		break;
+	case STORE_REFUSED:
+		if (delivery->dead_letter == NULL || delivery->traces != NULL)
+			commit_refused(c, delivery);
+		else
+			finish_all(c, &delivery, 1, DELIVERY_FAILED);
+		break;
+	case STORE_LOCKED:
+		delivery->retry_at_ms = clock_ms() + LOCKED_RETRY_MS;
+		/* One from the spool can wait there. */
+		if (!delivery->from_spool && delivery->retry_at_ms < delivery->deadline_ms
+			&& c->set_aside.count < MAX_SET_ASIDE)
+			delivery_list_add(&c->set_aside, delivery);
+		else
+			finish_all(c, &delivery, 1, DELIVERY_LOCKED);
+		break;
+	case STORE_FAILED:
+		/* Not in the server's words, which may quote the event. */
+		log_record(LOG_ERROR, "an event cannot be committed",
+			LOG_PAIRS("sqlstate", store_sqlstate(c->store)));
+		finish_all(c, &delivery, 1, DELIVERY_FAILED);
+		break;
+	case STORE_RETRY:
+	case STORE_UNAVAILABLE:
+	case STORE_UNKNOWN:
+		finish_uncommitted(c, &delivery, 1, result);
+		break;
+	}
+}
+
+/* One of a batch is the reason that it failed: alone, each has its own outcome. */
+static void commit_singly(struct committer *c, struct delivery *const batch[], size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!store_connected(c->store)) {
+			finish_all(c, batch + i, count - i, DELIVERY_UNAVAILABLE);
+			return;
+		}
+		commit_one(c, batch[i]);
+	}
+}
+
+static void commit_batch(struct committer *c, struct delivery *const batch[], size_t count)
+{
+	if (!connect_if_due(c)) {
+		finish_all(c, batch, count, DELIVERY_UNAVAILABLE);
+		return;
+	}
+	if (count == 1) {
+		commit_one(c, batch[0]);
+		return;
+	}
+	enum store_result result = try_commit(c, batch, count, BATCH_LOCK_MS);
+	switch (result) {
+	case STORE_OK:
+		queue_finish(c->queue, batch, count);
+		break;
+	case STORE_REFUSED:
+	case STORE_FAILED:
+	case STORE_LOCKED:
+		commit_singly(c, batch, count);
+		break;
+	case STORE_RETRY:
+	case STORE_UNAVAILABLE:
+	case STORE_UNKNOWN:
+		finish_uncommitted(c, batch, count, result);
+		break;
+	}
+}
+
+/* Tries those again whose time has come, each alone, up to the first that is still
+ * locked: whatever is queued behind them waits for one such attempt at most. */
+static void commit_set_aside(struct committer *c)
+{
+	for (size_t left = c->set_aside.count; left > 0 && c->set_aside.first->retry_at_ms <= clock_ms();
+		left--) {
+		size_t others = c->set_aside.count - 1;
+
+		commit_one(c, delivery_list_take(&c->set_aside));
+		if (c->set_aside.count > others)
+			return;
+	}
+}
+
+/* When the thread has something to do though nothing is queued. */
+static int64_t next_wake(struct committer *c)
+{
+	if (c->set_aside.count > 0)
+		return c->set_aside.first->retry_at_ms;
+	if (store_connected(c->store))
+		return clock_ms() + IDLE_LOOK_MS;
+	/* On demand it is due at once when a delivery comes, and again only after a failure. */
+	return c->on_demand && c->connect_at_ms == 0 ? INT64_MAX : c->connect_at_ms;
+}
+
+static void *run(void *argument)
+{
+	struct committer *c = argument;
+	size_t count;
+
+	while (queue_take(c->queue, c->batch, c->batch_size, next_wake(c), c->set_aside.count > 0, &count)) {
+		if (count > 0)
+			commit_batch(c, c->batch, count);
+		else
+			connect_if_due(c);
+		commit_set_aside(c);
+	}
+	return NULL;
+}
+
+struct committer *committer_open(struct store *store, const struct committer_limits *limits)
+{
+	struct committer *c = calloc(1, sizeof *c);
+
+	if (c == NULL)
+		goto err0;
+	c->timeout_ms = limits->queue.timeout_ms;
+	c->batch_size = limits->batch;
+	c->on_demand = limits->on_demand;
+	c->store = store;
+	c->backoff_ms = BACKOFF_FIRST_MS;
+	delivery_list_init(&c->set_aside);
+	if (store_connected(store)) {
+		metrics_count(METRICS_DATABASE_CONNECTED);
+		metrics_set(METRICS_DATABASE_UP, 1);
+	}
+	c->batch = calloc(limits->batch,
+		sizeof(struct delivery *)); /* NOLINT(bugprone-sizeof-expression): of pointers */
+	if (c->batch == NULL)
+		goto err1;
+	c->queue = queue_new(&limits->queue);
+	if (c->queue == NULL)
+		goto err1;
+	if (pthread_create(&c->thread, NULL, run, c) != 0)
+		goto err2;
+	return c;
+err2:
+	queue_free(c->queue);
+err1:
+	free(c->batch);
+	free(c);
+err0:
+	store_free(store);
+	return NULL;
+}
+
+void committer_close(struct committer *c)
+{
+	if (c == NULL)
+		return;
+	queue_stop(c->queue);
+	pthread_join(c->thread, NULL);
+	queue_free(c->queue);
+	free(c->batch);
+	store_free(c->store);
+	free(c);
+}
+
+struct queue *committer_queue(struct committer *c)
+{
+	return c->queue;
+}

@@ -1,0 +1,85 @@
+#include "config.h"
+
+#include "delivery.h"
+
+#include <stdlib.h>
+
+#include "common/clock.h"
+
+struct delivery *delivery_new(unsigned char *body, size_t body_len)
+{
+	struct delivery *delivery = calloc(1, sizeof *delivery);
+
+	if (delivery == NULL)
+		return NULL;
+	delivery->body = body;
+	delivery->body_len = body_len;
+	delivery->timestamp = -1;
+	delivery->received_us = clock_real_us();
+	atomic_init(&delivery->holders, 1);
+	return delivery;
+}
+
+enum event_result delivery_parse(struct delivery *delivery)
+{
+	struct event *parsed;
+	enum event_result result = event_parse(delivery->body, delivery->body_len, &parsed, delivery->detail);
+
+	if (result == EVENT_OK)
+		delivery->event = parsed;
+	else
+		delivery->traces = parsed;
+	if (result == EVENT_INVALID)
+		delivery->dead_letter = "invalid";
+	return result;
+}
+
+size_t delivery_size(const struct delivery *delivery)
+{
+	return delivery->body_len + (delivery->event == NULL ? 0 : delivery->event->members_len)
+		+ (delivery->traces == NULL ? 0 : delivery->traces->members_len);
+}
+
+struct delivery *delivery_hold(struct delivery *delivery)
+{
+	atomic_fetch_add(&delivery->holders, 1);
+	return delivery;
+}
+
+void delivery_free(struct delivery *delivery)
+{
+	if (delivery == NULL || atomic_fetch_sub(&delivery->holders, 1) > 1)
+		return;
+	event_free(delivery->event);
+	event_free(delivery->traces);
+	free(delivery->body);
+	free(delivery);
+}
+
+void delivery_list_init(struct delivery_list *list)
+{
+	list->first = NULL;
+	list->end = &list->first;
+	list->count = 0;
+}
+
+void delivery_list_add(struct delivery_list *list, struct delivery *delivery)
+{
+	delivery->next = NULL;
+	*list->end = delivery;
+	list->end = &delivery->next;
+	list->count++;
+}
+
+struct delivery *delivery_list_take(struct delivery_list *list)
+{
+	struct delivery *delivery = list->first;
+
+	if (delivery == NULL)
+		return NULL;
+	list->first = delivery->next;
+	if (list->first == NULL)
+		list->end = &list->first;
+	list->count--;
+	return delivery;
+}

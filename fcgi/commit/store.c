@@ -1,0 +1,415 @@
+/* A batch is one round trip: BEGIN, one call of ingest(), COMMIT, in libpq's pipeline
+ * mode. What comes back before the COMMIT's own result means nothing for the answers. */
+#include "config.h"
+
+#include "store.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/moment.h"
+#include "connect.h"
+#include "schema.h"
+
+/* From PostgreSQL's pg_type.dat. */
+#define BYTEA_OID 17
+#define INT4_OID 23
+#define TEXT_OID 25
+#define JSON_OID 114
+#define BYTEA_ARRAY_OID 1001
+#define TEXT_ARRAY_OID 1009
+
+struct store {
+	const char *conninfo;
+	PGconn *pg;
+	struct buffer deliveries; /* JSON array; kept for its memory */
+	struct buffer bodies;     /* binary bytea[] */
+	struct buffer signatures; /* binary text[] */
+	bool warned;              /* a WARNING came with the COMMIT */
+	bool of_ingest;           /* the error was raised by ingest() */
+	char sqlstate[6];
+	char error[STORE_ERROR_SIZE];
+};
+
+struct store *store_new(const char *conninfo)
+{
+	struct store *store = calloc(1, sizeof *store);
+
+	if (store == NULL)
+		return NULL;
+	store->conninfo = conninfo;
+	buffer_init(&store->deliveries);
+	buffer_init(&store->bodies);
+	buffer_init(&store->signatures);
+	return store;
+}
+
+static void disconnect(struct store *store)
+{
+	PQfinish(store->pg);
+	store->pg = NULL;
+}
+
+void store_free(struct store *store)
+{
+	if (store == NULL)
+		return;
+	disconnect(store);
+	buffer_done(&store->deliveries);
+	buffer_done(&store->bodies);
+	buffer_done(&store->signatures);
+	free(store);
+}
+
+bool store_connected(struct store *store)
+{
+	if (store->pg == NULL)
+		return false;
+	/* What an idle server sends of itself is its last words, or the end of the stream
+	 * behind them. */
+	struct pollfd socket = {.fd = PQsocket(store->pg), .events = POLLIN};
+	for (int i = 0; i < 2 && poll(&socket, 1, 0) > 0; i++) {
+		if (!PQconsumeInput(store->pg) || PQstatus(store->pg) != CONNECTION_OK) {
+			disconnect(store);
+			return false;
+		}
+		PQisBusy(store->pg);
+	}
+	return true;
+}
+
+const char *store_sqlstate(const struct store *store)
+{
+	return store->sqlstate;
+}
+
+const char *store_error(const struct store *store)
+{
+	return store->error;
+}
+
+/* With a synchronous standby, a COMMIT whose wait was cut short succeeds with a WARNING. Its words are
+ * not logged: those of a trigger may quote the event. */
+static void receive_notice(void *context, const PGresult *notice)
+{
+	struct store *store = context;
+	const char *severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+	if (severity == NULL || strcmp(severity, "WARNING") == 0) {
+		store->warned = true;
+		log_record(LOG_WARN, "the database warns",
+			LOG_PAIRS("sqlstate", PQresultErrorField(notice, PG_DIAG_SQLSTATE)));
+	}
+}
+
+/* The server's words only where it is about to end the connection: those of an error may quote the
+ * event. */
+static void take_error(struct store *store, const PGresult *result)
+{
+	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+	snprintf(store->sqlstate, sizeof store->sqlstate, "%s", sqlstate == NULL ? "" : sqlstate);
+	if (sqlstate == NULL)
+		snprintf(store->error, sizeof store->error, "the connection to the database is lost");
+	else if (message == NULL || severity == NULL || strcmp(severity, "ERROR") == 0)
+		snprintf(store->error, sizeof store->error, "SQLSTATE %s", sqlstate);
+	else
+		snprintf(store->error, sizeof store->error, "%s: %s", sqlstate, message);
+}
+
+enum store_connect_result store_connect(struct store *store, int timeout_ms)
+{
+	enum store_connect_result connected = STORE_UNREACHABLE;
+
+	disconnect(store);
+	switch (connect_open(store->conninfo, timeout_ms, &store->pg, store->error)) {
+	case CONNECTION_OPENED:
+		break;
+	case CONNECTION_UNREACHABLE:
+		return STORE_UNREACHABLE;
+	case CONNECTION_REFUSED:
+		return STORE_UNUSABLE;
+	}
+	PQsetNoticeReceiver(store->pg, receive_notice, store);
+	switch (schema_check(store->pg, clock_ms() + timeout_ms, store->error)) {
+	case SCHEMA_FITS:
+		return STORE_CONNECTED;
+	case SCHEMA_NOT_NOW:
+		connected = STORE_UNREACHABLE;
+		break;
+	case SCHEMA_UNFIT:
+		connected = STORE_UNUSABLE;
+		break;
+	}
+	disconnect(store);
+	return connected;
+}
+
+static void put_int32(struct buffer *b, size_t value)
+{
+	uint32_t network = htonl((uint32_t)value);
+
+	buffer_put(b, &network, sizeof network);
+}
+
+static void put_delivery(struct buffer *b, const struct delivery *delivery)
+{
+	const struct event *event = delivery->dead_letter == NULL ? delivery->event : delivery->traces;
+	char received_at[MOMENT_SIZE];
+
+	moment_print(delivery->received_us, received_at);
+	buffer_puts(b, "{\"received_at\":\"");
+	buffer_puts(b, received_at);
+	buffer_puts(b, "\"");
+	if (delivery->timestamp >= 0) {
+		buffer_puts(b, ",\"signed_timestamp\":");
+		buffer_put_size(b, (size_t)delivery->timestamp);
+	}
+	if (delivery->dead_letter != NULL) {
+		buffer_printf(b, ",\"outcome\":\"%s\",\"detail\":", delivery->dead_letter);
+		buffer_puts_json(b, delivery->detail);
+	}
+	if (event != NULL) {
+		buffer_puts(b, ",");
+		buffer_put(b, event->members, event->members_len);
+	}
+	buffer_puts(b, "}");
+}
+
+/* Begins an array in the binary format of array_recv(): one dimension, whether there are NULLs, element type, size,
+ * lower bound. Each element follows as its length and bytes, a NULL as the length -1. */
+static void put_array(struct buffer *b, Oid element, bool has_nulls, size_t count)
+{
+	buffer_clear(b);
+	put_int32(b, 1);
+	put_int32(b, has_nulls);
+	put_int32(b, element);
+	put_int32(b, count);
+	put_int32(b, 1);
+}
+
+/* The arguments of ingest(): deliveries, bodies, signatures. */
+static bool encode(struct store *store, struct delivery *const batch[], size_t count)
+{
+	buffer_clear(&store->deliveries);
+	put_array(&store->bodies, BYTEA_OID, false, count);
+	put_array(&store->signatures, TEXT_OID, true, count);
+	for (size_t i = 0; i < count; i++) {
+		buffer_puts(&store->deliveries, i == 0 ? "[" : ",");
+		put_delivery(&store->deliveries, batch[i]);
+		put_int32(&store->bodies, batch[i]->body_len);
+		buffer_put(&store->bodies, batch[i]->body, batch[i]->body_len);
+		size_t signature_len = strlen(batch[i]->signature);
+		put_int32(&store->signatures, signature_len > 0 ? signature_len : UINT32_MAX);
+		buffer_put(&store->signatures, batch[i]->signature, signature_len);
+	}
+	buffer_puts(&store->deliveries, "]");
+	/* libpq counts in int. */
+	if (store->bodies.len > INT_MAX || store->deliveries.len > INT_MAX)
+		return false;
+	return !buffer_failed(&store->deliveries) && !buffer_failed(&store->bodies)
+		&& !buffer_failed(&store->signatures);
+}
+
+/* The statements of a batch, in the order in which they are sent. */
+enum step { STEP_BEGIN, STEP_LIMIT, STEP_INGEST, STEP_COMMIT, STEP_COUNT };
+
+static bool send_batch(struct store *store, int lock_timeout_ms, int64_t deadline_ms)
+{
+	char limit[64];
+	char lock_timeout[16];
+	const Oid types[] = {JSON_OID, BYTEA_ARRAY_OID, TEXT_ARRAY_OID, INT4_OID};
+	const char *const values[] = {
+		store->deliveries.data, store->bodies.data, store->signatures.data, lock_timeout};
+	const int lengths[] = {0, (int)store->bodies.len, (int)store->signatures.len, 0};
+	const int formats[] = {0, 1, 1, 0};
+	int64_t left = deadline_ms - clock_ms();
+
+	/* A setting of the transaction, not of the session: it passes through any pooler. It counts from the
+	 * statement after it; ingest() ends it, as a COMMIT must not be cancelled: with a synchronous standby it would
+	 * look done. */
+	snprintf(limit, sizeof limit, "SET LOCAL statement_timeout = %" PRId64, left > 0 ? left : 1);
+	snprintf(lock_timeout, sizeof lock_timeout, "%d", lock_timeout_ms);
+	return PQenterPipelineMode(store->pg)
+		&& PQsendQueryParams(
+			store->pg, "BEGIN ISOLATION LEVEL READ COMMITTED", 0, NULL, NULL, NULL, NULL, 0)
+		&& PQsendQueryParams(store->pg, limit, 0, NULL, NULL, NULL, NULL, 0)
+		&& PQsendQueryParams(store->pg,
+			"SELECT ordinal, event_id, outcome FROM bagelpay.ingest($1, $2, $3, $4)", 4, types,
+			values, lengths, formats, 0)
+		&& PQsendQueryParams(store->pg, "COMMIT", 0, NULL, NULL, NULL, NULL, 0)
+		&& PQpipelineSync(store->pg);
+}
+
+static enum delivery_outcome parse_outcome(const char *text)
+{
+	static const struct {
+		const char *text;
+		enum delivery_outcome outcome;
+	} outcomes[] = {
+		{"applied", DELIVERY_APPLIED},
+		{"duplicate", DELIVERY_DUPLICATE},
+		{"ignored", DELIVERY_IGNORED},
+		{"unmatched", DELIVERY_UNMATCHED},
+		{"dead_letter", DELIVERY_DEAD_LETTER},
+	};
+
+	for (size_t i = 0; i < sizeof outcomes / sizeof outcomes[0]; i++)
+		if (strcmp(text, outcomes[i].text) == 0)
+			return outcomes[i].outcome;
+	return DELIVERY_PENDING;
+}
+
+/* Fills in what ingest() says of each delivery. False where it does not say it of all. */
+static bool take_outcomes(const PGresult *result, struct delivery *const batch[], size_t count)
+{
+	if (PQntuples(result) != (int)count || PQnfields(result) != 3)
+		return false;
+	for (int row = 0; row < (int)count; row++) {
+		struct delivery *delivery = batch[row];
+
+		if (strtol(PQgetvalue(result, row, 0), NULL, 10) != row + 1)
+			return false;
+		snprintf(delivery->event_id, sizeof delivery->event_id, "%s", PQgetvalue(result, row, 1));
+		delivery->outcome = parse_outcome(PQgetvalue(result, row, 2));
+		if (delivery->outcome == DELIVERY_PENDING)
+			return false;
+	}
+	return true;
+}
+
+/* Reads the results of all steps up to the sync. False when the connection is lost or the
+ * deadline passed; *committed says whether the COMMIT's own tag came, *failed whether the
+ * server reported an error, which store->sqlstate then holds. */
+static bool receive_batch(struct store *store, struct delivery *const batch[], size_t count,
+	int64_t deadline_ms, bool *committed, bool *failed)
+{
+	PGresult *result = NULL;
+	bool complete = false;
+
+	*committed = false;
+	*failed = false;
+	for (int step = 0; step < STEP_COUNT; step++) {
+		if (step == STEP_COMMIT)
+			store->warned = false;
+		if (!connection_next_result(store->pg, deadline_ms, &result) || result == NULL)
+			return false;
+		switch (PQresultStatus(result)) {
+		case PGRES_TUPLES_OK:
+			if (step == STEP_INGEST)
+				complete = take_outcomes(result, batch, count);
+			break;
+		case PGRES_COMMAND_OK:
+			if (step == STEP_COMMIT)
+				*committed = complete && strcmp(PQcmdStatus(result), "COMMIT") == 0;
+			break;
+		case PGRES_PIPELINE_ABORTED:
+			break;
+		default:
+			if (!*failed) {
+				take_error(store, result);
+				store->of_ingest = step == STEP_INGEST;
+			}
+			*failed = true;
+			break;
+		}
+		PQclear(result);
+		/* Each step's results end with a NULL. */
+		if (!connection_next_result(store->pg, deadline_ms, &result) || result != NULL) {
+			PQclear(result);
+			return false;
+		}
+	}
+	if (!connection_next_result(store->pg, deadline_ms, &result))
+		return false;
+	bool synced = PQresultStatus(result) == PGRES_PIPELINE_SYNC;
+	PQclear(result);
+	return synced && PQexitPipelineMode(store->pg);
+}
+
+static enum store_result classify(const struct store *store)
+{
+	const char *sqlstate = store->sqlstate;
+
+	if (strcmp(sqlstate, "55P03") == 0)
+		return STORE_LOCKED;
+	if (strcmp(sqlstate, "40001") == 0 || strcmp(sqlstate, "40P01") == 0)
+		return STORE_RETRY;
+	/* Not what COMMIT reports, such as a full queue of notifications, which is of class 54; and not
+	 * 22023, with which a time zone of the settings is reported that is no longer there. */
+	if (store->of_ingest && strcmp(sqlstate, "22023") != 0 && (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "54", 2) == 0))
+		return STORE_REFUSED;
+	/* 08, 53, 57: the connection, its resources, the server going away or out of time;
+	 * 25, 0A: a server that takes no writing transaction. None is one delivery's fault. */
+	static const char *const of_all[] = {"08", "0A", "25", "53", "57"};
+	for (size_t i = 0; i < sizeof of_all / sizeof of_all[0]; i++)
+		if (strncmp(sqlstate, of_all[i], 2) == 0)
+			return STORE_UNAVAILABLE;
+	return STORE_FAILED;
+}
+
+/* Whether another connection may find a better server than this one, after a failover. */
+static bool is_wrong_server(const struct store *store)
+{
+	return strncmp(store->sqlstate, "25", 2) == 0 || strncmp(store->sqlstate, "0A", 2) == 0
+		|| strncmp(store->sqlstate, "57P", 3) == 0;
+}
+
+/* Ends the failed transaction, or, where that fails too, the connection. */
+static void roll_back(struct store *store, int64_t deadline_ms)
+{
+	/* A COMMIT that failed has ended it. */
+	if (PQtransactionStatus(store->pg) == PQTRANS_IDLE)
+		return;
+	PGresult *result = connection_query(store->pg, "ROLLBACK", deadline_ms);
+
+	if (result == NULL || PQtransactionStatus(store->pg) != PQTRANS_IDLE)
+		disconnect(store);
+	PQclear(result);
+}
+
+enum store_result store_commit(struct store *store, struct delivery *const batch[], size_t count,
+	int lock_timeout_ms, int64_t deadline_ms)
+{
+	bool committed;
+	bool failed;
+
+	store->warned = false;
+	store->sqlstate[0] = '\0';
+	snprintf(store->error, sizeof store->error, "the connection to the database is lost");
+	if (store->pg == NULL)
+		return STORE_UNAVAILABLE;
+	if (!encode(store, batch, count)) {
+		snprintf(store->error, sizeof store->error, "out of memory");
+		return STORE_UNAVAILABLE;
+	}
+	if (!send_batch(store, lock_timeout_ms, deadline_ms)
+		|| !receive_batch(store, batch, count, deadline_ms, &committed, &failed)) {
+		/* An error that came before the loss, or that was the loss, still tells nothing
+		 * of the COMMIT that was under way. */
+		disconnect(store);
+		return STORE_UNKNOWN;
+	}
+	if (failed) {
+		roll_back(store, deadline_ms);
+		if (is_wrong_server(store))
+			disconnect(store);
+		return classify(store);
+	}
+	if (!committed || store->warned || PQtransactionStatus(store->pg) != PQTRANS_IDLE) {
+		snprintf(store->error, sizeof store->error, "the COMMIT did not end as a COMMIT should");
+		disconnect(store);
+		return STORE_UNKNOWN;
+	}
+	return STORE_OK;
+}

@@ -1,0 +1,25 @@
+/* What was counted, as Prometheus reads it, and what it says of the process's health. */
+#ifndef BAGELHOOK_EXPOSITION_H
+#define BAGELHOOK_EXPOSITION_H
+
+#include "common/buffer.h"
+#include "fcgi/handler.h"
+#include "fcgi/spool/spool.h"
+
+/* Where figures come from that are not in metrics.h. They must outlive whoever has this. */
+struct exposition_sources {
+	struct handler *handler;
+	const struct spool *spool; /* or NULL */
+	struct spool_limits spool_limits;
+};
+
+/* Appends all metrics in Prometheus's text format, version 0.0.4. Blocks on the disk where there is a
+ * spool; any thread. */
+void exposition_metrics(const struct exposition_sources *, struct buffer *);
+
+/* Whether the process lives, and whether it would answer 200 to an event that came now. Appends, a
+ * line each, what that depends on. Does not block; any thread. */
+bool exposition_health(struct buffer *);
+bool exposition_readiness(const struct exposition_sources *, struct buffer *);
+
+#endif
