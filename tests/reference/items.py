@@ -80,13 +80,13 @@ def _row(item, purchases, cancellations, status):
         row[name] = next((value for value in reversed(values) if value is not None), None)
     if row["customer_email"] is None and item.granted_to:
         row["customer_email"] = item.key[1].removeprefix(BY_EMAIL)
-    trial = item.trials[-1].events[0] if item.trials else None
+    trial = next((one.events[0] for one in reversed(in_order) if not one.is_payment), None)
     row["trial_start"] = None if trial is None else trial.trial_start
     row["trial_end"] = None if trial is None else trial.trial_end
     latest = latest_of([one for one in item.purchases if one.is_subscription], purchases)
     canceled = [one.event for one in cancellations
                 if any(each in one.purchases for each in latest)
-                and began_together(latest[0], purchases) < one.event.position]
+                and max(each.began for each in latest) < one.event.position]
     for name in ("canceled_at", "cancel_at", "cancel_at_period_end"):
         row[name] = getattr(canceled[-1], name) if canceled else None
     row["subscription_status"] = status

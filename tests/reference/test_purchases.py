@@ -114,6 +114,17 @@ def test_item_columns():
     assert row["updated_at"] == moment(42)
 
 
+def test_a_trial_and_what_bought_it_count_as_one_item_column():
+    # The payment makes the earlier trial the latest.
+    bought = [trial(0, {"payment_id": "p1"}, trial_end=text(7)), trial(0.1, trial_end=text(9))]
+    assert item(*bought).row["trial_end"] == moment(9)
+    assert item(*bought, paid(0.2, product={"billing_type": "subscription"})).row["trial_end"] == moment(7)
+    # A cancellation between the two is not the pair's, unless the payment is no subscription's.
+    events = [trial(0, {"payment_id": "p1"}), ended(0.1, cancel_at=text(5))]
+    assert item(*events, paid(0.2, product={"billing_type": "single_payment"})).row["cancel_at"] == moment(5)
+    assert item(*events, paid(0.2, product={"billing_type": "subscription"})).row["cancel_at"] is None
+
+
 def test_items_of_grants():
     grant = decision("grant", 0, product_id="p", customer_email="a@x")
     assert keys(grant) == [("p", "email:a@x", "")]

@@ -7,7 +7,7 @@ SET client_min_messages = warning;
 
 BEGIN;
 
-SELECT plan(78);
+SELECT plan(79);
 
 \ir builder.psql
 
@@ -267,6 +267,11 @@ SELECT is(pg_temp.items ('checkout.completed@1{"payment_id":"x","product_name":"
         'subscription.trialing@3{"payment_id":"x"}', 'subscription.paid@4{"payment_id":"x"}') || ' ' || pg_temp.name_of ('c1'), 'p1/c1/ B', 'until it is paid for itself');
 SELECT is(pg_temp.items ('checkout.completed@1{"payment_id":"x","product_name":"A"}', 'checkout.completed@2{"payment_id":"y","product_name":"B"}',
         'subscription.trialing@3{"payment_id":"x","customer_id":"c2"}') || ' ' || pg_temp.name_of ('c1'), 'p1/c1/ p1/c2/ A', 'also one of another item');
+SELECT is(pg_temp.items (
+        'subscription.trialing@1{"payment_id":"x","trial_end":"2025-01-08 00:00:00+00"}',
+        'subscription.trialing@2{"trial_end":"2025-01-09 00:00:00+00"}',
+        'checkout.completed@3{"payment_id":"x"}') || ' ' || pg_temp.told ('SELECT pg_temp.utc (trial_end) FROM bagelpay.items'),
+    'p1/c1/ 2025-01-08', 'so that its end is the item''s');
 
 SELECT * FROM finish();
 
