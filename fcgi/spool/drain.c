@@ -9,6 +9,7 @@
 
 #include "drain.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/text.h"
 #include "fcgi/event/event.h"
 
 /* At the queue at once, and when they are large. */
@@ -25,6 +27,8 @@
 /* Names read from the directory at once, and files taken up in one step. */
 #define NAMES 1024
 #define STEP 16
+/* Files that could not be removed, as far as they are remembered: others are committed again, as duplicates. */
+#define MAX_STUCK 256
 /* How long to wait: for an empty spool to fill; for another process to end that drains, and for a
  * database that takes nothing; after a pass that left something, longer if that goes on. */
 #define IDLE_MS 1000
@@ -48,6 +52,10 @@ struct drain {
 	size_t allowed;  /* at the queue at once: few while something is wrong */
 	int64_t due_ms;  /* when to go on */
 	int64_t left_ms; /* how long to wait after a pass that leaves something */
+
+	/* Committed files that could not be removed, sorted. */
+	char stuck[MAX_STUCK][SPOOL_NAME_SIZE];
+	size_t stuck_count;
 
 	/* The pass. */
 	char names[NAMES][SPOOL_NAME_SIZE];
@@ -127,6 +135,40 @@ int64_t drain_next_ms(const struct drain *d, int64_t now_ms)
 	return has_place(d) ? d->due_ms : now_ms + IDLE_MS;
 }
 
+/* A file whose delivery is committed. */
+static void remove_committed(struct drain *d, const char *name)
+{
+	metrics_count(METRICS_SPOOL_DRAINED);
+	if (spool_remove(d->spool, name)) {
+		d->committed++;
+		return;
+	}
+	log_record(LOG_ERROR, "cannot remove a committed file from the spool, trying again from time to time",
+		LOG_PAIRS("file", name, "reason", text_error(errno)));
+	d->left++;
+	if (d->stuck_count < MAX_STUCK)
+		d->stuck_count = spool_name_insert(d->stuck, d->stuck_count, MAX_STUCK, name);
+}
+
+/* Whether a file is committed already; then it is removed, if that can be done now. */
+static bool is_stuck(struct drain *d, const char *name)
+{
+	size_t i = 0;
+
+	while (i < d->stuck_count && strcmp(d->stuck[i], name) != 0)
+		i++;
+	if (i == d->stuck_count)
+		return false;
+	if (!spool_remove(d->spool, name)) {
+		d->left++;
+		return true;
+	}
+	d->committed++;
+	d->stuck_count--;
+	memmove(d->stuck[i], d->stuck[i + 1], (d->stuck_count - i) * sizeof d->stuck[0]);
+	return true;
+}
+
 /* What became of one delivery. */
 static void settle(struct drain *d, struct drained *one)
 {
@@ -139,11 +181,7 @@ static void settle(struct drain *d, struct drained *one)
 	case DELIVERY_UNMATCHED:
 	case DELIVERY_DEAD_LETTER:
 	case DELIVERY_REFUSED:
-		metrics_count(METRICS_SPOOL_DRAINED);
-		if (spool_remove(d->spool, one->name))
-			d->committed++;
-		else
-			d->left++;
+		remove_committed(d, one->name);
 		d->allowed = d->allowed * 2 < MAX_AT_QUEUE ? d->allowed * 2 : MAX_AT_QUEUE;
 		break;
 	case DELIVERY_UNAVAILABLE:
@@ -197,6 +235,8 @@ static void take_up(struct drain *d, const char *name)
 {
 	struct delivery *delivery = NULL;
 
+	if (is_stuck(d, name))
+		return;
 	switch (spool_read(d->spool, name, &delivery)) {
 	case SPOOL_READ_OK:
 		break;

@@ -20,7 +20,6 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/text.h"
-#include "directory.h"
 #include "spool_file.h"
 
 /* A file in tmp/ that nobody has written to for so long is nobody's. */
@@ -325,11 +324,8 @@ bool spool_remove(struct spool *spool, const char *name)
 {
 	int64_t size;
 
-	if (unlinkat(spool->parts.fresh, name, 0) != 0 && errno != ENOENT) {
-		log_record(LOG_ERROR, "cannot remove a file from the spool, it will be committed again",
-			LOG_PAIRS("file", name, "reason", text_error(errno)));
+	if (unlinkat(spool->parts.fresh, name, 0) != 0 && errno != ENOENT)
 		return false;
-	}
 	if (spool_name_parse(name, &size))
 		spool_usage_remove(&spool->usage, size);
 	return true;

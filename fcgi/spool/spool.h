@@ -16,9 +16,7 @@
 #include <stdint.h>
 
 #include "fcgi/commit/delivery.h"
-#include "spool_name.h"
-#include "spool_parts.h"
-#include "spool_usage.h"
+#include "spool_dir.h"
 
 struct spool;
 
@@ -59,8 +57,7 @@ enum spool_read_result {
  * with the lock. */
 enum spool_read_result spool_read(struct spool *, const char *name, struct delivery **);
 
-/* Removes a file whose delivery is committed. False where that cannot be done, which is logged.
- * Only with the lock. */
+/* Removes a file whose delivery is committed. False, with errno, where that cannot be done. Only with the lock. */
 bool spool_remove(struct spool *, const char *name);
 
 #endif

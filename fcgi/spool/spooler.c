@@ -33,7 +33,8 @@ struct spooler {
 	struct receipt **end;
 	struct receipt *writing; /* being written, oldest first; without those given up meanwhile */
 	size_t bytes;            /* of all these */
-	struct receipt *came;    /* from the queue, of deliveries from the spool */
+	struct receipt *came;    /* from the queue, of deliveries from the spool, oldest first */
+	struct receipt **came_end;
 	bool drains;
 	bool stopping;
 
@@ -93,13 +94,11 @@ static void receive(void *context, struct receipt *receipts)
 static void receive_drained(void *context, struct receipt *receipts)
 {
 	struct spooler *s = context;
-	struct receipt *last = receipts;
 
-	while (last->next != NULL)
-		last = last->next;
 	pthread_mutex_lock(&s->lock);
-	last->next = s->came;
-	s->came = receipts;
+	*s->came_end = receipts;
+	while (*s->came_end != NULL)
+		s->came_end = &(*s->came_end)->next;
 	pthread_mutex_unlock(&s->lock);
 	pthread_cond_signal(&s->work);
 }
@@ -209,6 +208,7 @@ static void *run(void *argument)
 		size_t count = take_batch(s);
 		struct receipt *came = s->came;
 		s->came = NULL;
+		s->came_end = &s->came;
 		bool stopping = s->stopping;
 		bool drains = s->drains;
 		pthread_mutex_unlock(&s->lock);
@@ -247,6 +247,7 @@ struct spooler *spooler_open(struct queue *queue, struct spool *spool, bool drai
 	s->queue = queue;
 	s->spool = spool;
 	s->end = &s->first;
+	s->came_end = &s->came;
 	s->drains = drains;
 	if (pthread_mutex_init(&s->lock, NULL) != 0)
 		goto err1;
