@@ -158,7 +158,7 @@ def test_rebuild_beside_responders(world):
     """rebuild() of everything, again and again, beside two sessions that ingest what is partly there already."""
     world.forget()
     before = deadlocks(world)
-    events = many(1500, 20, "reb")
+    events = many(MEETING // 4, 20, "reb")
     done = threading.Event()
 
     def ingest(some):
