@@ -118,7 +118,7 @@ $$;
 COMMENT ON FUNCTION bagelpay.fold_cancellation IS 'Folds a subscription.canceled; returns 0 if it concerns no purchase';
 
 -- Returns the subscription keys of the latest subscription purchase of an item. A payment and the trials that it bought
--- count as one purchase.
+-- count as one purchase, as far as they are of the item.
 CREATE FUNCTION bagelpay.latest_subscriptions (i bagelpay.stored_items)
     RETURNS text[]
     LANGUAGE plpgsql
@@ -137,11 +137,12 @@ BEGIN
         UNION
         SELECT p.subscription_key
         FROM bagelpay.purchases AS p
-        WHERE p.order_id = i.order_id AND p.mode = i.mode AND p.name = payment AND NOT p.is_trial
+        WHERE p.order_id = i.order_id AND p.mode = i.mode AND p.name = payment AND NOT p.is_trial AND p.item_key = i.item_key
+            AND p.kind = 'subscription'
         UNION
         SELECT t.subscription_key
         FROM bagelpay.purchases AS t
-        WHERE t.order_id = i.order_id AND t.mode = i.mode AND t.is_trial AND t.buyer = payment);
+        WHERE t.order_id = i.order_id AND t.mode = i.mode AND t.is_trial AND t.buyer = payment AND t.item_key = i.item_key);
 END
 $$;
 

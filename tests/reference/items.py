@@ -41,8 +41,9 @@ class Item:
 
     @property
     def emails(self):
-        """The e-mails that it has by its purchases, or by the grants that make it."""
-        return {one.customer_email for one in self.purchases} - {None} | self.granted_to
+        """The e-mails that it has by its customer, its purchases, or the grants that make it."""
+        by_customer = {self.key[1].removeprefix(BY_EMAIL)} if self.key[1].startswith(BY_EMAIL) else set()
+        return by_customer | {one.customer_email for one in self.purchases} - {None} | self.granted_to
 
 
 def build_items(purchases, cancellations, decisions, statuses):
@@ -67,7 +68,8 @@ def _made_by(event, purchases):
     product_id, email = event.product_id, event.customer_email
     if event.event_type != "operator.grant" or product_id is None or email is None:
         return None
-    if any(one.product_id == product_id and one.customer_email == email for one in purchases):
+    if any(one.product_id == product_id and (one.customer_email == email or one.customer_id == BY_EMAIL + email)
+           for one in purchases):
         return None
     return product_id, BY_EMAIL + email, ""
 
@@ -107,8 +109,7 @@ def _is_customer(event, item):
     if event.customer_id is not None:
         return item.key[1] == event.customer_id
     if event.customer_email is not None:
-        return event.customer_email in item.emails or item.key[1] in (
-            event.customer_email, BY_EMAIL + event.customer_email)
+        return event.customer_email in item.emails or item.key[1] == event.customer_email
     return True
 
 

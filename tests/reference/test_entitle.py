@@ -82,6 +82,13 @@ def test_what_decisions_cover():
     assert covered("revoke", customer_email="b@x", product_id="q") == [("q", "c")]
 
 
+def test_a_grant_covers_who_is_known_by_the_e_mail_alone():
+    """Also where a purchase has the customer from another one, and no e-mail of its own."""
+    events = [paid(0, **who(None, "a@x", "p")), paid(1, "p2", **who(None, None, "q")), decision("grant", 5, customer_email="a@x")]
+    assert [(one["product_id"], one["customer_id"], one["reason"]) for one in rows(events, 9)] == [
+        ("p", "email:a@x", "granted"), ("q", "email:a@x", "granted")]
+
+
 def test_unconfirmed():
     settings = Settings(require_expected_order=True)
     live = ("live", "o1")

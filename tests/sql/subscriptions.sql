@@ -7,7 +7,7 @@ SET client_min_messages = warning;
 
 BEGIN;
 
-SELECT plan(88);
+SELECT plan(89);
 
 \ir builder.psql
 
@@ -74,6 +74,10 @@ SELECT is(pg_temp.story (
         'subscription.trialing@1{"payment_id":"x","subscription_id":"s1"}', 'checkout.completed@2{"payment_id":"x","billing_type":"subscription"}',
         'checkout.failed@3{"product_id":"pro","subscription_id":"s1"}'),
     'paid / past_due / event:e3=failed x=paid', 'whichever came last');
+SELECT is(pg_temp.story (
+        'checkout.completed@1{"payment_id":"x","product_id":"p2","billing_type":"subscription","subscription_id":"s1"}',
+        'subscription.trialing@2{"payment_id":"x"}', 'checkout.failed@3{"product_id":"p2","subscription_id":"s1"}'),
+    'trialing / trialing past_due / event:e3=failed x=paid', 'as far as they are of the same item');
 SELECT is(pg_temp.story (
         'subscription.trialing@1{"payment_id":"x","subscription_id":"s1"}', 'checkout.completed@2{"payment_id":"x","billing_type":"subscription"}',
         'checkout.failed@3{"subscription_id":"s2"}'),
