@@ -29,7 +29,6 @@ enum metrics_counter {
 };
 
 enum metrics_gauge {
-	METRICS_TURNED_MS, /* when the watching thread was last seen to work, by clock_ms() */
 	METRICS_STOPPING,
 	METRICS_CONNECTIONS_OPEN,
 	METRICS_DATABASE_UP,

@@ -4,10 +4,8 @@
 
 #include <fcgiapp.h>
 
-#include "common/clock.h"
 #include "common/listener.h"
 #include "common/log.h"
-#include "common/metrics.h"
 #include "common/sandbox.h"
 #include "common/signals.h"
 #include "fcgi/auth/rotation.h"
@@ -110,8 +108,6 @@ static int listen_and_serve(const struct options *options, struct sockets *socke
 		sockets->admin == NULL ? 0 : ADMIN_DESCRIPTORS,
 	};
 
-	/* It will turn in a moment, and must not seem to hang until then. */
-	metrics_set(METRICS_TURNED_MS, clock_ms());
 	if (sockets->admin != NULL && admin_start(sockets->admin, &sources) != 0)
 		return -1;
 	if (server_run(&sockets->listener, handler, &limits, reload_secrets, rotation) != 0)

@@ -7,14 +7,11 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "common/clock.h"
 #include "common/metrics.h"
+#include "common/thread.h"
 #include "fcgi/commit/store.h"
 #include "fcgi/response.h"
 #include "process.h"
-
-/* The watching thread turns at least once a second, unless it hangs. */
-#define STUCK_MS 10000
 
 struct series {
 	const char *name; /* NULL: another one of the family above */
@@ -217,6 +214,8 @@ void exposition_metrics(const struct exposition_sources *sources, struct buffer 
 	put_counters(out, counters, COUNT(counters));
 	put_matches(out, sources->handler);
 	put_gauges(out);
+	put_gauge(out, "threads_stuck", "Threads that have made no progress for too long.",
+		(double)thread_stuck(NULL, NULL));
 	put_histogram(out, "commit_duration_seconds",
 		"How long transactions took that were committed, from BEGIN to the answer to COMMIT.",
 		METRICS_COMMIT_NS, 1e9);
@@ -226,12 +225,18 @@ void exposition_metrics(const struct exposition_sources *sources, struct buffer 
 	process_metrics(out);
 }
 
+static void put_stuck(void *context, const char *thread)
+{
+	buffer_printf(context, "stuck: %s\n", thread);
+}
+
 bool exposition_health(struct buffer *out)
 {
-	const bool turns = clock_ms() - metrics_gauge(METRICS_TURNED_MS) < STUCK_MS;
+	const bool healthy = thread_stuck(put_stuck, out) == 0;
 
-	buffer_puts(out, turns ? "alive\n" : "the watching thread hangs\n");
-	return turns;
+	if (healthy)
+		buffer_puts(out, "alive\n");
+	return healthy;
 }
 
 bool exposition_readiness(const struct exposition_sources *sources, struct buffer *out)
