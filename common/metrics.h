@@ -24,7 +24,8 @@ enum metrics_counter {
 	METRICS_SPOOL_WRITTEN,
 	METRICS_SPOOL_REFUSED,
 	METRICS_SPOOL_DRAINED,
-	METRICS_SPOOL_LEFT, /* tried, and left for a later pass */
+	METRICS_SPOOL_LEFT,  /* tried, and left for a later pass */
+	METRICS_LOG_DROPPED, /* records that standard error did not take */
 	METRICS_COUNTERS
 };
 

@@ -175,6 +175,8 @@ int serve(const struct options *options, bool by_cgi, struct secrets *secrets, s
 		status = open_sockets(options, &sockets);
 	if (status == 0)
 		status = enter_sandbox(options, by_cgi, &sockets);
+	if (status == 0 && log_start() != 0)
+		status = complain(EXIT_CANNOT_RUN, CANNOT_START);
 	if (status == 0) {
 		status = run(options, by_cgi, secrets, store, spool, &sockets);
 	} else {
@@ -182,5 +184,6 @@ int serve(const struct options *options, bool by_cgi, struct secrets *secrets, s
 		spool_close(spool);
 	}
 	close_sockets(&sockets);
+	log_stop();
 	return status;
 }

@@ -47,6 +47,8 @@ static const struct series counters[] = {
 	{NULL, "{result=\"conflict\"}", METRICS_COMMITS + STORE_RETRY, NULL},
 	{NULL, "{result=\"unavailable\"}", METRICS_COMMITS + STORE_UNAVAILABLE, NULL},
 	{NULL, "{result=\"unknown\"}", METRICS_COMMITS + STORE_UNKNOWN, NULL},
+	{"log_records_dropped_total", "", METRICS_LOG_DROPPED,
+		"Log records that were dropped because standard error did not take them."},
 };
 
 static const struct series gauges[] = {
