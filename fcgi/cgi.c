@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcgiapp.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -112,6 +113,19 @@ static void write_answer(const struct answer *answer)
 	buffer_done(&out);
 }
 
+/* The web server waits for the end of standard output, and has no more of the request to send: neither is to
+ * last as long as what still has to be committed or drained. Nothing else may get their numbers. */
+static void end_answer(void)
+{
+	const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || dup2(nothing, STDOUT_FILENO) < 0)
+		log_record(LOG_WARN, "the answer stays open until the process ends",
+			LOG_PAIRS("reason", text_error(errno)));
+	if (nothing > STDERR_FILENO)
+		close(nothing);
+}
+
 void cgi_apologise(void)
 {
 	write_answer(&(struct answer){.kind = ANSWER_CANNOT_RUN});
@@ -181,4 +195,5 @@ void cgi_serve(struct handler *handler, struct spooler *spooler, const struct cg
 	records_done(&records);
 	desk_close(&desk);
 	write_answer(&answer);
+	end_answer();
 }
