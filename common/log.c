@@ -37,6 +37,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* covers these; not he
 static char waiting[2][WAITING_BYTES]; /* one is filled while the thread writes the other one */
 static char *filling = waiting[0];
 static size_t filled;
+static bool well =
+	true;        /* standard error took what was written last; covered while the thread does not run */
 static bool running; /* the thread */
 static bool stopping;
 
@@ -196,7 +198,6 @@ static void add_notice(void)
 
 static void write_waiting(void *unused)
 {
-	bool well = true;
 	size_t done;
 
 	(void)unused;
@@ -260,7 +261,7 @@ static void write_out(struct buffer *b, int wait_ms)
 	if (running) {
 		pthread_cond_signal(&changed);
 	} else {
-		write_records(filling, filled, wait_ms, &done);
+		well = write_records(filling, filled, wait_ms, &done);
 		filled -= done;
 		memmove(filling, filling + done, filled);
 	}

@@ -20,9 +20,9 @@ void log_configure(enum log_format, enum log_level);
 bool log_wants(enum log_level);
 
 /* Writes one record: the message, then the pairs (NULL: none). A pair whose value is NULL is left out. Keys
- * and message are literals of ours. A record is in one piece, so that those of several threads or processes do
- * not mix. Never waits for whoever reads standard error: records wait for it, up to 256 KiB, and further ones
- * are dropped. How many, METRICS_LOG_DROPPED counts, and a record says when it goes on. Any thread. */
+ * and message are literals of ours. A record is in one piece, so that those of several threads or processes
+ * do not mix. Never waits for whoever reads standard error: records wait for it, up to 256 KiB, and further
+ * ones are dropped. How many, METRICS_LOG_DROPPED counts, and a record says when it goes on. Any thread. */
 void log_record(enum log_level, const char *message, const char *const *pairs);
 
 /* Writes one line for the person who started the program, as "program: text", escaped as records are. Waits

@@ -4,6 +4,7 @@
 
 #include <fcgiapp.h>
 
+#include "cgi.h"
 #include "common/listener.h"
 #include "common/log.h"
 #include "common/sandbox.h"
@@ -12,7 +13,6 @@
 #include "fcgi/commit/committer.h"
 #include "fcgi/spool/spooler.h"
 #include "fcgi/watch/admin.h"
-#include "cgi.h"
 #include "handler.h"
 #include "server.h"
 
