@@ -157,6 +157,7 @@ static void answer(struct exchange *exchange, struct desk *desk)
 
 	handler_complete(&exchange->receipt, &exchange->answer);
 	write_answer(peer, &exchange->answer, desk);
+	handler_finish(&exchange->receipt, &exchange->answer);
 	peer->exchange = NULL;
 	free(exchange);
 }
