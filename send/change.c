@@ -45,8 +45,8 @@ static void set_event_id(struct change *change)
 
 static void set_mode(struct change *change, const char *mode)
 {
-	json_t *const others[] = {change->event, part(change, "product"), part(change, "order"),
-		part(change, "subscription")};
+	json_t *const others[] = {
+		change->event, part(change, "product"), part(change, "order"), part(change, "subscription")};
 
 	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
 		if (has(others[i], "mode"))

@@ -137,8 +137,8 @@ static json_t *make_order(const struct life *life, const struct step *step, cons
 		refunded                         ? "refunded"
 			: paid || free_of_charge ? "paid"
 						 : "canceled",
-		"amount", free_of_charge ? json_integer(0) : body_number(life->amount), "tax_amount", 0, "currency",
-		"usd", "created_at", at, "updated_at", at, "refunded_amount",
+		"amount", free_of_charge ? json_integer(0) : body_number(life->amount), "tax_amount", 0,
+		"currency", "usd", "created_at", at, "updated_at", at, "refunded_amount",
 		refunded ? body_number(life->amount) : NULL);
 }
 
@@ -166,8 +166,8 @@ static json_t *make_subscription(const struct life *life, const struct step *ste
 		trialing           ? "trialing"
 			: canceled ? "canceled"
 				   : "active",
-		"units", 1, "recurring_interval", "monthly", "billing_amount", body_number(life->amount), "trial_start",
-		trialing ? at.text : NULL, "trial_end", trialing ? trial_end.text : NULL,
+		"units", 1, "recurring_interval", "monthly", "billing_amount", body_number(life->amount),
+		"trial_start", trialing ? at.text : NULL, "trial_end", trialing ? trial_end.text : NULL,
 		"billing_period_start", paid ? at.text : NULL, "billing_period_end",
 		paid ? period_end.text : NULL, "canceled_at", canceled ? at.text : NULL,
 		"cancel_at_period_end", 0);
