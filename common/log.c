@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "buffer.h"
@@ -23,6 +24,8 @@
 #define MILLISECONDS_LEN 23
 /* Records that wait for the reader of standard error, some thousand; further ones are dropped. */
 #define WAITING_BYTES ((size_t)256 * 1024)
+/* How long a record waits for others that come with it. */
+#define GATHER_MS 2
 /* How long the last records may take when the program ends. */
 #define LAST_MS 2000
 
@@ -37,10 +40,10 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* covers these; not he
 static char waiting[2][WAITING_BYTES]; /* one is filled while the thread writes the other one */
 static char *filling = waiting[0];
 static size_t filled;
-static bool well =
-	true;        /* standard error took what was written last; covered while the thread does not run */
 static bool running; /* the thread */
 static bool stopping;
+/* Standard error took what was written last. The thread's alone while it runs. */
+static bool well = true;
 
 void log_configure(enum log_format as, enum log_level up_to)
 {
@@ -196,6 +199,17 @@ static void add_notice(void)
 		told = dropped;
 }
 
+/* Lets a moment pass: to wake this thread for each record would cost a busy responder more than to write it.
+ * With the lock, which it gives up meanwhile. */
+static void gather(void)
+{
+	const struct timespec moment = {.tv_nsec = GATHER_MS * 1000000};
+
+	pthread_mutex_unlock(&lock);
+	nanosleep(&moment, NULL);
+	pthread_mutex_lock(&lock);
+}
+
 static void write_waiting(void *unused)
 {
 	size_t done;
@@ -205,6 +219,7 @@ static void write_waiting(void *unused)
 	while (filled > 0 || !stopping) {
 		if (filled == 0) {
 			pthread_cond_wait(&changed, &lock);
+			gather();
 			continue;
 		}
 		const char *records = filling;
@@ -240,13 +255,15 @@ void log_stop(void)
 	const struct timespec until = clock_timespec(clock_ms() + LAST_MS);
 
 	pthread_mutex_lock(&lock);
+	const bool started = running;
 	stopping = true;
 	pthread_cond_signal(&changed);
 	while (running && pthread_cond_clockwait(&changed, &lock, CLOCK_MONOTONIC, &until) == 0)
 		;
 	const bool ended = !running;
 	pthread_mutex_unlock(&lock);
-	if (ended)
+	/* If it still waits for standard error, it ends with the process. */
+	if (started && ended)
 		thread_join(&writer);
 }
 
