@@ -262,9 +262,11 @@ void log_stop(void)
 		;
 	const bool ended = !running;
 	pthread_mutex_unlock(&lock);
-	/* If it still waits for standard error, it ends with the process. */
 	if (started && ended)
 		thread_join(&writer);
+	else if (started)
+		/* It still waits for standard error, and ends with the process. */
+		pthread_detach(writer.id);
 }
 
 /* Has a record written: by the thread, if it runs; else at once, but for what would have to wait longer. */
