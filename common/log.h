@@ -19,12 +19,22 @@ void log_configure(enum log_format, enum log_level);
 /* Whether records of this level are written. Any thread. */
 bool log_wants(enum log_level);
 
-/* Writes one record: the message, then the pairs (NULL: none). A pair whose value is NULL
- * is left out. Keys and message are literals of ours. Any thread; a record is one
- * write(2), so that records of several threads or processes do not mix. */
+/* Writes one record: the message, then the pairs (NULL: none). A pair whose value is NULL is left out. Keys
+ * and message are literals of ours. A record is in one piece, so that those of several threads or processes
+ * do not mix. Never waits for whoever reads standard error: records wait for it, up to 256 KiB, and further
+ * ones are dropped. How many, METRICS_LOG_DROPPED counts, and a record says when it goes on. Any thread. */
 void log_record(enum log_level, const char *message, const char *const *pairs);
 
-/* Writes one line for the person who started the program, as "program: text", escaped as records are. */
+/* Writes one line for the person who started the program, as "program: text", escaped as records are. Waits
+ * until it is written, unless log_start() was called. Any thread. */
 void log_complaint(const char *program, const char *text);
+
+/* Starts the thread that writes records from now on. Without it, they are written at once as long as standard
+ * error takes them. Returns 0, or -1 without a thread. To be called once, while there is no other thread. */
+int log_start(void);
+
+/* Writes the last records, for which it waits two seconds, and ends the thread. To be called once, when the
+ * other threads have ended; also if log_start() was not called or failed. */
+void log_stop(void);
 
 #endif

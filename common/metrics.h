@@ -24,12 +24,12 @@ enum metrics_counter {
 	METRICS_SPOOL_WRITTEN,
 	METRICS_SPOOL_REFUSED,
 	METRICS_SPOOL_DRAINED,
-	METRICS_SPOOL_LEFT, /* tried, and left for a later pass */
+	METRICS_SPOOL_LEFT,  /* tried, and left for a later pass */
+	METRICS_LOG_DROPPED, /* records that standard error did not take */
 	METRICS_COUNTERS
 };
 
 enum metrics_gauge {
-	METRICS_TURNED_MS, /* when the watching thread was last seen to work, by clock_ms() */
 	METRICS_STOPPING,
 	METRICS_CONNECTIONS_OPEN,
 	METRICS_DATABASE_UP,

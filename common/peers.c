@@ -11,11 +11,14 @@
 #include "clock.h"
 #include "gathering.h"
 #include "metrics.h"
+#include "thread.h"
 
 /* Connections read from before other things have their turn. */
 #define HEARD_MAX 64
 /* How long poll(2) may sleep when nothing is due: a net under missed wake-ups. */
 #define WATCH_MAX_MS 1000
+/* How often a worker without work shows that it is not stuck. */
+#define TURN_MS 5000
 /* How soon to look again whether workers keep up. */
 #define PAUSE_MS 20
 /* How long an answered peer may take to close. */
@@ -167,8 +170,11 @@ struct peer *peers_take(struct peers *p)
 {
 	pthread_mutex_lock(&p->lock);
 	while (!has_work(p) && !p->ending) {
+		const struct timespec until = clock_timespec(clock_ms() + TURN_MS);
+
 		p->idle++;
-		pthread_cond_wait(&p->ready, &p->lock);
+		thread_alive(THREAD_STUCK_MS);
+		pthread_cond_clockwait(&p->ready, &p->lock, CLOCK_MONOTONIC, &until);
 		p->idle--;
 		p->waking = false;
 	}

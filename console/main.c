@@ -88,8 +88,9 @@ static int serve(const struct console_options *options, const struct views *view
 	log_record(LOG_INFO, "listening",
 		LOG_PAIRS("address", options->listen == NULL ? "descriptor 0" : options->listen, "version",
 			PACKAGE_VERSION));
-	int failed = workers_run(&listener, views, options->database) != 0;
+	int failed = log_start() != 0 || workers_run(&listener, views, options->database) != 0;
 	listener_close(&listener);
+	log_stop();
 	return failed ? complain(EXIT_CANNOT_RUN, text_error(errno)) : 0;
 }
 

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcgiapp.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 #include "common/log.h"
 #include "common/signals.h"
 #include "common/text.h"
+#include "common/thread.h"
 
 /* Also how many connections to the database there are, and questions to it at once. */
 #define WORKERS 4
@@ -83,7 +83,7 @@ static int next_connection(int listener)
 	}
 }
 
-static void *work(void *argument)
+static void work(void *argument)
 {
 	const struct shared *shared = argument;
 	struct database db;
@@ -100,20 +100,19 @@ static void *work(void *argument)
 	}
 	database_done(&db);
 	buffer_done(&out);
-	return NULL;
 }
 
 int workers_run(const struct listener *listener, const struct views *views, const char *conninfo)
 {
 	struct shared shared = {listener, views, conninfo};
-	pthread_t threads[WORKERS];
+	struct thread threads[WORKERS] = {0};
 	size_t started = 0;
 	int failed = 0;
 
 	for (; started < WORKERS && failed == 0; started += failed == 0)
-		failed = pthread_create(&threads[started], NULL, work, &shared);
+		failed = thread_start(&threads[started], "worker", work, &shared);
 	for (size_t i = 0; i < started; i++)
-		pthread_join(threads[i], NULL);
+		thread_join(&threads[i]);
 	errno = failed;
 	return started > 0 ? 0 : -1;
 }

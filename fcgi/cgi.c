@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcgiapp.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -112,9 +113,23 @@ static void write_answer(const struct answer *answer)
 	buffer_done(&out);
 }
 
+/* The web server waits for the end of standard output, and has no more of the request to send: neither is to
+ * last as long as what still has to be committed or drained. Nothing else may get their numbers. */
+static void give_answer(const struct answer *answer)
+{
+	const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	write_answer(answer);
+	if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || dup2(nothing, STDOUT_FILENO) < 0)
+		log_record(LOG_WARN, "the answer stays open until the process ends",
+			LOG_PAIRS("reason", text_error(errno)));
+	if (nothing > STDERR_FILENO)
+		close(nothing);
+}
+
 void cgi_apologise(void)
 {
-	write_answer(&(struct answer){.kind = ANSWER_CANNOT_RUN});
+	give_answer(&(struct answer){.kind = ANSWER_CANNOT_RUN});
 }
 
 static void receive(void *context, struct receipt *receipts)
@@ -139,27 +154,30 @@ static void wait_for_receipt(struct handler *handler, struct visit *visit)
 }
 
 /* The steps of the request that libfcgi has begun to read. */
-static void serve(struct handler *handler, struct spooler *spooler, FCGX_Request *fcgi, struct answer *answer)
+static void serve(struct handler *handler, struct spooler *spooler, FCGX_Request *fcgi)
 {
+	struct answer answer = {.kind = ANSWER_NO_MEMORY};
 	struct request request;
 	struct visit visit = {0};
 	bool submitted = false;
 
 	handler_on_finish(handler, receive, &visit);
-	if (handler_receive(handler, fcgi, &request, answer))
-		submitted = handler_submit(handler, &request, answer, &visit.receipt);
+	if (handler_receive(handler, fcgi, &request, &answer))
+		submitted = handler_submit(handler, &request, &answer, &visit.receipt);
 	request_done(&request);
-	if (!submitted)
-		return;
-	/* Not before: a stranger is to cost no work of the database. */
-	spooler_drain(spooler);
-	wait_for_receipt(handler, &visit);
-	handler_complete(&visit.receipt, answer);
+	if (submitted) {
+		/* Not before: a stranger is to cost no work of the database. */
+		spooler_drain(spooler);
+		wait_for_receipt(handler, &visit);
+		handler_complete(&visit.receipt, &answer);
+	}
+	give_answer(&answer);
+	if (submitted)
+		handler_finish(&visit.receipt, &answer);
 }
 
 void cgi_serve(struct handler *handler, struct spooler *spooler, const struct cgi_limits *limits)
 {
-	struct answer answer = {.kind = ANSWER_NO_MEMORY};
 	struct records records;
 	struct desk desk;
 	FCGX_Request fcgi;
@@ -170,15 +188,15 @@ void cgi_serve(struct handler *handler, struct spooler *spooler, const struct cg
 	put_environment(&records.params);
 	read_body(&records.body, body_length(limits->max_body), clock_ms() + limits->read_timeout_ms);
 	if (desk_open(&desk) && !buffer_failed(&records.params) && !buffer_failed(&records.body)
-		&& desk_lay_out(&desk, &records)) {
-		if (desk_accept(&desk, &fcgi)) {
-			serve(handler, spooler, &fcgi, &answer);
-			FCGX_Free(&fcgi, 0);
-		}
+		&& desk_lay_out(&desk, &records) && desk_accept(&desk, &fcgi)) {
+		serve(handler, spooler, &fcgi);
+		FCGX_Free(&fcgi, 0);
 	} else {
-		log_record(LOG_ERROR, "cannot serve a request", LOG_PAIRS("reason", text_error(errno)));
+		const int error = errno;
+
+		give_answer(&(struct answer){.kind = ANSWER_NO_MEMORY});
+		log_record(LOG_ERROR, "cannot serve a request", LOG_PAIRS("reason", text_error(error)));
 	}
 	records_done(&records);
 	desk_close(&desk);
-	write_answer(&answer);
 }

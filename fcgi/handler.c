@@ -280,6 +280,10 @@ void handler_complete(struct receipt *receipt, struct answer *answer)
 		memcpy(answer->detail, receipt->delivery->detail, sizeof answer->detail);
 	}
 	count_answer(answer, receipt->delivery);
+}
+
+void handler_finish(struct receipt *receipt, const struct answer *answer)
+{
 	log_answer(answer, receipt->delivery);
 	delivery_free(receipt->delivery);
 	receipt->delivery = NULL;

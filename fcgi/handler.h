@@ -51,7 +51,11 @@ bool handler_receive(struct handler *, FCGX_Request *, struct request *, struct 
  * is complete. Does not block. Any thread. */
 bool handler_submit(struct handler *, struct request *, struct answer *, struct receipt *);
 
-/* Makes the answer of a receipt that came, and frees its delivery. Any thread. */
+/* Makes the answer of a receipt that came, and counts it. Any thread. */
 void handler_complete(struct receipt *, struct answer *);
+
+/* Logs an answer that handler_complete() has made, and frees the receipt's delivery. To be called when the
+ * answer was given, which is not to wait for it. Any thread. */
+void handler_finish(struct receipt *, const struct answer *);
 
 #endif

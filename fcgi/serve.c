@@ -4,17 +4,15 @@
 
 #include <fcgiapp.h>
 
-#include "common/clock.h"
+#include "cgi.h"
 #include "common/listener.h"
 #include "common/log.h"
-#include "common/metrics.h"
 #include "common/sandbox.h"
 #include "common/signals.h"
 #include "fcgi/auth/rotation.h"
 #include "fcgi/commit/committer.h"
 #include "fcgi/spool/spooler.h"
 #include "fcgi/watch/admin.h"
-#include "cgi.h"
 #include "handler.h"
 #include "server.h"
 
@@ -110,8 +108,6 @@ static int listen_and_serve(const struct options *options, struct sockets *socke
 		sockets->admin == NULL ? 0 : ADMIN_DESCRIPTORS,
 	};
 
-	/* It will turn in a moment, and must not seem to hang until then. */
-	metrics_set(METRICS_TURNED_MS, clock_ms());
 	if (sockets->admin != NULL && admin_start(sockets->admin, &sources) != 0)
 		return -1;
 	if (server_run(&sockets->listener, handler, &limits, reload_secrets, rotation) != 0)
@@ -179,6 +175,8 @@ int serve(const struct options *options, bool by_cgi, struct secrets *secrets, s
 		status = open_sockets(options, &sockets);
 	if (status == 0)
 		status = enter_sandbox(options, by_cgi, &sockets);
+	if (status == 0 && log_start() != 0)
+		status = complain(EXIT_CANNOT_RUN, CANNOT_START);
 	if (status == 0) {
 		status = run(options, by_cgi, secrets, store, spool, &sockets);
 	} else {
@@ -186,5 +184,6 @@ int serve(const struct options *options, bool by_cgi, struct secrets *secrets, s
 		spool_close(spool);
 	}
 	close_sockets(&sockets);
+	log_stop();
 	return status;
 }

@@ -13,8 +13,6 @@
 #include <fcgiapp.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,9 +27,9 @@
 #include "common/peers.h"
 #include "common/signals.h"
 #include "common/text.h"
+#include "common/thread.h"
 #include "fcgi/watch/notify.h"
 
-#define STACK_BYTES ((size_t)512 * 1024)
 /* Descriptors for all but connections: the log, the database, resolving names, files; and for each
  * worker its desk's. */
 #define SPARE_DESCRIPTORS 24
@@ -159,6 +157,7 @@ static void answer(struct exchange *exchange, struct desk *desk)
 
 	handler_complete(&exchange->receipt, &exchange->answer);
 	write_answer(peer, &exchange->answer, desk);
+	handler_finish(&exchange->receipt, &exchange->answer);
 	peer->exchange = NULL;
 	free(exchange);
 }
@@ -181,7 +180,7 @@ static void receive_receipts(void *context, struct receipt *receipts)
 	peers_answer(s->peers, first);
 }
 
-static void *work(void *argument)
+static void work(void *argument)
 {
 	struct server *s = argument;
 	struct peer *peer;
@@ -198,7 +197,6 @@ static void *work(void *argument)
 			signals_wake();
 	}
 	desk_close(&desk);
-	return NULL;
 }
 
 /* Whether to accept again at once after accept(2) has failed. Without descriptors,
@@ -267,6 +265,15 @@ static int watch_listener(const struct server *s, bool room, int64_t *next_ms)
 	return -1;
 }
 
+/* The admin listener says so, too, unless it is its own thread. */
+static void report_stuck_threads(void)
+{
+	const char *name = thread_newly_stuck();
+
+	if (name != NULL)
+		log_record(LOG_ERROR, "a thread is stuck", LOG_PAIRS("thread", name));
+}
+
 /* The watching thread: until SIGTERM, and then until no connection is open. */
 static void watch(struct server *s, int64_t (*reload)(void *context, bool hangup), void *context)
 {
@@ -274,7 +281,8 @@ static void watch(struct server *s, int64_t (*reload)(void *context, bool hangup
 
 	polled[0].fd = signals_fd();
 	for (;;) {
-		metrics_set(METRICS_TURNED_MS, clock_ms());
+		thread_alive(THREAD_STUCK_MS);
+		report_stuck_threads();
 		const bool hangup = signals_hangup();
 		/* A manager that was told that we stop need not know of it. */
 		if (hangup && s->accepting)
@@ -331,26 +339,6 @@ static size_t count_places(const struct server_limits *limits)
 	return (size_t)(limit.rlim_cur - spare);
 }
 
-static size_t start_workers(struct server *s, pthread_t *threads, size_t count)
-{
-	pthread_attr_t attributes;
-	sigset_t all;
-	sigset_t old;
-	size_t started = 0;
-
-	if (pthread_attr_init(&attributes) != 0)
-		return 0;
-	pthread_attr_setstacksize(&attributes, STACK_BYTES);
-	/* Signals are to wake the watching thread, not workers. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	while (started < count && pthread_create(&threads[started], &attributes, work, s) == 0)
-		started++;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attributes);
-	return started;
-}
-
 int server_run(struct listener *listener, struct handler *handler, const struct server_limits *limits,
 	int64_t (*reload)(void *context, bool hangup), void *context)
 {
@@ -358,7 +346,9 @@ int server_run(struct listener *listener, struct handler *handler, const struct 
 	const struct peers_limits peers_limits = {count_places(limits), GATHERED_BYTES,
 		limits->read_timeout_ms, IDLE_TIMEOUT_MS, {PARAMS_BYTES, limits->max_body}};
 	const size_t workers = limits->threads;
-	pthread_t *threads = calloc(workers, sizeof *threads);
+	struct thread *threads = calloc(workers, sizeof *threads);
+	struct thread self = {0};
+	size_t started = 0;
 	int status = -1;
 
 	s.accept_error_ms = clock_ms() - ERROR_LOG_MS;
@@ -366,15 +356,18 @@ int server_run(struct listener *listener, struct handler *handler, const struct 
 	if (threads == NULL || s.peers == NULL)
 		goto done;
 	handler_on_finish(handler, receive_receipts, &s);
-	size_t started = start_workers(&s, threads, workers);
+	while (started < workers && thread_start(&threads[started], "worker", work, &s) == 0)
+		started++;
 	if (started == workers) {
 		notify_ready();
+		thread_watch_self(&self, "event loop");
 		watch(&s, reload, context);
+		thread_unwatch_self(&self);
 		status = 0;
 	}
 	peers_end(s.peers);
 	for (size_t i = 0; i < started; i++)
-		pthread_join(threads[i], NULL);
+		thread_join(&threads[i]);
 done:
 	listener_close(listener);
 	peers_free(s.peers);

@@ -3,11 +3,16 @@
 #include "change.h"
 
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "patch.h"
 #include "print.h"
+
+struct change {
+	const char *name; /* of the file */
+	json_t *event;
+	json_t *object; /* the event's */
+	bool failed;    /* without memory */
+};
 
 bool change_wanted(const struct subject *subject)
 {
@@ -15,121 +20,118 @@ bool change_wanted(const struct subject *subject)
 		|| subject->mode != NULL;
 }
 
-/* As JSON text, the caller's to free. NULL without memory. */
-static char *quote(const char *text)
+static json_t *part(const struct change *change, const char *name)
 {
-	json_t *string = json_string(text);
-	char *quoted = json_dumps(string, JSON_ENCODE_ANY);
-
-	json_decref(string);
-	return quoted;
+	return json_object_get(change->object, name);
 }
 
-static bool set_event_id(struct patch *patch)
+static bool has(const json_t *part, const char *member)
 {
-	static patch_path event_id = {"event_id", NULL};
-	static patch_path id = {"id", NULL};
-	const bool older = !patch_has(patch, event_id) && patch_has(patch, id);
-	char *quoted = quote(body_new_id("evt_").text);
-	const bool set = quoted != NULL && patch_set(patch, older ? id : event_id, quoted) != PATCH_NO_MEMORY;
-
-	free(quoted);
-	return set;
+	return json_object_get(part, member) != NULL;
 }
 
-static bool set_mode(struct patch *patch, const char *mode)
+static void set(struct change *change, json_t *part, const char *member, json_t *value)
 {
-	static patch_path paths[] = {{"mode", NULL}, {"object", "product", "mode", NULL},
-		{"object", "order", "mode", NULL}, {"object", "subscription", "mode", NULL}};
-	static patch_path object = {"object", "mode", NULL};
-	const char *quoted = mode[0] == 't' ? "\"test\"" : "\"live\"";
-
-	for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
-		if (patch_replace(patch, paths[i], quoted) == PATCH_NO_MEMORY)
-			return false;
-	return patch_set(patch, object, quoted) != PATCH_NO_MEMORY;
+	if (json_object_set_new(part, member, value) != 0)
+		change->failed = true;
 }
 
-/* The merchant's own key for it stays: the provider's samples have both. */
-static bool set_order_id(struct patch *patch, const char *order_id)
+static void set_event_id(struct change *change)
 {
-	static patch_path camel = {"object", "metadata", "orderId", NULL};
-	static patch_path snake = {"object", "metadata", "order_id", NULL};
-	static patch_path metadata = {"object", "metadata", NULL};
-	char *quoted = quote(order_id);
-	enum patch_result result = quoted == NULL ? PATCH_NO_MEMORY : patch_replace(patch, camel, quoted);
+	const bool older = !has(change->event, "event_id") && has(change->event, "id");
 
-	if (result == PATCH_DONE)
-		result = patch_replace(patch, snake, quoted);
-	else if (result == PATCH_ABSENT && (result = patch_set(patch, snake, quoted)) == PATCH_ABSENT
-		&& patch_set(patch, metadata, "{}") == PATCH_DONE)
-		result = patch_set(patch, snake, quoted);
-	free(quoted);
-	return result != PATCH_NO_MEMORY;
+	set(change, change->event, older ? "id" : "event_id", json_string(body_new_id("evt_").text));
 }
 
-static bool set_email(const char *name, struct patch *patch, const char *email)
+static void set_mode(struct change *change, const char *mode)
 {
-	static patch_path path = {"object", "customer", "email", NULL};
-	char *quoted = quote(email);
-	const enum patch_result result =
-		quoted == NULL ? PATCH_NO_MEMORY : patch_replace(patch, path, quoted);
+	json_t *const others[] = {
+		change->event, part(change, "product"), part(change, "order"), part(change, "subscription")};
 
-	free(quoted);
-	if (result == PATCH_ABSENT)
-		complain(name, "--email: the event has no customer's e-mail; sent without");
-	return result != PATCH_NO_MEMORY;
+	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+		if (has(others[i], "mode"))
+			set(change, others[i], "mode", json_string(mode));
+	set(change, change->object, "mode", json_string(mode));
 }
 
-static bool set_amount(const char *name, struct patch *patch, const char *amount)
+/* The merchant's own name of it stays: the provider's samples have both. */
+static void set_order_id(struct change *change, const char *order_id)
 {
-	static patch_path path = {"object", "order", "amount", NULL};
-	static patch_path others[] = {{"object", "order", "refunded_amount", NULL},
-		{"object", "refund", "amount", NULL}, {"object", "refund_amount", NULL},
-		{"object", "subscription", "billing_amount", NULL}};
-	static const char *const notes[] = {"--amount: object.order.refunded_amount stays as it is",
-		"--amount: object.refund.amount stays as it is",
-		"--amount: object.refund_amount stays as it is",
-		"--amount: object.subscription.billing_amount stays as it is"};
-	const enum patch_result result = patch_replace(patch, path, amount);
+	const bool camel = has(part(change, "metadata"), "orderId");
 
-	if (result == PATCH_ABSENT)
-		complain(name, "--amount: the event has no order's amount; sent without");
-	for (size_t i = 0; result == PATCH_DONE && i < sizeof others / sizeof others[0]; i++)
-		if (patch_has(patch, others[i]))
-			complain(name, notes[i]);
-	return result != PATCH_NO_MEMORY;
+	if (!json_is_object(part(change, "metadata")))
+		set(change, change->object, "metadata", json_object());
+	if (camel)
+		set(change, part(change, "metadata"), "orderId", json_string(order_id));
+	if (!camel || has(part(change, "metadata"), "order_id"))
+		set(change, part(change, "metadata"), "order_id", json_string(order_id));
 }
 
-static bool change(const char *name, struct patch *patch, const struct subject *subject)
+static void set_email(struct change *change, const char *email)
 {
-	return set_event_id(patch) && (subject->mode == NULL || set_mode(patch, subject->mode))
-		&& (subject->order_id == NULL || set_order_id(patch, subject->order_id))
-		&& (subject->email == NULL || set_email(name, patch, subject->email))
-		&& (subject->amount == NULL || set_amount(name, patch, subject->amount));
+	if (has(part(change, "customer"), "email"))
+		set(change, part(change, "customer"), "email", json_string(email));
+	else
+		complain(change->name, "--email: the event has no customer's e-mail; sent without");
+}
+
+static void set_amount(struct change *change, const char *amount)
+{
+	const struct {
+		const json_t *part;
+		const char *member;
+		const char *note;
+	} others[] = {{part(change, "order"), "refunded_amount",
+			      "--amount: object.order.refunded_amount stays as it is"},
+		{part(change, "refund"), "amount", "--amount: object.refund.amount stays as it is"},
+		{change->object, "refund_amount", "--amount: object.refund_amount stays as it is"},
+		{part(change, "subscription"), "billing_amount",
+			"--amount: object.subscription.billing_amount stays as it is"}};
+
+	if (!has(part(change, "order"), "amount")) {
+		complain(change->name, "--amount: the event has no order's amount; sent without");
+		return;
+	}
+	set(change, part(change, "order"), "amount", body_number(amount));
+	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+		if (has(others[i].part, others[i].member))
+			complain(change->name, others[i].note);
+}
+
+static unsigned char *apply(struct change *change, const struct subject *subject, size_t *len)
+{
+	unsigned char *body;
+
+	set_event_id(change);
+	if (subject->mode != NULL)
+		set_mode(change, subject->mode);
+	if (subject->order_id != NULL)
+		set_order_id(change, subject->order_id);
+	if (subject->email != NULL)
+		set_email(change, subject->email);
+	if (subject->amount != NULL)
+		set_amount(change, subject->amount);
+	body = change->failed ? NULL : body_write(change->event, len);
+	if (body == NULL)
+		complain(change->name, "no memory to change it");
+	return body;
 }
 
 unsigned char *change_body(const char *name, const struct subject *subject, unsigned char *bytes, size_t len,
 	size_t *changed_len)
 {
-	struct patch patch = {(char *)bytes, len};
-	bool changed = false;
 	json_error_t error;
-	/* Of its tree nothing is written, so that it need not know a number's digits. */
-	json_t *event = json_loadb(
-		patch.text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &error);
+	json_t *event = body_read((const char *)bytes, len, &error);
+	struct change change = {name, event, json_object_get(event, "object"), false};
+	unsigned char *body = NULL;
 
 	if (event == NULL)
 		complain(name, error.text);
-	else if (!json_is_object(json_object_get(event, "object")))
+	else if (!json_is_object(change.object))
 		complain(name, "no event: it has no object that could be changed");
-	else if (!(changed = change(name, &patch, subject)))
-		complain(name, "no memory to change it");
+	else
+		body = apply(&change, subject, changed_len);
 	json_decref(event);
-	if (!changed) {
-		free(patch.text);
-		return NULL;
-	}
-	*changed_len = patch.len;
-	return (unsigned char *)patch.text;
+	free(bytes);
+	return body;
 }

@@ -154,13 +154,35 @@ static void run(struct dispatcher *d)
 	}
 }
 
+/* The deliveries' parcels by their numbers: each as often as it is delivered, its duplicates behind it, or
+ * all in an order that depends on the seed alone. The caller's to free. NULL without memory. */
+static size_t *make_order(const struct options *options, size_t parcels, size_t *count)
+{
+	const size_t each = options->duplicates + 1;
+	size_t *order = calloc(parcels * each + 1, sizeof *order);
+	unsigned int state = options->seed;
+
+	if (order == NULL)
+		return NULL;
+	*count = parcels * each;
+	for (size_t i = 0; i < *count; i++)
+		order[i] = i / each;
+	for (size_t i = *count; options->shuffle && i > 1; i--) {
+		size_t other = (size_t)rand_r(&state) % i;
+		size_t number = order[i - 1];
+
+		order[i - 1] = order[other];
+		order[other] = number;
+	}
+	return order;
+}
+
 int dispatch(const struct options *options, const struct parcels *parcels, struct post_target *target)
 {
 	struct dispatcher d = {.options = options, .target = target, .all_well = true};
 	/* A second signal ends the program, whatever it waits for. */
 	const struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
-	size_t *order = parcels_order(
-		parcels, options->duplicates, options->shuffle ? &options->seed : NULL, &d.count);
+	size_t *order = make_order(options, parcels->count, &d.count);
 
 	d.delivery = order == NULL ? NULL : calloc(d.count + 1, sizeof *d.delivery);
 	if (d.delivery == NULL) {

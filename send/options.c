@@ -34,7 +34,7 @@ static const char usage_text[] =
 	"  --event TYPE         one event, now; several are of one order\n"
 	"  --story NAME         a life that ends now: trial, renewals, refund, dispute or failed-renewal\n"
 	"\n"
-	"What they say. A FILE that is changed gets an event id of its own; its other bytes stay:\n"
+	"What they say. A FILE that is changed gets an event id of its own; all else in it stays:\n"
 	"  --order-id ID        the merchant's metadata.order_id\n"
 	"  --email ADDRESS      the customer's\n"
 	"  --amount NUMBER      the order's, digit by digit; a FILE's other amounts stay (default: 10.00)\n"

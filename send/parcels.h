@@ -1,4 +1,4 @@
-/* What is to be delivered: bodies with their labels, and how often and in which order. */
+/* What is to be delivered: bodies with their labels. */
 #ifndef BAGELHOOK_PARCELS_H
 #define BAGELHOOK_PARCELS_H
 
@@ -22,9 +22,5 @@ struct parcels {
 bool parcels_add(struct parcels *, const char *label, unsigned char *body, size_t len);
 
 void parcels_free(struct parcels *);
-
-/* The deliveries: each parcel's number as often as it is delivered, its duplicates behind it, or all
- * in an order that depends on the seed alone. The caller's to free. NULL without memory. */
-size_t *parcels_order(const struct parcels *, size_t duplicates, const unsigned int *seed, size_t *count);
 
 #endif

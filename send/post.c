@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <openssl/evp.h>
 
+#include "common/buffer.h"
 #include "common/text.h"
 #include "post.h"
 
@@ -21,32 +22,17 @@
 
 enum { ANSWER_MAX_BYTES = 1024 * 1024, SIGNATURE_BYTES = 32 };
 
-/* The answer's body as it arrives. A longer one than the limit is an error, not a truncated text. */
-struct buffer {
-	char *bytes;
-	size_t len;
-	int too_long;
-};
-
-static size_t buffer_append(char *data, size_t size, size_t count, void *cookie)
+/* Takes the answer's body as it arrives. A longer one than the limit is an error, not a truncated text. */
+static size_t add_to_answer(char *data, size_t size, size_t count, void *cookie)
 {
 	struct buffer *buffer = cookie;
-	size_t len = size * count;
-	char *bytes;
+	const size_t len = size * count;
 
 	/* libcurl takes any other number than len for "stop". */
-	if (len > ANSWER_MAX_BYTES - buffer->len) {
-		buffer->too_long = 1;
+	if (len > ANSWER_MAX_BYTES - buffer->len)
 		return 0;
-	}
-	if (len == 0)
-		return 0;
-	if ((bytes = realloc(buffer->bytes, buffer->len + len)) == NULL)
-		return 0;
-	memcpy(bytes + buffer->len, data, len);
-	buffer->bytes = bytes;
-	buffer->len += len;
-	return len;
+	buffer_put(buffer, data, len);
+	return buffer_failed(buffer) ? 0 : len;
 }
 
 /* Writes the signature as lower-case hex with its NUL. 0, or -1 where libcrypto refuses. */
@@ -114,7 +100,7 @@ static void read_answer(const struct buffer *buffer, struct post_answer *answer)
 {
 	json_t *root, *spooled;
 
-	if (buffer->len == 0 || (root = json_loadb(buffer->bytes, buffer->len, 0, NULL)) == NULL)
+	if (buffer->len == 0 || (root = json_loadb(buffer->data, buffer->len, 0, NULL)) == NULL)
 		return;
 	answer->outcome = copy_text(root, "outcome");
 	answer->error = copy_text(root, "error");
@@ -183,7 +169,7 @@ static CURLcode set_options(CURL *curl, const struct post_target *target, struct
 	/* The length comes first: without it libcurl would take the body for a string. */
 	SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body_len);
 	SET(CURLOPT_POSTFIELDS, body_len == 0 ? "" : (const char *)body);
-	SET(CURLOPT_WRITEFUNCTION, buffer_append);
+	SET(CURLOPT_WRITEFUNCTION, add_to_answer);
 	SET(CURLOPT_WRITEDATA, buffer);
 	SET(CURLOPT_TIMEOUT_MS, target->timeout_ms);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, target->timeout_ms);
@@ -231,7 +217,7 @@ static void explain(
 
 	if (curl != NULL && rc == CURLE_COULDNT_CONNECT)
 		curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &system_error);
-	if (buffer->too_long)
+	if (rc == CURLE_WRITE_ERROR && !buffer_failed(buffer))
 		snprintf(answer->reason, sizeof(answer->reason), "the answer is longer than %d bytes",
 			ANSWER_MAX_BYTES);
 	else if (rc == CURLE_ABORTED_BY_CALLBACK)
@@ -250,13 +236,14 @@ enum post_result post_body(const struct post_target *target, const char *timesta
 	char signature[2 * SIGNATURE_BYTES + 1];
 	char error[CURL_ERROR_SIZE] = "";
 	unsigned char *corrupt = NULL;
-	struct buffer buffer = {NULL, 0, 0};
+	struct buffer buffer;
 	struct curl_slist *headers = NULL;
 	CURL *curl = NULL;
 	CURLcode rc = CURLE_OUT_OF_MEMORY;
 
 	memset(answer, 0, sizeof(*answer));
 	answer->spooled = -1;
+	buffer_init(&buffer);
 	if (sign_body(target, timestamp, body, body_len, signature) != 0) {
 		snprintf(answer->reason, sizeof(answer->reason), "cannot compute the signature");
 		return POST_BROKEN;
@@ -284,7 +271,7 @@ out:
 		explain(curl, rc, error, &buffer, answer);
 	curl_easy_cleanup(curl);
 	curl_slist_free_all(headers);
-	free(buffer.bytes);
+	buffer_done(&buffer);
 	free(corrupt);
 	return classify(rc);
 }

@@ -79,6 +79,7 @@ struct life {
 	const struct subject *subject;
 	const char *mode;
 	const char *email;
+	const char *amount;
 	struct body_id order_id;
 	struct body_id customer_id;
 	struct body_id subscription_id;
@@ -91,6 +92,7 @@ static struct life begin_life(const struct subject *subject)
 		.subject = subject,
 		.mode = subject->mode != NULL ? subject->mode : "test",
 		.email = subject->email != NULL ? subject->email : "ada@example.com",
+		.amount = subject->amount != NULL ? subject->amount : "10.00",
 		.order_id = body_new_id("order_"),
 		.customer_id = body_new_id("cus_"),
 		.subscription_id = body_new_id("sub_"),
@@ -135,9 +137,9 @@ static json_t *make_order(const struct life *life, const struct step *step, cons
 		refunded                         ? "refunded"
 			: paid || free_of_charge ? "paid"
 						 : "canceled",
-		"amount", free_of_charge ? json_integer(0) : body_amount(), "tax_amount", 0, "currency",
-		"usd", "created_at", at, "updated_at", at, "refunded_amount",
-		refunded ? body_amount() : NULL);
+		"amount", free_of_charge ? json_integer(0) : body_number(life->amount), "tax_amount", 0,
+		"currency", "usd", "created_at", at, "updated_at", at, "refunded_amount",
+		refunded ? body_number(life->amount) : NULL);
 }
 
 static json_t *make_product(const struct life *life, const struct step *step)
@@ -146,7 +148,7 @@ static json_t *make_product(const struct life *life, const struct step *step)
 
 	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:s}", "object", "product", "mode", life->mode,
 		"product_id", one_time ? "prod_book" : "prod_club", "name", one_time ? "Book" : "Club",
-		"price", body_amount(), "currency", "USD", "billing_type",
+		"price", body_number(life->amount), "currency", "USD", "billing_type",
 		one_time ? "single_payment" : "subscription");
 }
 
@@ -164,8 +166,8 @@ static json_t *make_subscription(const struct life *life, const struct step *ste
 		trialing           ? "trialing"
 			: canceled ? "canceled"
 				   : "active",
-		"units", 1, "recurring_interval", "monthly", "billing_amount", body_amount(), "trial_start",
-		trialing ? at.text : NULL, "trial_end", trialing ? trial_end.text : NULL,
+		"units", 1, "recurring_interval", "monthly", "billing_amount", body_number(life->amount),
+		"trial_start", trialing ? at.text : NULL, "trial_end", trialing ? trial_end.text : NULL,
 		"billing_period_start", paid ? at.text : NULL, "billing_period_end",
 		paid ? period_end.text : NULL, "canceled_at", canceled ? at.text : NULL,
 		"cancel_at_period_end", 0);
@@ -195,11 +197,10 @@ static json_t *make_object(const struct life *life, const struct step *step, int
 
 static bool add_step(const struct life *life, const struct step *step, int64_t at_ms, struct parcels *parcels)
 {
-	const char *amount = life->subject->amount != NULL ? life->subject->amount : "10.00";
 	json_t *event = json_pack("{s:s, s:s, s:s, s:o}", "event_id", body_new_id("evt_").text, "event_type",
 		step->type, "created_at", moment(at_ms).text, "object", make_object(life, step, at_ms));
 	size_t len = 0;
-	unsigned char *body = event == NULL ? NULL : body_write(event, amount, &len);
+	unsigned char *body = event == NULL ? NULL : body_write(event, &len);
 
 	json_decref(event);
 	return body != NULL && parcels_add(parcels, step->type, body, len);

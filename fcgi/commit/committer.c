@@ -3,7 +3,6 @@
 #include "committer.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +12,11 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/thread.h"
 
 #define CONNECT_TIMEOUT_MS 5000
+/* How long connecting may take before the thread counts as stuck: name service has timeouts of its own. */
+#define CONNECT_STUCK_MS 60000
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS 2000
 /* How long a batch waits for a lock before its deliveries go one by one, and how long
@@ -35,7 +37,7 @@ struct committer {
 	int timeout_ms;
 	size_t batch_size;
 	bool on_demand;
-	pthread_t thread;
+	struct thread thread;
 	struct queue *queue;
 
 	/* The thread's alone. */
@@ -77,6 +79,7 @@ static bool connect_if_due(struct committer *c)
 	metrics_set(METRICS_DATABASE_UP, 0);
 	if (clock_ms() < c->connect_at_ms)
 		return false;
+	thread_alive(CONNECT_STUCK_MS);
 	if (store_connect(c->store, CONNECT_TIMEOUT_MS) == STORE_CONNECTED) {
 		log_record(LOG_INFO, "connected to the database", NULL);
 		c->backoff_ms = BACKOFF_FIRST_MS;
@@ -124,6 +127,7 @@ static enum store_result try_commit(
 	for (int tries = 0; result == STORE_RETRY && tries < MAX_TRIES; tries++) {
 		const int64_t began_ns = now_ns();
 
+		thread_alive(c->timeout_ms + THREAD_STUCK_MS);
 		result = store_commit(c->store, batch, count, lock_ms, deadline_ms);
 		metrics_count(METRICS_COMMITS + result);
 		if (result == STORE_OK)
@@ -276,7 +280,7 @@ static int64_t next_wake(struct committer *c)
 	return c->on_demand && c->connect_at_ms == 0 ? INT64_MAX : c->connect_at_ms;
 }
 
-static void *run(void *argument)
+static void run(void *argument)
 {
 	struct committer *c = argument;
 	size_t count;
@@ -287,8 +291,8 @@ static void *run(void *argument)
 		else
 			connect_if_due(c);
 		commit_set_aside(c);
+		thread_alive(THREAD_STUCK_MS);
 	}
-	return NULL;
 }
 
 struct committer *committer_open(struct store *store, const struct committer_limits *limits)
@@ -314,7 +318,7 @@ struct committer *committer_open(struct store *store, const struct committer_lim
 	c->queue = queue_new(&limits->queue);
 	if (c->queue == NULL)
 		goto err1;
-	if (pthread_create(&c->thread, NULL, run, c) != 0)
+	if (thread_start(&c->thread, "committer", run, c) != 0)
 		goto err2;
 	return c;
 err2:
@@ -332,7 +336,7 @@ void committer_close(struct committer *c)
 	if (c == NULL)
 		return;
 	queue_stop(c->queue);
-	pthread_join(c->thread, NULL);
+	thread_join(&c->thread);
 	queue_free(c->queue);
 	free(c->batch);
 	store_free(c->store);

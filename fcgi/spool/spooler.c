@@ -5,10 +5,10 @@
 #include "spooler.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "common/clock.h"
+#include "common/thread.h"
 #include "drain.h"
 
 /* Bodies that wait to be written, before a further one is answered without. */
@@ -19,13 +19,15 @@
 #define WAIT_MAX_MS 1000
 /* How long a disk may take for a file before the request is answered without. */
 #define WRITE_MS 10000
+/* How long a turn may take before the thread counts as stuck: many files may have to be synced. */
+#define DISK_STUCK_MS 30000
 
 struct spooler {
 	struct queue *queue;
 	struct spool *spool;
 	queue_finished *finished;
 	void *context;
-	pthread_t thread;
+	struct thread thread;
 
 	pthread_mutex_t lock; /* covers these */
 	pthread_cond_t work;
@@ -189,19 +191,22 @@ static void wait_for_work(struct spooler *s)
 {
 	const int64_t now = clock_ms();
 	const bool drains = s->drains;
-	struct timespec until = clock_timespec(drains ? drain_next_ms(s->drain, now) : now + WAIT_MAX_MS);
+	const int64_t drain_ms = drains ? drain_next_ms(s->drain, now) : INT64_MAX;
+	const int64_t next_ms = drain_ms < now + WAIT_MAX_MS ? drain_ms : now + WAIT_MAX_MS;
+	const struct timespec until = clock_timespec(next_ms);
 
 	while (s->first == NULL && s->came == NULL && !s->stopping && s->drains == drains
 		&& pthread_cond_timedwait(&s->work, &s->lock, &until) == 0)
 		;
 }
 
-static void *run(void *argument)
+static void run(void *argument)
 {
 	struct spooler *s = argument;
 	bool stopped = false;
 
 	while (!stopped) {
+		thread_alive(DISK_STUCK_MS);
 		pthread_mutex_lock(&s->lock);
 		if (s->stopping || !may_drain(s))
 			wait_for_work(s);
@@ -221,20 +226,6 @@ static void *run(void *argument)
 		else if (drains && drain_is_due(s->drain, clock_ms()))
 			drain_step(s->drain);
 	}
-	return NULL;
-}
-
-static bool start(struct spooler *s)
-{
-	sigset_t all;
-	sigset_t old;
-
-	/* Signals are the watching thread's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	bool started = pthread_create(&s->thread, NULL, run, s) == 0;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return started;
 }
 
 struct spooler *spooler_open(struct queue *queue, struct spool *spool, bool drains)
@@ -263,7 +254,7 @@ struct spooler *spooler_open(struct queue *queue, struct spool *spool, bool drai
 		goto err3;
 	queue_on_finish(queue, receive, s);
 	queue_on_finish_spooled(queue, receive_drained, s);
-	if (spool != NULL && !start(s))
+	if (spool != NULL && thread_start(&s->thread, "spooler", run, s) != 0)
 		goto err3;
 	return s;
 err3:
@@ -300,7 +291,7 @@ void spooler_stop(struct spooler *s)
 	s->stopping = true;
 	pthread_cond_signal(&s->work);
 	pthread_mutex_unlock(&s->lock);
-	pthread_join(s->thread, NULL);
+	thread_join(&s->thread);
 }
 
 void spooler_close(struct spooler *s)

@@ -12,8 +12,6 @@
 #include <fcntl.h>
 #include <microhttpd.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +21,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "common/thread.h"
 
 /* Bytes for a connection's request and the head of its answer. */
 #define CONNECTION_BYTES ((size_t)16 * 1024)
@@ -30,7 +29,6 @@
 #define DEADLINE_MS 2000
 /* At the limit the library listens no more, and begins again only when it is called. */
 #define WAIT_MAX_MS 1000
-#define STACK_BYTES ((size_t)256 * 1024)
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 struct connection {
@@ -43,7 +41,7 @@ struct admin {
 	struct exposition_sources sources;
 	int wake[2]; /* a pipe; what comes through it ends the thread */
 	bool running;
-	pthread_t thread;
+	struct thread thread;
 	struct MHD_Daemon *daemon;
 	int epoll;
 	/* The thread's alone. */
@@ -148,7 +146,7 @@ static int64_t cut_overdue(struct admin *admin, int64_t now_ms)
 	return next_ms;
 }
 
-static void *run(void *argument)
+static void run(void *argument)
 {
 	struct admin *admin = argument;
 
@@ -160,13 +158,14 @@ static void *run(void *argument)
 		MHD_UNSIGNED_LONG_LONG wanted_ms;
 		int wait_ms = (int)(next_ms - now_ms);
 
+		thread_alive(THREAD_STUCK_MS);
 		if (MHD_get_timeout(admin->daemon, &wanted_ms) == MHD_YES
 			&& wanted_ms < (MHD_UNSIGNED_LONG_LONG)wait_ms)
 			wait_ms = (int)wanted_ms;
 		if (poll(polled, 2, wait_ms) < 0 && errno != EINTR)
 			log_record(LOG_ERROR, "poll failed", LOG_PAIRS("reason", text_error(errno)));
 		if (polled[1].revents != 0)
-			return NULL;
+			return;
 		MHD_run(admin->daemon);
 	}
 }
@@ -208,30 +207,13 @@ static bool start_daemon(struct admin *admin)
 	return true;
 }
 
-static bool start_thread(struct admin *admin)
-{
-	pthread_attr_t attributes;
-	sigset_t all;
-	sigset_t old;
-
-	if (pthread_attr_init(&attributes) != 0)
-		return false;
-	pthread_attr_setstacksize(&attributes, STACK_BYTES);
-	/* Signals are the watching thread's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	admin->running = pthread_create(&admin->thread, &attributes, run, admin) == 0;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attributes);
-	return admin->running;
-}
-
 int admin_start(struct admin *admin, const struct exposition_sources *sources)
 {
 	admin->sources = *sources;
-	if (pipe2(admin->wake, O_CLOEXEC) != 0 || !start_daemon(admin) || !start_thread(admin))
+	if (pipe2(admin->wake, O_CLOEXEC) != 0 || !start_daemon(admin))
 		return -1;
-	return 0;
+	admin->running = thread_start(&admin->thread, "admin", run, admin) == 0;
+	return admin->running ? 0 : -1;
 }
 
 void admin_close(struct admin *admin)
@@ -239,7 +221,7 @@ void admin_close(struct admin *admin)
 	if (admin == NULL)
 		return;
 	if (admin->running && write(admin->wake[1], "", 1) == 1)
-		pthread_join(admin->thread, NULL);
+		thread_join(&admin->thread);
 	listener_unlink(&admin->listener);
 	if (admin->daemon != NULL) {
 		/* It closes the listening socket with it. */

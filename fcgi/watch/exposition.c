@@ -4,17 +4,22 @@
 
 #include "exposition.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
 
-#include "common/clock.h"
 #include "common/metrics.h"
+#include "common/thread.h"
 #include "fcgi/commit/store.h"
 #include "fcgi/response.h"
-#include "process.h"
 
-/* The watching thread turns at least once a second, unless it hangs. */
-#define STUCK_MS 10000
+/* The system gives the lowest descriptors first, and connections are limited to fewer. */
+#define DESCRIPTORS_MAX 4096
 
 struct series {
 	const char *name; /* NULL: another one of the family above */
@@ -50,6 +55,8 @@ static const struct series counters[] = {
 	{NULL, "{result=\"conflict\"}", METRICS_COMMITS + STORE_RETRY, NULL},
 	{NULL, "{result=\"unavailable\"}", METRICS_COMMITS + STORE_UNAVAILABLE, NULL},
 	{NULL, "{result=\"unknown\"}", METRICS_COMMITS + STORE_UNKNOWN, NULL},
+	{"log_records_dropped_total", "", METRICS_LOG_DROPPED,
+		"Log records that were dropped because standard error did not take them."},
 };
 
 static const struct series gauges[] = {
@@ -208,6 +215,77 @@ static void put_spool(struct buffer *out, const struct exposition_sources *sourc
 		(double)contents.corrupt);
 }
 
+/* What the system knows of this process, under the names that Prometheus's own libraries use. What cannot be
+ * had is left out. */
+static void put_of_process(
+	struct buffer *out, const char *name, const char *type, const char *help, double value)
+{
+	buffer_printf(out, "# HELP process_%s %s\n# TYPE process_%s %s\nprocess_%s %.15g\n", name, help, name,
+		type, name, value);
+}
+
+static void put_memory(struct buffer *out)
+{
+	char text[128];
+	const int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	const ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	char *end;
+
+	if (fd >= 0)
+		close(fd);
+	if (len <= 0)
+		return;
+	text[len] = '\0';
+	/* In pages: all that is mapped, then what of it is in memory. */
+	const unsigned long mapped = strtoul(text, &end, 10);
+	const unsigned long resident = strtoul(end, NULL, 10);
+	const double page = (double)sysconf(_SC_PAGESIZE);
+
+	put_of_process(
+		out, "virtual_memory_bytes", "gauge", "Virtual memory size in bytes.", (double)mapped * page);
+	put_of_process(out, "resident_memory_bytes", "gauge", "Resident memory size in bytes.",
+		(double)resident * page);
+}
+
+/* poll(2) says which descriptors are not open, of all at once, without /proc. */
+static void put_descriptors(struct buffer *out)
+{
+	struct rlimit limit;
+	size_t open = 0;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	const nfds_t count = limit.rlim_cur < DESCRIPTORS_MAX ? (nfds_t)limit.rlim_cur : DESCRIPTORS_MAX;
+	struct pollfd *polled = calloc(count, sizeof *polled);
+	if (polled == NULL)
+		return;
+	for (nfds_t i = 0; i < count; i++)
+		polled[i].fd = (int)i;
+	if (poll(polled, count, 0) >= 0) {
+		for (nfds_t i = 0; i < count; i++)
+			open += (polled[i].revents & POLLNVAL) == 0;
+		put_of_process(out, "open_fds", "gauge", "Number of open file descriptors.", (double)open);
+	}
+	free(polled);
+	put_of_process(
+		out, "max_fds", "gauge", "Maximum number of open file descriptors.", (double)limit.rlim_cur);
+}
+
+static void put_process(struct buffer *out)
+{
+	struct timespec used;
+
+	put_of_process(out, "start_time_seconds", "gauge",
+		"Start time of the process since unix epoch in seconds.",
+		(double)metrics_gauge(METRICS_STARTED_MS) / 1e3);
+	if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0)
+		put_of_process(out, "cpu_seconds_total", "counter",
+			"Total user and system CPU time spent in seconds.",
+			(double)used.tv_sec + (double)used.tv_nsec / 1e9);
+	put_memory(out);
+	put_descriptors(out);
+}
+
 void exposition_metrics(const struct exposition_sources *sources, struct buffer *out)
 {
 	put_family(out, "build_info", "gauge", "The version that runs; always 1.");
@@ -217,21 +295,29 @@ void exposition_metrics(const struct exposition_sources *sources, struct buffer 
 	put_counters(out, counters, COUNT(counters));
 	put_matches(out, sources->handler);
 	put_gauges(out);
+	put_gauge(out, "threads_stuck", "Threads that have made no progress for too long.",
+		(double)thread_stuck(NULL, NULL));
 	put_histogram(out, "commit_duration_seconds",
 		"How long transactions took that were committed, from BEGIN to the answer to COMMIT.",
 		METRICS_COMMIT_NS, 1e9);
 	put_histogram(out, "commit_batch_events", "How many events were in them.", METRICS_BATCH_EVENTS, 1);
 	if (sources->spool != NULL)
 		put_spool(out, sources);
-	process_metrics(out);
+	put_process(out);
+}
+
+static void put_stuck(void *context, const char *thread)
+{
+	buffer_printf(context, "stuck: %s\n", thread);
 }
 
 bool exposition_health(struct buffer *out)
 {
-	const bool turns = clock_ms() - metrics_gauge(METRICS_TURNED_MS) < STUCK_MS;
+	const bool healthy = thread_stuck(put_stuck, out) == 0;
 
-	buffer_puts(out, turns ? "alive\n" : "the watching thread hangs\n");
-	return turns;
+	if (healthy)
+		buffer_puts(out, "alive\n");
+	return healthy;
 }
 
 bool exposition_readiness(const struct exposition_sources *sources, struct buffer *out)

@@ -17,9 +17,12 @@ struct exposition_sources {
  * spool; any thread. */
 void exposition_metrics(const struct exposition_sources *, struct buffer *);
 
-/* Whether the process lives, and whether it would answer 200 to an event that came now. Appends, a
- * line each, what that depends on. Does not block; any thread. */
+/* Returns true if every thread makes progress; appends that, or a line for each that is stuck. Does not
+ * block; any thread. */
 bool exposition_health(struct buffer *);
+
+/* Returns true if an event that came now would be answered 200; appends what that depends on, a line each.
+ * Does not block; any thread. */
 bool exposition_readiness(const struct exposition_sources *, struct buffer *);
 
 #endif

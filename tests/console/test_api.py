@@ -322,7 +322,7 @@ def test_a_right_that_is_gone(stand):
         answer = stand.get("/api/search", q="x")
         assert answer.status == 503 and answer.json == {
             "error": "The database is not set up for the console; its log says why"}
-        assert "permission denied for function console_search" in stand.console.log
+        harness.wait_until(lambda: "permission denied for function console_search" in stand.console.log, "the record")
     finally:
         stand.query(f"GRANT EXECUTE ON {function} TO bagelpay_console")
     assert stand.get("/api/search", q="x").status == 200

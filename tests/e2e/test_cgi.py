@@ -100,6 +100,31 @@ def test_input_that_does_not_end(program):
     process.stdout.close()
 
 
+def test_answer_ends_the_output(program, tmp_path, background):
+    """Standard output ends with the answer, not with what is drained behind it; and nothing more is read."""
+    if harness.is_sanitized():
+        pytest.skip("the sanitizers' functions are not to be replaced")
+    answer, *_ = program.run(bodies.payment(), BAGELHOOK_SPOOL=program.spool, BAGELHOOK_DATABASE="host=/nonexistent")
+    assert answer.json["spooled"] is True
+    faults, body = harness.Faults(tmp_path), bodies.payment()
+    with faults.armed("flock", error=faults.HANGS):
+        # Locking the spool is the first step of draining it.
+        process = program.start(body, BAGELHOOK_SPOOL=program.spool, **faults.environment)
+        process.stdin.write(body)
+        process.stdin.flush()
+        assert program.answer(background(process.stdout.read).result(timeout=20)).status == 200
+        harness.wait_until(lambda: faults.failed == 1, "it to drain")
+        assert process.poll() is None
+        with pytest.raises(BrokenPipeError):
+            process.stdin.write(b"more")
+            process.stdin.flush()
+    assert process.wait(harness.PATIENCE_S) == 0
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+    process.stdout.close()
+    process.stderr.close()
+
+
 def test_input_that_does_not_come(program):
     """Reading has its deadline."""
     body = bodies.payment()

@@ -37,7 +37,7 @@ def test_what_is_no_spool_file(make_stack, tmp_path):
     waiting.wait_until(lambda: not list((spool / "new").iterdir()), "the spool to be drained")
     assert (spool / "corrupt" / "x.y").read_bytes() == b"from before"
     assert len(list((spool / "corrupt").iterdir())) >= 4
-    assert "no whole spool file" in stack.responder.log
+    waiting.wait_until(lambda: "no whole spool file" in stack.responder.log, "the record")
 
 
 def test_first_reading(make_stack, tmp_path):

@@ -296,8 +296,8 @@ def test_database_away_at_start(mortal, make_stack):
     for _ in range(3):
         answer = stack.deliver(bodies.payment())
         assert (answer.status, answer.headers["Retry-After"], answer.json["spooled"]) == (503, "60", False)
-    records = [line for line in stack.responder.log[logged:].splitlines() if "level=error" in line]
-    assert len([line for line in records if "the database cannot be used" in line]) == 1
+    harness.wait_until(lambda: stack.responder.log[logged:].count("msg=\"not accepted\"") == 3, "all records")
+    assert stack.responder.log[logged:].count("the database cannot be used") == 1
     pid = stack.responder.pid
     mortal.start()
     harness.wait_until(lambda: stack.deliver(bodies.payment()).status == 200, "recovery")

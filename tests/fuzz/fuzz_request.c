@@ -66,6 +66,7 @@ static void serve(struct handler *handler, FCGX_Request *fcgi)
 		&& handler_submit(handler, &request, &answer, &receipt)) {
 		MUST(finished == &receipt && receipt.next == NULL);
 		handler_complete(&receipt, &answer);
+		handler_finish(&receipt, &answer);
 	}
 	request_done(&request);
 	MUST(response_status(&answer) != 200);

@@ -2,10 +2,11 @@
 #include "config.h"
 
 #include <check.h>
+#include <pthread.h>
 #include <stdlib.h>
 
-#include "common/clock.h"
 #include "common/metrics.h"
+#include "common/thread.h"
 #include "fcgi/watch/exposition.h"
 
 /* A value at a bound belongs below it, and one beyond all bounds in the last bucket. */
@@ -51,20 +52,80 @@ START_TEST(unknown_types)
 }
 END_TEST
 
-/* A watching thread that hangs would end no test in good time. */
+struct steps {
+	pthread_barrier_t step;
+	int within_ms; /* what the thread says at each step; 0: it ends */
+};
+
+static void take_steps(void *argument)
+{
+	struct steps *steps = argument;
+
+	for (;;) {
+		pthread_barrier_wait(&steps->step);
+		if (steps->within_ms == 0)
+			return;
+		thread_alive(steps->within_ms);
+		pthread_barrier_wait(&steps->step);
+	}
+}
+
+static void take_step(struct steps *steps, int within_ms)
+{
+	steps->within_ms = within_ms;
+	pthread_barrier_wait(&steps->step);
+	if (within_ms != 0)
+		pthread_barrier_wait(&steps->step);
+}
+
+static void check_health(bool healthy, const char *text)
+{
+	struct buffer said;
+
+	buffer_init(&said);
+	ck_assert_int_eq(exposition_health(&said), healthy);
+	ck_assert_str_eq(said.data, text);
+	buffer_done(&said);
+}
+
+/* Time that has run out already is as good as a thread that hangs. */
 START_TEST(health)
 {
-	struct buffer text;
+	struct steps one;
+	struct steps other;
+	struct thread threads[2] = {0};
 
-	buffer_init(&text);
-	metrics_set(METRICS_TURNED_MS, clock_ms() - 5000);
-	ck_assert(exposition_health(&text));
-	ck_assert_str_eq(text.data, "alive\n");
-	buffer_clear(&text);
-	metrics_set(METRICS_TURNED_MS, clock_ms() - 10001);
-	ck_assert(!exposition_health(&text));
-	ck_assert_str_eq(text.data, "the watching thread hangs\n");
-	buffer_done(&text);
+	check_health(true, "alive\n");
+	ck_assert_int_eq(pthread_barrier_init(&one.step, NULL, 2), 0);
+	ck_assert_int_eq(pthread_barrier_init(&other.step, NULL, 2), 0);
+	ck_assert_int_eq(thread_start(&threads[0], "one", take_steps, &one), 0);
+	ck_assert_int_eq(thread_start(&threads[1], "other", take_steps, &other), 0);
+	check_health(true, "alive\n");
+	take_step(&one, 10000);
+	take_step(&other, -10);
+	check_health(false, "stuck: other\n");
+	ck_assert_str_eq(thread_newly_stuck(), "other");
+	ck_assert_ptr_null(thread_newly_stuck());
+	take_step(&one, -10);
+	check_health(false, "stuck: other\nstuck: one\n");
+	ck_assert_str_eq(thread_newly_stuck(), "one");
+	take_step(&other, 10000);
+	check_health(false, "stuck: one\n");
+	ck_assert_ptr_null(thread_newly_stuck());
+	take_step(&other, -10);
+	ck_assert_str_eq(thread_newly_stuck(), "other");
+	take_step(&one, 0);
+	take_step(&other, 0);
+	thread_join(&threads[0]);
+	thread_join(&threads[1]);
+	check_health(true, "alive\n");
+	thread_alive(-10);
+	check_health(true, "alive\n");
+	thread_watch_self(&threads[0], "self");
+	thread_alive(-10);
+	check_health(false, "stuck: self\n");
+	thread_unwatch_self(&threads[0]);
+	check_health(true, "alive\n");
 }
 END_TEST
 
