@@ -12,7 +12,6 @@
 
 #include "common/log.h"
 #include "common/text.h"
-#include "registers.h"
 
 /* Every secret at its longest, with its line end, and a byte to notice a longer file. */
 #define FILE_MAX (SECRETS_MAX * (SECRETS_MAX_LEN + 2) + 1)
@@ -177,7 +176,6 @@ int secrets_read(const char *path, struct secrets *secrets, char *error, size_t 
 	if (fd >= 0)
 		close(fd);
 	explicit_bzero(content, sizeof content);
-	registers_clear();
 	if (status != 0)
 		secrets_wipe(secrets);
 	return status;

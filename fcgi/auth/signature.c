@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "common/text.h"
-#include "registers.h"
 
 #define DIGEST_LEN 32
 #define TIMESTAMP_MAX_DIGITS 12
@@ -48,11 +47,9 @@ struct signature_verifier *signature_open(const struct secrets *secrets)
 		if (!EVP_MAC_init(context, secrets->secret[i].key, secrets->secret[i].len, params))
 			goto err;
 	}
-	registers_clear();
 	return verifier;
 err:
 	signature_close(verifier);
-	registers_clear();
 	return NULL;
 }
 
@@ -111,7 +108,6 @@ static bool compute(const EVP_MAC_CTX *keyed, const char *timestamp, const unsig
 		&& EVP_MAC_final(context, digest, &digest_len, DIGEST_LEN) && digest_len == DIGEST_LEN;
 
 	EVP_MAC_CTX_free(context);
-	registers_clear();
 	return done;
 }
 
