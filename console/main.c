@@ -111,6 +111,8 @@ int main(int argc, char *argv[])
 		puts("bagelhook-console " PACKAGE_VERSION);
 		return 0;
 	}
+	if (!options.check && options.listen == NULL && !listener_is_inherited())
+		return complain(EXIT_USAGE, LISTENER_NOTHING);
 	if (name_session() != 0)
 		return complain(EXIT_CANNOT_RUN, text_error(errno));
 	if (admin_client_init() != 0)

@@ -353,13 +353,13 @@ def test_no_listener_unless_asked(make_responder):
     assert fastcgi.request(responder.address, params).status == 405
 
 
-@pytest.mark.parametrize("address, text", [
-    ("localhost", "--admin-listen localhost: must be unix:/path or host:port"), (":9000", "--admin-listen :9000: must be"),
-    ("unix:/nonexistent/x", "--admin-listen unix:/nonexistent/x: No such file or directory")])
-def test_unusable_address(address, text):
-    """1 where it cannot listen, in one line, and nothing of the other socket is left."""
+@pytest.mark.parametrize("address, status, text", [
+    ("localhost", 2, "--admin-listen localhost: must be unix:/path or host:port"), (":9000", 2, "--admin-listen :9000: must be"),
+    ("unix:/nonexistent/x", 1, "--admin-listen unix:/nonexistent/x: No such file or directory")])
+def test_unusable_address(address, status, text):
+    """2 if it is no address, 1 if it cannot listen there, in one line, and nothing of the other socket is left."""
     with harness.Responder("host=/nonexistent", "--admin-listen", address, wait=False) as responder:
-        assert responder.wait() == 1
+        assert responder.wait() == status
         lines = responder.log.splitlines()
         assert len(lines) == 1 and lines[0].startswith(f"bagelhook: {text}") and not responder.socket_path.exists()
 
