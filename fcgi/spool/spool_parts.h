@@ -2,7 +2,7 @@
 #ifndef BAGELHOOK_SPOOL_PARTS_H
 #define BAGELHOOK_SPOOL_PARTS_H
 
-#define SPOOL_ERROR_SIZE 512
+#define SPOOL_ERROR_SIZE 1024
 
 /* A file that is made in tmp/ for a moment, to see whether that is possible; no spool file is
  * called so. */
