@@ -268,28 +268,21 @@ static int watch_listener(const struct server *s, bool room, int64_t *next_ms)
 }
 
 /* The watching thread: until SIGTERM, and then until no connection is open. */
-static void watch(struct server *s, int64_t (*reload)(void *context, bool hangup), void *context)
+static void watch(struct server *s, struct rotation *rotation)
 {
 	struct pollfd polled[3] = {{.events = POLLIN}, {.events = POLLIN}, {.events = POLLIN}};
 
 	polled[0].fd = signals_fd();
 	for (;;) {
 		metrics_set(METRICS_TURNED_MS, clock_ms());
-		const bool hangup = signals_hangup();
-		/* A manager that was told that we stop need not know of it. */
-		if (hangup && s->accepting)
-			notify_reloading();
-		const int64_t reload_ms = reload(context, hangup);
-		if (hangup && s->accepting)
-			notify_ready();
+		if (signals_hangup() && s->accepting)
+			rotation_ask(rotation);
 		if (signals_terminate() && s->accepting)
 			stop_accepting(s);
 		int64_t expiry_ms = handler_expire(s->handler, clock_ms());
 		int64_t next_ms = peers_watch(s->peers, &polled[2].fd);
 		if (expiry_ms < next_ms)
 			next_ms = expiry_ms;
-		if (reload_ms < next_ms)
-			next_ms = reload_ms;
 		const bool room = peers_room(s->peers);
 		if (peers_count(s->peers) == 0 && !s->accepting)
 			return;
@@ -352,7 +345,7 @@ static size_t start_workers(struct server *s, pthread_t *threads, size_t count)
 }
 
 int server_run(struct listener *listener, struct handler *handler, const struct server_limits *limits,
-	int64_t (*reload)(void *context, bool hangup), void *context)
+	struct rotation *rotation)
 {
 	struct server s = {.handler = handler, .limits = limits, .listener = listener, .accepting = true};
 	const struct peers_limits peers_limits = {count_places(limits), GATHERED_BYTES,
@@ -369,7 +362,7 @@ int server_run(struct listener *listener, struct handler *handler, const struct 
 	size_t started = start_workers(&s, threads, workers);
 	if (started == workers) {
 		notify_ready();
-		watch(&s, reload, context);
+		watch(&s, rotation);
 		status = 0;
 	}
 	peers_end(s.peers);
