@@ -14,9 +14,9 @@ static size_t least(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* How many letters have to be put in, left out, replaced, or exchanged with their neighbour to make one word of the
- * other: the optimal string alignment distance, by rows (before the last, the last, this one). SIZE_MAX if one is too
- * long. */
+/* How many letters have to be put in, left out, replaced, or exchanged with their neighbour to make one word
+ * of the other: the optimal string alignment distance, by rows (before the last, the last, this one).
+ * SIZE_MAX if one is too long. */
 static size_t distance_between(const char *one, const char *other)
 {
 	size_t rows[3][WORD_MAX + 1];
@@ -76,7 +76,8 @@ static int refuse_unknown(struct arguments *a, const char *name)
 	names[count] = NULL;
 	const char *nearest = arguments_nearest(name, names);
 	if (nearest != NULL)
-		snprintf(a->error, sizeof a->error, "unknown option --%.100s; did you mean --%s?", name, nearest);
+		snprintf(a->error, sizeof a->error, "unknown option --%.100s; did you mean --%s?", name,
+			nearest);
 	else
 		snprintf(a->error, sizeof a->error, "unknown option --%.100s; try --help", name);
 	return ARGUMENTS_WRONG;

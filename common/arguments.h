@@ -1,5 +1,6 @@
-/* The command line of a program: long options, spelled in full, and `-h`; the other arguments may stand anywhere
- * between them. getopt_long(3) would take an abbreviation as well: `--ins` would switch signatures off. */
+/* The command line of a program: long options, spelled in full, and `-h`; the other arguments may stand
+ * anywhere between them. getopt_long(3) would take an abbreviation as well: `--ins` would switch signatures
+ * off. */
 #ifndef BAGELHOOK_ARGUMENTS_H
 #define BAGELHOOK_ARGUMENTS_H
 
@@ -30,13 +31,13 @@ enum { ARGUMENTS_END = -1, ARGUMENTS_WRONG = -2 };
 /* Begins with the arguments behind argv[0]. Table and argv must outlive it. */
 void arguments_begin(struct arguments *, int argc, char **argv, const struct argument *table);
 
-/* Returns the position in the table of the next option, whose value is then in value; ARGUMENTS_END if there is none,
- * and argv[1] to argv[words] are the other arguments then; or ARGUMENTS_WRONG with the reason, one line that names the
- * remedy, in error. `-h` is taken as `--help`. Reorders argv. */
+/* Returns the position in the table of the next option, whose value is then in value; ARGUMENTS_END if there
+ * is none, and argv[1] to argv[words] are the other arguments then; or ARGUMENTS_WRONG with the reason, one
+ * line that names the remedy, in error. `-h` is taken as `--help`. Reorders argv. */
 int arguments_next(struct arguments *);
 
-/* Returns the name that somebody probably meant who typed a word that is none of the names, or NULL if none is near.
- * names ends with NULL. */
+/* Returns the name that somebody probably meant who typed a word that is none of the names, or NULL if none
+ * is near. names ends with NULL. */
 const char *arguments_nearest(const char *word, const char *const names[]);
 
 #endif

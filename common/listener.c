@@ -44,16 +44,18 @@ static bool is_stale(const struct sockaddr_un *address)
 
 int listener_check_syntax(const char *option, const char *address, char error[LISTENER_ERROR_SIZE])
 {
-	const size_t path_size = sizeof ((struct sockaddr_un *)NULL)->sun_path;
+	const size_t path_size = sizeof((struct sockaddr_un *)NULL)->sun_path;
 	const char *colon = strrchr(address, ':');
 
 	if (strncmp(address, "unix:", 5) == 0) {
 		if (address[5] == '/' && strlen(address + 5) < path_size)
 			return 0;
-		snprintf(error, LISTENER_ERROR_SIZE, "%s %.300s: must be an absolute path of at most %zu bytes", option,
-			address, path_size - 1);
+		snprintf(error, LISTENER_ERROR_SIZE,
+			"%s %.300s: must be an absolute path of at most %zu bytes", option, address,
+			path_size - 1);
 	} else if (colon == NULL || colon == address || colon[1] == '\0' || colon - address >= HOST_SIZE) {
-		snprintf(error, LISTENER_ERROR_SIZE, "%s %.100s: must be unix:/path or host:port", option, address);
+		snprintf(error, LISTENER_ERROR_SIZE, "%s %.100s: must be unix:/path or host:port", option,
+			address);
 	} else {
 		return 0;
 	}
@@ -73,7 +75,8 @@ static int look_at_path(const char *option, const char *path, struct sockaddr_un
 	if (lstat(path, &status) != 0)
 		return 0;
 	if (!S_ISSOCK(status.st_mode)) {
-		snprintf(error, LISTENER_ERROR_SIZE, "%s unix:%s: there is a file that is no socket: name another path", option, path);
+		snprintf(error, LISTENER_ERROR_SIZE,
+			"%s unix:%s: there is a file that is no socket: name another path", option, path);
 		return -1;
 	}
 	*stale = is_stale(address);

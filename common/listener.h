@@ -11,7 +11,8 @@
 #define LISTENER_ERROR_SIZE 512
 /* Wrong usage, if there is neither an address nor an inherited socket. */
 #define LISTENER_NOTHING                                                                                     \
-	"nothing to listen on: give --listen unix:/path or --listen host:port, or start it with a listening "  \
+	"nothing to listen on: give --listen unix:/path or --listen host:port, or start it with a "          \
+	"listening "                                                                                         \
 	"socket as descriptor 0"
 
 struct listener {

@@ -89,7 +89,8 @@ static enum database_result check_role(PGconn *pg, char error[CONNECTION_ERROR_S
 		if (sqlstate != NULL && (strcmp(sqlstate, "3F000") == 0 || strncmp(sqlstate, "42", 2) == 0)) {
 			schema_deploy_remedy(pg, remedy);
 			snprintf(error, CONNECTION_ERROR_SIZE,
-				"database \"%s\" has no schema bagelpay that fits, or user \"%s\" may not use it: %s, "
+				"database \"%s\" has no schema bagelpay that fits, or user \"%s\" may not "
+				"use it: %s, "
 				"and then the SQL: GRANT bagelpay_console TO \"%s\"",
 				PQdb(pg), PQuser(pg), remedy, PQuser(pg));
 			checked = DATABASE_UNFIT;

@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "admin_client.h"
 #include "common/buffer.h"
 #include "common/listener.h"
 #include "common/log.h"
 #include "common/signals.h"
 #include "common/text.h"
-#include "admin_client.h"
 #include "database.h"
 #include "options.h"
 #include "page.h"

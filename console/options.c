@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin_client.h"
 #include "common/arguments.h"
 #include "common/listener.h"
-#include "admin_client.h"
 
 enum option_key {
 	KEY_LISTEN,
@@ -64,7 +64,8 @@ static int take_admin(const char **address, const char *text, char error[OPTIONS
 	return 0;
 }
 
-static int set(struct console_options *options, enum option_key key, const char *value, char error[OPTIONS_ERROR_SIZE])
+static int set(struct console_options *options, enum option_key key, const char *value,
+	char error[OPTIONS_ERROR_SIZE])
 {
 	switch (key) {
 	case KEY_LISTEN:
@@ -109,7 +110,8 @@ int console_options_parse(
 	if (got == ARGUMENTS_WRONG)
 		snprintf(error, OPTIONS_ERROR_SIZE, "%s", arguments.error);
 	else if (arguments.words > 0)
-		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: takes no arguments besides options; try --help", argv[1]);
+		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: takes no arguments besides options; try --help",
+			argv[1]);
 	else
 		return 0;
 	return -1;

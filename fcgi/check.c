@@ -83,7 +83,8 @@ static void check_listener(struct check *check, const char *option, const char *
 		wrong(check, EXIT_WRONG, error);
 	else
 		fine("%s: %s%s", option + 2, address,
-			in_use ? " is in use: a start would fail until its present user, perhaps this service, stops"
+			in_use ? " is in use: a start would fail until its present user, perhaps this "
+				 "service, stops"
 			       : "");
 	check->in_use = check->in_use || in_use;
 }
@@ -93,8 +94,9 @@ static void check_listeners(struct check *check, const struct options *options)
 	if (options->listen != NULL)
 		check_listener(check, "--listen", options->listen);
 	else
-		fine("listen: %s", listener_is_inherited() ? "the socket inherited as descriptor 0"
-							   : "a socket that a start must inherit as descriptor 0");
+		fine("listen: %s",
+			listener_is_inherited() ? "the socket inherited as descriptor 0"
+						: "a socket that a start must inherit as descriptor 0");
 	if (options->admin_listen != NULL)
 		check_listener(check, "--admin-listen", options->admin_listen);
 }
@@ -116,7 +118,8 @@ static void check_ingest(struct check *check, PGconn *pg)
 		wrong(check, EXIT_WRONG, error);
 	} else if (sqlstate != NULL && strcmp(sqlstate, "22023") == 0) {
 		snprintf(error, sizeof error,
-			"database \"%s\": provider_timezone in bagelpay.settings is no time zone that the server knows: "
+			"database \"%s\": provider_timezone in bagelpay.settings is no time zone that the "
+			"server knows: "
 			"install the server's tzdata again, or set another one",
 			PQdb(pg));
 		wrong(check, EXIT_WRONG, error);

@@ -27,8 +27,8 @@ struct handler {
 	_Atomic int64_t refusal_logged_ms;
 };
 
-struct handler *handler_open(struct queue *queue, struct spooler *spooler, struct signature_verifier *verifier,
-	const struct handler_limits *limits)
+struct handler *handler_open(struct queue *queue, struct spooler *spooler,
+	struct signature_verifier *verifier, const struct handler_limits *limits)
 {
 	struct handler *h = calloc(1, sizeof *h);
 
@@ -138,8 +138,8 @@ static bool authenticate(
 
 	if (h->limits.without_signature)
 		return true;
-	const enum signature_result result = signature_verify(h->verifier, request->signature, request->timestamp,
-		request->body, request->body_len, &match);
+	const enum signature_result result = signature_verify(h->verifier, request->signature,
+		request->timestamp, request->body, request->body_len, &match);
 	if (result == SIGNATURE_FAILED) {
 		answer->kind = ANSWER_NO_MEMORY;
 		return false;

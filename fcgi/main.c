@@ -1,5 +1,5 @@
-/* The responder from its parts: opens what they need, in an order in which each finds what it stands on, serves, and
- * unwinds. */
+/* The responder from its parts: opens what they need, in an order in which each finds what it stands on,
+ * serves, and unwinds. */
 #include "config.h"
 
 #include <errno.h>
@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "cgi.h"
+#include "check.h"
 #include "common/clock.h"
 #include "common/listener.h"
 #include "common/log.h"
@@ -25,8 +27,6 @@
 #include "fcgi/spool/spool.h"
 #include "fcgi/spool/spooler.h"
 #include "fcgi/watch/admin.h"
-#include "cgi.h"
-#include "check.h"
 #include "handler.h"
 #include "options.h"
 #include "server.h"
@@ -135,8 +135,8 @@ static int listen_and_serve(const struct options *options, struct sockets *socke
 }
 
 /* Owns store and spool. */
-static int serve_with(const struct options *options, bool by_cgi, struct secrets *secrets, struct store *store,
-	struct spool *spool, struct sockets *sockets)
+static int serve_with(const struct options *options, bool by_cgi, struct secrets *secrets,
+	struct store *store, struct spool *spool, struct sockets *sockets)
 {
 	const struct committer_limits commit_limits = {
 		{(size_t)options->queue, QUEUE_BYTES, (int)options->commit_timeout * 1000},
@@ -183,8 +183,8 @@ done:
 	return status == 0 ? 0 : EXIT_CANNOT_RUN;
 }
 
-/* Serves until SIGTERM or, as a CGI program, one request, and listens to nothing. Owns store and spool, of which the
- * latter may be NULL; wipes the secrets once it has taken them over. Returns the exit status. */
+/* Serves until SIGTERM or, as a CGI program, one request, and listens to nothing. Owns store and spool, of
+ * which the latter may be NULL; wipes the secrets once it has taken them over. Returns the exit status. */
 static int serve(const struct options *options, bool by_cgi, struct secrets *secrets, struct store *store,
 	struct spool *spool)
 {
@@ -223,8 +223,8 @@ static int run_command(const struct options *options)
 	return import_run(options->database, options->files, options->file_count);
 }
 
-/* Opens what a start needs beside sockets. Connects once, so that what only people can mend ends the process; a
- * database that is merely away does not: the committer tries again, and says so. */
+/* Opens what a start needs beside sockets. Connects once, so that what only people can mend ends the process;
+ * a database that is merely away does not: the committer tries again, and says so. */
 static int open_and_serve(const struct options *options, bool by_cgi, struct secrets *secrets)
 {
 	const struct spool_limits limits = spool_limits(options);

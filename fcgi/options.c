@@ -49,7 +49,8 @@ static const struct option_spec specs[] = {
 	{SERVE, "socket-mode", "BAGELHOOK_SOCKET_MODE", KIND_MODE, AT(socket_mode), 0, 0777, 0660, "MODE",
 		"permissions of a Unix socket"},
 	{SERVE, "secret-file", "BAGELHOOK_SECRET_FILE", KIND_TEXT, AT(secret_file), 0, 0, 0, "FILE",
-		"the webhook's signing secrets, one per line (live:SECRET or test:SECRET: for events of that mode), "
+		"the webhook's signing secrets, one per line (live:SECRET or test:SECRET: for events of that "
+		"mode), "
 		"read again when it is changed; without it, $CREDENTIALS_DIRECTORY/secret"},
 	{SERVE | REDRIVE | IMPORT, "database", "BAGELHOOK_DATABASE", KIND_TEXT, AT(database), 0, 0, 0,
 		"CONNINFO", "a libpq connection string or URI; without it, PGHOST, PGSERVICE and so on"},
@@ -241,10 +242,11 @@ static int check_environment(enum options_command command, char error[OPTIONS_ER
 			continue;
 		const char *nearest = arguments_nearest(name, names);
 		if (nearest != NULL)
-			snprintf(error, OPTIONS_ERROR_SIZE, "%s: no such variable; did you mean %s?", name, nearest);
+			snprintf(error, OPTIONS_ERROR_SIZE, "%s: no such variable; did you mean %s?", name,
+				nearest);
 		else
-			snprintf(error, OPTIONS_ERROR_SIZE, "%s: no such variable; see bagelhook%s --help", name,
-				commands[command].said);
+			snprintf(error, OPTIONS_ERROR_SIZE, "%s: no such variable; see bagelhook%s --help",
+				name, commands[command].said);
 		return -1;
 	}
 	return 0;
@@ -296,7 +298,8 @@ static int take_arguments(struct options *options, int argc, char *argv[], char 
 	if (got == ARGUMENTS_WRONG)
 		snprintf(error, OPTIONS_ERROR_SIZE, "%s", arguments.error);
 	else if (arguments.words > 0 && options->command != OPTIONS_IMPORT)
-		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: takes no arguments besides options; try --help", argv[1]);
+		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: takes no arguments besides options; try --help",
+			argv[1]);
 	else
 		return 0;
 	return -1;
@@ -324,8 +327,8 @@ static int check_conninfo(const char *conninfo, char error[OPTIONS_ERROR_SIZE])
 		return 0;
 	PQconninfoOption *parsed = PQconninfoParse(conninfo, &reason);
 	if (parsed == NULL)
-		snprintf(error, OPTIONS_ERROR_SIZE, "--database: %.*s", reason == NULL ? 0 : (int)strcspn(reason, "\n"),
-			reason == NULL ? "" : reason);
+		snprintf(error, OPTIONS_ERROR_SIZE, "--database: %.*s",
+			reason == NULL ? 0 : (int)strcspn(reason, "\n"), reason == NULL ? "" : reason);
 	PQconninfoFree(parsed);
 	PQfreemem(reason);
 	return parsed == NULL ? -1 : 0;
@@ -340,7 +343,8 @@ static int check_addresses(const struct options *options, char error[OPTIONS_ERR
 	}
 	if (options->listen != NULL && listener_check_syntax("--listen", options->listen, error) != 0)
 		return -1;
-	return options->admin_listen == NULL ? 0
+	return options->admin_listen == NULL
+		? 0
 		: listener_check_syntax("--admin-listen", options->admin_listen, error);
 }
 

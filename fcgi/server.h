@@ -21,7 +21,6 @@ struct server_limits {
 /* Serves until SIGTERM or SIGINT (see signals.h), then finishes what was accepted and returns 0; -1 when
  * threads or memory could not be had. SIGHUP asks the rotation to read the
  * secrets. Removes and closes the listener on the way. */
-int server_run(struct listener *, struct handler *, const struct server_limits *,
-	struct rotation *);
+int server_run(struct listener *, struct handler *, const struct server_limits *, struct rotation *);
 
 #endif

@@ -74,8 +74,8 @@ static bool is_space(unsigned char c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Finds the first secret from a position on: a line that is neither empty nor a comment, without the white space
- * around it and the prefix that says for which mode it is. Returns its length, 0 if there is none. */
+/* Finds the first secret from a position on: a line that is neither empty nor a comment, without the white
+ * space around it and the prefix that says for which mode it is. Returns its length, 0 if there is none. */
 static size_t first_secret(const unsigned char *bytes, size_t len, size_t *at)
 {
 	size_t end;

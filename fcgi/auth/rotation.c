@@ -1,5 +1,5 @@
-/* Looking at the file by name, from time to time, sees changes that notifications would miss: a symbolic link on the
- * way that now leads elsewhere, a directory that was mounted over, a network's file system. */
+/* Looking at the file by name, from time to time, sees changes that notifications would miss: a symbolic link
+ * on the way that now leads elsewhere, a directory that was mounted over, a network's file system. */
 #include "config.h"
 
 #include "rotation.h"
@@ -101,7 +101,8 @@ static void replace(struct rotation *r, bool asked, const struct secrets *secret
 		LOG_PAIRS("secrets", count, "matches", matches, "matches_before", same ? NULL : before));
 }
 
-/* Looks at the file, and reads it if it was changed and is settled, or if asked to. Returns false once stopped. */
+/* Looks at the file, and reads it if it was changed and is settled, or if asked to. Returns false once
+ * stopped. */
 static bool turn(struct rotation *r, bool asked)
 {
 	struct secrets secrets = {.count = 0};
@@ -117,7 +118,8 @@ static bool turn(struct rotation *r, bool asked)
 		return move(r, PLACE_IN_FILE_SYSTEM, PLACE_WAITING);
 	/* Opening a pipe could wait for ever. */
 	if (stat(r->path, &status) == 0 && !S_ISREG(status.st_mode))
-		snprintf(error, sizeof error, "the secret file is no regular file, and can be read only once");
+		snprintf(
+			error, sizeof error, "the secret file is no regular file, and can be read only once");
 	else if (secrets_read(r->path, &secrets, error, sizeof error) == 0)
 		r->seen = secrets.version;
 	const bool go_on = move(r, PLACE_IN_FILE_SYSTEM, PLACE_AT_VERIFIER);
@@ -192,9 +194,11 @@ struct rotation *rotation_start(
 
 void rotation_ask(struct rotation *r)
 {
-	if (atomic_load(&r->place) == PLACE_IN_FILE_SYSTEM && clock_ms() - atomic_load(&r->looked_at_ms) > HANGS_MS)
+	if (atomic_load(&r->place) == PLACE_IN_FILE_SYSTEM
+		&& clock_ms() - atomic_load(&r->looked_at_ms) > HANGS_MS)
 		log_record(LOG_ERROR, KEPT,
-			LOG_PAIRS("reason", "the file system of the secret file does not answer", "file", r->path));
+			LOG_PAIRS("reason", "the file system of the secret file does not answer", "file",
+				r->path));
 	wake(r);
 }
 
@@ -206,7 +210,8 @@ void rotation_stop(struct rotation *r)
 		return;
 	if (r->path != NULL) {
 		format_matches(r->verifier, matches);
-		log_record(LOG_INFO, "signatures matched, by the secret's position", LOG_PAIRS("matches", matches));
+		log_record(LOG_INFO, "signatures matched, by the secret's position",
+			LOG_PAIRS("matches", matches));
 	}
 	if (atomic_exchange(&r->place, PLACE_STOPPED) == PLACE_IN_FILE_SYSTEM) {
 		/* What it has is its own until the process ends. */

@@ -58,13 +58,15 @@ static bool take_prefix(struct line *line, const char *prefix, bool any_case)
 	return true;
 }
 
-/* Returns true for spaces and control characters, those of ASCII and those that an editor or a web page brings along:
- * no-break and other spaces, soft hyphens, zero-width characters, directions, a byte order mark. */
+/* Returns true for spaces and control characters, those of ASCII and those that an editor or a web page
+ * brings along: no-break and other spaces, soft hyphens, zero-width characters, directions, a byte order
+ * mark. */
 static bool has_invisible(const struct line *line)
 {
 	/* The first two bytes in UTF-8, and the range of the last one. */
 	static const unsigned char ranges[][4] = {{0xe2, 0x80, 0x80, 0x8f}, {0xe2, 0x80, 0xa8, 0xaf},
-		{0xe2, 0x81, 0x9f, 0xaf}, {0xe3, 0x80, 0x80, 0x80}, {0xef, 0xbb, 0xbf, 0xbf}, {0xe1, 0x9a, 0x80, 0x80}};
+		{0xe2, 0x81, 0x9f, 0xaf}, {0xe3, 0x80, 0x80, 0x80}, {0xef, 0xbb, 0xbf, 0xbf},
+		{0xe1, 0x9a, 0x80, 0x80}};
 	const unsigned char *bytes = (const unsigned char *)line->at;
 
 	for (size_t i = 0; i < line->len; i++) {
@@ -113,7 +115,8 @@ static const char *find_fault(const struct line *line, const struct secrets *sec
 	if (is_assignment(line))
 		return "NAME=value: write the value alone";
 	if (has_invisible(line))
-		return "white space, a control character or an invisible character inside the secret: write the secret "
+		return "white space, a control character or an invisible character inside the secret: write "
+		       "the secret "
 		       "alone on the line, as plain text";
 	if (line->len > SECRETS_MAX_LEN)
 		return "longer than 1024 bytes: write one secret per line";
@@ -154,7 +157,8 @@ static void warn_if_short(const char *path, const struct secrets *secrets, size_
 	if (secrets->count == count || secrets->secret[count].len >= SECRETS_SHORT_LEN)
 		return;
 	snprintf(line, sizeof line, "%lu", number);
-	log_record(LOG_WARN, "a secret is shorter than 16 characters: is it all of the webhook's signing secret?",
+	log_record(LOG_WARN,
+		"a secret is shorter than 16 characters: is it all of the webhook's signing secret?",
 		LOG_PAIRS("file", path, "line", line));
 }
 
@@ -253,14 +257,17 @@ static int take_content(const char *path, const char *content, size_t size, stru
 	const char *fault = NULL;
 
 	if (size == FILE_MAX)
-		snprintf(error, error_size, "secret file %s: longer than 256 KiB: is it the right file?", path);
+		snprintf(error, error_size, "secret file %s: longer than 256 KiB: is it the right file?",
+			path);
 	else if (memchr(content, '\0', size) != NULL)
-		snprintf(error, error_size, "secret file %s: NUL bytes in it: save it as UTF-8, not as UTF-16", path);
+		snprintf(error, error_size,
+			"secret file %s: NUL bytes in it: save it as UTF-8, not as UTF-16", path);
 	else if ((fault = add_lines(path, secrets, (struct line){content, size}, &number)) != NULL)
 		snprintf(error, error_size, "secret file %s, line %lu: %s", path, number, fault);
 	else if (secrets->count == 0)
 		snprintf(error, error_size,
-			"the secret file %s holds no secret: write the webhook's signing secret into it, one per line",
+			"the secret file %s holds no secret: write the webhook's signing secret into it, one "
+			"per line",
 			path);
 	else
 		return 0;

@@ -40,13 +40,14 @@ struct secrets {
 };
 
 /* Reads a file of secrets into *secrets, which the caller owns: one secret per line, each with an optional
- * prefix `live:` or `test:`. White space around a line, a UTF-8 BOM, empty lines and lines that begin with # are
- * dropped. Returns 0, or -1 with the reason, one line that names the file and the remedy, in error; *secrets is
- * then wiped. Logs a warning if others may read the file, and for each short secret. No copy of a secret is left
- * but in *secrets. Blocks on the file system. Any thread. */
+ * prefix `live:` or `test:`. White space around a line, a UTF-8 BOM, empty lines and lines that begin with #
+ * are dropped. Returns 0, or -1 with the reason, one line that names the file and the remedy, in error;
+ * *secrets is then wiped. Logs a warning if others may read the file, and for each short secret. No copy of a
+ * secret is left but in *secrets. Blocks on the file system. Any thread. */
 int secrets_read(const char *path, struct secrets *secrets, char *error, size_t error_size);
 
-/* Sets *version to that of the file now; all zero if it cannot be seen. Blocks on the file system. Any thread. */
+/* Sets *version to that of the file now; all zero if it cannot be seen. Blocks on the file system. Any
+ * thread. */
 void secrets_look(const char *path, struct secrets_version *version);
 
 /* Returns true if nothing tells the two apart. */

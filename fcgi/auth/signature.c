@@ -1,4 +1,5 @@
-/* Each secret is keyed into a context once; a request duplicates the context, which saves it the key schedule. */
+/* Each secret is keyed into a context once; a request duplicates the context, which saves it the key
+ * schedule. */
 #include "config.h"
 
 #include "signature.h"
@@ -141,10 +142,10 @@ static bool compute(const EVP_MAC_CTX *keyed, const char *timestamp, const unsig
 	return done;
 }
 
-/* Compares what was claimed with what each secret makes of the request. Whole MACs are compared by CRYPTO_memcmp(),
- * whose time does not depend on what is in them, so that nobody can guess a signature digit by digit. All secrets are
- * tried, so that the time does not show which one matched. Branching on whether one does gives away no more than the
- * answer. */
+/* Compares what was claimed with what each secret makes of the request. Whole MACs are compared by
+ * CRYPTO_memcmp(), whose time does not depend on what is in them, so that nobody can guess a signature digit
+ * by digit. All secrets are tried, so that the time does not show which one matched. Branching on whether one
+ * does gives away no more than the answer. */
 static enum signature_result compare(struct keys *keys, const unsigned char claimed[DIGEST_LEN],
 	const char *timestamp, const unsigned char *body, size_t len, struct signature_match *match)
 {

@@ -86,11 +86,12 @@ static enum connection_result classify(PGconn *pg, char error[CONNECTION_ERROR_S
 			"pg_hba.conf");
 	else if (strncmp(sqlstate, "3D", 2) == 0) {
 		schema_deploy_remedy(pg, remedy);
-		snprintf(mend, sizeof mend, "create it: createdb --host='%s' --port=%s '%s'; then %s", PQhost(pg), PQport(pg),
-			PQdb(pg), remedy);
+		snprintf(mend, sizeof mend, "create it: createdb --host='%s' --port=%s '%s'; then %s",
+			PQhost(pg), PQport(pg), PQdb(pg), remedy);
 		add_mend(error, mend);
 	} else if (strncmp(sqlstate, "42", 2) == 0) {
-		snprintf(mend, sizeof mend, "run, as its owner: GRANT CONNECT ON DATABASE \"%s\" TO \"%s\"", PQdb(pg), PQuser(pg));
+		snprintf(mend, sizeof mend, "run, as its owner: GRANT CONNECT ON DATABASE \"%s\" TO \"%s\"",
+			PQdb(pg), PQuser(pg));
 		add_mend(error, mend);
 	} else
 		return CONNECTION_UNREACHABLE;

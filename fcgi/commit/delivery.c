@@ -30,8 +30,9 @@ static unsigned mode_bit(const char *mode)
 
 static void reject_mode(struct delivery *delivery)
 {
-	snprintf(delivery->detail, sizeof delivery->detail, "mode: %s, but the secret that signed it is for %s events",
-		delivery->event->mode, delivery->modes == SECRET_LIVE ? "live" : "test");
+	snprintf(delivery->detail, sizeof delivery->detail,
+		"mode: %s, but the secret that signed it is for %s events", delivery->event->mode,
+		delivery->modes == SECRET_LIVE ? "live" : "test");
 	delivery->traces = delivery->event;
 	delivery->event = NULL;
 	delivery->dead_letter = "mode";

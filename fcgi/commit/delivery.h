@@ -78,8 +78,8 @@ struct receipt {
  * body is then still the caller's. */
 struct delivery *delivery_new(unsigned char *body, size_t body_len);
 
-/* Parses the body into event, or into detail, traces and the dead letter's reason; the latter, too, if modes does not
- * cover the event's mode. Before the delivery is submitted. Does not block. */
+/* Parses the body into event, or into detail, traces and the dead letter's reason; the latter, too, if modes
+ * does not cover the event's mode. Before the delivery is submitted. Does not block. */
 enum event_result delivery_parse(struct delivery *);
 
 /* Bytes of the body and of what was made of it. */

@@ -13,7 +13,8 @@ static void encode(const char *name, char *encoded, size_t size)
 	size_t len = 0;
 
 	for (; *name != '\0' && len + 4 <= size; name++)
-		len += (size_t)snprintf(encoded + len, size - len, isalnum((unsigned char)*name) || *name == '_' ? "%c" : "%%%02X",
+		len += (size_t)snprintf(encoded + len, size - len,
+			isalnum((unsigned char)*name) || *name == '_' ? "%c" : "%%%02X",
 			(unsigned char)*name);
 	encoded[len] = '\0';
 }
@@ -33,13 +34,14 @@ void schema_explain_rights(PGconn *pg, int64_t deadline_ms, char error[CONNECTIO
 {
 	char remedy[SCHEMA_REMEDY_SIZE];
 	PGresult *result = connection_query(pg,
-		"SELECT FROM pg_catalog.pg_roles WHERE rolname = 'bagelpay_ingest' AND pg_catalog.pg_has_role(oid, 'USAGE')",
+		"SELECT FROM pg_catalog.pg_roles WHERE rolname = 'bagelpay_ingest' AND "
+		"pg_catalog.pg_has_role(oid, 'USAGE')",
 		deadline_ms);
 
 	schema_deploy_remedy(pg, remedy);
 	if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)
-		snprintf(error, CONNECTION_ERROR_SIZE, "the schema bagelpay in database \"%s\" is not complete: %s", PQdb(pg),
-			remedy);
+		snprintf(error, CONNECTION_ERROR_SIZE,
+			"the schema bagelpay in database \"%s\" is not complete: %s", PQdb(pg), remedy);
 	else
 		snprintf(error, CONNECTION_ERROR_SIZE,
 			"user \"%s\" may not use the schema bagelpay: run, as a role that may create roles: "
@@ -64,8 +66,8 @@ static enum schema_result explain_error(
 	}
 	if (strcmp(sqlstate, "3F000") == 0 || strncmp(sqlstate, "42", 2) == 0) {
 		schema_deploy_remedy(pg, remedy);
-		snprintf(error, CONNECTION_ERROR_SIZE, "database \"%s\" has no schema bagelpay that fits: %s", PQdb(pg),
-			remedy);
+		snprintf(error, CONNECTION_ERROR_SIZE, "database \"%s\" has no schema bagelpay that fits: %s",
+			PQdb(pg), remedy);
 		return SCHEMA_UNFIT;
 	}
 	connection_first_line(PQresultErrorMessage(result), error);

@@ -26,8 +26,8 @@ enum schema_result schema_check(PGconn *pg, int64_t deadline_ms, char error[CONN
 /* Writes the command that brings the database to the newest schema. Does not block. */
 void schema_deploy_remedy(PGconn *pg, char remedy[SCHEMA_REMEDY_SIZE]);
 
-/* Explains an error 42501 (insufficient privilege): a missing grant, or a deployment that did not come to its end.
- * Blocks, at most until the deadline. */
+/* Explains an error 42501 (insufficient privilege): a missing grant, or a deployment that did not come to its
+ * end. Blocks, at most until the deadline. */
 void schema_explain_rights(PGconn *pg, int64_t deadline_ms, char error[CONNECTION_ERROR_SIZE]);
 
 #endif

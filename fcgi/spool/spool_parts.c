@@ -35,7 +35,8 @@ static int fail_part(char error[SPOOL_ERROR_SIZE], const char *path, const char 
 /* A user's name, or number. */
 static const char *name_user(uid_t uid, char name[USER_SIZE])
 {
-	const struct passwd *user = getpwuid(uid); /* NOLINT(concurrency-mt-unsafe): before the first thread */
+	const struct passwd *user =
+		getpwuid(uid); /* NOLINT(concurrency-mt-unsafe): before the first thread */
 
 	if (user == NULL)
 		snprintf(name, USER_SIZE, "%lu", (unsigned long)uid);
@@ -62,8 +63,8 @@ static bool is_spool(const char *path)
 	return is;
 }
 
-/* Webhooks are personal data, and whoever can write here can entitle anyone. Rights are to be changed only of what a
- * start has made, never of a directory that somebody named by mistake. */
+/* Webhooks are personal data, and whoever can write here can entitle anyone. Rights are to be changed only of
+ * what a start has made, never of a directory that somebody named by mistake. */
 static int check_owner(
 	const char *path, const char *part, const struct stat *status, char error[SPOOL_ERROR_SIZE])
 {
@@ -76,24 +77,27 @@ static int check_owner(
 	if (ours && (status->st_mode & (S_IRWXG | S_IRWXO)) == 0)
 		return 0;
 	if (ours)
-		len = snprintf(what, sizeof what, "%s is open to others (mode %04o)", part == NULL ? "it" : part,
-			(unsigned)(status->st_mode & 07777));
+		len = snprintf(what, sizeof what, "%s is open to others (mode %04o)",
+			part == NULL ? "it" : part, (unsigned)(status->st_mode & 07777));
 	else
 		len = snprintf(what, sizeof what, "%s belongs to user %s, but this runs as user %s",
-			part == NULL ? "it" : part, name_user(status->st_uid, owner), name_user(geteuid(), user));
+			part == NULL ? "it" : part, name_user(status->st_uid, owner),
+			name_user(geteuid(), user));
 	/* What is in a directory that is ours alone was made by us, or by root in our name. */
 	if (part != NULL)
-		snprintf(what + len, sizeof what - (size_t)len, ": run as root: chown -R %s %s/%s && chmod 0700 %s/%s",
-			name_user(geteuid(), user), path, part, path, part);
+		snprintf(what + len, sizeof what - (size_t)len,
+			": run as root: chown -R %s %s/%s && chmod 0700 %s/%s", name_user(geteuid(), user),
+			path, part, path, part);
 	else if (!is_spool(path))
 		snprintf(what + len, sizeof what - (size_t)len,
-			": name a directory that bagelhook makes for itself, such as --spool %s/bagelhook-spool",
+			": name a directory that bagelhook makes for itself, such as --spool "
+			"%s/bagelhook-spool",
 			strcmp(path, "/") == 0 ? "/var/spool" : path);
 	else if (ours)
 		snprintf(what + len, sizeof what - (size_t)len, ": run: chmod 0700 %s", path);
 	else
-		snprintf(what + len, sizeof what - (size_t)len, ": run bagelhook as user %s, or name another directory",
-			owner);
+		snprintf(what + len, sizeof what - (size_t)len,
+			": run bagelhook as user %s, or name another directory", owner);
 	return fail(error, path, what);
 }
 

@@ -49,8 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *timestamp = take_text(&data, &size);
 	struct signature_match match = {.which = SIZE_MAX};
 
-	enum signature_result result =
-		signature_verify(verifier, signature, timestamp, data, size, &match);
+	enum signature_result result = signature_verify(verifier, signature, timestamp, data, size, &match);
 	MUST(result == SIGNATURE_MISSING || result == SIGNATURE_MALFORMED || result == SIGNATURE_WRONG);
 	MUST(match.which == SIZE_MAX);
 	free(signature);

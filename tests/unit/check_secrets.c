@@ -79,11 +79,16 @@ static const struct file_row file_rows[] = {
 	{"one byte", "k", 1, {"k"}, {0}, NULL},
 	{"UTF-8", "schl\xc3\xbcssel\n", 1, {"schl\xc3\xbcssel"}, {0}, NULL},
 	{"white space around", " \tfirst \v\f\n\t second", 2, {"first", "second"}, {0}, NULL},
-	{"a byte order mark", "\xef\xbb\xbf" "first\nsecond", 2, {"first", "second"}, {0}, NULL},
+	{"a byte order mark",
+		"\xef\xbb\xbf"
+		"first\nsecond",
+		2, {"first", "second"}, {0}, NULL},
 	{"comments", "# of 2025\nfirst\n  #second\n#\nthird#4\n", 2, {"first", "third#4"}, {0}, NULL},
 	{"a comment behind a byte order mark", "\xef\xbb\xbf# new\nfirst", 1, {"first"}, {0}, NULL},
-	{"modes", "live:first\ntest:second\nthird", 3, {"first", "second", "third"}, {SECRET_LIVE, SECRET_TEST}, NULL},
-	{"modes and white space", " live: first \n\ttest:\tsecond\r\n", 2, {"first", "second"}, {SECRET_LIVE, SECRET_TEST}, NULL},
+	{"modes", "live:first\ntest:second\nthird", 3, {"first", "second", "third"},
+		{SECRET_LIVE, SECRET_TEST}, NULL},
+	{"modes and white space", " live: first \n\ttest:\tsecond\r\n", 2, {"first", "second"},
+		{SECRET_LIVE, SECRET_TEST}, NULL},
 	{"one prefix only", "live:test:first\n", 1, {"test:first"}, {SECRET_LIVE}, NULL},
 	{"other words before a colon", "alive:first\nlive\n", 2, {"alive:first", "live"}, {0}, NULL},
 	{"base64", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw==\nYWJj=\n", 2,
@@ -97,9 +102,15 @@ static const struct file_row file_rows[] = {
 	{"only a byte order mark", "\xef\xbb\xbf", 0, {NULL}, {0}, "holds no secret"},
 	{"a blank within", "first\nsecond third\n", 0, {NULL}, {0}, "line 2: white space"},
 	{"a tab within", "a\tb\n", 0, {NULL}, {0}, "line 1: white space"},
-	{"a control character", "a\x01" "b\n", 0, {NULL}, {0}, "line 1: white space, a control character"},
+	{"a control character",
+		"a\x01"
+		"b\n",
+		0, {NULL}, {0}, "line 1: white space, a control character"},
 	{"delete", "a\x7f\n", 0, {NULL}, {0}, "line 1: white space, a control character"},
-	{"a C1 control character", "a\xc2\x85" "b\n", 0, {NULL}, {0}, "an invisible character"},
+	{"a C1 control character",
+		"a\xc2\x85"
+		"b\n",
+		0, {NULL}, {0}, "an invisible character"},
 	{"a no-break space behind it", "first\xc2\xa0\n", 0, {NULL}, {0}, "an invisible character"},
 	{"a zero-width space", "fir\xe2\x80\x8bst\n", 0, {NULL}, {0}, "an invisible character"},
 	{"a byte order mark elsewhere", "first\n\xef\xbb\xbfsecond\n", 0, {NULL}, {0}, "line 2: white space"},
@@ -119,7 +130,8 @@ START_TEST(file_row)
 	struct secrets secrets;
 	int result = read_content(row->content, strlen(row->content), &secrets);
 
-	ck_assert_msg(row->said == NULL || strstr(last_error, row->said) != NULL, "%s: %s", row->what, last_error);
+	ck_assert_msg(
+		row->said == NULL || strstr(last_error, row->said) != NULL, "%s: %s", row->what, last_error);
 	ck_assert_msg(result == (row->count == 0 ? -1 : 0), "%s: %d", row->what, result);
 	if (result != 0)
 		return;
@@ -129,7 +141,8 @@ START_TEST(file_row)
 
 		ck_assert_msg(secrets.secret[i].len == len
 				&& memcmp(secrets.secret[i].key, row->secret[i], len) == 0
-				&& secrets.secret[i].modes == (row->modes[i] == 0 ? SECRET_BOTH : row->modes[i]),
+				&& secrets.secret[i].modes
+					== (row->modes[i] == 0 ? SECRET_BOTH : row->modes[i]),
 			"%s: secret %zu", row->what, i);
 	}
 }

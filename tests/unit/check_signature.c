@@ -391,7 +391,8 @@ START_TEST(verifiers_are_reusable)
 	ck_assert_ptr_nonnull(verifier);
 	for (int i = 0; i < 3; i++) {
 		ck_assert_int_eq(
-			signature_verify(verifier, GOOD, TIMESTAMP, good_body, sizeof good_body, &match), SIGNATURE_OK);
+			signature_verify(verifier, GOOD, TIMESTAMP, good_body, sizeof good_body, &match),
+			SIGNATURE_OK);
 		ck_assert_uint_eq(match.which, 1);
 		ck_assert_int_eq(
 			signature_verify(verifier, GOOD, TIMESTAMP, good_body, 6, &match), SIGNATURE_WRONG);
