@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcgiapp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -45,7 +46,9 @@ static void check_admin(const char *address)
 static int first_connect(const struct console_options *options)
 {
 	char error[CONNECTION_ERROR_SIZE];
+	char listen_error[LISTENER_ERROR_SIZE];
 	struct database db;
+	bool in_use = false;
 
 	database_init(&db, options->database);
 	enum database_result result = database_connect(&db, error);
@@ -56,7 +59,16 @@ static int first_connect(const struct console_options *options)
 		log_record(LOG_WARN, "the database does not answer", LOG_PAIRS("reason", error));
 	if (!options->check)
 		return -1;
-	puts("bagelhook-console: page, database, schema and role are in order");
+	if (options->listen != NULL
+		&& listener_check("--listen", options->listen, &in_use, listen_error) != 0)
+		return complain(EXIT_CANNOT_RUN, listen_error);
+	if (in_use)
+		printf("bagelhook-console: %s is in use: a start would fail until its present user, perhaps "
+		       "this "
+		       "service, stops\n",
+			options->listen);
+	else
+		puts("bagelhook-console: page, database, schema, role and address are in order");
 	check_admin(options->admin);
 	return 0;
 }

@@ -136,7 +136,7 @@ void console_options_help(FILE *out)
 	      "  --page DIR\n"
 	      "      the page's files (default " PAGE_DIRECTORY ")\n"
 	      "  --check\n"
-	      "      check page, database, schema and role, look for --admin, then exit\n"
+	      "      check page, database, schema, role and address, look for --admin, then exit\n"
 	      "  -h, --help, --version\n\n"
 	      "Signals: SIGTERM and SIGINT finish what is being answered and exit.\n"
 	      "Exit status: 0 stopped as told, 1 could not run, 2 wrong usage.\n",

@@ -104,6 +104,17 @@ def test_matches(watched, admin):
     assert values == [3, 0, 2] and len(admin.counted("secret_matches_total")) == 2
 
 
+def test_secret_of_another_mode(watched, admin):
+    """It counts among the signatures that are not believed, and as a dead letter; among the events it would be no event."""
+    stack = watched(secret=["live:secret_of_live_webhooks"])
+    for mode, status in (("live", 200), ("test", 401), ("test", 401)):
+        assert harness.deliver(stack.url, "secret_of_live_webhooks", bodies.payment(mode=mode)).status == status
+    assert admin.counted("signature_failures_total") == {("mode",): 2}
+    assert admin.counted("dead_letters_total") == {("mode",): 2}
+    assert admin.counted("events_total") == {("checkout.completed", "live", "applied", "200"): 1}
+    assert admin.counted("requests_total") == {("200",): 1, ("401",): 2}
+
+
 def test_times(watched, admin):
     """When the last good event came, by mode, and how far the provider's clock is from ours."""
     stack = watched()
