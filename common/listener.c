@@ -15,6 +15,8 @@
 
 #include "text.h"
 
+#define HOST_SIZE 256
+
 /* Where the kernel's queue of connections is full, a web server's connect() on a Unix
  * socket fails at once, which it answers with a 502. The kernel lowers it to its limit. */
 
@@ -40,6 +42,26 @@ static bool is_stale(const struct sockaddr_un *address)
 	return refused;
 }
 
+int listener_check_syntax(const char *option, const char *address, char error[LISTENER_ERROR_SIZE])
+{
+	const size_t path_size = sizeof((struct sockaddr_un *)NULL)->sun_path;
+	const char *colon = strrchr(address, ':');
+
+	if (strncmp(address, "unix:", 5) == 0) {
+		if (address[5] == '/' && strlen(address + 5) < path_size)
+			return 0;
+		snprintf(error, LISTENER_ERROR_SIZE,
+			"%s %.300s: must be an absolute path of at most %zu bytes", option, address,
+			path_size - 1);
+	} else if (colon == NULL || colon == address || colon[1] == '\0' || colon - address >= HOST_SIZE) {
+		snprintf(error, LISTENER_ERROR_SIZE, "%s %.100s: must be unix:/path or host:port", option,
+			address);
+	} else {
+		return 0;
+	}
+	return -1;
+}
+
 /* Whether there can be a socket at this path: the address, and whether one is there that is
  * listened on (live), or is not (stale). */
 static int look_at_path(const char *option, const char *path, struct sockaddr_un *address, bool *live,
@@ -49,18 +71,12 @@ static int look_at_path(const char *option, const char *path, struct sockaddr_un
 
 	*live = *stale = false;
 	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
-	if (path[0] != '/' || strlen(path) >= sizeof address->sun_path) {
-		snprintf(error, LISTENER_ERROR_SIZE,
-			"%s unix:%s: must be an absolute path of at most %zu bytes", option, path,
-			sizeof address->sun_path - 1);
-		return -1;
-	}
 	memcpy(address->sun_path, path, strlen(path) + 1);
 	if (lstat(path, &status) != 0)
 		return 0;
 	if (!S_ISSOCK(status.st_mode)) {
-		snprintf(error, LISTENER_ERROR_SIZE, "%s unix:%s: there is a file that is no socket", option,
-			path);
+		snprintf(error, LISTENER_ERROR_SIZE,
+			"%s unix:%s: there is a file that is no socket: name another path", option, path);
 		return -1;
 	}
 	*stale = is_stale(address);
@@ -79,8 +95,7 @@ static int open_unix(struct listener *listener, const char *option, const char *
 	if (look_at_path(option, path, &address, &live, &stale, error) != 0)
 		return -1;
 	if (live) {
-		snprintf(error, LISTENER_ERROR_SIZE, "%s unix:%s: another process listens there", option,
-			path);
+		snprintf(error, LISTENER_ERROR_SIZE, "%s unix:%s is already in use", option, path);
 		return -1;
 	}
 	if (stale)
@@ -149,14 +164,8 @@ static int open_inet(struct listener *listener, const char *option, const char *
 	const char *colon = strrchr(address, ':');
 	struct addrinfo *found = NULL;
 	const char *reason = NULL;
-	char host[256];
+	char host[HOST_SIZE];
 
-	if (colon == NULL || colon == address || colon[1] == '\0'
-		|| (size_t)(colon - address) >= sizeof host) {
-		snprintf(error, LISTENER_ERROR_SIZE, "%s %.100s: must be unix:/path or host:port", option,
-			address);
-		return -1;
-	}
 	bool bracketed = address[0] == '[' && colon[-1] == ']';
 	snprintf(host, sizeof host, "%.*s", (int)(colon - address) - (bracketed ? 2 : 0),
 		address + (bracketed ? 1 : 0));
@@ -192,9 +201,7 @@ bool listener_is_inherited(void)
 static int take_inherited(struct listener *listener, char error[LISTENER_ERROR_SIZE])
 {
 	if (!listener_is_inherited()) {
-		snprintf(error, LISTENER_ERROR_SIZE,
-			"nothing to listen on: give --listen unix:/path or --listen host:port, or start it "
-			"with a listening socket as descriptor 0");
+		snprintf(error, LISTENER_ERROR_SIZE, LISTENER_NOTHING);
 		return -1;
 	}
 	listener->fd = STDIN_FILENO;
@@ -209,7 +216,9 @@ int listener_open(struct listener *listener, const char *option, const char *add
 
 	memset(listener, 0, sizeof *listener);
 	listener->fd = -1;
-	if (address == NULL)
+	if (address != NULL && listener_check_syntax(option, address, error) != 0)
+		opened = -1;
+	else if (address == NULL)
 		opened = take_inherited(listener, error);
 	else if (strncmp(address, "unix:", 5) == 0)
 		opened = open_unix(listener, option, address + 5, mode, error);
@@ -230,6 +239,8 @@ int listener_check(const char *option, const char *address, bool *in_use, char e
 	struct listener probe = {.fd = -1};
 
 	*in_use = false;
+	if (listener_check_syntax(option, address, error) != 0)
+		return -1;
 	if (strncmp(address, "unix:", 5) == 0)
 		return check_unix(option, address + 5, in_use, error);
 	int opened = open_inet(&probe, option, address, in_use, error);

@@ -9,6 +9,11 @@
 /* Connections that the kernel keeps until they are accepted. */
 #define LISTENER_BACKLOG 4096
 #define LISTENER_ERROR_SIZE 512
+/* Wrong usage, if there is neither an address nor an inherited socket. */
+#define LISTENER_NOTHING                                                                                     \
+	"nothing to listen on: give --listen unix:/path or --listen host:port, or start it with a "          \
+	"listening "                                                                                         \
+	"socket as descriptor 0"
 
 struct listener {
 	int fd;
@@ -24,6 +29,9 @@ struct listener {
  */
 int listener_open(struct listener *, const char *option, const char *address, mode_t mode,
 	char error[LISTENER_ERROR_SIZE]);
+
+/* Returns 0 if an address is one in form, else -1 with the reason, one line, in error. Does not block. */
+int listener_check_syntax(const char *option, const char *address, char error[LISTENER_ERROR_SIZE]);
 
 /* Whether listener_open() could open an address, as far as can be seen without leaving anything there; a
  * port is listened on for a moment. Where somebody listens there already, which may be who is to be

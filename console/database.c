@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "fcgi/commit/connect.h"
+#include "fcgi/commit/schema.h"
 
 #define CONNECT_MS 3000
 /* The server's own limit comes first, so that it is the server that stops working. */
@@ -79,18 +80,19 @@ static enum database_result check_role(PGconn *pg, char error[CONNECTION_ERROR_S
 	PGresult *result = connection_query(pg, role_question, clock_ms() + CONNECT_MS);
 	const char *sqlstate = result == NULL ? NULL : PQresultErrorField(result, PG_DIAG_SQLSTATE);
 	enum database_result checked = DATABASE_ANSWERED;
+	char remedy[SCHEMA_REMEDY_SIZE];
 
 	if (PQresultStatus(result) != PGRES_TUPLES_OK) {
 		connection_first_line(PQerrorMessage(pg), error);
 		checked = DATABASE_AWAY;
 		/* 3F000: no such schema; 42: no such function, or role. */
 		if (sqlstate != NULL && (strcmp(sqlstate, "3F000") == 0 || strncmp(sqlstate, "42", 2) == 0)) {
+			schema_deploy_remedy(pg, remedy);
 			snprintf(error, CONNECTION_ERROR_SIZE,
 				"database \"%s\" has no schema bagelpay that fits, or user \"%s\" may not "
-				"use it: "
-				"run sqitch deploy (in the directory sql of bagelhook), and GRANT "
-				"bagelpay_console TO \"%s\"",
-				PQdb(pg), PQuser(pg), PQuser(pg));
+				"use it: %s, "
+				"and then the SQL: GRANT bagelpay_console TO \"%s\"",
+				PQdb(pg), PQuser(pg), remedy, PQuser(pg));
 			checked = DATABASE_UNFIT;
 		}
 	} else if (PQgetvalue(result, 0, 0)[0] != 't') {

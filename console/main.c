@@ -3,15 +3,16 @@
 #include <errno.h>
 #include <fcgiapp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "admin_client.h"
 #include "common/buffer.h"
 #include "common/listener.h"
 #include "common/log.h"
 #include "common/signals.h"
 #include "common/text.h"
-#include "admin_client.h"
 #include "database.h"
 #include "options.h"
 #include "page.h"
@@ -45,7 +46,9 @@ static void check_admin(const char *address)
 static int first_connect(const struct console_options *options)
 {
 	char error[CONNECTION_ERROR_SIZE];
+	char listen_error[LISTENER_ERROR_SIZE];
 	struct database db;
+	bool in_use = false;
 
 	database_init(&db, options->database);
 	enum database_result result = database_connect(&db, error);
@@ -56,7 +59,16 @@ static int first_connect(const struct console_options *options)
 		log_record(LOG_WARN, "the database does not answer", LOG_PAIRS("reason", error));
 	if (!options->check)
 		return -1;
-	puts("bagelhook-console: page, database, schema and role are in order");
+	if (options->listen != NULL
+		&& listener_check("--listen", options->listen, &in_use, listen_error) != 0)
+		return complain(EXIT_CANNOT_RUN, listen_error);
+	if (in_use)
+		printf("bagelhook-console: %s is in use: a start would fail until its present user, perhaps "
+		       "this "
+		       "service, stops\n",
+			options->listen);
+	else
+		puts("bagelhook-console: page, database, schema, role and address are in order");
 	check_admin(options->admin);
 	return 0;
 }
@@ -112,6 +124,8 @@ int main(int argc, char *argv[])
 		puts("bagelhook-console " PACKAGE_VERSION);
 		return 0;
 	}
+	if (!options.check && options.listen == NULL && !listener_is_inherited())
+		return complain(EXIT_USAGE, LISTENER_NOTHING);
 	if (name_session() != 0)
 		return complain(EXIT_CANNOT_RUN, text_error(errno));
 	if (admin_client_init() != 0)

@@ -2,12 +2,12 @@
 
 #include "options.h"
 
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/nearest.h"
 #include "admin_client.h"
+#include "common/arguments.h"
+#include "common/listener.h"
 
 enum option_key {
 	KEY_LISTEN,
@@ -20,16 +20,17 @@ enum option_key {
 	KEY_VERSION
 };
 
-static const struct option long_options[] = {
-	{"listen", required_argument, NULL, KEY_LISTEN},
-	{"socket-mode", required_argument, NULL, KEY_SOCKET_MODE},
-	{"database", required_argument, NULL, KEY_DATABASE},
-	{"page", required_argument, NULL, KEY_PAGE},
-	{"admin", required_argument, NULL, KEY_ADMIN},
-	{"check", no_argument, NULL, KEY_CHECK},
-	{"help", no_argument, NULL, KEY_HELP},
-	{"version", no_argument, NULL, KEY_VERSION},
-	{NULL, 0, NULL, 0},
+/* In the sequence of enum option_key. */
+static const struct argument table[] = {
+	{"listen", true},
+	{"socket-mode", true},
+	{"database", true},
+	{"page", true},
+	{"admin", true},
+	{"check", false},
+	{"help", false},
+	{"version", false},
+	{NULL, false},
 };
 
 static int take_mode(mode_t *mode, const char *text, char error[OPTIONS_ERROR_SIZE])
@@ -44,21 +45,6 @@ static int take_mode(mode_t *mode, const char *text, char error[OPTIONS_ERROR_SI
 	}
 	*mode = (mode_t)value;
 	return 0;
-}
-
-/* Says what is wrong with an option that getopt_long(3) did not take. */
-static void refuse(const char *said, bool without_value, char error[OPTIONS_ERROR_SIZE])
-{
-	const char *nearest = nearest_option(said, long_options);
-
-	if (without_value)
-		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: needs a value", said);
-	else if (nearest != NULL)
-		snprintf(error, OPTIONS_ERROR_SIZE, "%.150s: no such option; did you mean --%.50s?", said,
-			nearest);
-	else
-		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: no such option, or not so used; see --help",
-			said);
 }
 
 static int take_admin(const char **address, const char *text, char error[OPTIONS_ERROR_SIZE])
@@ -78,56 +64,57 @@ static int take_admin(const char **address, const char *text, char error[OPTIONS
 	return 0;
 }
 
+static int set(struct console_options *options, enum option_key key, const char *value,
+	char error[OPTIONS_ERROR_SIZE])
+{
+	switch (key) {
+	case KEY_LISTEN:
+		options->listen = value;
+		return listener_check_syntax("--listen", value, error);
+	case KEY_SOCKET_MODE:
+		return take_mode(&options->socket_mode, value, error);
+	case KEY_DATABASE:
+		options->database = value;
+		return 0;
+	case KEY_PAGE:
+		options->page = value;
+		return 0;
+	case KEY_ADMIN:
+		return take_admin(&options->admin, value, error);
+	case KEY_CHECK:
+		options->check = true;
+		return 0;
+	case KEY_HELP:
+		options->help = true;
+		return 0;
+	case KEY_VERSION:
+		options->version = true;
+		return 0;
+	}
+	return 0;
+}
+
 int console_options_parse(
 	struct console_options *options, int argc, char *argv[], char error[OPTIONS_ERROR_SIZE])
 {
+	struct arguments arguments;
 	int got;
 
 	memset(options, 0, sizeof *options);
 	options->socket_mode = 0660;
 	options->page = PAGE_DIRECTORY;
-	opterr = 0;
-	optind = 1;
-	/* Only the main thread runs yet. NOLINTNEXTLINE(concurrency-mt-unsafe) */
-	while ((got = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
-		switch (got) {
-		case KEY_LISTEN:
-			options->listen = optarg;
-			break;
-		case KEY_SOCKET_MODE:
-			if (take_mode(&options->socket_mode, optarg, error) != 0)
-				return -1;
-			break;
-		case KEY_DATABASE:
-			options->database = optarg;
-			break;
-		case KEY_PAGE:
-			options->page = optarg;
-			break;
-		case KEY_ADMIN:
-			if (take_admin(&options->admin, optarg, error) != 0)
-				return -1;
-			break;
-		case KEY_CHECK:
-			options->check = true;
-			break;
-		case KEY_HELP:
-			options->help = true;
-			break;
-		case KEY_VERSION:
-			options->version = true;
-			break;
-		default:
-			refuse(argv[optind - 1], got == ':', error);
+	arguments_begin(&arguments, argc, argv, table);
+	while ((got = arguments_next(&arguments)) >= 0)
+		if (set(options, (enum option_key)got, arguments.value, error) != 0)
 			return -1;
-		}
-	}
-	if (optind < argc) {
-		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: takes no arguments besides options",
-			argv[optind]);
-		return -1;
-	}
-	return 0;
+	if (got == ARGUMENTS_WRONG)
+		snprintf(error, OPTIONS_ERROR_SIZE, "%s", arguments.error);
+	else if (arguments.words > 0)
+		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: takes no arguments besides options; try --help",
+			argv[1]);
+	else
+		return 0;
+	return -1;
 }
 
 void console_options_help(FILE *out)
@@ -149,8 +136,8 @@ void console_options_help(FILE *out)
 	      "  --page DIR\n"
 	      "      the page's files (default " PAGE_DIRECTORY ")\n"
 	      "  --check\n"
-	      "      check page, database, schema and role, look for --admin, then exit\n"
-	      "  --help, --version\n\n"
+	      "      check page, database, schema, role and address, look for --admin, then exit\n"
+	      "  -h, --help, --version\n\n"
 	      "Signals: SIGTERM and SIGINT finish what is being answered and exit.\n"
 	      "Exit status: 0 stopped as told, 1 could not run, 2 wrong usage.\n",
 		out);

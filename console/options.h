@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-#define OPTIONS_ERROR_SIZE 256
+#define OPTIONS_ERROR_SIZE 512
 
 struct console_options {
 	/* Texts belong to argv; NULL where not given. */

@@ -2,7 +2,6 @@
 
 #include "handler.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +12,6 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/text.h"
-#include "fcgi/auth/signature.h"
 #include "fcgi/event/event.h"
 
 /* How often refusals are logged at most. */
@@ -25,13 +23,12 @@ struct handler {
 	struct handler_limits limits;
 	struct queue *queue;
 	struct spooler *spooler;
-	pthread_rwlock_t lock; /* covers verifier; never held across I/O */
 	struct signature_verifier *verifier;
 	_Atomic int64_t refusal_logged_ms;
 };
 
-struct handler *handler_open(struct queue *queue, struct spooler *spooler, const struct secrets *secrets,
-	const struct handler_limits *limits)
+struct handler *handler_open(struct queue *queue, struct spooler *spooler,
+	struct signature_verifier *verifier, const struct handler_limits *limits)
 {
 	struct handler *h = calloc(1, sizeof *h);
 
@@ -40,51 +37,14 @@ struct handler *handler_open(struct queue *queue, struct spooler *spooler, const
 	h->limits = *limits;
 	h->queue = queue;
 	h->spooler = spooler;
+	h->verifier = verifier;
 	atomic_init(&h->refusal_logged_ms, clock_ms() - REFUSAL_LOG_MS);
-	h->verifier = signature_open(secrets);
-	if (h->verifier == NULL)
-		goto err;
-	if (pthread_rwlock_init(&h->lock, NULL) != 0)
-		goto err;
 	return h;
-err:
-	signature_close(h->verifier);
-	free(h);
-	return NULL;
 }
 
 void handler_close(struct handler *h)
 {
-	if (h == NULL)
-		return;
-	signature_close(h->verifier);
-	pthread_rwlock_destroy(&h->lock);
 	free(h);
-}
-
-int handler_set_secrets(struct handler *h, const struct secrets *secrets, bool *same)
-{
-	struct signature_verifier *fresh = signature_open(secrets);
-	struct signature_verifier *unused = fresh;
-
-	if (fresh == NULL)
-		return -1;
-	pthread_rwlock_wrlock(&h->lock);
-	if (signature_succeed(fresh, h->verifier, same)) {
-		unused = h->verifier;
-		h->verifier = fresh;
-	}
-	pthread_rwlock_unlock(&h->lock);
-	signature_close(unused);
-	return unused == fresh ? -1 : 0;
-}
-
-size_t handler_matches(struct handler *h, uint64_t matches[SECRETS_MAX])
-{
-	pthread_rwlock_rdlock(&h->lock);
-	size_t count = signature_matches(h->verifier, matches);
-	pthread_rwlock_unlock(&h->lock);
-	return count;
 }
 
 void handler_on_finish(struct handler *h, queue_finished *finished, void *context)
@@ -174,16 +134,12 @@ static void count_refusal(enum signature_result result)
 static bool authenticate(
 	struct handler *h, const struct request *request, struct delivery *delivery, struct answer *answer)
 {
-	size_t which;
-	int64_t timestamp = -1;
-	enum signature_result result;
+	struct signature_match match;
 
 	if (h->limits.without_signature)
 		return true;
-	pthread_rwlock_rdlock(&h->lock);
-	result = signature_verify(h->verifier, request->signature, request->timestamp, request->body,
-		request->body_len, &timestamp, &which);
-	pthread_rwlock_unlock(&h->lock);
+	const enum signature_result result = signature_verify(h->verifier, request->signature,
+		request->timestamp, request->body, request->body_len, &match);
 	if (result == SIGNATURE_FAILED) {
 		answer->kind = ANSWER_NO_MEMORY;
 		return false;
@@ -194,14 +150,15 @@ static bool authenticate(
 		log_refusal(h, answer, signature_problem(result));
 		return false;
 	}
-	const int64_t difference = timestamp - (int64_t)time(NULL);
+	const int64_t difference = match.timestamp - (int64_t)time(NULL);
 	metrics_set(METRICS_CLOCK_DIFFERENCE_S, difference);
 	if (h->limits.max_age > 0 && -difference > h->limits.max_age) {
 		metrics_count(METRICS_SIGNATURE_TOO_OLD);
 		log_refusal(h, answer, "the signed timestamp is older than --max-age");
 		return false;
 	}
-	delivery->timestamp = timestamp;
+	delivery->timestamp = match.timestamp;
+	delivery->modes = match.modes;
 	/* Kept in one case, so that it can be compared. */
 	for (size_t i = 0; i < SIGNATURE_LEN; i++)
 		delivery->signature[i] = text_lower(request->signature[i]);
@@ -278,8 +235,14 @@ void handler_complete(struct receipt *receipt, struct answer *answer)
 	if (response_status(answer) != 503) {
 		memcpy(answer->event_id, receipt->delivery->event_id, sizeof answer->event_id);
 		memcpy(answer->detail, receipt->delivery->detail, sizeof answer->detail);
+		/* Its dead letter is for us; whoever signed it has the wrong secret. */
+		if (receipt->delivery->wrong_mode)
+			answer->kind = ANSWER_UNAUTHENTIC;
 	}
-	count_answer(answer, receipt->delivery);
+	if (answer->kind == ANSWER_UNAUTHENTIC)
+		metrics_count(METRICS_SIGNATURE_MODE);
+	else
+		count_answer(answer, receipt->delivery);
 }
 
 void handler_finish(struct receipt *receipt, const struct answer *answer)

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "fcgi/auth/secrets.h"
+#include "fcgi/auth/signature.h"
 #include "fcgi/commit/queue.h"
 #include "fcgi/spool/spooler.h"
 #include "response.h"
@@ -20,22 +20,13 @@ struct handler_limits {
 
 struct handler;
 
-/* A handler that commits through a queue, whose receipts come through a spooler; both must
- * outlive it. The secrets are copied. NULL without memory or when libcrypto fails. */
+/* A handler that checks signatures with a verifier and commits through a queue, whose receipts come through a
+ * spooler; all three must outlive it. NULL without memory. */
 struct handler *handler_open(
-	struct queue *, struct spooler *, const struct secrets *, const struct handler_limits *);
+	struct queue *, struct spooler *, struct signature_verifier *, const struct handler_limits *);
 
 /* Frees it; NULL is allowed. */
 void handler_close(struct handler *);
-
-/* Replaces the secrets; requests that are being checked keep the old ones. A secret that is still
- * there keeps its count of matches, wherever it stands now. *same says whether nothing has changed.
- * Returns 0, or -1 without memory, and then keeps the old ones. Any thread. */
-int handler_set_secrets(struct handler *, const struct secrets *, bool *same);
-
-/* How many signatures each secret has matched, by its position in the file. Returns how many secrets
- * there are. Does not block; any thread. */
-size_t handler_matches(struct handler *, uint64_t matches[SECRETS_MAX]);
 
 /* Names who takes receipts, and gives up on what is past its deadline: see queue.h. */
 void handler_on_finish(struct handler *, queue_finished *, void *context);

@@ -1,81 +1,212 @@
+/* The responder from its parts: opens what they need, in an order in which each finds what it stands on,
+ * serves, and unwinds. */
 #include "config.h"
 
 #include <errno.h>
+#include <fcgiapp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "cgi.h"
+#include "check.h"
 #include "common/listener.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/sandbox.h"
+#include "common/signals.h"
 #include "common/text.h"
+#include "fcgi/auth/rotation.h"
 #include "fcgi/auth/secrets.h"
+#include "fcgi/commit/committer.h"
 #include "fcgi/commit/store.h"
 #include "fcgi/operator/import.h"
 #include "fcgi/operator/redrive.h"
 #include "fcgi/spool/spool.h"
-#include "cgi.h"
+#include "fcgi/spool/spooler.h"
+#include "fcgi/watch/admin.h"
+#include "handler.h"
 #include "options.h"
-#include "serve.h"
+#include "server.h"
 
+#define EXIT_CANNOT_RUN 1
 #define EXIT_USAGE 2
-/* With --check: all that does not need the database is in order, and nobody answers there. */
-#define EXIT_DATABASE_AWAY 3
 #define FIRST_CONNECT_MS 5000
+/* Of bodies that wait for the database: thousands of usual ones, a few of the largest. */
+#define QUEUE_BYTES ((size_t)64 * 1024 * 1024)
+#define CANNOT_START "cannot start: out of memory, threads (see --threads) or descriptors"
 
-/* The end of --check, behind everything else: where to listen. */
-static int report_check(const struct options *options, const char *unreachable)
+/* What is open before the first thread begins. */
+struct sockets {
+	struct listener listener;
+	struct admin *admin;
+};
+
+/* Prints why it cannot go on, as one line on standard error, and returns the status. */
+static int complain(int status, const char *text)
 {
-	char error[LISTENER_ERROR_SIZE];
-	bool in_use = false;
-	bool admin_in_use = false;
+	log_complaint("bagelhook", text);
+	return status;
+}
 
-	if (options->listen != NULL && listener_check("--listen", options->listen, &in_use, error) != 0)
+static struct spool_limits spool_limits(const struct options *options)
+{
+	return (struct spool_limits){options->spool_files, options->spool_bytes, options->spool_free};
+}
+
+/* Returns 0, or the exit status. */
+static int open_sockets(const struct options *options, struct sockets *sockets)
+{
+	const mode_t mode = (mode_t)options->socket_mode;
+	char error[LISTENER_ERROR_SIZE];
+
+	if (listener_open(&sockets->listener, "--listen", options->listen, mode, error) != 0)
 		return complain(EXIT_CANNOT_RUN, error);
-	if (options->admin_listen != NULL
-		&& listener_check("--admin-listen", options->admin_listen, &admin_in_use, error) != 0)
-		return complain(EXIT_CANNOT_RUN, error);
-	if (unreachable != NULL)
-		return complain(EXIT_DATABASE_AWAY, unreachable);
-	puts("bagelhook: configuration, database and schema are in order");
-	if (in_use)
-		printf("bagelhook: somebody listens on %s already\n", options->listen);
-	if (admin_in_use)
-		printf("bagelhook: somebody listens on %s already\n", options->admin_listen);
+	if (options->admin_listen != NULL) {
+		sockets->admin = admin_open(options->admin_listen, mode, error);
+		if (sockets->admin == NULL)
+			return complain(EXIT_CANNOT_RUN, error);
+	}
+	log_record(LOG_INFO, "listening",
+		LOG_PAIRS("address", options->listen == NULL ? "descriptor 0" : options->listen, "version",
+			PACKAGE_VERSION));
 	return 0;
 }
 
-/* Connects once, so that what only people can mend is said at once and ends the process;
- * a database that is merely away does not. Returns an exit status, or -1 to go on. */
-static int first_connect(struct store *store, const struct options *options)
+static void close_sockets(struct sockets *sockets)
 {
-	switch (store_connect(store, FIRST_CONNECT_MS)) {
-	case STORE_CONNECTED:
-		return options->check ? report_check(options, NULL) : -1;
-	case STORE_UNREACHABLE:
-		/* The committer tries again, and says so. */
-		return options->check ? report_check(options, store_error(store)) : -1;
-	case STORE_UNUSABLE:
-		break;
-	}
-	return complain(EXIT_CANNOT_RUN, store_error(store));
+	admin_close(sockets->admin);
+	listener_close(&sockets->listener);
 }
 
-/* The spool, or NULL where none is wanted. Returns 0, or the exit status. */
-static int open_spool(const struct options *options, struct spool **spool)
+/* Once everything is open, and before the first thread. Returns 0, or the exit status. */
+static int enter_sandbox(const struct options *options, bool by_cgi, const struct sockets *sockets)
 {
-	const struct spool_limits limits = serve_spool_limits(options);
-	char error[SPOOL_ERROR_SIZE];
+	const char *paths[3] = {NULL};
+	size_t count = 0;
+	const struct sandbox_access access = {options->spool, paths};
+	struct sandbox sandbox;
+	char error[SANDBOX_ERROR_SIZE];
 
-	*spool = NULL;
-	if (options->spool == NULL)
+	if (options->no_sandbox) {
+		if (!by_cgi)
+			log_record(LOG_WARN, "no sandbox, as told", NULL);
 		return 0;
-	if (options->check)
-		return spool_check(options->spool, error) == 0 ? 0 : complain(EXIT_CANNOT_RUN, error);
-	*spool = spool_open(options->spool, &limits, error);
-	return *spool == NULL ? complain(EXIT_CANNOT_RUN, error) : 0;
+	}
+	/* They are removed in the end. */
+	if (sockets->listener.path != NULL)
+		paths[count++] = sockets->listener.path;
+	if (sockets->admin != NULL && admin_socket(sockets->admin) != NULL)
+		paths[count++] = admin_socket(sockets->admin);
+	if (sandbox_enter(&access, &sandbox, error) != 0)
+		return complain(EXIT_CANNOT_RUN, error);
+	/* Once for a process that serves many requests, not with each of them. */
+	if (!by_cgi)
+		log_record(LOG_INFO, "sandbox",
+			LOG_PAIRS("no_new_privs", "yes", "seccomp", sandbox.seccomp, "landlock",
+				sandbox.landlock));
+	return 0;
+}
+
+/* Returns 0 when it was told to stop, else -1. */
+static int listen_and_serve(const struct options *options, struct sockets *sockets, struct handler *handler,
+	struct signature_verifier *verifier, const struct secrets_version *version, struct spool *spool)
+{
+	const struct exposition_sources sources = {verifier, spool, spool_limits(options)};
+	const struct server_limits limits = {
+		(size_t)options->threads,
+		(size_t)options->max_body,
+		(int)options->read_timeout * 1000,
+		sockets->admin == NULL ? 0 : ADMIN_DESCRIPTORS,
+	};
+
+	if (sockets->admin != NULL && admin_start(sockets->admin, &sources) != 0)
+		return -1;
+	struct rotation *rotation = rotation_start(options->secret_file, version, verifier);
+	if (rotation == NULL)
+		return -1;
+	const int status = server_run(&sockets->listener, handler, &limits, rotation);
+	rotation_stop(rotation);
+	return status;
+}
+
+/* Owns store and spool. */
+static int serve_with(const struct options *options, bool by_cgi, struct secrets *secrets,
+	struct store *store, struct spool *spool, struct sockets *sockets)
+{
+	const struct committer_limits commit_limits = {
+		{(size_t)options->queue, QUEUE_BYTES, (int)options->commit_timeout * 1000},
+		(size_t)options->batch, by_cgi};
+	const struct handler_limits handler_limits = {
+		(size_t)options->max_body, options->max_age, options->insecure_no_signature};
+	const struct cgi_limits cgi_limits = {(size_t)options->max_body, (int)options->read_timeout * 1000};
+	struct committer *committer = NULL;
+	struct spooler *spooler = NULL;
+	struct handler *handler = NULL;
+	struct signature_verifier *verifier = NULL;
+	int status = -1;
+
+	committer = committer_open(store, &commit_limits);
+	if (committer == NULL) {
+		spool_close(spool);
+		goto done;
+	}
+	spooler = spooler_open(committer_queue(committer), spool, !by_cgi);
+	if (spooler == NULL)
+		goto done;
+	verifier = signature_open(secrets);
+	if (verifier == NULL)
+		goto done;
+	const struct secrets_version version = secrets->version;
+	secrets_wipe(secrets);
+	handler = handler_open(committer_queue(committer), spooler, verifier, &handler_limits);
+	if (handler == NULL)
+		goto done;
+	if (by_cgi)
+		cgi_serve(handler, spooler, &cgi_limits);
+	status = by_cgi ? 0 : listen_and_serve(options, sockets, handler, verifier, &version, spool);
+done:
+	if (status != 0)
+		complain(status, CANNOT_START);
+	/* It asks the verifier and the spool. */
+	admin_close(sockets->admin);
+	sockets->admin = NULL;
+	handler_close(handler);
+	spooler_stop(spooler);
+	committer_close(committer);
+	spooler_close(spooler);
+	signature_close(verifier);
+	return status == 0 ? 0 : EXIT_CANNOT_RUN;
+}
+
+/* Serves until SIGTERM or, as a CGI program, one request, and listens to nothing. Owns store and spool, of
+ * which the latter may be NULL; wipes the secrets once it has taken them over. Returns the exit status. */
+static int serve(const struct options *options, bool by_cgi, struct secrets *secrets, struct store *store,
+	struct spool *spool)
+{
+	struct sockets sockets = {.listener.fd = -1};
+	int status = 0;
+
+	/* libfcgi installs signal handlers of its own; ours come after, and before there is a socket to be
+	 * seen, as whoever sees it may ask us to end. */
+	if (FCGX_Init() != 0 || signals_catch() != 0)
+		status = complain(EXIT_CANNOT_RUN, CANNOT_START);
+	if (status == 0 && !by_cgi)
+		status = open_sockets(options, &sockets);
+	if (status == 0)
+		status = enter_sandbox(options, by_cgi, &sockets);
+	if (status == 0 && log_start() != 0)
+		status = complain(EXIT_CANNOT_RUN, CANNOT_START);
+	if (status == 0) {
+		status = serve_with(options, by_cgi, secrets, store, spool, &sockets);
+	} else {
+		store_free(store);
+		spool_close(spool);
+	}
+	close_sockets(&sockets);
+	log_stop();
+	return status;
 }
 
 /* The operator's commands: they write nothing but their output. Returns the exit status. */
@@ -92,20 +223,27 @@ static int run_command(const struct options *options)
 	return import_run(options->database, options->files, options->file_count);
 }
 
+/* Opens what a start needs beside sockets. Connects once, so that what only people can mend ends the process;
+ * a database that is merely away does not: the committer tries again, and says so. */
 static int open_and_serve(const struct options *options, bool by_cgi, struct secrets *secrets)
 {
+	const struct spool_limits limits = spool_limits(options);
 	struct store *store = store_new(options->database);
+	struct spool *spool = NULL;
+	char error[SPOOL_ERROR_SIZE];
+
 	if (store == NULL)
 		return complain(EXIT_CANNOT_RUN, text_error(ENOMEM));
-	struct spool *spool;
-	int status = open_spool(options, &spool);
-	if (status == 0)
-		/* A CGI program connects for an authentic request only. */
-		status = by_cgi ? -1 : first_connect(store, options);
-	if (status >= 0) {
+	if (options->spool != NULL && (spool = spool_open(options->spool, &limits, error)) == NULL) {
+		store_free(store);
+		return complain(EXIT_CANNOT_RUN, error);
+	}
+	/* A CGI program connects for an authentic request only. */
+	if (!by_cgi && store_connect(store, FIRST_CONNECT_MS) == STORE_UNUSABLE) {
+		complain(EXIT_CANNOT_RUN, store_error(store));
 		store_free(store);
 		spool_close(spool);
-		return status;
+		return EXIT_CANNOT_RUN;
 	}
 	return serve(options, by_cgi, secrets, store, spool);
 }
@@ -135,7 +273,11 @@ static int run(int argc, char *argv[], bool by_cgi)
 	}
 	if (options.command != OPTIONS_SERVE)
 		return run_command(&options);
+	if (!by_cgi && !options.check && options.listen == NULL && !listener_is_inherited())
+		return complain(EXIT_USAGE, LISTENER_NOTHING);
 	log_configure((enum log_format)options.log_format, (enum log_level)options.log_level);
+	if (options.check)
+		return check_run(&options);
 	metrics_start();
 	if (options.secret_file != NULL
 		&& secrets_read(options.secret_file, &secrets, error, sizeof error) != 0)

@@ -5,15 +5,15 @@
 #include "options.h"
 
 #include <errno.h>
-#include <getopt.h>
+#include <libpq-fe.h>
 #include <limits.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "common/nearest.h"
+#include "common/arguments.h"
+#include "common/listener.h"
 
 enum kind {
 	KIND_TEXT,
@@ -49,8 +49,9 @@ static const struct option_spec specs[] = {
 	{SERVE, "socket-mode", "BAGELHOOK_SOCKET_MODE", KIND_MODE, AT(socket_mode), 0, 0777, 0660, "MODE",
 		"permissions of a Unix socket"},
 	{SERVE, "secret-file", "BAGELHOOK_SECRET_FILE", KIND_TEXT, AT(secret_file), 0, 0, 0, "FILE",
-		"the webhook's signing secrets, one per line, read again when it is changed; without it, "
-		"$CREDENTIALS_DIRECTORY/secret"},
+		"the webhook's signing secrets, one per line (live:SECRET or test:SECRET: for events of that "
+		"mode), "
+		"read again when it is changed; without it, $CREDENTIALS_DIRECTORY/secret"},
 	{SERVE | REDRIVE | IMPORT, "database", "BAGELHOOK_DATABASE", KIND_TEXT, AT(database), 0, 0, 0,
 		"CONNINFO", "a libpq connection string or URI; without it, PGHOST, PGSERVICE and so on"},
 	{SERVE, "threads", "BAGELHOOK_THREADS", KIND_NUMBER, AT(threads), 1, 512, 4, "N",
@@ -90,12 +91,12 @@ static const struct option_spec specs[] = {
 		"variable: "
 		"yes or no)"},
 	{SERVE, "check", NULL, KIND_SWITCH, AT(check), 0, 0, 0, NULL,
-		"check configuration, database, schema and address, then exit"},
+		"check all that a start needs, print a line for each part, then exit"},
 	{SERVE | REDRIVE | IMPORT, "help", NULL, KIND_SWITCH, AT(help), 0, 0, 0, NULL,
-		"print this, then exit"},
+		"print this, then exit; -h does the same"},
 	{REDRIVE, "id", NULL, KIND_NUMBER, AT(id), 1, LONG_MAX, 0, "N", "try the dead letter of this id"},
 	{REDRIVE, "all", NULL, KIND_SWITCH, AT(all), 0, 0, 0, NULL,
-		"try all dead letters that are not resolved"},
+		"try all dead letters that are not resolved, but those with the reason mode"},
 	{SERVE, "version", NULL, KIND_SWITCH, AT(version), 0, 0, 0, NULL, "print the version, then exit"},
 };
 
@@ -217,47 +218,36 @@ static int set(struct options *options, const struct option_spec *spec, const ch
 	return 0;
 }
 
-/* Says that there is no such option, or variable, and which one may have been meant. */
-static void refuse_unknown(
-	enum options_command command, const char *said, bool variable, char error[OPTIONS_ERROR_SIZE])
-{
-	const char *nearest = NULL;
-	size_t distance = SIZE_MAX;
-
-	for (size_t i = 0; i < SPEC_COUNT; i++) {
-		const char *name = variable ? specs[i].variable : specs[i].flag;
-
-		if (name == NULL || !is_for(&specs[i], command) || nearest_distance(said, name) >= distance)
-			continue;
-		distance = nearest_distance(said, name);
-		nearest = name;
-	}
-	const char *dashes = variable ? "" : "--";
-	const char *what = variable ? "variable" : "option";
-	if (nearest != NULL && nearest_is_near(distance, said))
-		snprintf(error, OPTIONS_ERROR_SIZE, "%s%.200s: no such %s; did you mean %s%s?", dashes, said,
-			what, dashes, nearest);
-	else
-		snprintf(error, OPTIONS_ERROR_SIZE, "%s%.200s: no such %s; see bagelhook%s --help", dashes,
-			said, what, commands[command].said);
-}
-
 /* A variable that is misspelt would be as good as none, and nobody would know. */
 static int check_environment(enum options_command command, char error[OPTIONS_ERROR_SIZE])
 {
+	const char *names[SPEC_COUNT + 1];
+	size_t count = 0;
+
+	for (size_t i = 0; i < SPEC_COUNT; i++)
+		if (specs[i].variable != NULL)
+			names[count++] = specs[i].variable;
+	names[count] = NULL;
 	for (char **variable = environ; *variable != NULL; variable++) {
-		char name[NEAREST_MAX + 1];
-		bool known = false;
+		const size_t len = strcspn(*variable, "=");
+		char name[128];
+		size_t i = 0;
 
 		if (strncmp(*variable, "BAGELHOOK_", 10) != 0)
 			continue;
-		snprintf(name, sizeof name, "%.*s", (int)strcspn(*variable, "="), *variable);
-		for (size_t i = 0; i < SPEC_COUNT && !known; i++)
-			known = specs[i].variable != NULL && strcmp(specs[i].variable, name) == 0;
-		if (!known) {
-			refuse_unknown(command, name, true, error);
-			return -1;
-		}
+		snprintf(name, sizeof name, "%.*s", (int)(len < 100 ? len : 100), *variable);
+		while (i < count && strcmp(names[i], name) != 0)
+			i++;
+		if (i < count)
+			continue;
+		const char *nearest = arguments_nearest(name, names);
+		if (nearest != NULL)
+			snprintf(error, OPTIONS_ERROR_SIZE, "%s: no such variable; did you mean %s?", name,
+				nearest);
+		else
+			snprintf(error, OPTIONS_ERROR_SIZE, "%s: no such variable; see bagelhook%s --help",
+				name, commands[command].said);
+		return -1;
 	}
 	return 0;
 }
@@ -283,51 +273,36 @@ static int take_environment(struct options *options, char error[OPTIONS_ERROR_SI
 
 static int take_arguments(struct options *options, int argc, char *argv[], char error[OPTIONS_ERROR_SIZE])
 {
-	struct option long_options[SPEC_COUNT + 1];
+	const struct option_spec *known[SPEC_COUNT];
+	struct argument table[SPEC_COUNT + 1] = {{NULL, false}};
+	struct arguments arguments;
+	size_t count = 0;
 	char name[64];
-	int index = 0;
 	int got;
 
-	memset(long_options, 0, sizeof long_options);
-	for (size_t i = 0; i < SPEC_COUNT; i++) {
-		long_options[i].name = specs[i].flag;
-		long_options[i].has_arg = specs[i].argument == NULL ? no_argument : required_argument;
-	}
-	opterr = 0;
-	optind = 1;
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe) */
-	while ((got = getopt_long(argc, argv, ":", long_options, &index)) != -1) {
-		if (got != 0) {
-			const char *argument = argv[optind - 1];
+	for (size_t i = 0; i < SPEC_COUNT; i++)
+		if (is_for(&specs[i], options->command)) {
+			known[count] = &specs[i];
+			table[count++] = (struct argument){specs[i].flag, specs[i].argument != NULL};
+		}
+	arguments_begin(&arguments, argc, argv, table);
+	while ((got = arguments_next(&arguments)) >= 0) {
+		const char *text = known[got]->argument == NULL ? "yes" : arguments.value;
 
-			if (got == '?' && strncmp(argument, "--", 2) == 0 && strchr(argument, '=') == NULL)
-				refuse_unknown(options->command, argument + 2, false, error);
-			else
-				snprintf(error, OPTIONS_ERROR_SIZE,
-					got == ':' ? "%.200s: needs a value"
-						   : "%.200s: no such option, or not so used; see bagelhook "
-						     "--help",
-					argument);
-			return -1;
-		}
-		snprintf(name, sizeof name, "--%s", specs[index].flag);
-		if (!is_for(&specs[index], options->command)) {
-			snprintf(error, OPTIONS_ERROR_SIZE, "%s: no such option here; see bagelhook%s --help",
-				name, commands[options->command].said);
-			return -1;
-		}
-		if (set(options, &specs[index], name, specs[index].argument == NULL ? "yes" : optarg, error)
-			!= 0)
+		snprintf(name, sizeof name, "--%s", known[got]->flag);
+		if (set(options, known[got], name, text, error) != 0)
 			return -1;
 	}
-	options->files = argv + optind;
-	options->file_count = (size_t)(argc - optind);
-	if (optind < argc && options->command != OPTIONS_IMPORT) {
-		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: takes no arguments besides options",
-			argv[optind]);
-		return -1;
-	}
-	return 0;
+	options->files = argv + 1;
+	options->file_count = (size_t)arguments.words;
+	if (got == ARGUMENTS_WRONG)
+		snprintf(error, OPTIONS_ERROR_SIZE, "%s", arguments.error);
+	else if (arguments.words > 0 && options->command != OPTIONS_IMPORT)
+		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: takes no arguments besides options; try --help",
+			argv[1]);
+	else
+		return 0;
+	return -1;
 }
 
 /* Where no file of secrets was named, the one that the service manager may have put there. */
@@ -343,6 +318,36 @@ static void take_credential(struct options *options)
 		options->secret_file = path;
 }
 
+/* A connection string that libpq cannot read. One without = is the name of a database. */
+static int check_conninfo(const char *conninfo, char error[OPTIONS_ERROR_SIZE])
+{
+	char *reason = NULL;
+
+	if (conninfo == NULL || (strchr(conninfo, '=') == NULL && strstr(conninfo, "://") == NULL))
+		return 0;
+	PQconninfoOption *parsed = PQconninfoParse(conninfo, &reason);
+	if (parsed == NULL)
+		snprintf(error, OPTIONS_ERROR_SIZE, "--database: %.*s",
+			reason == NULL ? 0 : (int)strcspn(reason, "\n"), reason == NULL ? "" : reason);
+	PQconninfoFree(parsed);
+	PQfreemem(reason);
+	return parsed == NULL ? -1 : 0;
+}
+
+static int check_addresses(const struct options *options, char error[OPTIONS_ERROR_SIZE])
+{
+	if (options->listen != NULL && options->admin_listen != NULL
+		&& strcmp(options->listen, options->admin_listen) == 0) {
+		snprintf(error, OPTIONS_ERROR_SIZE, "--admin-listen: the same as --listen");
+		return -1;
+	}
+	if (options->listen != NULL && listener_check_syntax("--listen", options->listen, error) != 0)
+		return -1;
+	return options->admin_listen == NULL
+		? 0
+		: listener_check_syntax("--admin-listen", options->admin_listen, error);
+}
+
 /* What a command cannot do without, and options that exclude each other. */
 static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 {
@@ -354,9 +359,8 @@ static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 			wrong = "no signing secret: give --secret-file FILE with the webhook's signing "
 				"secret, or a credential \"secret\" by the service manager, or, for "
 				"experiments only, --insecure-no-signature";
-		else if (options->listen != NULL && options->admin_listen != NULL
-			&& strcmp(options->listen, options->admin_listen) == 0)
-			wrong = "--admin-listen: the same as --listen";
+		else if (check_addresses(options, error) != 0)
+			return -1;
 		break;
 	case OPTIONS_REDRIVE:
 		if ((options->id != 0) == options->all)
@@ -368,7 +372,7 @@ static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 		break;
 	}
 	if (wrong == NULL)
-		return 0;
+		return check_conninfo(options->database, error);
 	snprintf(error, OPTIONS_ERROR_SIZE, "%s", wrong);
 	return -1;
 }

@@ -275,7 +275,7 @@ static void report_stuck_threads(void)
 }
 
 /* The watching thread: until SIGTERM, and then until no connection is open. */
-static void watch(struct server *s, int64_t (*reload)(void *context, bool hangup), void *context)
+static void watch(struct server *s, struct rotation *rotation)
 {
 	struct pollfd polled[3] = {{.events = POLLIN}, {.events = POLLIN}, {.events = POLLIN}};
 
@@ -283,21 +283,14 @@ static void watch(struct server *s, int64_t (*reload)(void *context, bool hangup
 	for (;;) {
 		thread_alive(THREAD_STUCK_MS);
 		report_stuck_threads();
-		const bool hangup = signals_hangup();
-		/* A manager that was told that we stop need not know of it. */
-		if (hangup && s->accepting)
-			notify_reloading();
-		const int64_t reload_ms = reload(context, hangup);
-		if (hangup && s->accepting)
-			notify_ready();
+		if (signals_hangup() && s->accepting)
+			rotation_ask(rotation);
 		if (signals_terminate() && s->accepting)
 			stop_accepting(s);
 		int64_t expiry_ms = handler_expire(s->handler, clock_ms());
 		int64_t next_ms = peers_watch(s->peers, &polled[2].fd);
 		if (expiry_ms < next_ms)
 			next_ms = expiry_ms;
-		if (reload_ms < next_ms)
-			next_ms = reload_ms;
 		const bool room = peers_room(s->peers);
 		if (peers_count(s->peers) == 0 && !s->accepting)
 			return;
@@ -340,7 +333,7 @@ static size_t count_places(const struct server_limits *limits)
 }
 
 int server_run(struct listener *listener, struct handler *handler, const struct server_limits *limits,
-	int64_t (*reload)(void *context, bool hangup), void *context)
+	struct rotation *rotation)
 {
 	struct server s = {.handler = handler, .limits = limits, .listener = listener, .accepting = true};
 	const struct peers_limits peers_limits = {count_places(limits), GATHERED_BYTES,
@@ -361,7 +354,7 @@ int server_run(struct listener *listener, struct handler *handler, const struct 
 	if (started == workers) {
 		notify_ready();
 		thread_watch_self(&self, "event loop");
-		watch(&s, reload, context);
+		watch(&s, rotation);
 		thread_unwatch_self(&self);
 		status = 0;
 	}

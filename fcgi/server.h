@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "common/listener.h"
+#include "fcgi/auth/rotation.h"
 #include "handler.h"
 
 struct server_limits {
@@ -18,10 +19,8 @@ struct server_limits {
 };
 
 /* Serves until SIGTERM or SIGINT (see signals.h), then finishes what was accepted and returns 0; -1 when
- * threads or memory could not be had. reload(context, true) is called on SIGHUP,
- * reload(context, false) by the time that it last returned (clock_ms()) and at others, in this thread.
- * Removes and closes the listener on the way. */
-int server_run(struct listener *, struct handler *, const struct server_limits *,
-	int64_t (*reload)(void *context, bool hangup), void *context);
+ * threads or memory could not be had. SIGHUP asks the rotation to read the
+ * secrets. Removes and closes the listener on the way. */
+int server_run(struct listener *, struct handler *, const struct server_limits *, struct rotation *);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 #include "common/text.h"
 #include "print.h"
 
-enum { SECRET_MAX_BYTES = 4096, BODY_MAX_BYTES = 64 * 1024 * 1024 };
+enum { SECRET_MAX_BYTES = 256 * 1024, BODY_MAX_BYTES = 64 * 1024 * 1024 };
 
 /* As input_body(), of a stream, and at most max bytes. */
 static unsigned char *read_all(FILE *in, size_t max, size_t *len)
@@ -68,27 +69,54 @@ static unsigned char *read_file(const char *name, size_t max, size_t *len)
 	return bytes;
 }
 
+static bool is_space(unsigned char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* Finds the first secret from a position on: a line that is neither empty nor a comment, without the white
+ * space around it and the prefix that says for which mode it is. Returns its length, 0 if there is none. */
+static size_t first_secret(const unsigned char *bytes, size_t len, size_t *at)
+{
+	size_t end;
+
+	for (;; *at = end) {
+		while (*at < len && is_space(bytes[*at]))
+			++*at;
+		for (end = *at; end < len && bytes[end] != '\n';)
+			end++;
+		if (*at == len || bytes[*at] != '#')
+			break;
+	}
+	if (end - *at >= 5 && (memcmp(bytes + *at, "live:", 5) == 0 || memcmp(bytes + *at, "test:", 5) == 0))
+		*at += 5;
+	while (*at < end && is_space(bytes[*at]))
+		++*at;
+	while (end > *at && is_space(bytes[end - 1]))
+		end--;
+	return end - *at;
+}
+
 unsigned char *input_secret(const char *name, size_t *len)
 {
-	unsigned char *bytes;
-	size_t end = 0;
+	unsigned char *bytes = read_file(name, SECRET_MAX_BYTES, len);
 
-	if ((bytes = read_file(name, SECRET_MAX_BYTES, len)) == NULL) {
+	if (bytes == NULL) {
 		complain(name, text_error(errno));
 		return NULL;
 	}
-	while (end < *len && bytes[end] != '\n')
-		end++;
-	if (end > 0 && bytes[end - 1] == '\r')
-		end--;
-	if (end == 0) {
-		complain(name, "the first line is empty: no secret");
+	/* A byte order mark. */
+	size_t at = *len >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+	const size_t secret_len = first_secret(bytes, *len, &at);
+	if (secret_len == 0) {
+		complain(name, "no secret in it");
 		OPENSSL_cleanse(bytes, *len);
 		free(bytes);
 		return NULL;
 	}
-	OPENSSL_cleanse(bytes + end, *len - end);
-	*len = end;
+	memmove(bytes, bytes + at, secret_len);
+	OPENSSL_cleanse(bytes + secret_len, *len - secret_len);
+	*len = secret_len;
 	return bytes;
 }
 

@@ -8,8 +8,8 @@
  * to free, never NULL for an empty one; NULL with errno, EFBIG where it is longer. Blocks. */
 unsigned char *input_body(const char *name, size_t *len);
 
-/* The first line of a file without its end: bytes that are the caller's to cleanse and free. NULL
- * after a complaint. */
+/* Reads the first secret of a file as bagelhook --secret-file takes it. Returns its bytes, the caller's to
+ * cleanse and free; NULL after a complaint. Blocks. */
 unsigned char *input_secret(const char *name, size_t *len);
 
 #endif

@@ -3,7 +3,6 @@
 #include "options.h"
 
 #include <ctype.h>
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/nearest.h"
+#include "common/arguments.h"
 #include "print.h"
 #include "story.h"
 
@@ -23,7 +22,7 @@ static const char usage_text[] =
 	"file or event, HTTP status, outcome or error, event id. A FILE's exact bytes are sent; FILE - is\n"
 	"standard input. With several deliveries, a summary goes to standard error.\n"
 	"\n"
-	"  --secret-file FILE   the signing secret: the first line of FILE\n"
+	"  --secret-file FILE   the first secret of FILE signs\n"
 	"                       (default: the file named by $BAGELHOOK_SECRET_FILE)\n"
 	"  --timestamp N        the signed timestamp in Unix seconds (default: now)\n"
 	"  --timeout SECONDS    for each delivery (default: 30)\n"
@@ -52,13 +51,13 @@ static const char usage_text[] =
 	"                       between tries (default: 60)\n"
 	"  --rate N             at most N deliveries a second\n"
 	"\n"
-	"  --help, --version\n"
+	"  -h, --help, --version\n"
 	"\n"
 	"Exits with 0 if every body was answered 200 in the end (with --corrupt, 401), 1 if not, 2 if the\n"
 	"command line or the secret is unusable, 130 if Ctrl-C ended it, 143 if SIGTERM did.\n";
 
 enum {
-	OPTION_SECRET_FILE = 256,
+	OPTION_SECRET_FILE,
 	OPTION_TIMESTAMP,
 	OPTION_TIMEOUT,
 	OPTION_CA_FILE,
@@ -79,27 +78,28 @@ enum {
 	OPTION_VERSION
 };
 
-static const struct option names[] = {
-	{"secret-file", required_argument, NULL, OPTION_SECRET_FILE},
-	{"timestamp", required_argument, NULL, OPTION_TIMESTAMP},
-	{"timeout", required_argument, NULL, OPTION_TIMEOUT},
-	{"ca-file", required_argument, NULL, OPTION_CA_FILE},
-	{"event", required_argument, NULL, OPTION_EVENT},
-	{"story", required_argument, NULL, OPTION_STORY},
-	{"order-id", required_argument, NULL, OPTION_ORDER_ID},
-	{"email", required_argument, NULL, OPTION_EMAIL},
-	{"amount", required_argument, NULL, OPTION_AMOUNT},
-	{"mode", required_argument, NULL, OPTION_MODE},
-	{"duplicate", required_argument, NULL, OPTION_DUPLICATE},
-	{"shuffle", no_argument, NULL, OPTION_SHUFFLE},
-	{"seed", required_argument, NULL, OPTION_SEED},
-	{"corrupt", no_argument, NULL, OPTION_CORRUPT},
-	{"retries", no_argument, NULL, OPTION_RETRIES},
-	{"retry-interval", required_argument, NULL, OPTION_RETRY_INTERVAL},
-	{"rate", required_argument, NULL, OPTION_RATE},
-	{"help", no_argument, NULL, OPTION_HELP},
-	{"version", no_argument, NULL, OPTION_VERSION},
-	{NULL, 0, NULL, 0},
+/* In the sequence of the keys above. */
+static const struct argument table[] = {
+	{"secret-file", true},
+	{"timestamp", true},
+	{"timeout", true},
+	{"ca-file", true},
+	{"event", true},
+	{"story", true},
+	{"order-id", true},
+	{"email", true},
+	{"amount", true},
+	{"mode", true},
+	{"duplicate", true},
+	{"shuffle", false},
+	{"seed", true},
+	{"corrupt", false},
+	{"retries", false},
+	{"retry-interval", true},
+	{"rate", true},
+	{"help", false},
+	{"version", false},
+	{NULL, false},
 };
 
 static int usage_error(const char *subject, const char *problem)
@@ -243,20 +243,9 @@ static int check(const struct options *options)
 	return -1;
 }
 
-/* Says what is wrong with an option that getopt_long(3) did not take. */
-static int refuse(const char *said)
-{
-	const char *nearest = nearest_option(said, names);
-	char problem[128];
-
-	if (nearest == NULL)
-		return usage_error(said, "unknown option, or its value is missing or not wanted");
-	snprintf(problem, sizeof problem, "unknown option; did you mean --%s?", nearest);
-	return usage_error(said, problem);
-}
-
 int options_read(int argc, char **argv, struct options *options)
 {
+	struct arguments arguments;
 	int option;
 	int status;
 
@@ -272,10 +261,8 @@ int options_read(int argc, char **argv, struct options *options)
 		complain("no memory", "for the command line");
 		return EXIT_NOT_ALL;
 	}
-	/* getopt's own messages would print the argument unescaped. */
-	opterr = 0;
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe) */
-	while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
+	arguments_begin(&arguments, argc, argv, table);
+	while ((option = arguments_next(&arguments)) >= 0) {
 		switch (option) {
 		case OPTION_HELP:
 			fputs(usage_text, stdout);
@@ -283,18 +270,18 @@ int options_read(int argc, char **argv, struct options *options)
 		case OPTION_VERSION:
 			puts("bagelhook-send " PACKAGE_VERSION);
 			return EXIT_ALL;
-		case '?':
-			return refuse(argv[optind - 1]);
 		default:
-			status = set_option(options, option, optarg);
+			status = set_option(options, option, arguments.value);
 			if (status != -1)
 				return status;
 		}
 	}
-	if (optind < argc) {
-		options->url = argv[optind];
-		options->files = argv + optind + 1;
-		options->file_count = (size_t)(argc - optind - 1);
+	if (option == ARGUMENTS_WRONG)
+		return usage_error("usage", arguments.error);
+	if (arguments.words > 0) {
+		options->url = argv[1];
+		options->files = argv + 2;
+		options->file_count = (size_t)(arguments.words - 1);
 	}
 	return check(options);
 }

@@ -1,38 +1,64 @@
-/* Looking at the file from time to time, by name, sees what notifications would miss: a symbolic
- * link on the way that now leads elsewhere, a directory that was mounted over, a network's file
- * system. */
+/* Looking at the file by name, from time to time, sees changes that notifications would miss: a symbolic link
+ * on the way that now leads elsewhere, a directory that was mounted over, a network's file system. */
 #include "config.h"
 
 #include "rotation.h"
 
 #include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/thread.h"
+#include "fcgi/watch/notify.h"
 
 #define LOOK_MS 500
+/* A file system that takes longer hangs. */
+#define HANGS_MS 5000
+#define ERROR_SIZE 512
 /* Numbers of 20 digits, each with its comma. */
 #define MATCHES_SIZE (SECRETS_MAX * 21 + 1)
+#define KEPT "keeping the secrets as they were"
 
-void rotation_begin(
-	struct rotation *rotation, struct handler *handler, const char *path, const struct secrets *secrets)
+/* Where the thread is. It is waited for unless it is in the file system. */
+enum place {
+	PLACE_WAITING,
+	PLACE_IN_FILE_SYSTEM,
+	PLACE_AT_VERIFIER,
+	PLACE_STOPPED /* set by rotation_stop(): the thread ends, and does not touch the verifier any more */
+};
+
+struct rotation {
+	const char *path;
+	struct signature_verifier *verifier;
+	int asked; /* an eventfd: wakes the thread */
+	struct thread thread;
+	_Atomic int place;            /* enum place */
+	_Atomic int64_t looked_at_ms; /* when it last went to the file system */
+	/* The thread's own: */
+	struct secrets_version in_use; /* the file as the secrets were read from it */
+	struct secrets_version seen;   /* as it was at the last look */
+	char reported[ERROR_SIZE];     /* why it could not be read, as logged; empty: it could */
+};
+
+/* Returns false if the rotation was stopped meanwhile. */
+static bool move(struct rotation *r, int from, int to)
 {
-	memset(rotation, 0, sizeof *rotation);
-	rotation->handler = handler;
-	rotation->path = path;
-	rotation->in_use = secrets->version;
-	rotation->seen = secrets->version;
-	rotation->look_at_ms = clock_ms() + LOOK_MS;
+	return atomic_compare_exchange_strong(&r->place, &from, to);
 }
 
 /* "12,0": the first secret has matched twelve times, the second one never. */
-static void format_matches(struct handler *handler, char text[MATCHES_SIZE])
+static void format_matches(struct signature_verifier *verifier, char text[MATCHES_SIZE])
 {
 	uint64_t matches[SECRETS_MAX];
-	size_t count = handler_matches(handler, matches);
+	const size_t count = signature_matches(verifier, matches);
 	size_t len = 0;
 
 	text[0] = '\0';
@@ -41,81 +67,147 @@ static void format_matches(struct handler *handler, char text[MATCHES_SIZE])
 			text + len, MATCHES_SIZE - len, "%s%" PRIu64, i == 0 ? "" : ",", matches[i]);
 }
 
-static void keep(struct rotation *rotation, bool asked, const char *reason)
+static void keep(struct rotation *r, bool asked, const char *reason)
 {
 	char matches[MATCHES_SIZE];
 
-	if (asked || strcmp(rotation->reported, reason) != 0) {
-		format_matches(rotation->handler, matches);
-		log_record(LOG_ERROR, "keeping the secrets as they were",
-			LOG_PAIRS("reason", reason, "matches", matches));
+	if (asked || strcmp(r->reported, reason) != 0) {
+		format_matches(r->verifier, matches);
+		log_record(LOG_ERROR, KEPT, LOG_PAIRS("reason", reason, "matches", matches));
 	}
-	snprintf(rotation->reported, sizeof rotation->reported, "%s", reason);
+	snprintf(r->reported, sizeof r->reported, "%s", reason);
 }
 
-static void read_again(struct rotation *rotation, bool asked)
+static void replace(struct rotation *r, bool asked, const struct secrets *secrets)
 {
-	struct secrets secrets;
-	struct stat status;
-	char error[ROTATION_ERROR_SIZE];
 	char before[MATCHES_SIZE];
 	char matches[MATCHES_SIZE];
 	char count[8];
 	bool same;
 
-	/* Opening a pipe could wait for ever. */
-	if (stat(rotation->path, &status) == 0 && !S_ISREG(status.st_mode)) {
-		keep(rotation, asked, "the secret file is no regular file, and can be read only once");
-		return;
-	}
-	if (secrets_read(rotation->path, &secrets, error, sizeof error) != 0) {
-		keep(rotation, asked, error);
-		return;
-	}
-	snprintf(count, sizeof count, "%zu", secrets.count);
-	rotation->seen = secrets.version;
 	/* A moment early: what is matched until they are replaced is not in it. */
-	format_matches(rotation->handler, before);
-	int failed = handler_set_secrets(rotation->handler, &secrets, &same);
-	secrets_wipe(&secrets);
-	if (failed != 0) {
-		keep(rotation, asked, "out of memory");
+	format_matches(r->verifier, before);
+	if (signature_replace(r->verifier, secrets, &same) != 0) {
+		keep(r, asked, "out of memory");
 		return;
 	}
-	rotation->in_use = rotation->seen;
-	if (same && !asked && rotation->reported[0] == '\0')
+	r->in_use = secrets->version;
+	if (same && !asked && r->reported[0] == '\0')
 		return;
-	rotation->reported[0] = '\0';
-	format_matches(rotation->handler, matches);
+	r->reported[0] = '\0';
+	format_matches(r->verifier, matches);
+	snprintf(count, sizeof count, "%zu", secrets->count);
 	log_record(LOG_INFO, "read the secrets again",
 		LOG_PAIRS("secrets", count, "matches", matches, "matches_before", same ? NULL : before));
 }
 
-int64_t rotation_look(struct rotation *rotation, bool asked)
+/* Looks at the file, and reads it if it was changed and is settled, or if asked to. Returns false once
+ * stopped. */
+static bool turn(struct rotation *r, bool asked)
 {
-	int64_t now_ms = clock_ms();
+	struct secrets secrets = {.count = 0};
 	struct secrets_version version;
+	struct stat status;
+	char error[ERROR_SIZE] = "";
 
-	if (rotation->path == NULL)
-		return INT64_MAX;
-	if (!asked && now_ms < rotation->look_at_ms)
-		return rotation->look_at_ms;
-	rotation->look_at_ms = now_ms + LOOK_MS;
-	secrets_look(rotation->path, &version);
+	secrets_look(r->path, &version);
 	/* One that somebody still writes to would be read by half. */
-	bool settled = secrets_same_version(&version, &rotation->seen);
-	rotation->seen = version;
-	if (asked || (settled && !secrets_same_version(&version, &rotation->in_use)))
-		read_again(rotation, asked);
-	return rotation->look_at_ms;
+	const bool settled = secrets_same_version(&version, &r->seen);
+	r->seen = version;
+	if (!asked && (!settled || secrets_same_version(&version, &r->in_use)))
+		return move(r, PLACE_IN_FILE_SYSTEM, PLACE_WAITING);
+	/* Opening a pipe could wait for ever. */
+	if (stat(r->path, &status) == 0 && !S_ISREG(status.st_mode))
+		snprintf(
+			error, sizeof error, "the secret file is no regular file, and can be read only once");
+	else if (secrets_read(r->path, &secrets, error, sizeof error) == 0)
+		r->seen = secrets.version;
+	const bool go_on = move(r, PLACE_IN_FILE_SYSTEM, PLACE_AT_VERIFIER);
+	if (go_on && secrets.count > 0)
+		replace(r, asked, &secrets);
+	else if (go_on)
+		keep(r, asked, error);
+	secrets_wipe(&secrets);
+	return go_on && move(r, PLACE_AT_VERIFIER, PLACE_WAITING);
 }
 
-void rotation_log_matches(const struct rotation *rotation)
+static void run(void *argument)
+{
+	struct rotation *r = argument;
+	struct pollfd asked = {.fd = r->asked, .events = POLLIN};
+	uint64_t times;
+	bool go_on = true;
+
+	while (go_on) {
+		poll(&asked, 1, r->path == NULL ? -1 : LOOK_MS);
+		const bool is_asked = read(r->asked, &times, sizeof times) > 0;
+		atomic_store(&r->looked_at_ms, clock_ms());
+		go_on = move(r, PLACE_WAITING, PLACE_IN_FILE_SYSTEM);
+		if (!go_on)
+			break;
+		if (is_asked)
+			notify_reloading();
+		go_on = r->path == NULL ? move(r, PLACE_IN_FILE_SYSTEM, PLACE_WAITING) : turn(r, is_asked);
+		if (is_asked && go_on)
+			notify_ready();
+	}
+}
+
+static void wake(struct rotation *r)
+{
+	const uint64_t once = 1;
+
+	/* Does not fail: the counter is read long before it is full. */
+	if (write(r->asked, &once, sizeof once) < 0)
+		return;
+}
+
+struct rotation *rotation_start(
+	const char *path, const struct secrets_version *version, struct signature_verifier *verifier)
+{
+	/* Not allocated: a thread that hangs in the end keeps it. */
+	static struct rotation rotation;
+	struct rotation *r = &rotation;
+
+	memset(r, 0, sizeof *r);
+	r->path = path;
+	r->verifier = verifier;
+	r->in_use = r->seen = *version;
+	r->asked = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r->asked >= 0 && thread_start(&r->thread, "rotation", run, r) == 0)
+		return r;
+	if (r->asked >= 0)
+		close(r->asked);
+	return NULL;
+}
+
+void rotation_ask(struct rotation *r)
+{
+	if (atomic_load(&r->place) == PLACE_IN_FILE_SYSTEM
+		&& clock_ms() - atomic_load(&r->looked_at_ms) > HANGS_MS)
+		log_record(LOG_ERROR, KEPT,
+			LOG_PAIRS("reason", "the file system of the secret file does not answer", "file",
+				r->path));
+	wake(r);
+}
+
+void rotation_stop(struct rotation *r)
 {
 	char matches[MATCHES_SIZE];
 
-	if (rotation->path == NULL)
+	if (r == NULL)
 		return;
-	format_matches(rotation->handler, matches);
-	log_record(LOG_INFO, "signatures matched, by the secret's position", LOG_PAIRS("matches", matches));
+	if (r->path != NULL) {
+		format_matches(r->verifier, matches);
+		log_record(LOG_INFO, "signatures matched, by the secret's position",
+			LOG_PAIRS("matches", matches));
+	}
+	if (atomic_exchange(&r->place, PLACE_STOPPED) == PLACE_IN_FILE_SYSTEM) {
+		/* What it has is its own until the process ends. */
+		pthread_detach(r->thread.id);
+		return;
+	}
+	wake(r);
+	thread_join(&r->thread);
+	close(r->asked);
 }

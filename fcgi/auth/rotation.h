@@ -1,36 +1,28 @@
-/* Rotation of secrets: those in use are those of the file, also after it was changed. */
+/* Rotation of secrets: a thread looks at the secrets' file, and replaces those in use when it changes. Nobody
+ * waits for that thread, as the file system may hang. */
 #ifndef BAGELHOOK_ROTATION_H
 #define BAGELHOOK_ROTATION_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "fcgi/handler.h"
 #include "secrets.h"
+#include "signature.h"
 
-#define ROTATION_ERROR_SIZE 512
+struct rotation;
 
-struct rotation {
-	struct handler *handler;
-	const char *path;              /* NULL: there is no file, and nothing to do */
-	struct secrets_version in_use; /* the file as the secrets were read from it */
-	struct secrets_version seen;   /* as it was at the last look */
-	int64_t look_at_ms;
-	char reported[ROTATION_ERROR_SIZE]; /* why it could not be read, as logged; empty: it could */
-};
+/* Starts the thread. version is the file's at path from which the verifier has its secrets; path NULL: there
+ * is no file, and only rotation_ask() is heeded. Path and verifier must outlive the rotation. Looks twice a
+ * second, and reads the file once it has changed and then stayed the same between two looks. A file that
+ * cannot be used leaves the secrets in use as they are. Logs what it reads, once. Returns NULL without a
+ * thread or a descriptor. One at a time in a process. */
+struct rotation *rotation_start(
+	const char *path, const struct secrets_version *version, struct signature_verifier *verifier);
 
-/* Begins with secrets that were read from the file at path and are in use by the handler;
- * both path and handler must outlive it. */
-void rotation_begin(struct rotation *, struct handler *, const char *path, const struct secrets *);
+/* Has the file read now, tells the service manager, and logs the result. Does not block: if the file system
+ * has hung for 5 seconds, says so in the log. One thread. */
+void rotation_ask(struct rotation *);
 
-/* To be called by the time that it returns (clock_ms()), and at any other time. Looks at the file
- * twice a second, and reads it again once it has been changed and then left alone between two looks, or
- * at once where asked to. Secrets that cannot be read leave those in use as they are; why is logged
- * once. What there is to say of a file that was read is logged, too. Blocks on the file system. One
- * thread at a time. */
-int64_t rotation_look(struct rotation *, bool asked);
-
-/* Logs how many signatures each secret has matched, by its position in the file. */
-void rotation_log_matches(const struct rotation *);
+/* Ends the rotation and logs how many signatures each secret has matched, by its position in the file. If the
+ * file system hangs, leaves the thread to the end of the process; it does not use the verifier any more.
+ * Waits at most for verifications that are under way. NULL is allowed. */
+void rotation_stop(struct rotation *);
 
 #endif

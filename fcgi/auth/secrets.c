@@ -2,71 +2,185 @@
 
 #include "secrets.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/log.h"
 #include "common/text.h"
-#include "registers.h"
 
-/* Every secret at its longest, with its line end, and a byte to notice a longer file. */
-#define FILE_MAX (SECRETS_MAX * (SECRETS_MAX_LEN + 2) + 1)
+/* Room for comments, too. */
+#define FILE_MAX ((size_t)256 * 1024)
 
 void secrets_wipe(struct secrets *secrets)
 {
 	explicit_bzero(secrets, sizeof *secrets);
 }
 
-static bool is_blank(const char *line, size_t len)
+static bool is_space(char c)
 {
-	for (size_t i = 0; i < len; i++)
-		if (line[i] != ' ' && line[i] != '\t')
-			return false;
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* A line, or what is left of it. */
+struct line {
+	const char *at;
+	size_t len;
+};
+
+static void trim(struct line *line)
+{
+	while (line->len > 0 && is_space(line->at[0])) {
+		line->at++;
+		line->len--;
+	}
+	while (line->len > 0 && is_space(line->at[line->len - 1]))
+		line->len--;
+}
+
+/* Drops a prefix, in this case or in another one. */
+static bool take_prefix(struct line *line, const char *prefix, bool any_case)
+{
+	const size_t len = strlen(prefix);
+
+	if (line->len < len
+		|| (any_case ? strncasecmp(line->at, prefix, len) : memcmp(line->at, prefix, len)) != 0)
+		return false;
+	line->at += len;
+	line->len -= len;
 	return true;
 }
 
-/* Takes over one line. Returns NULL, or what is wrong with it. */
-static const char *add_line(struct secrets *secrets, const char *line, size_t len)
+/* Returns true for spaces and control characters, those of ASCII and those that an editor or a web page
+ * brings along: no-break and other spaces, soft hyphens, zero-width characters, directions, a byte order
+ * mark. */
+static bool has_invisible(const struct line *line)
 {
-	if (len > 0 && line[len - 1] == '\r')
-		len--;
-	if (len == 0)
-		return NULL;
-	if (memchr(line, '\0', len) != NULL)
-		return "a NUL byte";
-	if (is_blank(line, len))
-		return "only white space, which anyone could guess";
-	if (len > SECRETS_MAX_LEN)
-		return "longer than 512 bytes";
+	/* The first two bytes in UTF-8, and the range of the last one. */
+	static const unsigned char ranges[][4] = {{0xe2, 0x80, 0x80, 0x8f}, {0xe2, 0x80, 0xa8, 0xaf},
+		{0xe2, 0x81, 0x9f, 0xaf}, {0xe3, 0x80, 0x80, 0x80}, {0xef, 0xbb, 0xbf, 0xbf},
+		{0xe1, 0x9a, 0x80, 0x80}};
+	const unsigned char *bytes = (const unsigned char *)line->at;
+
+	for (size_t i = 0; i < line->len; i++) {
+		const unsigned char next = i + 1 < line->len ? bytes[i + 1] : 0;
+		const unsigned char last = i + 2 < line->len ? bytes[i + 2] : 0;
+
+		if (bytes[i] <= ' ' || bytes[i] == 0x7f
+			|| (bytes[i] == 0xc2 && ((next >= 0x80 && next <= 0xa0) || next == 0xad)))
+			return true;
+		for (size_t j = 0; j < sizeof ranges / sizeof ranges[0]; j++)
+			if (bytes[i] == ranges[j][0] && next == ranges[j][1] && last >= ranges[j][2]
+				&& last <= ranges[j][3])
+				return true;
+	}
+	return false;
+}
+
+/* NAME=value, as in a file of environment variables. Base64 ends with =, and is none. */
+static bool is_assignment(const struct line *line)
+{
+	size_t len = 0;
+
+	while (len < line->len && (isalnum((unsigned char)line->at[len]) || line->at[len] == '_'))
+		len++;
+	if (len == 0 || len == line->len || line->at[len] != '=' || isdigit((unsigned char)line->at[0]))
+		return false;
+	while (len < line->len && line->at[len] == '=')
+		len++;
+	return len < line->len;
+}
+
+static bool is_quoted(const struct line *line)
+{
+	const char first = line->at[0];
+
+	return line->len > 1 && strchr("\"'`", first) != NULL && line->at[line->len - 1] == first;
+}
+
+/* Returns NULL, or why this is no secret and what to do. */
+static const char *find_fault(const struct line *line, const struct secrets *secrets)
+{
+	if (line->len == 0)
+		return "no secret behind the prefix: write it on the same line";
+	if (is_quoted(line))
+		return "quotes around the secret: remove them";
+	if (is_assignment(line))
+		return "NAME=value: write the value alone";
+	if (has_invisible(line))
+		return "white space, a control character or an invisible character inside the secret: write "
+		       "the secret "
+		       "alone on the line, as plain text";
+	if (line->len > SECRETS_MAX_LEN)
+		return "longer than 1024 bytes: write one secret per line";
 	if (secrets->count == SECRETS_MAX)
-		return "more than 16 secrets";
-	memcpy(secrets->secret[secrets->count].key, line, len);
-	secrets->secret[secrets->count].len = len;
-	secrets->count++;
+		return "more than 64 secrets: remove those that are not used any more";
 	return NULL;
 }
 
-/* Takes over the lines of a file's content; where one is wrong, *number is its number. */
-static const char *add_lines(struct secrets *secrets, const char *content, size_t size, unsigned long *number)
+/* Takes over one line. Returns NULL, or what is wrong with it. */
+static const char *add_line(struct secrets *secrets, struct line line)
 {
-	const char *wrong = NULL;
+	unsigned modes = SECRET_BOTH;
 
-	for (*number = 1; size > 0; ++*number) {
-		const char *end = memchr(content, '\n', size);
-		size_t len = end == NULL ? size : (size_t)(end - content);
+	trim(&line);
+	if (line.len == 0 || line.at[0] == '#')
+		return NULL;
+	if (take_prefix(&line, "live:", false))
+		modes = SECRET_LIVE;
+	else if (take_prefix(&line, "test:", false))
+		modes = SECRET_TEST;
+	else if (take_prefix(&line, "live:", true) || take_prefix(&line, "test:", true))
+		return "a prefix in capital letters: write live: or test:";
+	trim(&line);
+	const char *fault = find_fault(&line, secrets);
+	if (fault != NULL)
+		return fault;
+	struct secret *secret = &secrets->secret[secrets->count++];
+	memcpy(secret->key, line.at, line.len);
+	secret->len = line.len;
+	secret->modes = modes;
+	return NULL;
+}
 
-		wrong = add_line(secrets, content, len);
-		if (wrong != NULL)
-			break;
-		size -= end == NULL ? len : len + 1;
-		content += end == NULL ? len : len + 1;
+static void warn_if_short(const char *path, const struct secrets *secrets, size_t count, unsigned long number)
+{
+	char line[24];
+
+	if (secrets->count == count || secrets->secret[count].len >= SECRETS_SHORT_LEN)
+		return;
+	snprintf(line, sizeof line, "%lu", number);
+	log_record(LOG_WARN,
+		"a secret is shorter than 16 characters: is it all of the webhook's signing secret?",
+		LOG_PAIRS("file", path, "line", line));
+}
+
+/* Takes over the lines of a file's content. If one is wrong, *number is its number. */
+static const char *add_lines(
+	const char *path, struct secrets *secrets, struct line content, unsigned long *number)
+{
+	take_prefix(&content, "\xef\xbb\xbf", false);
+	for (*number = 1; content.len > 0; ++*number) {
+		const char *end = memchr(content.at, '\n', content.len);
+		const size_t len = end == NULL ? content.len : (size_t)(end - content.at);
+		const size_t used = end == NULL ? len : len + 1;
+		const size_t count = secrets->count;
+		const char *fault = add_line(secrets, (struct line){content.at, len});
+
+		if (fault != NULL)
+			return fault;
+		warn_if_short(path, secrets, count, *number);
+		content.at += used;
+		content.len -= used;
 	}
-	return wrong;
+	return NULL;
 }
 
 static void take_version(const struct stat *status, struct secrets_version *version)
@@ -108,13 +222,14 @@ bool secrets_same_version(const struct secrets_version *a, const struct secrets_
 static void warn_if_open(const struct stat *status, const char *path)
 {
 	mode_t needless = S_IRWXO;
+	char remedy[512];
 
 	if (status->st_uid == geteuid())
 		needless |= S_IRWXG;
-	if ((status->st_mode & needless) != 0)
-		log_record(LOG_WARN,
-			"the secret file is open to others, chmod it to 600 (or 640 for a group of ours)",
-			LOG_PAIRS("file", path));
+	if ((status->st_mode & needless) == 0)
+		return;
+	snprintf(remedy, sizeof remedy, "chmod %s= %s", needless == S_IRWXO ? "o" : "go", path);
+	log_record(LOG_WARN, "the secret file is open to others", LOG_PAIRS("file", path, "remedy", remedy));
 }
 
 /* Reads up to size bytes, past nobody's buffer. The number of bytes, or -1 with errno. */
@@ -139,12 +254,16 @@ static int take_content(const char *path, const char *content, size_t size, stru
 	char *error, size_t error_size)
 {
 	unsigned long number = 0;
-	const char *wrong = add_lines(secrets, content, size, &number);
+	const char *fault = NULL;
 
-	if (wrong != NULL)
-		snprintf(error, error_size, "secret file %s, line %lu: %s", path, number, wrong);
-	else if (size == FILE_MAX)
-		snprintf(error, error_size, "secret file %s: too long for 16 secrets", path);
+	if (size == FILE_MAX)
+		snprintf(error, error_size, "secret file %s: longer than 256 KiB: is it the right file?",
+			path);
+	else if (memchr(content, '\0', size) != NULL)
+		snprintf(error, error_size,
+			"secret file %s: NUL bytes in it: save it as UTF-8, not as UTF-16", path);
+	else if ((fault = add_lines(path, secrets, (struct line){content, size}, &number)) != NULL)
+		snprintf(error, error_size, "secret file %s, line %lu: %s", path, number, fault);
 	else if (secrets->count == 0)
 		snprintf(error, error_size,
 			"the secret file %s holds no secret: write the webhook's signing secret into it, one "
@@ -157,15 +276,15 @@ static int take_content(const char *path, const char *content, size_t size, stru
 
 int secrets_read(const char *path, struct secrets *secrets, char *error, size_t error_size)
 {
-	char content[FILE_MAX];
+	char *content = malloc(FILE_MAX);
 	struct stat file;
 	ssize_t size = -1;
 	int status = -1;
 
 	memset(secrets, 0, sizeof *secrets);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = content == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0 && fstat(fd, &file) == 0)
-		size = read_all(fd, content, sizeof content);
+		size = read_all(fd, content, FILE_MAX);
 	if (size < 0) {
 		snprintf(error, error_size, "cannot read the secret file %s: %s", path, text_error(errno));
 	} else {
@@ -176,8 +295,9 @@ int secrets_read(const char *path, struct secrets *secrets, char *error, size_t 
 		warn_if_open(&file, path);
 	if (fd >= 0)
 		close(fd);
-	explicit_bzero(content, sizeof content);
-	registers_clear();
+	if (content != NULL)
+		explicit_bzero(content, FILE_MAX);
+	free(content);
 	if (status != 0)
 		secrets_wipe(secrets);
 	return status;

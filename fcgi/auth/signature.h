@@ -20,30 +20,35 @@ enum signature_result {
 	SIGNATURE_FAILED     /* libcrypto could not compute it: out of memory */
 };
 
+/* What a signature says that matched. */
+struct signature_match {
+	int64_t timestamp; /* the signed Unix time in seconds */
+	size_t which;      /* the position in the file, from 0, of the first secret that matched */
+	unsigned modes;    /* enum secret_modes: those that the secret vouches for */
+};
+
 struct signature_verifier;
 
-/* Prepares the secrets for verification. Returns NULL when libcrypto or memory fails.
- * The secrets may be wiped afterwards. */
+/* Prepares the secrets for verification, and returns a verifier to be closed with signature_close(), or NULL
+ * if libcrypto or memory fails. The secrets may be wiped afterwards. Does not block. */
 struct signature_verifier *signature_open(const struct secrets *);
 
-/* Frees it, and the keys in it; NULL is allowed. */
+/* Frees it, and the keys in it. No thread may use it any more. NULL is allowed. */
 void signature_close(struct signature_verifier *);
 
-/* Checks the header texts (NULL: absent) over the body against every secret, in a time
- * that depends neither on which secret matches nor on how much of it does. On
- * SIGNATURE_OK, *timestamp is the signed Unix time in seconds, and *which the position of
- * the secret that matched, from 0, and one more is counted for it. Does not block; any number of
- * threads at once. */
+/* Checks the header texts (NULL: absent) over the body against every secret, in a time that depends neither
+ * on which secret matches nor on how much of it does. On SIGNATURE_OK, fills in *match and counts it. Does
+ * not block; any thread. */
 enum signature_result signature_verify(struct signature_verifier *, const char *signature,
-	const char *timestamp_text, const unsigned char *body, size_t len, int64_t *timestamp, size_t *which);
+	const char *timestamp, const unsigned char *body, size_t len, struct signature_match *match);
 
-/* How many signatures each secret has matched, by its position. Returns how many secrets there
- * are. Any number of threads at once. */
-size_t signature_matches(const struct signature_verifier *, uint64_t matches[SECRETS_MAX]);
+/* Fills in how many signatures each secret has matched, by its position. Returns the number of secrets. Any
+ * thread. */
+size_t signature_matches(struct signature_verifier *, uint64_t matches[SECRETS_MAX]);
 
-/* Has a new verifier go on counting from where another one is, for the secrets that are in both,
- * wherever they stand. *same says whether all are the same, in the same order. False where libcrypto
- * finds no memory. No thread may verify by either meanwhile. */
-bool signature_succeed(struct signature_verifier *, const struct signature_verifier *old, bool *same);
+/* Replaces the secrets. A secret that is in both versions keeps its count of matches, wherever it stands.
+ * *same is set to true if nothing has changed. Returns 0, or -1 without memory, and then keeps the old ones.
+ * Waits for verifications that are under way; any thread. */
+int signature_replace(struct signature_verifier *, const struct secrets *, bool *same);
 
 #endif

@@ -113,8 +113,9 @@ static void count_committed(struct delivery *const batch[], size_t count, int64_
 	metrics_observe(METRICS_BATCH_EVENTS, count);
 	for (size_t i = 0; i < count; i++)
 		if (batch[i]->dead_letter != NULL)
-			metrics_count(batch[i]->event == NULL ? METRICS_DEAD_LETTERS_INVALID
-							      : METRICS_DEAD_LETTERS_DATABASE);
+			metrics_count(batch[i]->wrong_mode        ? METRICS_DEAD_LETTERS_MODE
+					: batch[i]->event == NULL ? METRICS_DEAD_LETTERS_INVALID
+								  : METRICS_DEAD_LETTERS_DATABASE);
 }
 
 static enum store_result try_commit(

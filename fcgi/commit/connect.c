@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "schema.h"
 
 /* What names one host; in a list, the elements of the same index belong together. */
 enum place { PLACE_HOST, PLACE_HOSTADDR, PLACE_PORT, PLACE_COUNT };
@@ -73,6 +74,8 @@ static void add_mend(char error[CONNECTION_ERROR_SIZE], const char *mend)
 static enum connection_result classify(PGconn *pg, char error[CONNECTION_ERROR_SIZE])
 {
 	char sqlstate[6];
+	char remedy[SCHEMA_REMEDY_SIZE];
+	char mend[CONNECTION_ERROR_SIZE - 64];
 
 	connection_first_line(PQerrorMessage(pg), error);
 	take_sqlstate(error, sqlstate);
@@ -81,13 +84,16 @@ static enum connection_result classify(PGconn *pg, char error[CONNECTION_ERROR_S
 		add_mend(error,
 			"check the user in --database, the password in PGPASSFILE, and the server's "
 			"pg_hba.conf");
-	else if (strncmp(sqlstate, "3D", 2) == 0)
-		add_mend(error,
-			"create it with createdb, then run sqitch deploy (in the directory sql of "
-			"bagelhook)");
-	else if (strncmp(sqlstate, "42", 2) == 0)
-		add_mend(error, "grant the user CONNECT on it");
-	else
+	else if (strncmp(sqlstate, "3D", 2) == 0) {
+		schema_deploy_remedy(pg, remedy);
+		snprintf(mend, sizeof mend, "create it: createdb --host='%s' --port=%s '%s'; then %s",
+			PQhost(pg), PQport(pg), PQdb(pg), remedy);
+		add_mend(error, mend);
+	} else if (strncmp(sqlstate, "42", 2) == 0) {
+		snprintf(mend, sizeof mend, "run, as its owner: GRANT CONNECT ON DATABASE \"%s\" TO \"%s\"",
+			PQdb(pg), PQuser(pg));
+		add_mend(error, mend);
+	} else
 		return CONNECTION_UNREACHABLE;
 	return CONNECTION_REFUSED;
 }

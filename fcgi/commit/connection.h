@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONNECTION_ERROR_SIZE 512
+#define CONNECTION_ERROR_SIZE 1024
 
 /* Waits for the socket to become ready for the events of poll(2). False when the deadline passed
  * or there is no socket to wait for. */

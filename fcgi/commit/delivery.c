@@ -2,7 +2,9 @@
 
 #include "delivery.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/clock.h"
 
@@ -15,9 +17,26 @@ struct delivery *delivery_new(unsigned char *body, size_t body_len)
 	delivery->body = body;
 	delivery->body_len = body_len;
 	delivery->timestamp = -1;
+	delivery->modes = SECRET_BOTH;
 	delivery->received_us = clock_real_us();
 	atomic_init(&delivery->holders, 1);
 	return delivery;
+}
+
+static unsigned mode_bit(const char *mode)
+{
+	return strcmp(mode, "live") == 0 ? SECRET_LIVE : SECRET_TEST;
+}
+
+static void reject_mode(struct delivery *delivery)
+{
+	snprintf(delivery->detail, sizeof delivery->detail,
+		"mode: %s, but the secret that signed it is for %s events", delivery->event->mode,
+		delivery->modes == SECRET_LIVE ? "live" : "test");
+	delivery->traces = delivery->event;
+	delivery->event = NULL;
+	delivery->dead_letter = "mode";
+	delivery->wrong_mode = true;
 }
 
 enum event_result delivery_parse(struct delivery *delivery)
@@ -31,6 +50,8 @@ enum event_result delivery_parse(struct delivery *delivery)
 		delivery->traces = parsed;
 	if (result == EVENT_INVALID)
 		delivery->dead_letter = "invalid";
+	if (result == EVENT_OK && (delivery->modes & mode_bit(parsed->mode)) == 0)
+		reject_mode(delivery);
 	return result;
 }
 

@@ -37,6 +37,7 @@ struct delivery {
 	unsigned char *body; /* owned */
 	size_t body_len;
 	int64_t timestamp; /* as signed; -1 where no signature was asked for and none came */
+	unsigned modes;    /* enum secret_modes: those that the secret which signed it vouches for */
 	char signature[SIGNATURE_LEN + 1];
 	int64_t received_us; /* when its request was read first, since 1970-01-01 00:00 UTC */
 	struct event *event; /* owned; NULL makes it a dead letter */
@@ -44,6 +45,7 @@ struct delivery {
 
 	struct event *traces;    /* owned; what can be read of a body that is no event, or NULL */
 	const char *dead_letter; /* reason, a literal, when event is NULL or refused */
+	bool wrong_mode;         /* the reason is that modes does not cover the event's mode */
 	char detail[EVENT_DETAIL_SIZE];
 
 	enum delivery_outcome outcome;
@@ -76,8 +78,8 @@ struct receipt {
  * body is then still the caller's. */
 struct delivery *delivery_new(unsigned char *body, size_t body_len);
 
-/* Parses the body into event, or into detail, traces and the dead letter's reason. Before the
- * delivery is submitted. Does not block. */
+/* Parses the body into event, or into detail, traces and the dead letter's reason; the latter, too, if modes
+ * does not cover the event's mode. Before the delivery is submitted. Does not block. */
 enum event_result delivery_parse(struct delivery *);
 
 /* Bytes of the body and of what was made of it. */

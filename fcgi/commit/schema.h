@@ -1,4 +1,4 @@
-/* Whether the database's schema serves this responder. Used by store.c alone. */
+/* Whether the database's schema serves this responder, and what to do if not. */
 #ifndef BAGELHOOK_SCHEMA_H
 #define BAGELHOOK_SCHEMA_H
 
@@ -11,6 +11,8 @@
  * ingest() is given or returns. */
 #define SCHEMA_PROTOCOL 1
 
+#define SCHEMA_REMEDY_SIZE 512
+
 enum schema_result {
 	SCHEMA_FITS,
 	SCHEMA_NOT_NOW, /* no answer, or a standby: try again later */
@@ -20,5 +22,12 @@ enum schema_result {
 /* Asks the server. Blocks, at most until the deadline. Where the schema does not fit, error
  * holds the reason and what to do, one line. */
 enum schema_result schema_check(PGconn *pg, int64_t deadline_ms, char error[CONNECTION_ERROR_SIZE]);
+
+/* Writes the command that brings the database to the newest schema. Does not block. */
+void schema_deploy_remedy(PGconn *pg, char remedy[SCHEMA_REMEDY_SIZE]);
+
+/* Explains an error 42501 (insufficient privilege): a missing grant, or a deployment that did not come to its
+ * end. Blocks, at most until the deadline. */
+void schema_explain_rights(PGconn *pg, int64_t deadline_ms, char error[CONNECTION_ERROR_SIZE]);
 
 #endif

@@ -9,7 +9,7 @@
 
 #include "delivery.h"
 
-#define STORE_ERROR_SIZE 512
+#define STORE_ERROR_SIZE 1024
 
 enum store_result {
 	STORE_OK,          /* committed; each delivery has its outcome and event_id */

@@ -99,9 +99,8 @@ int dead_letters_next(struct dead_letters *letters, int64_t id, struct dead_lett
 		id > 0 ? "SELECT id, body, signed_timestamp, signature, reason, resolved_at IS NOT NULL,"
 			 " received_at FROM bagelpay.dead_letters WHERE id = $1"
 		       : "SELECT id, body, signed_timestamp, signature, reason, false,"
-			 " received_at FROM bagelpay.dead_letters WHERE resolved_at IS NULL AND id > $1 "
-			 "ORDER BY id "
-			 "LIMIT 1",
+			 " received_at FROM bagelpay.dead_letters WHERE resolved_at IS NULL AND id > $1"
+			 " AND reason <> 'mode' ORDER BY id LIMIT 1",
 		1, values, error);
 	if (letters->letter == NULL)
 		return -1;

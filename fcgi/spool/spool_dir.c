@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <libgen.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "common/clock.h"
 #include "common/text.h"
 
+#define USER_SIZE 64
 #define TIME_DIGITS 19
 #define RANDOM_DIGITS 16
 /* So that sizes can be added up. */
@@ -67,31 +69,81 @@ static int fail_part(char error[SPOOL_ERROR_SIZE], const char *path, const char 
 	return fail(error, path, what);
 }
 
-/* Webhooks are personal data, and whoever can write here can entitle anyone. */
-static int check_owner(const char *path, const struct stat *status, char error[SPOOL_ERROR_SIZE])
+/* A user's name, or number. */
+static const char *name_user(uid_t uid, char name[USER_SIZE])
 {
-	char what[160];
+	const struct passwd *user =
+		getpwuid(uid); /* NOLINT(concurrency-mt-unsafe): before the first thread */
 
-	if (status->st_uid != geteuid()) {
-		snprintf(what, sizeof what,
-			"it belongs to user %lu, not to user %lu who runs this: chown -R it",
-			(unsigned long)status->st_uid, (unsigned long)geteuid());
-		return fail(error, path, what);
-	}
-	if ((status->st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-		snprintf(what, sizeof what, "it is open to others (mode %04o): chmod 0700 it",
-			(unsigned)(status->st_mode & 07777));
-		return fail(error, path, what);
-	}
-	return 0;
+	if (user == NULL)
+		snprintf(name, USER_SIZE, "%lu", (unsigned long)uid);
+	else
+		snprintf(name, USER_SIZE, "%s", user->pw_name);
+	return name;
 }
 
-static int check_open(const char *path, int fd, char error[SPOOL_ERROR_SIZE])
+/* Whether a directory is a spool that a start has made. */
+static bool is_spool(const char *path)
+{
+	static const char *const parts[] = {"tmp", "new", "corrupt", "lock"};
+	struct stat status;
+	char *part;
+	bool is = true;
+
+	for (size_t i = 0; i < sizeof parts / sizeof parts[0] && is; i++) {
+		is = asprintf(&part, "%s/%s", path, parts[i]) > 0;
+		if (!is)
+			return false;
+		is = lstat(part, &status) == 0;
+		free(part);
+	}
+	return is;
+}
+
+/* Webhooks are personal data, and whoever can write here can entitle anyone. Rights are to be changed only of
+ * what a start has made, never of a directory that somebody named by mistake. */
+static int check_owner(
+	const char *path, const char *part, const struct stat *status, char error[SPOOL_ERROR_SIZE])
+{
+	const bool ours = status->st_uid == geteuid();
+	char what[512];
+	char owner[USER_SIZE];
+	char user[USER_SIZE];
+	int len;
+
+	if (ours && (status->st_mode & (S_IRWXG | S_IRWXO)) == 0)
+		return 0;
+	if (ours)
+		len = snprintf(what, sizeof what, "%s is open to others (mode %04o)",
+			part == NULL ? "it" : part, (unsigned)(status->st_mode & 07777));
+	else
+		len = snprintf(what, sizeof what, "%s belongs to user %s, but this runs as user %s",
+			part == NULL ? "it" : part, name_user(status->st_uid, owner),
+			name_user(geteuid(), user));
+	/* What is in a directory that is ours alone was made by us, or by root in our name. */
+	if (part != NULL)
+		snprintf(what + len, sizeof what - (size_t)len,
+			": run as root: chown -R %s %s/%s && chmod 0700 %s/%s", name_user(geteuid(), user),
+			path, part, path, part);
+	else if (!is_spool(path))
+		snprintf(what + len, sizeof what - (size_t)len,
+			": name a directory that bagelhook makes for itself, such as --spool "
+			"%s/bagelhook-spool",
+			strcmp(path, "/") == 0 ? "/var/spool" : path);
+	else if (ours)
+		snprintf(what + len, sizeof what - (size_t)len, ": run: chmod 0700 %s", path);
+	else
+		snprintf(what + len, sizeof what - (size_t)len,
+			": run bagelhook as user %s, or name another directory", owner);
+	return fail(error, path, what);
+}
+
+static int check_open(const char *path, const char *part, int fd, char error[SPOOL_ERROR_SIZE])
 {
 	struct stat status;
 
 	return fstat(fd, &status) != 0 ? fail(error, path, text_error(errno))
-				       : check_owner(path, &status, error);
+				       : check_owner(path, part, &status, error);
 }
 
 static int open_part(int top, const char *path, const char *name, char error[SPOOL_ERROR_SIZE])
@@ -102,7 +154,7 @@ static int open_part(int top, const char *path, const char *name, char error[SPO
 		fd = openat(top, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return fail_part(error, path, name);
-	if (check_open(path, fd, error) == 0)
+	if (check_open(path, name, fd, error) == 0)
 		return fd;
 	close(fd);
 	return -1;
@@ -165,7 +217,7 @@ static int open_top(const char *path, char error[SPOOL_ERROR_SIZE])
 		fail(error, path, text_error(errno));
 		goto err;
 	}
-	if (check_open(path, top, error) == 0)
+	if (check_open(path, NULL, top, error) == 0)
 		return top;
 err:
 	if (top >= 0)
@@ -216,7 +268,7 @@ int spool_parts_check(const char *path, char error[SPOOL_ERROR_SIZE])
 	if (stat(path, &status) == 0) {
 		if (!S_ISDIR(status.st_mode))
 			return fail(error, path, text_error(ENOTDIR));
-		if (check_owner(path, &status, error) != 0)
+		if (check_owner(path, NULL, &status, error) != 0)
 			return -1;
 		return access(path, R_OK | W_OK | X_OK) == 0 ? 0 : fail(error, path, text_error(errno));
 	}

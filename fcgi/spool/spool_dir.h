@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SPOOL_ERROR_SIZE 512
+#define SPOOL_ERROR_SIZE 1024
 
 /* A file that is made in tmp/ for a moment, to see whether that is possible; no spool file is
  * called so. */

@@ -31,6 +31,9 @@ bool spool_file_head(const struct delivery *delivery, struct buffer *head)
 	if (delivery->signature[0] != '\0')
 		len += snprintf(
 			covered + len, sizeof covered - (size_t)len, "signature %s\n", delivery->signature);
+	if (delivery->modes != SECRET_BOTH)
+		len += snprintf(covered + len, sizeof covered - (size_t)len, "mode %s\n",
+			delivery->modes == SECRET_LIVE ? "live" : "test");
 	len += snprintf(covered + len, sizeof covered - (size_t)len, "length %zu\n\n", delivery->body_len);
 	if (!digest_hex(covered, (size_t)len, delivery->body, delivery->body_len, digest))
 		return false;
@@ -110,6 +113,7 @@ enum spool_file_result spool_file_parse(const unsigned char *file, size_t len, i
 	char signature[SIGNATURE_LEN + 1] = "";
 	int64_t received_us = changed_us;
 	int64_t timestamp = -1;
+	unsigned modes = SECRET_BOTH;
 	int64_t length;
 
 	const bool dated = take(&rest, FIRST_LINE);
@@ -127,6 +131,10 @@ enum spool_file_result spool_file_parse(const unsigned char *file, size_t len, i
 		return corrupt(reason, "timestamp: not a number");
 	if (take(&rest, "signature ") && !take_hex(&rest, SIGNATURE_LEN, signature))
 		return corrupt(reason, "signature: not 64 hex digits");
+	if (take(&rest, "mode live\n"))
+		modes = SECRET_LIVE;
+	else if (take(&rest, "mode test\n"))
+		modes = SECRET_TEST;
 	if (!take(&rest, "length ") || !take_number(&rest, &length) || !take(&rest, "\n"))
 		return corrupt(reason, "no length");
 	if ((uint64_t)length != rest.len)
@@ -142,6 +150,7 @@ enum spool_file_result spool_file_parse(const unsigned char *file, size_t len, i
 	memcpy(body, rest.at, rest.len);
 	delivery->received_us = received_us;
 	delivery->timestamp = timestamp;
+	delivery->modes = modes;
 	memcpy(delivery->signature, signature, sizeof signature);
 	*out = delivery;
 	return SPOOL_FILE_OK;

@@ -39,11 +39,13 @@ static const struct series counters[] = {
 	{NULL, "{reason=\"malformed\"}", METRICS_SIGNATURE_MALFORMED, NULL},
 	{NULL, "{reason=\"wrong\"}", METRICS_SIGNATURE_WRONG, NULL},
 	{NULL, "{reason=\"too_old\"}", METRICS_SIGNATURE_TOO_OLD, NULL},
+	{NULL, "{reason=\"mode\"}", METRICS_SIGNATURE_MODE, NULL},
 	{"dead_letters_total", "{reason=\"invalid\"}", METRICS_DEAD_LETTERS_INVALID,
 		"Authentic bodies committed as dead letters, each time they came, by reason. Another body "
 		"under "
 		"a known event id is not among them: it counts as a duplicate."},
 	{NULL, "{reason=\"database\"}", METRICS_DEAD_LETTERS_DATABASE, NULL},
+	{NULL, "{reason=\"mode\"}", METRICS_DEAD_LETTERS_MODE, NULL},
 	{"database_connections_total", "", METRICS_DATABASE_CONNECTED, "Connections made to the database."},
 	{"database_connection_failures_total", "", METRICS_DATABASE_NOT_CONNECTED,
 		"Attempts to connect to the database, or to find a schema there that fits, that failed."},
@@ -160,10 +162,10 @@ static void put_events(struct buffer *out)
 			}
 }
 
-static void put_matches(struct buffer *out, struct handler *handler)
+static void put_matches(struct buffer *out, struct signature_verifier *verifier)
 {
 	uint64_t matches[SECRETS_MAX];
-	const size_t count = handler_matches(handler, matches);
+	const size_t count = signature_matches(verifier, matches);
 
 	put_family(out, "secret_matches_total", "counter",
 		"Signatures that a secret has matched, by its position in the file, from 1.");
@@ -293,7 +295,7 @@ void exposition_metrics(const struct exposition_sources *sources, struct buffer 
 	put_requests(out);
 	put_events(out);
 	put_counters(out, counters, COUNT(counters));
-	put_matches(out, sources->handler);
+	put_matches(out, sources->verifier);
 	put_gauges(out);
 	put_gauge(out, "threads_stuck", "Threads that have made no progress for too long.",
 		(double)thread_stuck(NULL, NULL));

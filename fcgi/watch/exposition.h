@@ -3,12 +3,12 @@
 #define BAGELHOOK_EXPOSITION_H
 
 #include "common/buffer.h"
-#include "fcgi/handler.h"
+#include "fcgi/auth/signature.h"
 #include "fcgi/spool/spool.h"
 
 /* Where figures come from that are not in metrics.h. They must outlive whoever has this. */
 struct exposition_sources {
-	struct handler *handler;
+	struct signature_verifier *verifier;
 	const struct spool *spool; /* or NULL */
 	struct spool_limits spool_limits;
 };

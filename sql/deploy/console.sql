@@ -9,18 +9,29 @@
 
 BEGIN;
 
+-- Deployments of several databases at once may create the role at the same moment, see roles.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'bagelpay_console') THEN
         CREATE ROLE bagelpay_console NOLOGIN;
+        COMMENT ON ROLE bagelpay_console IS 'bagelpay: a reader that sees bodies, too, and can change nothing';
     END IF;
-    IF NOT pg_catalog.pg_has_role('bagelpay_console', 'bagelpay_reader', 'MEMBER') THEN
-        GRANT bagelpay_reader TO bagelpay_console;
-    END IF;
+EXCEPTION
+    WHEN duplicate_object OR unique_violation THEN
+        NULL;
 END
 $$;
 
-COMMENT ON ROLE bagelpay_console IS 'bagelpay: a reader that sees bodies, too, and can change nothing';
+DO $$
+BEGIN
+    IF NOT pg_catalog.pg_has_role('bagelpay_console', 'bagelpay_reader', 'MEMBER') THEN
+        GRANT bagelpay_reader TO bagelpay_console;
+    END IF;
+EXCEPTION
+    WHEN unique_violation THEN
+        NULL;
+END
+$$;
 
 SET LOCAL ROLE bagelpay_owner;
 

@@ -50,7 +50,8 @@ def test_no_parent(cluster, place):
 def test_open_to_others(cluster, place):
     (place / "spool").mkdir(mode=0o750)
     assert refused(cluster, place / "spool") == (
-        f"bagelhook: cannot use the spool {place / 'spool'}: it is open to others (mode 0750): chmod 0700 it")
+        f"bagelhook: cannot use the spool {place / 'spool'}: it is open to others (mode 0750): name a directory that bagelhook makes"
+        f" for itself, such as --spool {place / 'spool'}/bagelhook-spool")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
@@ -58,7 +59,7 @@ def test_wrong_owner(cluster, place):
     (place / "spool").mkdir(mode=0o700)
     other = pwd.getpwnam("nobody")
     os.chown(place / "spool", other.pw_uid, other.pw_gid)
-    assert f"it belongs to user {other.pw_uid}, not to user 0 who runs this: chown -R it" in refused(cluster, place / "spool")
+    assert "it belongs to user nobody, but this runs as user root: name a directory" in refused(cluster, place / "spool")
 
 
 def test_read_only(cluster, place):

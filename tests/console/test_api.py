@@ -411,7 +411,7 @@ def _check(*arguments):
 
 def test_check(cluster, stand, tmp_path):
     """Whether it could run; a responder that does not answer is no reason why not, and is told of."""
-    good = "bagelhook-console: page, database, schema and role are in order\n"
+    good = "bagelhook-console: page, database, schema, role and address are in order\n"
     database = ["--database", cluster.dsn("bagelhook_console", stand.db)]
     assert _check(*database) == (0, good, "")
     assert _check(*database, "--admin", stand.admin) == (0, good, "")
@@ -425,3 +425,12 @@ def test_check(cluster, stand, tmp_path):
     assert (status, told) == (1, "") and "could change what the console only shows" in complaint
     status, told, complaint = _check(*database, "--page", tmp_path)
     assert (status, told) == (1, "") and str(tmp_path) in complaint
+    # A start would fail, too.
+    status, told, complaint = _check(*database, "--listen", "unix:/nonexistent/socket")
+    assert (status, told) == (1, "") and complaint.startswith("bagelhook-console: --listen unix:/nonexistent/socket: ")
+    with socket.create_server(("127.0.0.1", 0)) as inet:
+        address = "127.0.0.1:%d" % inet.getsockname()[1]
+        status, told, complaint = _check(*database, "--listen", address)
+        assert (status, complaint) == (0, "") and told.startswith(f"bagelhook-console: {address} is in use: a start would fail")
+    status, told, complaint = _check(*database, "--listen", "nowhere")
+    assert (status, told) == (2, "") and "must be unix:/path or host:port" in complaint

@@ -10,7 +10,7 @@ import pytest
 import bodies
 import harness
 
-SECRET = "a secret"
+SECRET = "a_secret_of_the_webhook"
 
 
 class Program:

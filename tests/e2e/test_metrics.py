@@ -104,6 +104,17 @@ def test_matches(watched, admin):
     assert values == [3, 0, 2] and len(admin.counted("secret_matches_total")) == 2
 
 
+def test_secret_of_another_mode(watched, admin):
+    """It counts among the signatures that are not believed, and as a dead letter; among the events it would be no event."""
+    stack = watched(secret=["live:secret_of_live_webhooks"])
+    for mode, status in (("live", 200), ("test", 401), ("test", 401)):
+        assert harness.deliver(stack.url, "secret_of_live_webhooks", bodies.payment(mode=mode)).status == status
+    assert admin.counted("signature_failures_total") == {("mode",): 2}
+    assert admin.counted("dead_letters_total") == {("mode",): 2}
+    assert admin.counted("events_total") == {("checkout.completed", "live", "applied", "200"): 1}
+    assert admin.counted("requests_total") == {("200",): 1, ("401",): 2}
+
+
 def test_times(watched, admin):
     """When the last good event came, by mode, and how far the provider's clock is from ours."""
     stack = watched()
@@ -353,13 +364,13 @@ def test_no_listener_unless_asked(make_responder):
     assert fastcgi.request(responder.address, params).status == 405
 
 
-@pytest.mark.parametrize("address, text", [
-    ("localhost", "--admin-listen localhost: must be unix:/path or host:port"), (":9000", "--admin-listen :9000: must be"),
-    ("unix:/nonexistent/x", "--admin-listen unix:/nonexistent/x: No such file or directory")])
-def test_unusable_address(address, text):
-    """1 where it cannot listen, in one line, and nothing of the other socket is left."""
+@pytest.mark.parametrize("address, status, text", [
+    ("localhost", 2, "--admin-listen localhost: must be unix:/path or host:port"), (":9000", 2, "--admin-listen :9000: must be"),
+    ("unix:/nonexistent/x", 1, "--admin-listen unix:/nonexistent/x: No such file or directory")])
+def test_unusable_address(address, status, text):
+    """2 if it is no address, 1 if it cannot listen there, in one line, and nothing of the other socket is left."""
     with harness.Responder("host=/nonexistent", "--admin-listen", address, wait=False) as responder:
-        assert responder.wait() == 1
+        assert responder.wait() == status
         lines = responder.log.splitlines()
         assert len(lines) == 1 and lines[0].startswith(f"bagelhook: {text}") and not responder.socket_path.exists()
 

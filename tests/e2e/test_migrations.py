@@ -151,3 +151,29 @@ def test_every_change_has_its_three_scripts():
     installed = re.search(r"^SQL_CHANGES = (.*)$", makefile, re.MULTILINE).group(1).split()
     assert sorted(installed) == names
     assert os.access(harness.SOURCE / "sql" / "sqitch.conf", os.R_OK)
+
+
+def test_roles_made_at_the_same_moment(mortal, background):
+    """A deployment that finds a role or a grant which another one has just made, but not committed, takes it as there."""
+    for name, grant in (("roles", "bagelpay_app"), ("console", "bagelpay_console")):
+        script = (SQL / "deploy" / f"{name}.sql").read_text(encoding="utf-8")
+        own = re.search(r"^BEGIN;$(.*?)^(?:COMMIT|SET LOCAL ROLE bagelpay_owner);$", script, re.MULTILINE | re.DOTALL)[1]
+        # Everything by the other one; then only the grant, for roles that are there.
+        for before in ("", f"REVOKE bagelpay_reader FROM {grant}"):
+            with mortal.connect() as connection, mortal.connect(autocommit=False) as other:
+                if before:
+                    connection.execute(before)
+                other.execute(own)
+                ours = background(_run, mortal, own)
+                harness.wait_until(lambda: connection.execute(
+                    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone()[0] == 1, "them to meet")
+                other.commit()
+                ours.result(timeout=harness.PATIENCE_S)
+                assert connection.execute("SELECT pg_has_role(%s, 'bagelpay_reader', 'MEMBER'),"
+                                          " shobj_description(%s::regrole, 'pg_authid') LIKE 'bagelpay: %%'",
+                                          (grant, grant)).fetchone() == (True, True)
+
+
+def _run(cluster, script):
+    with cluster.connect(autocommit=False) as connection:
+        connection.execute(script)

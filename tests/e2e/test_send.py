@@ -141,10 +141,11 @@ def test_timestamp(shared, body_file):
                         " WHERE event_id = %s", bodies.event_id(body)) == [(True,)]
 
 
-def test_first_line_of_the_secret_file(make_stack, body_file, tmp_path):
-    """Of a file with several secrets the first one signs; the line may end as on Windows."""
+def test_first_secret_of_the_file(make_stack, body_file, tmp_path):
+    """Of a file with several secrets the first one signs, whatever else the file may hold for bagelhook."""
     stack = make_stack(secret=["newest"])
-    for content in (b"newest\nolder\n", b"newest\r\nolder", b"newest"):
+    for content in (b"newest\nolder\n", b"newest\r\nolder", b"newest", b"\n \n\tnewest \nolder", b"# of ours\n  #older\nnewest",
+                    b"\xef\xbb\xbfnewest\n", b"\xef\xbb\xbf# of ours\ntest: newest\r\n", b"live:newest\ntest:older\n"):
         path = tmp_path / "secrets"
         path.write_bytes(content)
         assert send(stack.url, body_file(bodies.payment()), secret=path)[0] == 0
@@ -225,7 +226,7 @@ def test_usage(arguments, named):
 
 
 @pytest.mark.parametrize("content, complaint", [(None, "No such file or directory"),
-                                                (b"", "no secret"), (b"\nsecond\n", "no secret")])
+                                                (b"", "no secret"), (b"\n# first\n \n", "no secret"), (b"live:\nx", "no secret")])
 def test_unusable_secret(tmp_path, content, complaint):
     """2 without a secret, before anything is sent."""
     path = tmp_path / "secret"
@@ -239,6 +240,7 @@ def test_unusable_secret(tmp_path, content, complaint):
 def test_help_and_version():
     status, lines, complaints = send("--help")
     assert (status, complaints) == (0, []) and lines[0].startswith("Usage: bagelhook-send ")
+    assert send("-h") == (0, lines, [])
     status, lines, complaints = send("--version")
     assert (status, complaints) == (0, []) and len(lines) == 1 and lines[0].startswith("bagelhook-send ")
 
@@ -246,10 +248,11 @@ def test_help_and_version():
 @pytest.mark.parametrize("program", ["bagelhook-send", "bagelhook-console"])
 @pytest.mark.parametrize("said, meant", [
     ("--hepl", "--help"), ("--versoin", "--version"), ("--secretfile=x", "--secret-file"), ("--databse", "--database"),
-    ("--colour", None), ("--help=1", None)])
+    ("--colour", None), ("--help=1", None), ("--versio", "--version"), ("--secret-fil=x", "--secret-file"), ("-x", None),
+    ("-hx", None), ("--", None)])
 def test_unknown_options(program, said, meant):
     """2, and the option that was probably meant, where one is near."""
     done, known = (subprocess.run([harness.BUILD / program, word], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                                   check=False) for word in (said, "--help"))
-    assert done.returncode == 2 and said.split("=")[0] in done.stderr and done.stdout == ""
+    assert done.returncode == 2 and said.split("=")[0].rstrip("-") in done.stderr and done.stdout == ""
     assert ("did you mean" in done.stderr) == (f"did you mean {meant}?" in done.stderr) == (f"{meant} " in known.stdout + "--version --help ")

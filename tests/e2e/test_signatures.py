@@ -1,6 +1,7 @@
 """Who is believed: signatures, secrets and their rotation, and the age of what was signed."""
 
 import signal
+import subprocess
 import time
 
 import pytest
@@ -110,20 +111,95 @@ def test_no_database_work(mortal, make_stack):
 
 def test_several_secrets(make_stack):
     """With several secrets each is good, so that they can be rotated; others are not."""
-    secrets = ["first secret", "s\u00e9cond \u2713", "third"]
+    secrets = ["first_secret", "s\u00e9cond_\u2713", "third"]
     stack = make_stack(secret=secrets)
     for secret in secrets:
         assert harness.deliver(stack.url, secret, bodies.payment()).status == 200
-    for secret in ("First secret", "first secret ", "third\n", "first secret\nthird", "fourth"):
+    for secret in ("First_secret", "first_secret ", "third\n", "first_secret\nthird", "fourth"):
         assert_unauthentic(harness.deliver(stack.url, secret, bodies.payment()))
 
 
 def test_longest_secrets(make_stack):
-    """Sixteen secrets, each longer than a block of the digest."""
-    secrets = [f"{number:0512}" for number in range(16)]
+    """64 secrets of 1 KiB."""
+    secrets = [f"{number:01024}" for number in range(64)]
     stack = make_stack(secret=secrets)
-    for secret in (secrets[0], secrets[15]):
+    for secret in (secrets[0], secrets[63]):
         assert harness.deliver(stack.url, secret, bodies.payment()).status == 200
+
+
+def test_what_is_in_the_file_beside_secrets(make_stack):
+    """Comments, white space and a byte order mark are no secrets, and no part of one."""
+    stack = make_stack()
+    stack.responder.secret_path.write_bytes(b"\xef\xbb\xbf# of our account\r\n\t live: first_secret \r\n\r\n#third_secret\r\nsecond_secret")
+    stack.responder.send_signal(signal.SIGHUP)
+    logged(stack, "read the secrets again")
+    assert [harness.deliver(stack.url, secret, bodies.payment(mode="live")).status
+            for secret in ("first_secret", "second_secret", "third_secret", "#third_secret", "live: first_secret")] == [
+                200, 200, 401, 401, 401]
+
+
+MODES = ["live:secret_of_live_webhooks", "test:secret_of_test_webhooks", "secret_of_both"]
+
+
+def letters(stack):
+    return stack.query("SELECT reason, detail, event_id, resolved_at IS NOT NULL FROM bagelpay.dead_letters ORDER BY id")
+
+
+def test_secret_of_another_mode(make_stack):
+    """A secret vouches for its mode only: what else it signs is answered as a wrong signature, and kept."""
+    stack = make_stack(secret=MODES)
+    sent = {}
+    for secret in MODES:
+        prefix, _, key = secret.rpartition(":")
+        for mode in ("live", "test"):
+            body = bodies.payment(mode=mode)
+            answer = harness.deliver(stack.url, key, body)
+            if prefix in ("", mode):
+                assert answer.status == 200
+            else:
+                assert_unauthentic(answer)
+                sent[mode] = body
+    assert letters(stack) == [
+        ("mode", f"mode: {mode}, but the secret that signed it is for {other} events", bodies.event_id(sent[mode]), False)
+        for mode, other in (("test", "live"), ("live", "test"))]
+    # As often as it comes.
+    assert_unauthentic(harness.deliver(stack.url, "secret_of_test_webhooks", sent["live"]))
+    assert stack.query("SELECT count(*), count(*) FILTER (WHERE mode = 'live') FROM bagelpay.events") == [(4, 2)]
+    # An invalid body has no mode.
+    assert harness.deliver(stack.url, "secret_of_test_webhooks", b"{}").status == 400
+
+    # Whoever knows one secret must not get his events in by the other way, when somebody tries everything again.
+    redrive = [harness.BUILD / "bagelhook", "redrive", "--database", stack.cluster.dsn("postgres", stack.db)]
+    environment = harness.clean_environment()
+    done = subprocess.run([*redrive, "--all"], capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout.splitlines()[-1] == "1 tried, 0 resolved, 1 left"
+    assert not any(resolved for *_, resolved in letters(stack))
+    # By its number it is meant.
+    (number,), = stack.query("SELECT id FROM bagelpay.dead_letters WHERE event_id = %s", bodies.event_id(sent["live"]))
+    assert subprocess.run([*redrive, "--id", str(number)], capture_output=True, check=False, env=environment).returncode == 0
+    assert [(event_id, resolved) for reason, _, event_id, resolved in letters(stack) if reason == "mode"] == [
+        (bodies.event_id(sent["test"]), False), (bodies.event_id(sent["live"]), True)]
+    # The right secret delivers what the wrong one could not.
+    assert harness.deliver(stack.url, "secret_of_both", sent["test"]).status == 200
+    assert all(resolved for reason, *_, resolved in letters(stack) if reason == "mode")
+
+
+def test_secret_of_another_mode_by_the_spool(make_stack, tmp_path):
+    """The way through the spool makes nothing else of it, also if the secrets have changed meanwhile."""
+    stack = make_stack("--spool", tmp_path / "spool", secret=MODES)
+    body, good = bodies.payment(mode="live"), bodies.payment(mode="live")
+    with stack.connect() as connection:
+        connection.execute("REVOKE EXECUTE ON FUNCTION bagelpay.ingest FROM bagelpay_ingest")
+        for secret, one in (("secret_of_test_webhooks", body), ("secret_of_live_webhooks", good)):
+            answer = harness.deliver(stack.url, secret, one)
+            assert (answer.status, answer.json["spooled"]) == (503, True)
+        stack.responder.stop()
+        stack.responder.write_secrets("secret_of_another_account")
+        stack.responder.start()
+        connection.execute("GRANT EXECUTE ON FUNCTION bagelpay.ingest TO bagelpay_ingest")
+    harness.wait_until(lambda: not list((tmp_path / "spool" / "new").iterdir()), "the spool to be drained")
+    assert [(reason, event_id) for reason, _, event_id, _ in letters(stack)] == [("mode", bodies.event_id(body))]
+    assert stack.query("SELECT event_id FROM bagelpay.events") == [(bodies.event_id(good),)]
 
 
 def logged(stack, text, times=1):

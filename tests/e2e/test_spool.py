@@ -78,13 +78,31 @@ def test_abandoned_file(make_stack, tmp_path):
     waiting.wait_until(lambda: not list((spool / "tmp").iterdir()), "tmp/ to be empty")
 
 
+def make_spool(path, mode=0o700, owner=None):
+    """A directory as a start makes it, and then as somebody has changed it."""
+    path.mkdir(mode=mode)
+    path.chmod(mode)
+    for part in ("tmp", "new", "corrupt"):
+        (path / part).mkdir(mode=0o700)
+    (path / "lock").touch(mode=0o600)
+    if owner is not None:
+        os.chown(path, owner, owner)
+
+
+ANOTHER = "name a directory that bagelhook makes for itself, such as --spool {}/bagelhook-spool"
+
+
 @pytest.mark.parametrize(("make", "said"), [
-    (lambda path: path.mkdir(mode=0o700), "are in order"),
-    (lambda path: None, "are in order"),
+    (lambda path: path.mkdir(mode=0o700), "all in order"),
+    (lambda path: None, "all in order"),
     (lambda path: path.touch(), "Not a directory"),
-    (lambda path: path.mkdir(mode=0o755), "it is open to others (mode 0755)"),
-    (lambda path: (path.mkdir(0o700), os.chown(path, 1, 1)), "it belongs to user 1"),
-], ids=["there", "not yet", "a file", "open", "somebody's"])
+    (lambda path: path.mkdir(mode=0o755), "it is open to others (mode 0755): " + ANOTHER),
+    (lambda path: make_spool(path, 0o750), "it is open to others (mode 0750): run: chmod 0700 {}"),
+    (lambda path: (path.mkdir(0o700), os.chown(path, 1, 1)), "it belongs to user daemon, but this runs as user root: " + ANOTHER),
+    (lambda path: make_spool(path, owner=1),
+     "it belongs to user daemon, but this runs as user root: run bagelhook as user daemon, or name another directory"),
+    (lambda path: make_spool(path, owner=65533), "it belongs to user 65533, but this runs as user root: run bagelhook as user 65533"),
+], ids=["there", "not yet", "a file", "open", "an open spool", "somebody's", "somebody's spool", "nobody's spool"])
 def test_check(cluster, tmp_path, make, said):
     """--check says of the spool what a start would, and makes nothing."""
     if os.geteuid() != 0 and "belongs" in said:
@@ -98,6 +116,35 @@ def test_check(cluster, tmp_path, make, said):
                            "--database", cluster.dsn("bagelhook", cluster.create_database())],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
                           env=harness.clean_environment())
-    assert said in done.stdout
+    assert said.format(spool) in done.stdout
     assert done.returncode == (0 if "order" in said else 1)
+    assert ("in order" in done.stdout) == (done.returncode == 0)
     assert spool.exists() == before
+
+
+@pytest.mark.parametrize("directory", ["/", "/tmp", "/var/spool", "/etc"])
+@pytest.mark.parametrize("check", [[], ["--check"]], ids=["start", "check"])
+def test_directory_of_the_system(cluster, tmp_path, directory, check):
+    """A directory that is not ours is never told to be changed."""
+    (tmp_path / "secret").touch(mode=0o600)
+    (tmp_path / "secret").write_text("x" * 32)
+    before = os.listdir(directory)
+    done = subprocess.run([harness.BUILD / "bagelhook", *check, "--spool", directory, "--secret-file", tmp_path / "secret",
+                           "--listen", f"unix:{tmp_path}/socket", "--database", cluster.dsn("bagelhook", "postgres")],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+                          env=harness.clean_environment())
+    line, = (line for line in done.stdout.splitlines() if line.startswith("bagelhook: cannot use the spool"))
+    assert done.returncode == 1 and "chmod" not in line and "chown" not in line
+    assert "name a directory that bagelhook makes for itself, such as --spool /" in line
+    assert "new" not in set(os.listdir(directory)) - set(before)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_part_of_somebody_else(cluster, tmp_path):
+    """If only a part of it belongs to somebody else, as after a start by hand, that part is named."""
+    make_spool(tmp_path / "spool")
+    os.chown(tmp_path / "spool" / "new", 1, 1)
+    with harness.Responder(cluster.dsn(db="postgres"), "--spool", tmp_path / "spool", wait=False) as responder:
+        assert responder.wait() == 1
+        assert (f"new belongs to user daemon, but this runs as user root: run as root: chown -R root {tmp_path}/spool/new &&"
+                f" chmod 0700 {tmp_path}/spool/new\n") in responder.log

@@ -14,7 +14,7 @@ import fastcgi
 import harness
 
 NO_SECRET = "no signing secret: give --secret-file FILE"
-DEPLOY = "run: sqitch deploy"
+DEPLOY = "run, as a role that may create roles: PGHOST='{host}' PGPORT={port} sqitch --chdir {sql} deploy db:pg:"
 
 
 def run(*arguments, stdin=subprocess.DEVNULL, **environment):
@@ -30,7 +30,7 @@ def secret_file(tmp_path):
     """A good secret file."""
     path = tmp_path / "secret"
     path.touch(mode=0o600)
-    path.write_text("secret\n")
+    path.write_text("the_secret_of_the_webhook\n")
     return path
 
 
@@ -38,14 +38,15 @@ def secret_file(tmp_path):
 def refuse(request, secret_file, tmp_path):
     """refuse(status, text, *arguments) starts bagelhook, and again with --check, and sees it refuse in one line.
 
-    The line has to contain the text. Nothing of it must have begun to listen.
+    The line has to contain the text. Nothing of it must have begun to listen, and nothing says that all is in order.
     """
     listen = tmp_path / "socket"
 
     def run_and_see(status, text, *arguments, secret=secret_file, **environment):
         secret = [] if secret is None else ["--secret-file", secret]
         code, output, complaints = run("--listen", f"unix:{listen}", *secret, *arguments, *request.param, **environment)
-        assert (code, output, len(complaints)) == (status, "", 1), complaints
+        assert (code, len(complaints)) == (status, 1), complaints
+        assert "in order" not in output and (request.param and status != 2 or output == "")
         assert complaints[0].startswith("bagelhook: ")
         assert text in complaints[0]
         assert not listen.exists()
@@ -55,13 +56,29 @@ def refuse(request, secret_file, tmp_path):
 
 
 @pytest.mark.parametrize("arguments, text", [
-    (["--nonsense"], "--nonsense: no such option; see bagelhook --help"),
-    (["--treads", "4"], "--treads: no such option; did you mean --threads?"),
-    (["--secretfile", "x"], "--secretfile: no such option; did you mean --secret-file?"),
-    (["--max-bdoy", "1"], "--max-bdoy: no such option; did you mean --max-body?"),
-    (["--" + "x" * 1000], "x: no such option; see bagelhook --help"),
-    (["--check=1"], "--check=1: no such option, or not so used; see bagelhook --help"),
-    (["-x"], "see bagelhook --help"),
+    (["--nonsense"], "unknown option --nonsense; try --help"),
+    (["--treads", "4"], "unknown option --treads; did you mean --threads?"),
+    (["--secretfile=x"], "unknown option --secretfile; did you mean --secret-file?"),
+    (["--max-bdoy", "1"], "unknown option --max-bdoy; did you mean --max-body?"),
+    (["--" + "x" * 1000], "x; try --help"),
+    (["--check=1"], "--check: takes no value"),
+    (["-x"], "unknown option -x; try --help"),
+    (["-hx"], "unknown option -hx; try --help"),
+    # An abbreviation is none, however clear it is.
+    (["--ins"], "unknown option --ins; try --help"),
+    (["--insecure-no-signatur"], "unknown option --insecure-no-signatur; did you mean --insecure-no-signature?"),
+    (["--thread", "4"], "unknown option --thread; did you mean --threads?"),
+    (["--no-sand"], "unknown option --no-sand"),
+    (["--versio"], "unknown option --versio; did you mean --version?"),
+    (["--database", "host=/tmp port"], '--database: missing "=" after "port"'),
+    (["--database", "hots=/tmp"], '--database: invalid connection option "hots"'),
+    (["--database", "postgresql://[::1/x"], "--database: "),
+    (["--listen", "unix:relative.sock"], "--listen unix:relative.sock: must be an absolute path of at most 107 bytes"),
+    (["--listen", f"unix:/tmp/{'x' * 108}"], "must be an absolute path of at most 107 bytes"),
+    (["--listen", "localhost"], "--listen localhost: must be unix:/path or host:port"),
+    (["--listen", "localhost:"], "must be unix:/path or host:port"),
+    (["--listen", ":9000"], "must be unix:/path or host:port"),
+    (["--admin-listen", "9000"], "--admin-listen 9000: must be unix:/path or host:port"),
     (["serve"], "serve: takes no arguments besides options"),
     (["--", "--help"], "--help: takes no arguments besides options"),
     (["--threads"], "--threads: needs a value"),
@@ -111,11 +128,16 @@ def test_no_secret(refuse, environment):
     ("directory", "Is a directory"),
     (b"", "holds no secret: write the webhook's signing secret into it"),
     (b"\n\r\n\n", "holds no secret: write the webhook's signing secret into it"),
-    (b"good\n" + b"x" * 513 + b"\n", "line 2: longer than 512 bytes"),
-    (b"x" * 600, "line 1: longer than 512 bytes"),
-    (b"secret\n" * 17, "line 17: more than 16 secrets"),
-], ids=["missing", "directory", "empty", "only line ends", "long", "long line", "seventeen"])
-def test_unusable_secret_file(refuse, tmp_path, content, text):
+    (b"the_secret_of_the_webhook" + b"\n" + b"x" * 1025 + b"\n", "line 2: longer than 1024 bytes"),
+    (b"x" * 1200, "line 1: longer than 1024 bytes"),
+    (b"a_secret_of_the_webhook\n" * 65, "line 65: more than 64 secrets"),
+    (b"# old\n\"a_secret_of_the_webhook\"\n", "line 2: quotes around the secret: remove them"),
+    (b"WEBHOOK_SECRET=a_secret_of_the_webhook\n", "line 1: NAME=value: write the value alone"),
+    (b"a_secret_of the_webhook\n", "line 1: white space"),
+    ("a_secret_of_the_webhook\n".encode("utf-16"), "save it as UTF-8"),
+], ids=["missing", "directory", "empty", "only line ends", "long", "long line", "too many", "quotes", "assignment",
+        "white space", "UTF-16"])
+def test_unusable_secret_file(refuse, cluster, tmp_path, content, text):
     """1, with the file's name and what to do about it."""
     path = tmp_path / "unusable"
     if content == "directory":
@@ -123,7 +145,8 @@ def test_unusable_secret_file(refuse, tmp_path, content, text):
     elif content is not None:
         path.touch(mode=0o600)
         path.write_bytes(content)
-    assert str(path) in refuse(1, text, secret=path)
+    database = ["--database", cluster.dsn("bagelhook", cluster.create_database())]
+    assert str(path) in refuse(1, text, *database, secret=path)
 
 
 def test_secret_file_open_to_others(cluster, secret_file):
@@ -154,7 +177,7 @@ def databases(cluster):
         "no right to connect": cluster.dsn("bagelhook", closed),
         "no schema": cluster.dsn("bagelhook", cluster.create_database(migrated=False)),
         "newer schema": cluster.dsn("bagelhook", newer), "older schema": cluster.dsn("bagelhook", older),
-        "no conninfo": "host=/tmp port", "unknown setting": "hots=/tmp", "unknown service": "service=nowhere",
+        "unknown service": "service=nowhere",
         "no port": "host=/tmp port=abc", "no port of two": "host=/tmp,/tmp port=5432,99999", "no address": "hostaddr=junk",
         "no mode": "host=/tmp sslmode=foo",
     }.items()}
@@ -165,22 +188,64 @@ def databases(cluster):
     ("no role", 'role "nobody_here" does not exist: check the user in --database'),
     ("no grant",
      'user "outsider" may not use the schema bagelpay: run, as a role that may create roles: GRANT bagelpay_ingest TO "outsider"'),
-    ("no database", 'database "nowhere" does not exist: create it with createdb, then run sqitch deploy'),
-    ("no right to connect", ": grant the user CONNECT on it"),
-    ("no schema", f"has no schema bagelpay that fits: {DEPLOY}"),
+    ("no database", 'database "nowhere" does not exist: create it: createdb --host='),
+    ("no right to connect", ": run, as its owner: GRANT CONNECT ON DATABASE"),
+    ("no schema", "has no schema bagelpay that fits: {deploy}"),
     ("newer schema", "the schema serves responders of protocol 2 to 3, this one speaks 1: install a newer bagelhook"),
-    ("older schema", f"the schema serves responders of protocol 0 to 0, this one speaks 1: {DEPLOY}"),
-    ("no conninfo", '--database: missing "=" after "port"'),
-    ("unknown setting", '--database: invalid connection option "hots"'),
+    ("older schema", "the schema serves responders of protocol 0 to 0, this one speaks 1: {deploy}"),
     ("unknown service", '"nowhere"'),
     ("no port", '--database: port: "abc" is no number from 1 to 65535'),
     ("no port of two", '--database: port: "99999" is no number from 1 to 65535'),
     ("no address", '--database: hostaddr: "junk" is no IP address'),
     ("no mode", '--database: invalid sslmode value: "foo"'),
 ])
-def test_unusable_database(refuse, databases, database, text):
+def test_unusable_database(refuse, cluster, databases, database, text):
     """1 for what only people can mend, and how, where we can know it."""
-    refuse(1, text, *databases[database])
+    name = databases[database][1].rpartition("dbname=")[2]
+    deploy = DEPLOY.format(host=cluster.host, port=cluster.port, sql=sql_directory()) + name
+    line = refuse(1, text.format(deploy=deploy), *databases[database])
+    assert "createdb" not in line or line.endswith(deploy)
+
+
+def sql_directory():
+    """Where `make install` puts the schema."""
+    done = subprocess.run(["make", "-s", "-C", harness.BUILD, "--eval", "print:\n\t@echo $(sqldir)", "print"],
+                          capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_the_command_that_deploys(cluster, secret_file):
+    """What is said of a database without the schema can be run as it is, and is enough."""
+    name = cluster.create_database(migrated=False, name="a-shop's")
+    arguments = ["--check", "--secret-file", secret_file, "--database", cluster.dsn("bagelhook", name).replace(
+        f"dbname={name}", f"dbname='{name}'".replace("a-shop's", r"a-shop\'s"))]
+    _, _, (line,) = run(*arguments)
+    command = line.partition("may create roles: ")[2].replace(sql_directory(), str(harness.SOURCE / "sql"))
+    subprocess.run(["bash", "-c", command], check=True, capture_output=True, env=harness.clean_environment(
+        PGUSER="postgres", SQITCH_FULLNAME="tests", SQITCH_EMAIL="tests@localhost"))
+    assert run(*arguments)[0] == 0
+
+
+def test_half_deployed(cluster, secret_file):
+    """If a deployment has not come to its end, the remedy is to go on with it, not to grant what is granted."""
+    name = cluster.create_database()
+    with cluster.connect(name) as connection:
+        connection.execute("REVOKE USAGE ON SCHEMA bagelpay FROM bagelpay_ingest")
+    status, output, complaints = run("--check", "--secret-file", secret_file, "--database", cluster.dsn("bagelhook", name))
+    assert (status, len(complaints)) == (1, 1) and "in order" not in output
+    assert "is not complete: run, as a role that may create roles: PGHOST=" in complaints[0] and "GRANT" not in complaints[0]
+
+
+def test_check_looks_at_rights_and_settings(cluster, secret_file):
+    """--check refuses a role that may not hand in events, and settings with which no event could be read."""
+    for statement, text in (("REVOKE EXECUTE ON FUNCTION bagelpay.ingest FROM bagelpay_ingest", "is not complete"),
+                            ("ALTER TABLE bagelpay.settings DISABLE TRIGGER ALL;"
+                             " UPDATE bagelpay.settings SET provider_timezone = 'Mars/Olympus'", "provider_timezone")):
+        name = cluster.create_database()
+        with cluster.connect(name) as connection:
+            connection.execute(statement)
+        status, output, complaints = run("--check", "--secret-file", secret_file, "--database", cluster.dsn("bagelhook", name))
+        assert (status, len(complaints)) == (1, 1) and text in complaints[0] and "in order" not in output
 
 
 def test_refused_by_the_server(refuse, mortal):
@@ -214,12 +279,7 @@ def test_spaces_in_a_list(cluster, secret_file):
 
 
 @pytest.mark.parametrize("address, text", [
-    ("unix:relative.sock", "must be an absolute path of at most 107 bytes"),
-    (f"unix:/tmp/{'x' * 108}", "must be an absolute path of at most 107 bytes"),
     ("unix:/nonexistent/directory/socket", "No such file or directory"),
-    ("localhost", "must be unix:/path or host:port"),
-    ("localhost:", "must be unix:/path or host:port"),
-    (":9000", "must be unix:/path or host:port"),
     ("127.0.0.1:no-such-port", "--listen 127.0.0.1:no-such-port: "),
 ])
 @pytest.mark.parametrize("check", [[], ["--check"]], ids=["start", "check"])
@@ -227,61 +287,94 @@ def test_unusable_address(cluster, secret_file, address, text, check):
     """1 where it cannot listen."""
     status, output, complaints = run("--listen", address, "--secret-file", secret_file, "--database",
                                      cluster.dsn("bagelhook", cluster.create_database()), *check)
-    assert (status, output, len(complaints)) == (1, "", 1)
+    assert (status, "in order" in output, len(complaints)) == (1, False, 1)
     assert complaints[0].startswith(f"bagelhook: --listen {address}") and text in complaints[0]
 
 
 def test_nothing_to_listen_on(cluster, secret_file):
-    """1 without --listen, where descriptor 0 is no listening socket."""
+    """2 without --listen, if descriptor 0 is no listening socket."""
     status, output, complaints = run("--secret-file", secret_file, "--database",
                                      cluster.dsn("bagelhook", cluster.create_database()))
-    assert (status, output, len(complaints)) == (1, "", 1)
+    assert (status, output, len(complaints)) == (2, "", 1)
     assert "nothing to listen on: give --listen unix:/path or --listen host:port" in complaints[0]
 
 
-def test_check(cluster, secret_file):
-    """--check says that all is in order, with status 0, and neither listens nor stores anything."""
+def test_check(cluster, secret_file, tmp_path):
+    """--check has a line for each part, status 0 if all is fine, and neither listens nor stores anything."""
     name = cluster.create_database()
-    assert run("--check", "--secret-file", secret_file, "--database", cluster.dsn("bagelhook", name)) == (
-        0, "bagelhook: configuration, database and schema are in order\n", [])
+    assert run("--check", "--secret-file", secret_file, "--database", cluster.dsn("bagelhook", name)) == (0, (
+        f"secrets: 1 in {secret_file}: 1 for live and test, 0 for live, 0 for test\n"
+        "spool: none: while the database is away, deliveries are left to BagelPay's retries\n"
+        "listen: a socket that a start must inherit as descriptor 0\n"
+        f'database: "{name}" at {cluster.host}:{cluster.port}\n'
+        "schema: serves this version\n"
+        "settings: usable\n"
+        'role: "bagelhook" may hand in events\n'
+        "all in order\n"), [])
+    secret_file.write_text("live:of_our_live_account\ntest:of_our_test_account\ntest:of_our_other_account\n")
+    spool, listen, admin = tmp_path / "spool", f"unix:{tmp_path / 'socket'}", f"127.0.0.1:{harness.free_port()}"
+    status, output, _ = run("--check", "--secret-file", secret_file, "--database", cluster.dsn("bagelhook", name), "--spool", spool,
+                            "--listen", listen, "--admin-listen", admin)
+    assert status == 0 and output.startswith(
+        f"secrets: 3 in {secret_file}: 0 for live and test, 1 for live, 2 for test\nspool: {spool}\nlisten: {listen}\n"
+        f"admin-listen: {admin}\ndatabase: ") and not list(tmp_path.glob("s*k*t")) and not spool.exists()
     # libpq's own variables name the database as well.
     assert run("--check", "--secret-file", secret_file, PGHOST=cluster.host, PGPORT=cluster.port, PGUSER="bagelhook",
                PGDATABASE=name)[0] == 0
 
 
+def test_check_goes_on(secret_file, tmp_path):
+    """--check speaks of everything that is wrong, not of the first thing only; 1 counts more than 3."""
+    secret_file.write_text('"quoted"\n')
+    (tmp_path / "spool").touch()
+    status, output, complaints = run("--check", "--secret-file", secret_file, "--spool", tmp_path / "spool", "--listen",
+                                     "unix:/nonexistent/socket", "--database", "host=/nonexistent")
+    assert (status, output) == (1, "")
+    assert [any(text in line for text in ("quotes", "Not a directory", "--listen unix:", "/nonexistent/.s.PGSQL"))
+            for line in complaints] == [True] * 4
+
+
+def test_short_secret(cluster, secret_file):
+    """A short secret is used, with a warning that names its line."""
+    secret_file.write_text("# ours\na_secret_of_the_webhook\nfifteen_letters\n")
+    status, output, complaints = run("--check", "--secret-file", secret_file, "--database",
+                                     cluster.dsn("bagelhook", cluster.create_database()))
+    assert (status, "all in order" in output, len(complaints)) == (0, True, 1)
+    assert "level=warn" in complaints[0] and "shorter than 16 characters" in complaints[0] and " line=3" in complaints[0]
+
+
 def test_check_of_addresses(cluster, secret_file, tmp_path):
-    """--check tries the address to listen on and leaves nothing there; somebody who listens may be who is replaced."""
+    """--check tries the address to listen on and leaves nothing there. One that is in use may be of the service that is
+    to be started anew, but a start would fail now: that is not in order."""
     arguments = ["--check", "--secret-file", secret_file, "--database",
                  cluster.dsn("bagelhook", cluster.create_database()), "--listen"]
     path, file = tmp_path / "socket", tmp_path / "file"
     file.touch()
     assert run(*arguments, f"unix:{path}")[0] == 0 and not path.exists()
     assert run(*arguments, f"127.0.0.1:{harness.free_port()}")[0] == 0
-    status, output, complaints = run(*arguments, f"unix:{file}")
-    assert (status, output) == (1, "") and "there is a file that is no socket" in complaints[0]
+    status, _, complaints = run(*arguments, f"unix:{file}")
+    assert status == 1 and "there is a file that is no socket" in complaints[0]
     with socket.socket(socket.AF_UNIX) as unix, socket.create_server(("127.0.0.1", 0)) as inet:
         unix.bind(str(path))
         # A socket that nobody listens on will be replaced.
-        assert run(*arguments, f"unix:{path}")[1].count("\n") == 1
+        assert "all in order" in run(*arguments, f"unix:{path}")[1]
         unix.listen()
         for address in (f"unix:{path}", "127.0.0.1:%d" % inet.getsockname()[1]):
-            assert run(*arguments, address) == (
-                0, "bagelhook: configuration, database and schema are in order\n"
-                   f"bagelhook: somebody listens on {address} already\n", [])
-            assert run(*arguments, f"unix:{tmp_path / 'other'}", "--admin-listen", address)[:2] == (
-                0, "bagelhook: configuration, database and schema are in order\n"
-                   f"bagelhook: somebody listens on {address} already\n")
+            for option, more in (("listen", [address]), ("admin-listen", [f"unix:{tmp_path / 'other'}", "--admin-listen", address])):
+                status, output, complaints = run(*arguments, *more)
+                assert (status, complaints) == (0, [])
+                assert f"{option}: {address} is in use: a start would fail" in output and "in order" not in output
         assert path.exists()
     status, output, complaints = run(*arguments, f"unix:{tmp_path / 'other'}", "--admin-listen", f"unix:{file}")
-    assert (status, output) == (1, "") and "there is a file that is no socket" in complaints[0]
+    assert (status, "in order" in output) == (1, False) and "there is a file that is no socket" in complaints[0]
 
 
 def test_check_without_server(mortal, secret_file):
-    """--check does not wait for a database that is away: 3, in one line; 1 where anything else is wrong as well."""
+    """--check does not wait for a database that is away: 3, in one line; 1 if anything else is wrong as well."""
     dsn = mortal.dsn("bagelhook", mortal.create_database())
     mortal.stop()
     status, output, complaints = run("--check", "--secret-file", secret_file, "--database", dsn)
-    assert (status, output, len(complaints)) == (3, "", 1)
+    assert (status, "in order" in output, len(complaints)) == (3, False, 1)
     assert complaints[0].startswith("bagelhook: ") and "failed" in complaints[0]
     assert run("--check", "--secret-file", secret_file, "--database", dsn, "--listen", "unix:/nonexistent/socket")[0] == 1
 
@@ -337,6 +430,8 @@ def test_help():
     """--help names each option with its variable, on standard output, whatever else is wrong."""
     status, output, complaints = run("--help", "--threads", "7")
     assert (status, complaints) == (0, [])
+    assert run("-h") == run("--help") == (0, output, [])
+    assert [run(command, "-h") for command in ("redrive", "import")] == [run(command, "--help") for command in ("redrive", "import")]
     assert output.startswith("Usage: bagelhook [OPTIONS]\n")
     options = re.findall(r"^  --([a-z-]+)", output, re.MULTILINE)
     assert {"listen", "secret-file", "database", "insecure-no-signature", "max-age", "check", "help", "version"} <= set(
@@ -367,7 +462,7 @@ def test_environment(cluster, tmp_path, secret_file):
         assert listen.stat().st_mode & 0o777 == 0o600
         body, now = bodies.payment(), int(time.time())
         for timestamp, length, status in ((now, len(body), 200), (now - 400, len(body), 401), (now, 3001, 413)):
-            params = fastcgi.post_params(length, harness.sign("secret", body, timestamp), timestamp)
+            params = fastcgi.post_params(length, harness.sign("the_secret_of_the_webhook", body, timestamp), timestamp)
             assert fastcgi.request(listen, params, body).status == status
         with fastcgi.Peer(listen) as silent, pytest.raises(fastcgi.Cut):
             silent.answer()

@@ -222,7 +222,7 @@ def test_activation_and_credentials(cluster, tmp_path):
     """systemd's own tool hands over the socket as descriptor 0; the secrets come from the credentials' directory."""
     credential = tmp_path / "secret"
     credential.touch(mode=0o400)
-    credential.write_text("a credential\n")
+    credential.write_text("a_credential_of_ours\n")
     path = tmp_path / "activated"
     process = harness.Process(
         ["systemd-socket-activate", "--inetd", f"--listen={path}", "--setenv=CREDENTIALS_DIRECTORY",
@@ -231,7 +231,7 @@ def test_activation_and_credentials(cluster, tmp_path):
                                       BAGELHOOK_DATABASE=cluster.dsn("bagelhook", cluster.create_database())))
     try:
         harness.wait_until(lambda: harness.accepts(path), "the socket", process=process, log=process.log_path)
-        for secret, status in (("a credential", 200), ("another", 401)):
+        for secret, status in (("a_credential_of_ours", 200), ("another", 401)):
             body = bodies.payment()
             params = fastcgi.post_params(len(body), harness.sign(secret, body, 1), 1)
             assert fastcgi.request(path, params, body).status == status
@@ -259,7 +259,7 @@ def test_activation_of_the_console(cluster, tmp_path):
 def test_secret_file_before_credential(cluster, make_responder, tmp_path):
     """A file that is named is meant."""
     (tmp_path / "secret").touch(mode=0o400)
-    (tmp_path / "secret").write_text("a credential\n")
+    (tmp_path / "secret").write_text("a_credential_of_ours\n")
     responder = make_responder(environment={"CREDENTIALS_DIRECTORY": tmp_path})
     body = bodies.payment()
     for secret, status in ((responder.secret, 200), ("a credential", 401)):

@@ -176,6 +176,7 @@ FAILING(ssize_t, write, (int fd, const void *bytes, size_t len), (fd, bytes, len
 FAILING(ssize_t, pwrite, (int fd, const void *bytes, size_t len, off_t at), (fd, bytes, len, at))
 FAILING(int, close, (int fd), (fd))
 FAILING(int, fsync, (int fd), (fd))
+FAILING(int, stat, (const char *path, struct stat *status), (path, status))
 FAILING(int, fstat, (int fd, struct stat *status), (fd, status))
 FAILING(int, fstatvfs, (int fd, struct statvfs *status), (fd, status))
 FAILING(int, flock, (int fd, int operation), (fd, operation))

@@ -44,11 +44,14 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	MUST(spooler != NULL);
 	spooler_on_finish(spooler, receive, NULL);
 	queue_set_away(queue, true);
+	secrets.secret[0].modes = SECRET_BOTH;
+	struct signature_verifier *verifier = signature_open(&secrets);
+	MUST(verifier != NULL);
 	for (size_t i = 0; i < 4; i++) {
 		const struct handler_limits handler_limits = {
 			(i & 2) != 0 ? 100 : 1024UL * 1024, 0, (i & 1) != 0};
 
-		handlers[i] = handler_open(queue, spooler, &secrets, &handler_limits);
+		handlers[i] = handler_open(queue, spooler, verifier, &handler_limits);
 		MUST(handlers[i] != NULL);
 	}
 	return 0;

@@ -20,6 +20,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argv;
 	for (size_t i = 0; i < secrets.count; i++) {
 		secrets.secret[i].len = 32;
+		secrets.secret[i].modes = SECRET_BOTH;
 		/* Not to be guessed, also by this program. */
 		MUST(getentropy(secrets.secret[i].key, 32) == 0);
 	}
@@ -46,13 +47,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *signature = take_text(&data, &size);
 	char *timestamp = take_text(&data, &size);
-	int64_t signed_at = -1;
-	size_t which = SIZE_MAX;
+	struct signature_match match = {.which = SIZE_MAX};
 
-	enum signature_result result =
-		signature_verify(verifier, signature, timestamp, data, size, &signed_at, &which);
+	enum signature_result result = signature_verify(verifier, signature, timestamp, data, size, &match);
 	MUST(result == SIGNATURE_MISSING || result == SIGNATURE_MALFORMED || result == SIGNATURE_WRONG);
-	MUST(which == SIZE_MAX);
+	MUST(match.which == SIZE_MAX);
 	free(signature);
 	free(timestamp);
 	return 0;

@@ -11,28 +11,34 @@
 #include "fcgi/auth/signature.h"
 #include "signed.h"
 
-static struct signature_verifier *open_three(const char *first, const char *second, const char *third)
+static struct secrets three(const char *first, const char *second, const char *third)
 {
 	const char *const keys[] = {first, second, third};
 	struct secrets secrets = {.count = 0};
 
 	for (size_t i = 0; i < COUNT(keys) && keys[i] != NULL; i++)
 		add_secret(&secrets, keys[i], strlen(keys[i]));
+	return secrets;
+}
+
+static struct signature_verifier *open_three(const char *first, const char *second, const char *third)
+{
+	const struct secrets secrets = three(first, second, third);
 	struct signature_verifier *verifier = signature_open(&secrets);
+
 	ck_assert_ptr_nonnull(verifier);
 	return verifier;
 }
 
 static void verify_times(struct signature_verifier *verifier, int times)
 {
-	int64_t timestamp;
-	size_t which;
+	struct signature_match match;
 
 	while (times-- > 0)
-		signature_verify(verifier, GOOD, TIMESTAMP, good_body, sizeof good_body, &timestamp, &which);
+		signature_verify(verifier, GOOD, TIMESTAMP, good_body, sizeof good_body, &match);
 }
 
-static void expect_matches(const struct signature_verifier *verifier, const uint64_t expected[], size_t count)
+static void expect_matches(struct signature_verifier *verifier, const uint64_t expected[], size_t count)
 {
 	uint64_t matches[SECRETS_MAX];
 
@@ -45,14 +51,13 @@ static void expect_matches(const struct signature_verifier *verifier, const uint
 START_TEST(matches_are_counted)
 {
 	struct signature_verifier *verifier = open_three("other", "whsec_test", "whsec_test");
-	int64_t timestamp;
-	size_t which;
+	struct signature_match match;
 
 	expect_matches(verifier, (const uint64_t[]){0, 0, 0}, 3);
 	verify_times(verifier, 3);
-	signature_verify(verifier, GOOD, TIMESTAMP, good_body, 6, &timestamp, &which);
-	signature_verify(verifier, GOOD, "", good_body, sizeof good_body, &timestamp, &which);
-	signature_verify(verifier, "", TIMESTAMP, good_body, sizeof good_body, &timestamp, &which);
+	signature_verify(verifier, GOOD, TIMESTAMP, good_body, 6, &match);
+	signature_verify(verifier, GOOD, "", good_body, sizeof good_body, &match);
+	signature_verify(verifier, "", TIMESTAMP, good_body, sizeof good_body, &match);
 	expect_matches(verifier, (const uint64_t[]){0, 3, 0}, 3);
 	signature_close(verifier);
 }
@@ -78,15 +83,30 @@ static const struct succession successions[] = {
 START_TEST(counts_go_with_their_secrets)
 {
 	const struct succession *row = &successions[_i];
-	struct signature_verifier *old = open_three("other", "whsec_test", "last");
-	struct signature_verifier *verifier = open_three(row->secrets[0], row->secrets[1], row->secrets[2]);
+	struct signature_verifier *verifier = open_three("other", "whsec_test", "last");
+	const struct secrets secrets = three(row->secrets[0], row->secrets[1], row->secrets[2]);
 	bool same = !row->same;
 
-	verify_times(old, 2);
-	ck_assert(signature_succeed(verifier, old, &same));
+	verify_times(verifier, 2);
+	ck_assert_int_eq(signature_replace(verifier, &secrets, &same), 0);
 	ck_assert_int_eq(same, row->same);
 	expect_matches(verifier, row->matches, row->count);
-	signature_close(old);
+	signature_close(verifier);
+}
+END_TEST
+
+/* A secret that now vouches for another mode is a change. */
+START_TEST(another_mode)
+{
+	struct signature_verifier *verifier = open_three("other", "whsec_test", NULL);
+	struct secrets secrets = three("other", "whsec_test", NULL);
+	bool same = true;
+
+	secrets.secret[1].modes = SECRET_LIVE;
+	verify_times(verifier, 2);
+	ck_assert_int_eq(signature_replace(verifier, &secrets, &same), 0);
+	ck_assert(!same);
+	expect_matches(verifier, (const uint64_t[]){0, 2}, 2);
 	signature_close(verifier);
 }
 END_TEST
@@ -99,6 +119,7 @@ int main(void)
 
 	tcase_add_test(tcase, matches_are_counted);
 	tcase_add_loop_test(tcase, counts_go_with_their_secrets, 0, (int)COUNT(successions));
+	tcase_add_test(tcase, another_mode);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);

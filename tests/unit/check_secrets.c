@@ -37,14 +37,16 @@ static bool is_wiped(const struct secrets *secrets)
 	return true;
 }
 
+static char last_error[512];
+
 /* Reads a file of this content. What was in *secrets before must not matter. */
 static int read_content(const void *content, size_t len, struct secrets *secrets)
 {
-	char error[512] = "";
+	char *error = last_error;
 	const char *path = write_file(content, len);
 
 	memset(secrets, 0xa5, sizeof *secrets);
-	int result = secrets_read(path, secrets, error, sizeof error);
+	int result = secrets_read(path, secrets, error, sizeof last_error);
 	unlink(path);
 	if (result != 0) {
 		ck_assert_int_eq(result, -1);
@@ -60,24 +62,66 @@ struct file_row {
 	const char *content;
 	size_t count; /* 0: refused */
 	const char *secret[3];
+	unsigned modes[3]; /* 0: both */
+	const char *said;  /* of one that is refused */
 };
 
 static const struct file_row file_rows[] = {
-	{"one line", "first\n", 1, {"first"}},
-	{"no line end at the end", "first", 1, {"first"}},
-	{"several", "first\nsecond\nthird\n", 3, {"first", "second", "third"}},
-	{"several, no line end at the end", "first\nsecond", 2, {"first", "second"}},
-	{"blank lines", "\n\nfirst\n\n\nsecond\n\n", 2, {"first", "second"}},
-	{"CRLF", "first\r\nsecond\r\n", 2, {"first", "second"}},
-	{"CRLF, no line end at the end", "first\r\nsecond", 2, {"first", "second"}},
-	{"CRLF and blank lines", "\r\nfirst\r\n\r\n\r\nsecond\r\n", 2, {"first", "second"}},
-	{"CRLF among LF", "first\nsecond\r\nthird\n", 3, {"first", "second", "third"}},
-	{"one byte", "k", 1, {"k"}},
-	{"UTF-8", "schl\xc3\xbcssel\n", 1, {"schl\xc3\xbcssel"}},
-	{"a blank within", "first second\n", 1, {"first second"}},
-	{"empty", "", 0, {NULL}},
-	{"only a line end", "\n", 0, {NULL}},
-	{"only blank lines", "\n\r\n\n", 0, {NULL}},
+	{"one line", "first\n", 1, {"first"}, {0}, NULL},
+	{"no line end at the end", "first", 1, {"first"}, {0}, NULL},
+	{"several", "first\nsecond\nthird\n", 3, {"first", "second", "third"}, {0}, NULL},
+	{"several, no line end at the end", "first\nsecond", 2, {"first", "second"}, {0}, NULL},
+	{"blank lines", "\n\nfirst\n\n \t\nsecond\n\n", 2, {"first", "second"}, {0}, NULL},
+	{"CRLF", "first\r\nsecond\r\n", 2, {"first", "second"}, {0}, NULL},
+	{"CRLF, no line end at the end", "first\r\nsecond", 2, {"first", "second"}, {0}, NULL},
+	{"CRLF and blank lines", "\r\nfirst\r\n\r\n\r\nsecond\r\n", 2, {"first", "second"}, {0}, NULL},
+	{"CRLF among LF", "first\nsecond\r\nthird\n", 3, {"first", "second", "third"}, {0}, NULL},
+	{"one byte", "k", 1, {"k"}, {0}, NULL},
+	{"UTF-8", "schl\xc3\xbcssel\n", 1, {"schl\xc3\xbcssel"}, {0}, NULL},
+	{"white space around", " \tfirst \v\f\n\t second", 2, {"first", "second"}, {0}, NULL},
+	{"a byte order mark",
+		"\xef\xbb\xbf"
+		"first\nsecond",
+		2, {"first", "second"}, {0}, NULL},
+	{"comments", "# of 2025\nfirst\n  #second\n#\nthird#4\n", 2, {"first", "third#4"}, {0}, NULL},
+	{"a comment behind a byte order mark", "\xef\xbb\xbf# new\nfirst", 1, {"first"}, {0}, NULL},
+	{"modes", "live:first\ntest:second\nthird", 3, {"first", "second", "third"},
+		{SECRET_LIVE, SECRET_TEST}, NULL},
+	{"modes and white space", " live: first \n\ttest:\tsecond\r\n", 2, {"first", "second"},
+		{SECRET_LIVE, SECRET_TEST}, NULL},
+	{"one prefix only", "live:test:first\n", 1, {"test:first"}, {SECRET_LIVE}, NULL},
+	{"other words before a colon", "alive:first\nlive\n", 2, {"alive:first", "live"}, {0}, NULL},
+	{"base64", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw==\nYWJj=\n", 2,
+		{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw==", "YWJj="}, {0}, NULL},
+	{"an equals sign behind other characters", "a+b=c\n1a=b\n", 2, {"a+b=c", "1a=b"}, {0}, NULL},
+	{"one quote", "fir'st\n\"", 2, {"fir'st", "\""}, {0}, NULL},
+	{"empty", "", 0, {NULL}, {0}, "holds no secret"},
+	{"only a line end", "\n", 0, {NULL}, {0}, "holds no secret"},
+	{"only blank lines", "\n\r\n \n", 0, {NULL}, {0}, "holds no secret"},
+	{"only comments", "# first\n", 0, {NULL}, {0}, "holds no secret"},
+	{"only a byte order mark", "\xef\xbb\xbf", 0, {NULL}, {0}, "holds no secret"},
+	{"a blank within", "first\nsecond third\n", 0, {NULL}, {0}, "line 2: white space"},
+	{"a tab within", "a\tb\n", 0, {NULL}, {0}, "line 1: white space"},
+	{"a control character",
+		"a\x01"
+		"b\n",
+		0, {NULL}, {0}, "line 1: white space, a control character"},
+	{"delete", "a\x7f\n", 0, {NULL}, {0}, "line 1: white space, a control character"},
+	{"a C1 control character",
+		"a\xc2\x85"
+		"b\n",
+		0, {NULL}, {0}, "an invisible character"},
+	{"a no-break space behind it", "first\xc2\xa0\n", 0, {NULL}, {0}, "an invisible character"},
+	{"a zero-width space", "fir\xe2\x80\x8bst\n", 0, {NULL}, {0}, "an invisible character"},
+	{"a byte order mark elsewhere", "first\n\xef\xbb\xbfsecond\n", 0, {NULL}, {0}, "line 2: white space"},
+	{"double quotes", "\"first\"\n", 0, {NULL}, {0}, "line 1: quotes around the secret: remove them"},
+	{"single quotes", "# x\n'first'\n", 0, {NULL}, {0}, "line 2: quotes around the secret: remove them"},
+	{"quotes behind a prefix", "live:\"first\"\n", 0, {NULL}, {0}, "line 1: quotes around the secret"},
+	{"an assignment", "SECRET=first\n", 0, {NULL}, {0}, "line 1: NAME=value: write the value alone"},
+	{"an assignment with quotes", "BAGELPAY_SECRET=\"first\"\n", 0, {NULL}, {0}, "line 1: NAME=value"},
+	{"an assignment of base64", "secret_1=YWJj==\n", 0, {NULL}, {0}, "line 1: NAME=value"},
+	{"a prefix alone", "first\nlive:\n", 0, {NULL}, {0}, "line 2: no secret behind the prefix"},
+	{"a prefix in capitals", "Live:first\n", 0, {NULL}, {0}, "line 1: a prefix in capital letters"},
 };
 
 START_TEST(file_row)
@@ -86,6 +130,8 @@ START_TEST(file_row)
 	struct secrets secrets;
 	int result = read_content(row->content, strlen(row->content), &secrets);
 
+	ck_assert_msg(
+		row->said == NULL || strstr(last_error, row->said) != NULL, "%s: %s", row->what, last_error);
 	ck_assert_msg(result == (row->count == 0 ? -1 : 0), "%s: %d", row->what, result);
 	if (result != 0)
 		return;
@@ -94,7 +140,9 @@ START_TEST(file_row)
 		size_t len = strlen(row->secret[i]);
 
 		ck_assert_msg(secrets.secret[i].len == len
-				&& memcmp(secrets.secret[i].key, row->secret[i], len) == 0,
+				&& memcmp(secrets.secret[i].key, row->secret[i], len) == 0
+				&& secrets.secret[i].modes
+					== (row->modes[i] == 0 ? SECRET_BOTH : row->modes[i]),
 			"%s: secret %zu", row->what, i);
 	}
 }
@@ -124,7 +172,7 @@ START_TEST(secrets_have_a_length)
 			ck_assert_uint_eq(secrets.secret[1].len, len);
 			ck_assert_uint_eq(secrets.secret[2].len, 4);
 		}
-		for (size_t len = SECRETS_MAX_LEN + 1; len < 3 * SECRETS_MAX_LEN; len++)
+		for (size_t len = SECRETS_MAX_LEN + 1; len < 3 * SECRETS_MAX_LEN; len += len / 100)
 			ck_assert_msg(
 				read_long_line(len, ends[i], &secrets) == -1, "a secret of %zu bytes", len);
 	}

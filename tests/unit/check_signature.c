@@ -23,15 +23,14 @@
 /* One round of signature_verify(). */
 struct outcome {
 	enum signature_result result;
-	int64_t timestamp;
-	size_t which;
+	struct signature_match match;
 };
 
 /* The body is handed over as a copy of exactly its size, and the secrets are gone by then. */
 static struct outcome verify(
 	struct secrets secrets, const char *signature, const char *timestamp, const void *body, size_t len)
 {
-	struct outcome outcome = {.timestamp = -1, .which = SIZE_MAX};
+	struct outcome outcome = {.match = {.timestamp = -1, .which = SIZE_MAX}};
 	unsigned char *copy = malloc(len > 0 ? len : 1);
 	struct signature_verifier *verifier = signature_open(&secrets);
 
@@ -40,8 +39,7 @@ static struct outcome verify(
 	secrets_wipe(&secrets);
 	if (len > 0)
 		memcpy(copy, body, len);
-	outcome.result = signature_verify(
-		verifier, signature, timestamp, copy, len, &outcome.timestamp, &outcome.which);
+	outcome.result = signature_verify(verifier, signature, timestamp, copy, len, &outcome.match);
 	signature_close(verifier);
 	free(copy);
 	return outcome;
@@ -186,8 +184,8 @@ START_TEST(known_values)
 		verify_with(known->secret, known->signature, known->timestamp, known->body, known->len);
 
 	ck_assert_int_eq(outcome.result, SIGNATURE_OK);
-	ck_assert_int_eq(outcome.timestamp, known->timestamp_value);
-	ck_assert_uint_eq(outcome.which, 0);
+	ck_assert_int_eq(outcome.match.timestamp, known->timestamp_value);
+	ck_assert_uint_eq(outcome.match.which, 0);
 }
 END_TEST
 
@@ -198,7 +196,7 @@ START_TEST(the_longest_secret)
 	memset(secret, 'k', SECRETS_MAX_LEN);
 	secret[SECRETS_MAX_LEN] = '\0';
 	ck_assert_int_eq(
-		verify_with(secret, "de55f7edeed11ad6b4d69c671be6b2e89a992818385ee8b8891e867264223d63",
+		verify_with(secret, "255ce6d12275e2960e3a0f0c2f2cd6c8dccb81e1b989de8f2d78baf5c38cf132",
 			TIMESTAMP, "x", 1)
 			.result,
 		SIGNATURE_OK);
@@ -359,8 +357,8 @@ START_TEST(every_secret_counts)
 	}
 	struct outcome outcome = verify(secrets, GOOD, TIMESTAMP, good_body, sizeof good_body);
 	ck_assert_int_eq(outcome.result, SIGNATURE_OK);
-	ck_assert_int_eq(outcome.timestamp, 1756301826);
-	ck_assert_uint_eq(outcome.which, (size_t)_i);
+	ck_assert_int_eq(outcome.match.timestamp, 1756301826);
+	ck_assert_uint_eq(outcome.match.which, (size_t)_i);
 
 	memcpy(secrets.secret[_i].key, "WHSEC_TEST", 10);
 	ck_assert_int_eq(
@@ -385,24 +383,51 @@ END_TEST
 START_TEST(verifiers_are_reusable)
 {
 	struct secrets secrets = {.count = 0};
-	int64_t timestamp;
-	size_t which;
+	struct signature_match match;
 
 	add_secret(&secrets, "other", 5);
 	add_secret(&secrets, "whsec_test", 10);
 	struct signature_verifier *verifier = signature_open(&secrets);
 	ck_assert_ptr_nonnull(verifier);
 	for (int i = 0; i < 3; i++) {
-		ck_assert_int_eq(signature_verify(verifier, GOOD, TIMESTAMP, good_body, sizeof good_body,
-					 &timestamp, &which),
-			SIGNATURE_OK);
-		ck_assert_uint_eq(which, 1);
 		ck_assert_int_eq(
-			signature_verify(verifier, GOOD, TIMESTAMP, good_body, 6, &timestamp, &which),
-			SIGNATURE_WRONG);
+			signature_verify(verifier, GOOD, TIMESTAMP, good_body, sizeof good_body, &match),
+			SIGNATURE_OK);
+		ck_assert_uint_eq(match.which, 1);
+		ck_assert_int_eq(
+			signature_verify(verifier, GOOD, TIMESTAMP, good_body, 6, &match), SIGNATURE_WRONG);
 	}
 	signature_close(verifier);
 	signature_close(NULL);
+}
+END_TEST
+
+struct covered {
+	unsigned modes[3]; /* of three secrets, of which the second and the third are the one that signed */
+	unsigned expected;
+};
+
+static const struct covered covered[] = {
+	{{SECRET_LIVE, SECRET_BOTH, SECRET_BOTH}, SECRET_BOTH},
+	{{SECRET_BOTH, SECRET_LIVE, SECRET_LIVE}, SECRET_LIVE},
+	{{SECRET_BOTH, SECRET_TEST, SECRET_TEST}, SECRET_TEST},
+	{{SECRET_TEST, SECRET_LIVE, SECRET_TEST}, SECRET_BOTH},
+};
+
+/* A secret that stands on two lines vouches for the modes of both; other secrets' modes do not count. */
+START_TEST(modes_of_what_matched)
+{
+	struct secrets secrets = {.count = 0};
+
+	add_secret(&secrets, "other", 5);
+	add_secret(&secrets, "whsec_test", 10);
+	add_secret(&secrets, "whsec_test", 10);
+	for (size_t i = 0; i < 3; i++)
+		secrets.secret[i].modes = covered[_i].modes[i];
+	struct outcome outcome = verify(secrets, GOOD, TIMESTAMP, good_body, sizeof good_body);
+	ck_assert_int_eq(outcome.result, SIGNATURE_OK);
+	ck_assert_uint_eq(outcome.match.modes, covered[_i].expected);
+	ck_assert_uint_eq(outcome.match.which, 1);
 }
 END_TEST
 
@@ -421,6 +446,7 @@ static Suite *signature_suite(void)
 	tcase_add_loop_test(tcase, every_secret_counts, 0, SECRETS_MAX);
 	tcase_add_test(tcase, wrong_secrets);
 	tcase_add_test(tcase, verifiers_are_reusable);
+	tcase_add_loop_test(tcase, modes_of_what_matched, 0, (int)COUNT(covered));
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -21,6 +21,7 @@ static inline void add_secret(struct secrets *secrets, const void *key, size_t l
 	ck_assert_uint_le(len, SECRETS_MAX_LEN);
 	memcpy(secrets->secret[secrets->count].key, key, len);
 	secrets->secret[secrets->count].len = len;
+	secrets->secret[secrets->count].modes = SECRET_BOTH;
 	secrets->count++;
 }
 

@@ -1,0 +1,178 @@
+#include "config.h"
+
+#include "check.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/listener.h"
+#include "common/log.h"
+#include "fcgi/auth/secrets.h"
+#include "fcgi/commit/connect.h"
+#include "fcgi/commit/schema.h"
+#include "fcgi/spool/spool.h"
+
+#define EXIT_WRONG 1
+#define EXIT_DATABASE_AWAY 3
+#define CONNECT_MS 5000
+#define ERROR_SIZE CONNECTION_ERROR_SIZE
+
+struct check {
+	int status;
+	bool in_use; /* somebody listens at an address already */
+};
+
+__attribute__((format(printf, 1, 2))) static void fine(const char *format, ...)
+{
+	va_list values;
+
+	va_start(values, format);
+	vprintf(format, values);
+	va_end(values);
+	putchar('\n');
+}
+
+static void wrong(struct check *check, int status, const char *text)
+{
+	log_complaint("bagelhook", text);
+	if (check->status != EXIT_WRONG)
+		check->status = status;
+}
+
+static void check_secrets(struct check *check, const struct options *options)
+{
+	struct secrets secrets;
+	char error[ERROR_SIZE];
+	unsigned long count[SECRET_BOTH + 1] = {0};
+
+	if (options->insecure_no_signature)
+		fine("secrets: signatures are not checked: anyone can entitle anyone");
+	if (options->secret_file == NULL)
+		return;
+	if (secrets_read(options->secret_file, &secrets, error, sizeof error) != 0) {
+		wrong(check, EXIT_WRONG, error);
+		return;
+	}
+	for (size_t i = 0; i < secrets.count; i++)
+		count[secrets.secret[i].modes]++;
+	fine("secrets: %zu in %s: %lu for live and test, %lu for live, %lu for test", secrets.count,
+		options->secret_file, count[SECRET_BOTH], count[SECRET_LIVE], count[SECRET_TEST]);
+	secrets_wipe(&secrets);
+}
+
+static void check_spool(struct check *check, const struct options *options)
+{
+	char error[SPOOL_ERROR_SIZE];
+
+	if (options->spool == NULL)
+		fine("spool: none: while the database is away, deliveries are left to BagelPay's retries");
+	else if (spool_check(options->spool, error) != 0)
+		wrong(check, EXIT_WRONG, error);
+	else
+		fine("spool: %s", options->spool);
+}
+
+static void check_listener(struct check *check, const char *option, const char *address)
+{
+	char error[LISTENER_ERROR_SIZE];
+	bool in_use = false;
+
+	if (listener_check(option, address, &in_use, error) != 0)
+		wrong(check, EXIT_WRONG, error);
+	else
+		fine("%s: %s%s", option + 2, address,
+			in_use ? " is in use: a start would fail until its present user, perhaps this "
+				 "service, stops"
+			       : "");
+	check->in_use = check->in_use || in_use;
+}
+
+static void check_listeners(struct check *check, const struct options *options)
+{
+	if (options->listen != NULL)
+		check_listener(check, "--listen", options->listen);
+	else
+		fine("listen: %s",
+			listener_is_inherited() ? "the socket inherited as descriptor 0"
+						: "a socket that a start must inherit as descriptor 0");
+	if (options->admin_listen != NULL)
+		check_listener(check, "--admin-listen", options->admin_listen);
+}
+
+/* An empty batch needs the same rights and settings as any other. */
+static void check_ingest(struct check *check, PGconn *pg)
+{
+	const int64_t deadline_ms = clock_ms() + CONNECT_MS;
+	PGresult *result = connection_query(pg,
+		"SELECT FROM bagelpay.ingest('[]', ARRAY[]::bytea[], ARRAY[]::text[], 1000)", deadline_ms);
+	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	char error[ERROR_SIZE];
+
+	if (PQresultStatus(result) == PGRES_TUPLES_OK) {
+		fine("settings: usable");
+		fine("role: \"%s\" may hand in events", PQuser(pg));
+	} else if (sqlstate != NULL && strcmp(sqlstate, "42501") == 0) {
+		schema_explain_rights(pg, deadline_ms, error);
+		wrong(check, EXIT_WRONG, error);
+	} else if (sqlstate != NULL && strcmp(sqlstate, "22023") == 0) {
+		snprintf(error, sizeof error,
+			"database \"%s\": provider_timezone in bagelpay.settings is no time zone that the "
+			"server knows: "
+			"install the server's tzdata again, or set another one",
+			PQdb(pg));
+		wrong(check, EXIT_WRONG, error);
+	} else {
+		snprintf(error, sizeof error, "database \"%s\": ingest() fails: SQLSTATE %s", PQdb(pg),
+			sqlstate == NULL ? "unknown" : sqlstate);
+		wrong(check, sqlstate == NULL ? EXIT_DATABASE_AWAY : EXIT_WRONG, error);
+	}
+	PQclear(result);
+}
+
+static void check_database(struct check *check, const struct options *options)
+{
+	char error[CONNECTION_ERROR_SIZE];
+	PGconn *pg = NULL;
+
+	switch (connect_open(options->database, CONNECT_MS, &pg, error)) {
+	case CONNECTION_OPENED:
+		break;
+	case CONNECTION_UNREACHABLE:
+		wrong(check, EXIT_DATABASE_AWAY, error);
+		return;
+	case CONNECTION_REFUSED:
+		wrong(check, EXIT_WRONG, error);
+		return;
+	}
+	fine("database: \"%s\" at %s:%s", PQdb(pg), PQhost(pg), PQport(pg));
+	switch (schema_check(pg, clock_ms() + CONNECT_MS, error)) {
+	case SCHEMA_FITS:
+		fine("schema: serves this version");
+		check_ingest(check, pg);
+		break;
+	case SCHEMA_NOT_NOW:
+		wrong(check, EXIT_DATABASE_AWAY, error);
+		break;
+	case SCHEMA_UNFIT:
+		wrong(check, EXIT_WRONG, error);
+		break;
+	}
+	PQfinish(pg);
+}
+
+int check_run(const struct options *options)
+{
+	struct check check = {0};
+
+	/* In one sequence with what goes to standard error. */
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	check_secrets(&check, options);
+	check_spool(&check, options);
+	check_listeners(&check, options);
+	check_database(&check, options);
+	if (check.status == 0 && !check.in_use)
+		fine("all in order");
+	return check.status;
+}
