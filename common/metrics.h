@@ -18,7 +18,7 @@ enum metrics_counter {
 	METRICS_DATABASE_CONNECTED,
 	METRICS_DATABASE_NOT_CONNECTED, /* attempts to connect that failed */
 	METRICS_COMMITS,                /* and as many more as there are results of a commit */
-	METRICS_COMMITS_LAST = METRICS_COMMITS + 6,
+	METRICS_COMMITS_LAST = METRICS_COMMITS + 7,
 	METRICS_DEAD_LETTERS_INVALID,
 	METRICS_DEAD_LETTERS_DATABASE,
 	METRICS_SPOOL_WRITTEN,

@@ -12,6 +12,7 @@
 #include "common/sandbox.h"
 #include "common/text.h"
 #include "fcgi/auth/secrets.h"
+#include "fcgi/commit/pg.h"
 #include "fcgi/commit/store.h"
 #include "fcgi/operator/import.h"
 #include "fcgi/operator/redrive.h"
@@ -23,7 +24,7 @@
 #define EXIT_USAGE 2
 /* With --check: all that does not need the database is in order, and nobody answers there. */
 #define EXIT_DATABASE_AWAY 3
-#define FIRST_CONNECT_MS 5000
+#define CHECK_CONNECT_MS 5000
 
 /* The end of --check, behind everything else: where to listen. */
 static int report_check(const struct options *options, const char *unreachable)
@@ -47,17 +48,16 @@ static int report_check(const struct options *options, const char *unreachable)
 	return 0;
 }
 
-/* Connects once, so that what only people can mend is said at once and ends the process;
- * a database that is merely away does not. Returns an exit status, or -1 to go on. */
-static int first_connect(struct store *store, const struct options *options)
+/* The rest of --check: the database, then the addresses. Returns the exit status. */
+static int check_database(struct store *store, const struct options *options)
 {
-	switch (store_connect(store, FIRST_CONNECT_MS)) {
+	switch (store_connect(store, CHECK_CONNECT_MS)) {
 	case STORE_CONNECTED:
-		return options->check ? report_check(options, NULL) : -1;
+		return report_check(options, NULL);
 	case STORE_UNREACHABLE:
-		/* The committer tries again, and says so. */
-		return options->check ? report_check(options, store_error(store)) : -1;
+		return report_check(options, store_error(store));
 	case STORE_UNUSABLE:
+	case STORE_UNSETTLED:
 		break;
 	}
 	return complain(EXIT_CANNOT_RUN, store_error(store));
@@ -99,10 +99,9 @@ static int open_and_serve(const struct options *options, bool by_cgi, struct sec
 		return complain(EXIT_CANNOT_RUN, text_error(ENOMEM));
 	struct spool *spool;
 	int status = open_spool(options, &spool);
-	if (status == 0)
-		/* A CGI program connects for an authentic request only. */
-		status = by_cgi ? -1 : first_connect(store, options);
-	if (status >= 0) {
+	if (status == 0 && options->check)
+		status = check_database(store, options);
+	if (status != 0 || options->check) {
 		store_free(store);
 		spool_close(spool);
 		return status;
@@ -123,6 +122,8 @@ static int run(int argc, char *argv[], bool by_cgi)
 	signal(SIGHUP, SIG_IGN);
 	/* A limit on the size of files is an error like another. */
 	signal(SIGXFSZ, SIG_IGN);
+	if (pg_set_defaults() != 0)
+		return complain(EXIT_CANNOT_RUN, text_error(errno));
 	if (options_parse(&options, argc, argv, error) != 0)
 		return complain(EXIT_USAGE, error);
 	if (options.help) {

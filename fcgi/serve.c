@@ -20,6 +20,8 @@
 
 /* Of bodies that wait for the database: thousands of usual ones, a few of the largest. */
 #define QUEUE_BYTES ((size_t)64 * 1024 * 1024)
+/* How long a start waits for the database, so that what only people can mend is said at once and ends the process. */
+#define FIRST_CONNECT_MS 1000
 #define CANNOT_START "cannot start: out of memory, threads (see --threads) or descriptors"
 
 /* What is open before the first thread begins. */
@@ -134,6 +136,8 @@ static int run(const struct options *options, bool by_cgi, struct secrets *secre
 	struct spooler *spooler = NULL;
 	struct handler *handler = NULL;
 	struct rotation rotation;
+	const char *complaint = CANNOT_START;
+	char reason[STORE_ERROR_SIZE];
 	int status = -1;
 
 	committer = committer_open(store, &commit_limits);
@@ -149,12 +153,17 @@ static int run(const struct options *options, bool by_cgi, struct secrets *secre
 		goto done;
 	rotation_begin(&rotation, handler, options->secret_file, secrets);
 	secrets_wipe(secrets);
+	/* A CGI program connects for a correctly signed request only. */
+	if (!by_cgi && committer_await(committer, FIRST_CONNECT_MS, reason) == STORE_UNUSABLE) {
+		complaint = reason;
+		goto done;
+	}
 	if (by_cgi)
 		cgi_serve(handler, spooler, &cgi_limits);
 	status = by_cgi ? 0 : listen_and_serve(options, sockets, handler, &rotation, spool);
 done:
 	if (status != 0)
-		complain(status, CANNOT_START);
+		complain(status, complaint);
 	/* It asks the handler and the spool. */
 	admin_close(sockets->admin);
 	sockets->admin = NULL;
