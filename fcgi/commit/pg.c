@@ -44,12 +44,13 @@ void pg_reason(const char *message, char reason[PG_ERROR_SIZE])
 	}
 }
 
-/* Adds to the end of an error, as far as there is room. */
+/* Adds to the end of an error, as far as there is room, what it does not say yet. */
 static void append(char error[PG_ERROR_SIZE], const char *separator, const char *more)
 {
 	size_t len = strlen(error);
 
-	snprintf(error + len, PG_ERROR_SIZE - len, "%s%s", len == 0 ? "" : separator, more);
+	if (strstr(error, more) == NULL)
+		snprintf(error + len, PG_ERROR_SIZE - len, "%s%s", len == 0 ? "" : separator, more);
 }
 
 /* Waits for the socket to be ready for the events of poll(2). False when the deadline passed or there is no socket. */
@@ -266,8 +267,9 @@ static enum pg_state judge(const char *conninfo, const PGconn *pg, bool at_once,
 	else
 		return PG_AWAY;
 	/* A line of details ends like a sentence. */
-	if (error[strlen(error) - 1] == '.')
-		error[strlen(error) - 1] = '\0';
+	const size_t len = strlen(error);
+	if (len > 0 && error[len - 1] == '.')
+		error[len - 1] = '\0';
 	append(error, ": ", hint);
 	return PG_UNUSABLE;
 }

@@ -272,7 +272,8 @@ int64_t queue_expire(struct queue *q, int64_t now_ms)
 	struct receipts spooled = {0};
 
 	pthread_mutex_lock(&q->lock);
-	while (q->oldest != NULL && q->oldest->deadline_ms <= now_ms) {
+	while (q->oldest != NULL
+		&& (q->oldest->deadline_ms <= now_ms || (q->away_ms <= now_ms && !q->oldest->committing))) {
 		struct delivery *delivery = q->oldest;
 		struct receipt *receipt = delivery->receipt;
 
@@ -286,7 +287,7 @@ int64_t queue_expire(struct queue *q, int64_t now_ms)
 	}
 	give_back_waiting(q, now_ms, &expired, &spooled);
 	int64_t next = q->oldest == NULL ? INT64_MAX : q->oldest->deadline_ms;
-	if (has_work(q) && q->away_ms < next)
+	if ((q->oldest != NULL || q->spooled.count > 0) && q->away_ms > now_ms && q->away_ms < next)
 		next = q->away_ms;
 	pthread_mutex_unlock(&q->lock);
 	hand_over(&q->of_requests, &expired);
