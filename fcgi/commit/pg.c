@@ -239,7 +239,9 @@ static bool is_meaningful(const char *conninfo, const char *reason, bool at_once
 	for (size_t i = 0; i < sizeof late / sizeof late[0]; i++)
 		if (strstr(reason, late[i]) != NULL)
 			return false;
-	return !at_once || PQpingParams(keywords, values, 1) != PQPING_NO_ATTEMPT;
+	/* It costs a connection, so only if libpq does not say that it has tried one. */
+	return !at_once || strstr(reason, "connection to server") != NULL
+		|| PQpingParams(keywords, values, 1) != PQPING_NO_ATTEMPT;
 }
 
 /* The reason why a walk failed, added to error. */
