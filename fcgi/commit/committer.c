@@ -401,6 +401,8 @@ void committer_close(struct committer *c)
 	if (c == NULL)
 		return;
 	queue_stop(c->queue);
+	/* Requests have been answered; what is at the queue from the spool stays there. */
+	store_interrupt(c->store);
 	pthread_join(c->thread, NULL);
 	queue_free(c->queue);
 	free(c->batch);

@@ -12,7 +12,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +23,9 @@
 #define HINT_LOGIN "check the user in --database, the password in PGPASSFILE, and the server's pg_hba.conf"
 /* For the rebuild() that the call of ingest() may have to wait for; deliveries wait longer. */
 #define SETTINGS_QUESTION "SELECT FROM bagelpay.ingest('[]', '{}', NULL, 100)"
+
+/* How often to look whether an attempt to connect was interrupted. */
+#define LOOK_MS 200
 
 static const char *const route_names[PG_ROUTE_LISTS] = {"host", "hostaddr", "port"};
 
@@ -277,7 +279,7 @@ static enum pg_state judge(const char *conninfo, const PGconn *pg, bool at_once,
 }
 
 /* Lets libpq go through the hosts. Returns true if it is connected to one; *silent: one did not answer in time. */
-static bool walk(PGconn *pg, int timeout_ms, bool *silent)
+static bool walk(PGconn *pg, int timeout_ms, const atomic_bool *interrupted, bool *silent)
 {
 	/* As if PQconnectPoll() had asked to write, by its documentation. */
 	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
@@ -294,9 +296,13 @@ static bool walk(PGconn *pg, int timeout_ms, bool *silent)
 			deadline_ms = clock_ms() + timeout_ms;
 			cut = false;
 		}
-		if (!wait_for(pg, state == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_ms)) {
+		const int64_t look_ms = clock_ms() + LOOK_MS;
+		if (!wait_for(pg, state == PGRES_POLLING_READING ? POLLIN : POLLOUT,
+			    look_ms < deadline_ms ? look_ms : deadline_ms)) {
+			if (!atomic_load(interrupted) && clock_ms() < deadline_ms && PQsocket(pg) >= 0)
+				continue;
 			*silent = true;
-			if (cut)
+			if (cut || atomic_load(interrupted))
 				return false;
 			/* To libpq the host has closed the connection, so that it goes on to the next address if there is one
 			 * for it. */
@@ -332,7 +338,7 @@ static enum pg_state try_hosts(const char *conninfo, int timeout_ms, const struc
 	/* So that a failure says its SQLSTATE. */
 	PQsetErrorVerbosity(pg, PQERRORS_VERBOSE);
 	enum pg_state result = PG_READY;
-	if (!walk(pg, timeout_ms, &silent) || PQsetnonblocking(pg, 1) != 0) {
+	if (!walk(pg, timeout_ms, &route->interrupted, &silent) || PQsetnonblocking(pg, 1) != 0) {
 		if (silent)
 			append(error, "; ", "no answer from the database in time");
 		result = judge(conninfo, pg, at_once, error);
@@ -354,7 +360,8 @@ enum pg_state pg_connect(
 	if (route == NULL)
 		route = &own;
 	error[0] = '\0';
-	while (passed < count) {
+	*out = NULL;
+	while (passed < count && !atomic_load(&route->interrupted)) {
 		const enum pg_state one = try_hosts(conninfo, timeout_ms, route, out, error);
 
 		if (one == PG_READY)

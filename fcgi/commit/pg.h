@@ -4,6 +4,7 @@
 #define BAGELHOOK_PG_H
 
 #include <libpq-fe.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +26,7 @@ enum pg_state {
 /* The hosts of the connection string in the sequence of the next walk: lists of host, hostaddr and port, or "" while it
  * begins with the first one. All zero at first. */
 struct pg_route {
+	atomic_bool interrupted; /* set by any thread: no attempt to connect goes on for long */
 	char lists[PG_ROUTE_LISTS][1024];
 };
 

@@ -76,6 +76,11 @@ void store_free(struct store *store)
 	free(store);
 }
 
+void store_interrupt(struct store *store)
+{
+	atomic_store(&store->route.interrupted, true);
+}
+
 bool store_connected(struct store *store)
 {
 	if (store->pg == NULL)

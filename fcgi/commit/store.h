@@ -50,6 +50,9 @@ void store_free(struct store *);
  * it does not succeed, store_error() says why and what to do. */
 enum store_connect_result store_connect(struct store *, int timeout_ms);
 
+/* Ends store_connect() soon, whoever is in it, and each later one. Any thread. */
+void store_interrupt(struct store *);
+
 /* Whether there is a connection, as far as is known without asking the server: one that
  * the server has ended is noticed, and given up. */
 bool store_connected(struct store *);
