@@ -28,8 +28,9 @@
 #define LOCKED_RETRY_MS 100
 #define MAX_SET_ASIDE 16
 #define MAX_TRIES 3
-/* The part of --commit-timeout that ingest() may take for a batch, and for each delivery of one that took longer: then
- * the slow one is found before the others are past their deadline. A delivery that came alone may take all of it. */
+/* The part of --commit-timeout that ingest() may take for a batch, and for each delivery of one that took
+ * longer: then the slow one is found before the others are past their deadline. A delivery that came alone
+ * may take all of it. */
 #define BATCH_SHARE 4
 /* How often to look whether the connection is still there while nothing is to be committed. */
 #define IDLE_LOOK_MS 1000
@@ -102,8 +103,8 @@ static void report(struct committer *c, enum store_connect_result result)
 			LOG_PAIRS("reason", reason));
 }
 
-/* Connects if that is due. Returns true if there is a connection afterwards. Deliveries wait for the first attempt after
- * a connection was lost, and not for long. */
+/* Connects if that is due. Returns true if there is a connection afterwards. Deliveries wait for the first
+ * attempt after a connection was lost, and not for long. */
 static bool connect_if_due(struct committer *c)
 {
 	if (store_connected(c->store))

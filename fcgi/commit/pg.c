@@ -1,6 +1,6 @@
-/* libpq tries the hosts of a list by itself. Two things it does not do: bound a host that accepts and says nothing,
- * unless it may block (and a call that blocks cannot be told to report the SQLSTATE of a refused login); and begin
- * anywhere but with the first host. */
+/* libpq tries the hosts of a list by itself. Two things it does not do: bound a host that accepts and says
+ * nothing, unless it may block (and a call that blocks cannot be told to report the SQLSTATE of a refused
+ * login); and begin anywhere but with the first host. */
 #include "config.h"
 
 #include "pg.h"
@@ -29,7 +29,8 @@
 
 static const char *const route_names[PG_ROUTE_LISTS] = {"host", "hostaddr", "port"};
 
-/* --- waiting and reading ------------------------------------------------------------------------------------------ */
+/* --- waiting and reading
+ * ------------------------------------------------------------------------------------------ */
 
 void pg_reason(const char *message, char reason[PG_ERROR_SIZE])
 {
@@ -38,8 +39,10 @@ void pg_reason(const char *message, char reason[PG_ERROR_SIZE])
 	reason[0] = '\0';
 	for (size_t line_len; *message != '\0'; message += line_len + (message[line_len] == '\n')) {
 		line_len = strcspn(message, "\n");
-		/* Hints of libpq's begin with a tab. The place in the server's source comes with verbose errors. */
-		if (line_len == 0 || message[0] == '\t' || strncmp(message, "LOCATION:", 9) == 0 || len >= PG_ERROR_SIZE)
+		/* Hints of libpq's begin with a tab. The place in the server's source comes with verbose
+		 * errors. */
+		if (line_len == 0 || message[0] == '\t' || strncmp(message, "LOCATION:", 9) == 0
+			|| len >= PG_ERROR_SIZE)
 			continue;
 		len += (size_t)snprintf(reason + len, PG_ERROR_SIZE - len, "%s%.*s", len == 0 ? "" : "; ",
 			(int)line_len, message);
@@ -55,7 +58,8 @@ static void append(char error[PG_ERROR_SIZE], const char *separator, const char 
 		snprintf(error + len, PG_ERROR_SIZE - len, "%s%s", len == 0 ? "" : separator, more);
 }
 
-/* Waits for the socket to be ready for the events of poll(2). False when the deadline passed or there is no socket. */
+/* Waits for the socket to be ready for the events of poll(2). False when the deadline passed or there is no
+ * socket. */
 static bool wait_for(PGconn *pg, short events, int64_t deadline_ms)
 {
 	struct pollfd socket = {.fd = PQsocket(pg), .events = events};
@@ -84,11 +88,12 @@ bool pg_next_result(PGconn *pg, int64_t deadline_ms, PGresult **result)
 			return false;
 		if (unsent == 0 && !PQisBusy(pg))
 			break;
-		/* If libpq has no memory for a result, it says so, and waits for another one, which need not come. */
+		/* If libpq has no memory for a result, it says so, and waits for another one, which need not
+		 * come. */
 		if (strlen(PQerrorMessage(pg)) != said)
 			return false;
-		/* While sending, also read: a server that waits for its answers to be taken would otherwise never take what
-		 * is sent. */
+		/* While sending, also read: a server that waits for its answers to be taken would otherwise
+		 * never take what is sent. */
 		if (!wait_for(pg, unsent > 0 ? POLLIN | POLLOUT : POLLIN, deadline_ms) || !PQconsumeInput(pg))
 			return false;
 	}
@@ -117,7 +122,8 @@ PGresult *pg_query(PGconn *pg, const char *statement, int64_t deadline_ms)
 	return last;
 }
 
-/* --- hosts -------------------------------------------------------------------------------------------------------- */
+/* --- hosts
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* The value of an option, "" if it has none. */
 static const char *option_value(const PQconninfoOption *options, const char *keyword)
@@ -154,8 +160,8 @@ static bool is_element(const char *list, size_t count, size_t index, const char 
 	return strcspn(list, ",") == strlen(text) && strncmp(list, text, strlen(text)) == 0;
 }
 
-/* Lets the next walk begin behind the host that libpq has tried last. Returns how many hosts this one has passed;
- * *count: of how many. */
+/* Lets the next walk begin behind the host that libpq has tried last. Returns how many hosts this one has
+ * passed; *count: of how many. */
 static size_t route_behind(struct pg_route *route, PGconn *pg, size_t *count)
 {
 	PQconninfoOption *options = PQconninfo(pg);
@@ -167,21 +173,24 @@ static size_t route_behind(struct pg_route *route, PGconn *pg, size_t *count)
 		hosts = option_value(options, "hostaddr");
 	*count = count_elements(hosts);
 	while (passed < *count
-		&& !(is_element(hosts, *count, passed - 1, PQhost(pg)) && is_element(ports, *count, passed - 1, PQport(pg))))
+		&& !(is_element(hosts, *count, passed - 1, PQhost(pg))
+			&& is_element(ports, *count, passed - 1, PQport(pg))))
 		passed++;
 	for (size_t i = 0; i < PG_ROUTE_LISTS && passed < *count; i++) {
 		const char *list = option_value(options, route_names[i]);
 
 		if (count_elements(list) == *count) {
 			const char *rest = rest_of(list, passed);
-			snprintf(route->lists[i], sizeof route->lists[i], "%s,%.*s", rest, (int)(rest - list - 1), list);
+			snprintf(route->lists[i], sizeof route->lists[i], "%s,%.*s", rest,
+				(int)(rest - list - 1), list);
 		}
 	}
 	PQconninfoFree(options);
 	return passed;
 }
 
-/* --- connecting --------------------------------------------------------------------------------------------------- */
+/* --- connecting
+ * --------------------------------------------------------------------------------------------------- */
 
 int pg_set_defaults(void)
 {
@@ -206,12 +215,13 @@ static void keep_alive(PGconn *pg, const PQconninfoOption *options)
 	/* A Unix socket has none of these. */
 	for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
 		if (option_value(options, wanted[i].keyword)[0] == '\0')
-			setsockopt(PQsocket(pg), IPPROTO_TCP, wanted[i].option, &wanted[i].value, sizeof wanted[i].value);
+			setsockopt(PQsocket(pg), IPPROTO_TCP, wanted[i].option, &wanted[i].value,
+				sizeof wanted[i].value);
 }
 
-/* libpq has no accessor for the SQLSTATE of a failed connection, but with verbose errors its message has it, as
- * "SEVERITY:  SQLSTATE: text", the severity in the server's language. Removes all of these, and copies the last, which
- * is the reason why libpq went no further. */
+/* libpq has no accessor for the SQLSTATE of a failed connection, but with verbose errors its message has it,
+ * as "SEVERITY:  SQLSTATE: text", the severity in the server's language. Removes all of these, and copies the
+ * last, which is the reason why libpq went no further. */
 static void take_sqlstate(char text[PG_ERROR_SIZE], char sqlstate[6])
 {
 	sqlstate[0] = '\0';
@@ -229,8 +239,8 @@ static void take_sqlstate(char text[PG_ERROR_SIZE], char sqlstate[6])
 	}
 }
 
-/* Returns true if libpq takes this for a place to connect to. It finds a wrong port or address when their turn comes, and
- * anything else at once, like a server that is down on a Unix socket. */
+/* Returns true if libpq takes this for a place to connect to. It finds a wrong port or address when their
+ * turn comes, and anything else at once, like a server that is down on a Unix socket. */
 static bool is_meaningful(const char *conninfo, const char *reason, bool at_once)
 {
 	static const char *const late[] = {
@@ -256,7 +266,8 @@ static enum pg_state judge(const char *conninfo, const PGconn *pg, bool at_once,
 	pg_reason(PQerrorMessage(pg), reason);
 	take_sqlstate(reason, sqlstate);
 	if (!is_meaningful(conninfo, reason, at_once)) {
-		append(error, "; ", conninfo != NULL && conninfo[0] != '\0' ? "--database" : "PGHOST, PGPORT and so on");
+		append(error, "; ",
+			conninfo != NULL && conninfo[0] != '\0' ? "--database" : "PGHOST, PGPORT and so on");
 		append(error, ": ", reason);
 		return PG_UNUSABLE;
 	}
@@ -278,7 +289,8 @@ static enum pg_state judge(const char *conninfo, const PGconn *pg, bool at_once,
 	return PG_UNUSABLE;
 }
 
-/* Lets libpq go through the hosts. Returns true if it is connected to one; *silent: one did not answer in time. */
+/* Lets libpq go through the hosts. Returns true if it is connected to one; *silent: one did not answer in
+ * time. */
 static bool walk(PGconn *pg, int timeout_ms, const atomic_bool *interrupted, bool *silent)
 {
 	/* As if PQconnectPoll() had asked to write, by its documentation. */
@@ -287,7 +299,8 @@ static bool walk(PGconn *pg, int timeout_ms, const atomic_bool *interrupted, boo
 	bool cut = false;
 	int64_t deadline_ms = 0;
 
-	while (PQstatus(pg) != CONNECTION_BAD && (state == PGRES_POLLING_READING || state == PGRES_POLLING_WRITING)) {
+	while (PQstatus(pg) != CONNECTION_BAD
+		&& (state == PGRES_POLLING_READING || state == PGRES_POLLING_WRITING)) {
 		char address[sizeof current];
 
 		snprintf(address, sizeof address, "%s %s %s", PQhost(pg), PQhostaddr(pg), PQport(pg));
@@ -304,8 +317,8 @@ static bool walk(PGconn *pg, int timeout_ms, const atomic_bool *interrupted, boo
 			*silent = true;
 			if (cut || atomic_load(interrupted))
 				return false;
-			/* To libpq the host has closed the connection, so that it goes on to the next address if there is one
-			 * for it. */
+			/* To libpq the host has closed the connection, so that it goes on to the next address
+			 * if there is one for it. */
 			cut = true;
 			shutdown(PQsocket(pg), SHUT_RDWR);
 		}
@@ -315,8 +328,8 @@ static bool walk(PGconn *pg, int timeout_ms, const atomic_bool *interrupted, boo
 }
 
 /* One walk. */
-static enum pg_state try_hosts(const char *conninfo, int timeout_ms, const struct pg_route *route, PGconn **out,
-	char error[PG_ERROR_SIZE])
+static enum pg_state try_hosts(const char *conninfo, int timeout_ms, const struct pg_route *route,
+	PGconn **out, char error[PG_ERROR_SIZE])
 {
 	const char *const keywords[] = {
 		"fallback_application_name", "dbname", "client_encoding", "host", "hostaddr", "port", NULL};
@@ -378,7 +391,8 @@ enum pg_state pg_connect(
 	return result;
 }
 
-/* --- giving up ---------------------------------------------------------------------------------------------------- */
+/* --- giving up
+ * ---------------------------------------------------------------------------------------------------- */
 
 static atomic_bool cancelling;
 
@@ -418,7 +432,8 @@ void pg_give_up(PGconn *pg, struct pg_route *route)
 		PQfreeCancel(request);
 }
 
-/* --- the schema --------------------------------------------------------------------------------------------------- */
+/* --- the schema
+ * --------------------------------------------------------------------------------------------------- */
 
 /* The reason why a question had no answer, in error. */
 static enum pg_state explain(PGconn *pg, const PGresult *result, char error[PG_ERROR_SIZE])
@@ -431,7 +446,8 @@ static enum pg_state explain(PGconn *pg, const PGresult *result, char error[PG_E
 	}
 	if (sqlstate == NULL)
 		sqlstate = "";
-	/* 42501: not allowed; 3F000: no such schema; the rest of 42: no such function, or not one that fits. */
+	/* 42501: not allowed; 3F000: no such schema; the rest of 42: no such function, or not one that fits.
+	 */
 	if (strcmp(sqlstate, "42501") == 0) {
 		snprintf(error, PG_ERROR_SIZE,
 			"user \"%s\" may not use the schema bagelpay: run, as a role that may create roles: "
@@ -440,7 +456,8 @@ static enum pg_state explain(PGconn *pg, const PGresult *result, char error[PG_E
 		return PG_UNUSABLE;
 	}
 	if (strcmp(sqlstate, "3F000") == 0 || strncmp(sqlstate, "42", 2) == 0) {
-		snprintf(error, PG_ERROR_SIZE, "database \"%s\" has no schema bagelpay that fits: " HINT_DEPLOY, PQdb(pg));
+		snprintf(error, PG_ERROR_SIZE,
+			"database \"%s\" has no schema bagelpay that fits: " HINT_DEPLOY, PQdb(pg));
 		return PG_UNUSABLE;
 	}
 	pg_reason(PQresultErrorMessage(result), error);
@@ -455,11 +472,14 @@ enum pg_state pg_check_settings(PGconn *pg, int64_t deadline_ms, char error[PG_E
 
 	if (sqlstate != NULL && strcmp(sqlstate, "22023") == 0) {
 		snprintf(error, PG_ERROR_SIZE,
-			"provider_timezone in bagelpay.settings of database \"%s\" is of no use: %s: install the server's "
-			"time zone data (tzdata), or UPDATE bagelpay.settings SET provider_timezone = another name of the zone",
+			"provider_timezone in bagelpay.settings of database \"%s\" is of no use: %s: install "
+			"the server's "
+			"time zone data (tzdata), or UPDATE bagelpay.settings SET provider_timezone = "
+			"another name of the zone",
 			PQdb(pg), PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
 		checked = PG_SETTINGS;
-	} else if (PQresultStatus(result) != PGRES_TUPLES_OK && (sqlstate == NULL || strcmp(sqlstate, "55P03") != 0)) {
+	} else if (PQresultStatus(result) != PGRES_TUPLES_OK
+		&& (sqlstate == NULL || strcmp(sqlstate, "55P03") != 0)) {
 		checked = explain(pg, result, error);
 	}
 	PQclear(result);
@@ -484,13 +504,16 @@ enum pg_state pg_check(PGconn *pg, int64_t deadline_ms, char error[PG_ERROR_SIZE
 	const bool read_only = strcmp(PQgetvalue(result, 0, 2), "on") == 0;
 	PQclear(result);
 	if (read_only) {
-		snprintf(error, PG_ERROR_SIZE, "database \"%s\" takes no writes: a standby, or one of "
-			"default_transaction_read_only", PQdb(pg));
+		snprintf(error, PG_ERROR_SIZE,
+			"database \"%s\" takes no writes: a standby, or one of "
+			"default_transaction_read_only",
+			PQdb(pg));
 		return PG_AWAY;
 	}
 	if (PG_PROTOCOL >= oldest && PG_PROTOCOL <= newest)
 		return pg_check_settings(pg, deadline_ms, error);
-	snprintf(error, PG_ERROR_SIZE, "the schema serves responders of protocol %ld to %ld, this one speaks %d: %s",
-		oldest, newest, PG_PROTOCOL, PG_PROTOCOL < oldest ? "install a newer bagelhook" : HINT_DEPLOY);
+	snprintf(error, PG_ERROR_SIZE,
+		"the schema serves responders of protocol %ld to %ld, this one speaks %d: %s", oldest, newest,
+		PG_PROTOCOL, PG_PROTOCOL < oldest ? "install a newer bagelhook" : HINT_DEPLOY);
 	return PG_UNUSABLE;
 }

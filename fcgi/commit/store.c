@@ -191,8 +191,8 @@ static void put_delivery(struct buffer *b, const struct delivery *delivery)
 	buffer_puts(b, "}");
 }
 
-/* Begins an array in the binary format of array_recv(): one dimension, whether there are NULLs, element type, size,
- * lower bound. Each element follows as its length and bytes, a NULL as the length -1. */
+/* Begins an array in the binary format of array_recv(): one dimension, whether there are NULLs, element type,
+ * size, lower bound. Each element follows as its length and bytes, a NULL as the length -1. */
 static void put_array(struct buffer *b, Oid element, bool has_nulls, size_t count)
 {
 	buffer_clear(b);
@@ -244,8 +244,8 @@ static bool send_batch(struct store *store, const struct store_limits *limits)
 	if (left > limits->ingest_ms)
 		left = limits->ingest_ms;
 	/* A setting of the transaction, not of the session: it passes through any pooler. It counts from the
-	 * statement after it; ingest() ends it, as a COMMIT must not be cancelled: with a synchronous standby it would
-	 * look done. */
+	 * statement after it; ingest() ends it, as a COMMIT must not be cancelled: with a synchronous standby
+	 * it would look done. */
 	snprintf(limit, sizeof limit, "SET LOCAL statement_timeout = %" PRId64, left > 0 ? left : 1);
 	snprintf(lock_timeout, sizeof lock_timeout, "%d", limits->lock_ms);
 	return PQenterPipelineMode(store->pg)
