@@ -7,8 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "fcgi/commit/connect.h"
-#include "fcgi/commit/schema.h"
+#include "fcgi/commit/pg.h"
 
 #define CONNECT_MS 3000
 /* The server's own limit comes first, so that it is the server that stops working. */
@@ -54,13 +53,13 @@ void database_done(struct database *db)
 }
 
 /* Begins a transaction that can only read. */
-static bool begin(PGconn *pg, char error[CONNECTION_ERROR_SIZE])
+static bool begin(PGconn *pg, char error[PG_ERROR_SIZE])
 {
-	PGresult *result = connection_query(pg, begin_reading, clock_ms() + CONNECT_MS);
+	PGresult *result = pg_query(pg, begin_reading, clock_ms() + CONNECT_MS);
 	bool begun = PQresultStatus(result) == PGRES_COMMAND_OK;
 
 	if (!begun)
-		connection_first_line(PQerrorMessage(pg), error);
+		pg_reason(PQerrorMessage(pg), error);
 	PQclear(result);
 	return begun;
 }
@@ -68,27 +67,27 @@ static bool begin(PGconn *pg, char error[CONNECTION_ERROR_SIZE])
 /* Ends the transaction, whatever became of it. False where the connection is of no use any more. */
 static bool end(PGconn *pg)
 {
-	PGresult *result = connection_query(pg, "ROLLBACK", clock_ms() + CONNECT_MS);
+	PGresult *result = pg_query(pg, "ROLLBACK", clock_ms() + CONNECT_MS);
 	bool ended = PQresultStatus(result) == PGRES_COMMAND_OK;
 
 	PQclear(result);
 	return ended;
 }
 
-static enum database_result check_role(PGconn *pg, char error[CONNECTION_ERROR_SIZE])
+static enum database_result check_role(PGconn *pg, char error[PG_ERROR_SIZE])
 {
-	PGresult *result = connection_query(pg, role_question, clock_ms() + CONNECT_MS);
+	PGresult *result = pg_query(pg, role_question, clock_ms() + CONNECT_MS);
 	const char *sqlstate = result == NULL ? NULL : PQresultErrorField(result, PG_DIAG_SQLSTATE);
 	enum database_result checked = DATABASE_ANSWERED;
-	char remedy[SCHEMA_REMEDY_SIZE];
+	char remedy[PG_REMEDY_SIZE];
 
 	if (PQresultStatus(result) != PGRES_TUPLES_OK) {
-		connection_first_line(PQerrorMessage(pg), error);
+		pg_reason(PQerrorMessage(pg), error);
 		checked = DATABASE_AWAY;
 		/* 3F000: no such schema; 42: no such function, or role. */
 		if (sqlstate != NULL && (strcmp(sqlstate, "3F000") == 0 || strncmp(sqlstate, "42", 2) == 0)) {
-			schema_deploy_remedy(pg, remedy);
-			snprintf(error, CONNECTION_ERROR_SIZE,
+			pg_deploy_remedy(pg, remedy);
+			snprintf(error, PG_ERROR_SIZE,
 				"database \"%s\" has no schema bagelpay that fits, or user \"%s\" may not "
 				"use it: %s, "
 				"and then the SQL: GRANT bagelpay_console TO \"%s\"",
@@ -96,14 +95,14 @@ static enum database_result check_role(PGconn *pg, char error[CONNECTION_ERROR_S
 			checked = DATABASE_UNFIT;
 		}
 	} else if (PQgetvalue(result, 0, 0)[0] != 't') {
-		snprintf(error, CONNECTION_ERROR_SIZE,
+		snprintf(error, PG_ERROR_SIZE,
 			"user \"%s\" may not see what the console shows: run, as a role that may grant: "
 			"GRANT "
 			"bagelpay_console TO \"%s\"",
 			PQuser(pg), PQuser(pg));
 		checked = DATABASE_UNFIT;
 	} else if (PQgetvalue(result, 0, 1)[0] != 'f') {
-		snprintf(error, CONNECTION_ERROR_SIZE,
+		snprintf(error, PG_ERROR_SIZE,
 			"user \"%s\" could change what the console only shows: connect as one that has "
 			"bagelpay_console and no other role",
 			PQuser(pg));
@@ -113,24 +112,25 @@ static enum database_result check_role(PGconn *pg, char error[CONNECTION_ERROR_S
 	return checked;
 }
 
-enum database_result database_connect(struct database *db, char error[CONNECTION_ERROR_SIZE])
+enum database_result database_connect(struct database *db, char error[PG_ERROR_SIZE])
 {
 	enum database_result checked = DATABASE_AWAY;
 
 	if (db->pg != NULL)
 		return DATABASE_ANSWERED;
-	switch (connect_open(db->conninfo, CONNECT_MS, &db->pg, error)) {
-	case CONNECTION_OPENED:
+	switch (pg_connect(db->conninfo, CONNECT_MS, NULL, &db->pg, error)) {
+	case PG_READY:
 		if (begin(db->pg, error))
 			checked = check_role(db->pg, error);
 		if (checked == DATABASE_ANSWERED && !end(db->pg)) {
-			connection_first_line(PQerrorMessage(db->pg), error);
+			pg_reason(PQerrorMessage(db->pg), error);
 			checked = DATABASE_AWAY;
 		}
 		break;
-	case CONNECTION_UNREACHABLE:
+	case PG_AWAY:
 		break;
-	case CONNECTION_REFUSED:
+	case PG_UNUSABLE:
+	case PG_SETTINGS:
 		checked = DATABASE_UNFIT;
 		break;
 	}
@@ -163,7 +163,7 @@ static enum database_result judge(const char *sqlstate)
 /* One attempt on an open connection. *lost says whether it is to be made anew: it is gone, or what it
  * found fit at its beginning has changed. */
 static enum database_result try_to_ask(PGconn *pg, const char *statement, int count,
-	const char *const *values, PGresult **result, bool *lost, char error[CONNECTION_ERROR_SIZE])
+	const char *const *values, PGresult **result, bool *lost, char error[PG_ERROR_SIZE])
 {
 	int64_t deadline_ms = clock_ms() + STATEMENT_MS;
 	enum database_result asked = DATABASE_AWAY;
@@ -176,9 +176,9 @@ static enum database_result try_to_ask(PGconn *pg, const char *statement, int co
 	/* Unnamed: the functions behind the statements keep their plans, and with transaction pooling
 	 * there is no session for a name to live in. */
 	if (!PQsendQueryParams(pg, statement, count, NULL, values, NULL, NULL, 0)
-		|| !connection_next_result(pg, deadline_ms, result) || *result == NULL
-		|| !connection_next_result(pg, deadline_ms, &last) || last != NULL) {
-		connection_first_line(PQerrorMessage(pg), error);
+		|| !pg_next_result(pg, deadline_ms, result) || *result == NULL
+		|| !pg_next_result(pg, deadline_ms, &last) || last != NULL) {
+		pg_reason(PQerrorMessage(pg), error);
 		PQclear(last);
 		PQclear(*result);
 		*result = NULL;
@@ -190,7 +190,7 @@ static enum database_result try_to_ask(PGconn *pg, const char *statement, int co
 		const char *primary = PQresultErrorField(*result, PG_DIAG_MESSAGE_PRIMARY);
 
 		asked = judge(PQresultErrorField(*result, PG_DIAG_SQLSTATE));
-		connection_first_line(primary == NULL ? PQerrorMessage(pg) : primary, error);
+		pg_reason(primary == NULL ? PQerrorMessage(pg) : primary, error);
 	}
 	*lost = !end(pg) || asked == DATABASE_UNFIT;
 	if (asked != DATABASE_ANSWERED) {
@@ -201,7 +201,7 @@ static enum database_result try_to_ask(PGconn *pg, const char *statement, int co
 }
 
 enum database_result database_ask(struct database *db, const char *statement, int count,
-	const char *const *values, PGresult **result, char error[CONNECTION_ERROR_SIZE])
+	const char *const *values, PGresult **result, char error[PG_ERROR_SIZE])
 {
 	enum database_result asked = DATABASE_AWAY;
 

@@ -6,7 +6,7 @@
 #include <libpq-fe.h>
 #include <stddef.h>
 
-#include "fcgi/commit/connection.h"
+#include "fcgi/commit/pg.h"
 
 struct database {
 	const char *conninfo; /* the caller's; NULL: by libpq's conventions */
@@ -32,7 +32,7 @@ void database_done(struct database *);
 /* Makes sure that there is a connection, and that its role may see what the console shows and can
  * change nothing. Blocks for some seconds at
  * most. Returns DATABASE_ANSWERED, or why not, with one line in error. */
-enum database_result database_connect(struct database *, char error[CONNECTION_ERROR_SIZE]);
+enum database_result database_connect(struct database *, char error[PG_ERROR_SIZE]);
 
 /* Connects where need be, and runs one statement that gives one value, with text parameters (NULL for
  * SQL's NULL), in a transaction of its own, read-only and bounded in time even behind a pooler. A connection
@@ -40,6 +40,6 @@ enum database_result database_connect(struct database *, char error[CONNECTION_E
  * value is row 0, column 0 of *result, the caller's to PQclear(); otherwise *result is NULL and error says
  * why, in one line. */
 enum database_result database_ask(struct database *, const char *statement, int count,
-	const char *const *values, PGresult **result, char error[CONNECTION_ERROR_SIZE]);
+	const char *const *values, PGresult **result, char error[PG_ERROR_SIZE]);
 
 #endif

@@ -45,7 +45,7 @@ static void check_admin(const char *address)
  * from saying so. Returns an exit status, or -1 to go on. */
 static int first_connect(const struct console_options *options)
 {
-	char error[CONNECTION_ERROR_SIZE];
+	char error[PG_ERROR_SIZE];
 	char listen_error[LISTENER_ERROR_SIZE];
 	struct database db;
 	bool in_use = false;

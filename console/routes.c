@@ -81,7 +81,7 @@ static void answer_view(struct buffer *out, struct database *db, const struct vi
 {
 	char values[MAX_PARAMETERS][QUERY_VALUE_SIZE];
 	const char *given[MAX_PARAMETERS] = {NULL};
-	char error[CONNECTION_ERROR_SIZE];
+	char error[PG_ERROR_SIZE];
 	PGresult *result;
 	int count = 0;
 

@@ -141,6 +141,9 @@ static void receive(void *context, struct receipt *receipts)
 	signals_wake();
 }
 
+/* At the latest then it is looked again how long a delivery may wait: less, if the database is found to be away. */
+#define LOOK_MS 1000
+
 /* Waits as long as deliveries may: handler_expire() ends it. */
 static void wait_for_receipt(struct handler *handler, struct visit *visit)
 {
@@ -148,7 +151,7 @@ static void wait_for_receipt(struct handler *handler, struct visit *visit)
 		const int64_t left_ms = handler_expire(handler, clock_ms()) - clock_ms();
 		struct pollfd wake = {.fd = signals_fd(), .events = POLLIN};
 
-		if (poll(&wake, 1, left_ms < 0 ? 0 : left_ms < INT32_MAX ? (int)left_ms : -1) > 0)
+		if (poll(&wake, 1, left_ms < 0 ? 0 : left_ms < LOOK_MS ? (int)left_ms : LOOK_MS) > 0)
 			signals_empty();
 	}
 }

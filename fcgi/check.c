@@ -10,14 +10,13 @@
 #include "common/listener.h"
 #include "common/log.h"
 #include "fcgi/auth/secrets.h"
-#include "fcgi/commit/connect.h"
-#include "fcgi/commit/schema.h"
+#include "fcgi/commit/pg.h"
 #include "fcgi/spool/spool.h"
 
 #define EXIT_WRONG 1
 #define EXIT_DATABASE_AWAY 3
 #define CONNECT_MS 5000
-#define ERROR_SIZE CONNECTION_ERROR_SIZE
+#define ERROR_SIZE PG_ERROR_SIZE
 
 struct check {
 	int status;
@@ -101,63 +100,23 @@ static void check_listeners(struct check *check, const struct options *options)
 		check_listener(check, "--admin-listen", options->admin_listen);
 }
 
-/* An empty batch needs the same rights and settings as any other. */
-static void check_ingest(struct check *check, PGconn *pg)
-{
-	const int64_t deadline_ms = clock_ms() + CONNECT_MS;
-	PGresult *result = connection_query(pg,
-		"SELECT FROM bagelpay.ingest('[]', ARRAY[]::bytea[], ARRAY[]::text[], 1000)", deadline_ms);
-	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-	char error[ERROR_SIZE];
-
-	if (PQresultStatus(result) == PGRES_TUPLES_OK) {
-		fine("settings: usable");
-		fine("role: \"%s\" may hand in events", PQuser(pg));
-	} else if (sqlstate != NULL && strcmp(sqlstate, "42501") == 0) {
-		schema_explain_rights(pg, deadline_ms, error);
-		wrong(check, EXIT_WRONG, error);
-	} else if (sqlstate != NULL && strcmp(sqlstate, "22023") == 0) {
-		snprintf(error, sizeof error,
-			"database \"%s\": provider_timezone in bagelpay.settings is no time zone that the "
-			"server knows: "
-			"install the server's tzdata again, or set another one",
-			PQdb(pg));
-		wrong(check, EXIT_WRONG, error);
-	} else {
-		snprintf(error, sizeof error, "database \"%s\": ingest() fails: SQLSTATE %s", PQdb(pg),
-			sqlstate == NULL ? "unknown" : sqlstate);
-		wrong(check, sqlstate == NULL ? EXIT_DATABASE_AWAY : EXIT_WRONG, error);
-	}
-	PQclear(result);
-}
-
 static void check_database(struct check *check, const struct options *options)
 {
-	char error[CONNECTION_ERROR_SIZE];
+	char error[PG_ERROR_SIZE];
 	PGconn *pg = NULL;
+	enum pg_state state = pg_connect(options->database, CONNECT_MS, NULL, &pg, error);
 
-	switch (connect_open(options->database, CONNECT_MS, &pg, error)) {
-	case CONNECTION_OPENED:
-		break;
-	case CONNECTION_UNREACHABLE:
-		wrong(check, EXIT_DATABASE_AWAY, error);
-		return;
-	case CONNECTION_REFUSED:
-		wrong(check, EXIT_WRONG, error);
-		return;
+	if (state == PG_READY) {
+		fine("database: \"%s\" at %s:%s", PQdb(pg), PQhost(pg), PQport(pg));
+		state = pg_check(pg, clock_ms() + CONNECT_MS, error);
 	}
-	fine("database: \"%s\" at %s:%s", PQdb(pg), PQhost(pg), PQport(pg));
-	switch (schema_check(pg, clock_ms() + CONNECT_MS, error)) {
-	case SCHEMA_FITS:
+	if (state == PG_READY || state == PG_SETTINGS)
 		fine("schema: serves this version");
-		check_ingest(check, pg);
-		break;
-	case SCHEMA_NOT_NOW:
-		wrong(check, EXIT_DATABASE_AWAY, error);
-		break;
-	case SCHEMA_UNFIT:
-		wrong(check, EXIT_WRONG, error);
-		break;
+	if (state == PG_READY) {
+		fine("settings: usable");
+		fine("role: \"%s\" may hand in events", PQuser(pg));
+	} else {
+		wrong(check, state == PG_AWAY ? EXIT_DATABASE_AWAY : EXIT_WRONG, error);
 	}
 	PQfinish(pg);
 }

@@ -20,6 +20,7 @@
 #include "fcgi/auth/rotation.h"
 #include "fcgi/auth/secrets.h"
 #include "fcgi/commit/committer.h"
+#include "fcgi/commit/pg.h"
 #include "fcgi/commit/store.h"
 #include "fcgi/operator/import.h"
 #include "fcgi/operator/redrive.h"
@@ -32,7 +33,8 @@
 
 #define EXIT_CANNOT_RUN 1
 #define EXIT_USAGE 2
-#define FIRST_CONNECT_MS 5000
+/* How long a start waits for the database, so that what only people can mend is said at once and ends the process. */
+#define FIRST_CONNECT_MS 1000
 /* Of bodies that wait for the database: thousands of usual ones, a few of the largest. */
 #define QUEUE_BYTES ((size_t)64 * 1024 * 1024)
 #define CANNOT_START "cannot start: out of memory, threads (see --threads) or descriptors"
@@ -145,6 +147,8 @@ static int serve_with(const struct options *options, bool by_cgi, struct secrets
 	struct spooler *spooler = NULL;
 	struct handler *handler = NULL;
 	struct signature_verifier *verifier = NULL;
+	const char *complaint = CANNOT_START;
+	char reason[STORE_ERROR_SIZE];
 	int status = -1;
 
 	committer = committer_open(store, &commit_limits);
@@ -163,12 +167,17 @@ static int serve_with(const struct options *options, bool by_cgi, struct secrets
 	handler = handler_open(committer_queue(committer), spooler, verifier, &handler_limits);
 	if (handler == NULL)
 		goto done;
+	/* A CGI program connects for a correctly signed request only. */
+	if (!by_cgi && committer_await(committer, FIRST_CONNECT_MS, reason) == STORE_UNUSABLE) {
+		complaint = reason;
+		goto done;
+	}
 	if (by_cgi)
 		cgi_serve(handler, spooler, &cgi_limits);
 	status = by_cgi ? 0 : listen_and_serve(options, sockets, handler, verifier, &version, spool);
 done:
 	if (status != 0)
-		complain(status, CANNOT_START);
+		complain(status, complaint);
 	/* It asks the verifier and the spool. */
 	admin_close(sockets->admin);
 	sockets->admin = NULL;
@@ -223,8 +232,7 @@ static int run_command(const struct options *options)
 	return import_run(options->database, options->files, options->file_count);
 }
 
-/* Opens what a start needs beside sockets. Connects once, so that what only people can mend ends the process;
- * a database that is merely away does not: the committer tries again, and says so. */
+/* Opens what a start needs beside sockets. */
 static int open_and_serve(const struct options *options, bool by_cgi, struct secrets *secrets)
 {
 	const struct spool_limits limits = spool_limits(options);
@@ -237,13 +245,6 @@ static int open_and_serve(const struct options *options, bool by_cgi, struct sec
 	if (options->spool != NULL && (spool = spool_open(options->spool, &limits, error)) == NULL) {
 		store_free(store);
 		return complain(EXIT_CANNOT_RUN, error);
-	}
-	/* A CGI program connects for an authentic request only. */
-	if (!by_cgi && store_connect(store, FIRST_CONNECT_MS) == STORE_UNUSABLE) {
-		complain(EXIT_CANNOT_RUN, store_error(store));
-		store_free(store);
-		spool_close(spool);
-		return EXIT_CANNOT_RUN;
 	}
 	return serve(options, by_cgi, secrets, store, spool);
 }
@@ -261,6 +262,8 @@ static int run(int argc, char *argv[], bool by_cgi)
 	signal(SIGHUP, SIG_IGN);
 	/* A limit on the size of files is an error like another. */
 	signal(SIGXFSZ, SIG_IGN);
+	if (pg_set_defaults() != 0)
+		return complain(EXIT_CANNOT_RUN, text_error(errno));
 	if (options_parse(&options, argc, argv, error) != 0)
 		return complain(EXIT_USAGE, error);
 	if (options.help) {

@@ -17,6 +17,8 @@
 #define CONNECT_TIMEOUT_MS 5000
 /* How long connecting may take before the thread counts as stuck: name service has timeouts of its own. */
 #define CONNECT_STUCK_MS 60000
+/* How long deliveries wait for an attempt to connect. */
+#define CONNECT_WAIT_MS 1000
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS 2000
 /* How long a batch waits for a lock before its deliveries go one by one, and how long
@@ -28,10 +30,14 @@
 #define LOCKED_RETRY_MS 100
 #define MAX_SET_ASIDE 16
 #define MAX_TRIES 3
+/* The part of --commit-timeout that ingest() may take for a batch, and for each delivery of one that took
+ * longer: then the slow one is found before the others are past their deadline. A delivery that came alone
+ * may take all of it. */
+#define BATCH_SHARE 4
 /* How often to look whether the connection is still there while nothing is to be committed. */
 #define IDLE_LOOK_MS 1000
 
-_Static_assert((int)METRICS_COMMITS + STORE_UNKNOWN == METRICS_COMMITS_LAST, "a counter for each result");
+_Static_assert((int)METRICS_COMMITS + STORE_TOO_SLOW == METRICS_COMMITS_LAST, "a counter for each result");
 
 struct committer {
 	int timeout_ms;
@@ -40,13 +46,20 @@ struct committer {
 	struct thread thread;
 	struct queue *queue;
 
+	pthread_mutex_t lock; /* covers these */
+	pthread_cond_t tried;
+	bool is_tried;   /* the first attempt to connect has ended */
+	bool is_awaited; /* somebody waits for that */
+	enum store_connect_result first;
+	char reported[STORE_ERROR_SIZE]; /* why the database is away, as was logged last */
+
 	/* The thread's alone. */
 	struct store *store;
 	struct delivery **batch;
 	struct delivery_list set_aside; /* by a lock that someone else holds, oldest first */
 	int64_t connect_at_ms;
 	int64_t backoff_ms;
-	char reported[STORE_ERROR_SIZE]; /* why the database is away, as was logged last */
+	bool away; /* the last attempt to connect failed */
 };
 
 static void finish_all(
@@ -70,8 +83,30 @@ static int64_t take_backoff(struct committer *c)
 	return half + (int64_t)(chance % (uint32_t)(half + 1));
 }
 
-/* Connects where that is due. Whether there is a connection afterwards. While there is none,
- * deliveries wait for the first attempt, and no longer. */
+/* Says why the database cannot be used, once for each reason; the first one not if that ends the process. */
+static void report(struct committer *c, enum store_connect_result result)
+{
+	const char *reason = result == STORE_CONNECTED ? "" : store_error(c->store);
+
+	pthread_mutex_lock(&c->lock);
+	const bool is_new = strcmp(c->reported, reason) != 0;
+	const bool is_fatal = c->is_awaited && result == STORE_UNUSABLE;
+	snprintf(c->reported, sizeof c->reported, "%s", reason);
+	if (!c->is_tried)
+		c->first = result;
+	c->is_tried = true;
+	c->is_awaited = false;
+	pthread_cond_signal(&c->tried);
+	pthread_mutex_unlock(&c->lock);
+	if (result == STORE_CONNECTED)
+		log_record(LOG_INFO, "connected to the database", NULL);
+	else if (is_new && !is_fatal)
+		log_record(LOG_ERROR, "the database cannot be used, answering 503 and trying again",
+			LOG_PAIRS("reason", reason));
+}
+
+/* Connects if that is due. Returns true if there is a connection afterwards. Deliveries wait for the first
+ * attempt after a connection was lost, and not for long. */
 static bool connect_if_due(struct committer *c)
 {
 	if (store_connected(c->store))
@@ -80,23 +115,22 @@ static bool connect_if_due(struct committer *c)
 	if (clock_ms() < c->connect_at_ms)
 		return false;
 	thread_alive(CONNECT_STUCK_MS);
-	if (store_connect(c->store, CONNECT_TIMEOUT_MS) == STORE_CONNECTED) {
-		log_record(LOG_INFO, "connected to the database", NULL);
-		c->backoff_ms = BACKOFF_FIRST_MS;
-		c->reported[0] = '\0';
-		metrics_count(METRICS_DATABASE_CONNECTED);
-		metrics_set(METRICS_DATABASE_UP, 1);
-		queue_set_away(c->queue, false);
-		return true;
+	if (!c->away)
+		queue_set_away(c->queue, clock_ms() + CONNECT_WAIT_MS);
+	const enum store_connect_result result = store_connect(c->store, CONNECT_TIMEOUT_MS);
+	c->away = result != STORE_CONNECTED;
+	report(c, result);
+	if (c->away) {
+		metrics_count(METRICS_DATABASE_NOT_CONNECTED);
+		queue_set_away(c->queue, 0);
+		c->connect_at_ms = clock_ms() + take_backoff(c);
+		return false;
 	}
-	if (strcmp(c->reported, store_error(c->store)) != 0)
-		log_record(LOG_ERROR, "the database cannot be used, answering 503 and trying again",
-			LOG_PAIRS("reason", store_error(c->store)));
-	snprintf(c->reported, sizeof c->reported, "%s", store_error(c->store));
-	metrics_count(METRICS_DATABASE_NOT_CONNECTED);
-	queue_set_away(c->queue, true);
-	c->connect_at_ms = clock_ms() + take_backoff(c);
-	return false;
+	c->backoff_ms = BACKOFF_FIRST_MS;
+	metrics_count(METRICS_DATABASE_CONNECTED);
+	metrics_set(METRICS_DATABASE_UP, 1);
+	queue_set_away(c->queue, INT64_MAX);
+	return true;
 }
 
 static int64_t now_ns(void)
@@ -118,18 +152,20 @@ static void count_committed(struct delivery *const batch[], size_t count, int64_
 								  : METRICS_DEAD_LETTERS_DATABASE);
 }
 
+/* share: of the time, for ingest(). */
 static enum store_result try_commit(
-	struct committer *c, struct delivery *const batch[], size_t count, int lock_ms)
+	struct committer *c, struct delivery *const batch[], size_t count, int share)
 {
 	enum store_result result = STORE_RETRY;
-	int64_t deadline_ms = clock_ms() + c->timeout_ms;
+	const struct store_limits limits = {count > 1 ? BATCH_LOCK_MS : SINGLE_LOCK_MS, c->timeout_ms / share,
+		clock_ms() + c->timeout_ms};
 
 	queue_set_committing(c->queue, batch, count, true);
 	for (int tries = 0; result == STORE_RETRY && tries < MAX_TRIES; tries++) {
 		const int64_t began_ns = now_ns();
 
 		thread_alive(c->timeout_ms + THREAD_STUCK_MS);
-		result = store_commit(c->store, batch, count, lock_ms, deadline_ms);
+		result = store_commit(c->store, batch, count, &limits);
 		metrics_count(METRICS_COMMITS + result);
 		if (result == STORE_OK)
 			count_committed(batch, count, now_ns() - began_ns);
@@ -169,19 +205,19 @@ static void commit_refused(struct committer *c, struct delivery *delivery)
 		is_event ? "the database refuses an event for good, it is a dead letter now"
 			 : "the database refuses what could be read of a dead letter, kept without",
 		LOG_PAIRS("sqlstate", sqlstate));
-	enum store_result result = try_commit(c, &delivery, 1, SINGLE_LOCK_MS);
+	enum store_result result = try_commit(c, &delivery, 1, 1);
 	if (result == STORE_OK)
 		finish_all(c, &delivery, 1, is_event ? DELIVERY_REFUSED : DELIVERY_DEAD_LETTER);
 	else
 		finish_uncommitted(c, &delivery, 1, result);
 }
 
-static void commit_one(struct committer *c, struct delivery *delivery)
+static void commit_one(struct committer *c, struct delivery *delivery, int share)
 {
 	/* It is in the spool, or the provider will bring it again, and others wait. */
 	if (queue_is_given_up(c->queue, delivery))
 		return;
-	enum store_result result = try_commit(c, &delivery, 1, SINGLE_LOCK_MS);
+	enum store_result result = try_commit(c, &delivery, 1, share);
 
 	switch (result) {
 	case STORE_OK:
@@ -203,6 +239,7 @@ static void commit_one(struct committer *c, struct delivery *delivery)
 			finish_all(c, &delivery, 1, DELIVERY_LOCKED);
 		break;
 	case STORE_FAILED:
+	case STORE_TOO_SLOW:
 		/* Not in the server's words, which may quote the event. */
 		log_record(LOG_ERROR, "an event cannot be committed",
 			LOG_PAIRS("sqlstate", store_sqlstate(c->store)));
@@ -224,7 +261,7 @@ static void commit_singly(struct committer *c, struct delivery *const batch[], s
 			finish_all(c, batch + i, count - i, DELIVERY_UNAVAILABLE);
 			return;
 		}
-		commit_one(c, batch[i]);
+		commit_one(c, batch[i], BATCH_SHARE);
 	}
 }
 
@@ -235,10 +272,10 @@ static void commit_batch(struct committer *c, struct delivery *const batch[], si
 		return;
 	}
 	if (count == 1) {
-		commit_one(c, batch[0]);
+		commit_one(c, batch[0], 1);
 		return;
 	}
-	enum store_result result = try_commit(c, batch, count, BATCH_LOCK_MS);
+	enum store_result result = try_commit(c, batch, count, BATCH_SHARE);
 	switch (result) {
 	case STORE_OK:
 		queue_finish(c->queue, batch, count);
@@ -246,6 +283,7 @@ static void commit_batch(struct committer *c, struct delivery *const batch[], si
 	case STORE_REFUSED:
 	case STORE_FAILED:
 	case STORE_LOCKED:
+	case STORE_TOO_SLOW:
 		commit_singly(c, batch, count);
 		break;
 	case STORE_RETRY:
@@ -264,7 +302,7 @@ static void commit_set_aside(struct committer *c)
 		left--) {
 		size_t others = c->set_aside.count - 1;
 
-		commit_one(c, delivery_list_take(&c->set_aside));
+		commit_one(c, delivery_list_take(&c->set_aside), BATCH_SHARE);
 		if (c->set_aside.count > others)
 			return;
 	}
@@ -286,12 +324,17 @@ static void run(void *argument)
 	struct committer *c = argument;
 	size_t count;
 
+	if (!c->on_demand)
+		connect_if_due(c);
 	while (queue_take(c->queue, c->batch, c->batch_size, next_wake(c), c->set_aside.count > 0, &count)) {
 		if (count > 0)
 			commit_batch(c, c->batch, count);
 		else
 			connect_if_due(c);
 		commit_set_aside(c);
+		/* Before there is a delivery that would have to wait for it. */
+		if (!c->on_demand)
+			connect_if_due(c);
 		thread_alive(THREAD_STUCK_MS);
 	}
 }
@@ -308,28 +351,55 @@ struct committer *committer_open(struct store *store, const struct committer_lim
 	c->store = store;
 	c->backoff_ms = BACKOFF_FIRST_MS;
 	delivery_list_init(&c->set_aside);
-	if (store_connected(store)) {
-		metrics_count(METRICS_DATABASE_CONNECTED);
-		metrics_set(METRICS_DATABASE_UP, 1);
-	}
+	c->is_awaited = !limits->on_demand;
+	if (pthread_mutex_init(&c->lock, NULL) != 0)
+		goto err1;
+	if (pthread_cond_init(&c->tried, NULL) != 0)
+		goto err2;
 	c->batch = calloc(limits->batch,
 		sizeof(struct delivery *)); /* NOLINT(bugprone-sizeof-expression): of pointers */
 	if (c->batch == NULL)
-		goto err1;
+		goto err3;
 	c->queue = queue_new(&limits->queue);
 	if (c->queue == NULL)
-		goto err1;
+		goto err4;
 	if (thread_start(&c->thread, "committer", run, c) != 0)
-		goto err2;
+		goto err5;
 	return c;
-err2:
+err5:
 	queue_free(c->queue);
-err1:
+err4:
 	free(c->batch);
+err3:
+	pthread_cond_destroy(&c->tried);
+err2:
+	pthread_mutex_destroy(&c->lock);
+err1:
 	free(c);
 err0:
 	store_free(store);
 	return NULL;
+}
+
+enum store_connect_result committer_await(struct committer *c, int timeout_ms, char reason[STORE_ERROR_SIZE])
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += timeout_ms / 1000;
+	until.tv_nsec += timeout_ms % 1000 * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000L;
+	}
+	pthread_mutex_lock(&c->lock);
+	while (!c->is_tried && pthread_cond_timedwait(&c->tried, &c->lock, &until) == 0)
+		;
+	c->is_awaited = false;
+	const enum store_connect_result first = c->is_tried ? c->first : STORE_UNREACHABLE;
+	snprintf(reason, STORE_ERROR_SIZE, "%s", c->reported);
+	pthread_mutex_unlock(&c->lock);
+	return first;
 }
 
 void committer_close(struct committer *c)
@@ -337,9 +407,13 @@ void committer_close(struct committer *c)
 	if (c == NULL)
 		return;
 	queue_stop(c->queue);
+	/* Requests have been answered; what is at the queue from the spool stays there. */
+	store_interrupt(c->store);
 	thread_join(&c->thread);
 	queue_free(c->queue);
 	free(c->batch);
+	pthread_cond_destroy(&c->tried);
+	pthread_mutex_destroy(&c->lock);
 	store_free(c->store);
 	free(c);
 }

@@ -17,9 +17,13 @@ struct committer_limits {
 
 struct committer;
 
-/* Starts the committer's thread on a store, which need not be connected; both are owned
- * by the committer from now on, also on failure. NULL without memory or thread. */
+/* Starts the committer's thread, which connects the store; both are owned by the committer from
+ * now on, also on failure. NULL without memory or thread. */
 struct committer *committer_open(struct store *, const struct committer_limits *);
+
+/* Returns the result of the first attempt to connect, and the reason where it failed, or, if there is
+ * none within timeout_ms, STORE_UNREACHABLE. Not for one that connects on demand. Blocks so long. */
+enum store_connect_result committer_await(struct committer *, int timeout_ms, char reason[STORE_ERROR_SIZE]);
 
 /* Commits what is queued, ends the thread and frees everything. No delivery may be
  * submitted meanwhile. NULL is allowed. */

@@ -35,7 +35,7 @@ struct queue {
 	struct delivery *newest;
 	int64_t progress_ms; /* when the committer last took or finished something */
 	bool idle;           /* the committer waits for work */
-	bool away;           /* the database is */
+	int64_t away_ms;     /* from when on the database counts as away */
 	bool spooled_first;  /* the last batch began with one from the spool, if there was any */
 	bool stopping;
 };
@@ -48,6 +48,7 @@ struct queue *queue_new(const struct queue_limits *limits)
 	if (q == NULL)
 		return NULL;
 	q->limits = *limits;
+	q->away_ms = INT64_MAX;
 	metrics_set(METRICS_QUEUE_LIMIT_EVENTS, (int64_t)limits->count);
 	metrics_set(METRICS_QUEUE_LIMIT_BYTES, (int64_t)limits->bytes);
 	delivery_list_init(&q->waiting);
@@ -146,7 +147,7 @@ static void tell(const struct queue *q)
 /* Whether there is a place. A queue that is stalled refuses as one without a database does. */
 static enum delivery_outcome admit(const struct queue *q, int64_t now_ms)
 {
-	if (q->away)
+	if (now_ms >= q->away_ms)
 		return DELIVERY_UNAVAILABLE;
 	if (q->waiting.count < q->limits.count && q->bytes < q->limits.bytes)
 		return DELIVERY_PENDING;
@@ -198,8 +199,9 @@ void queue_submit_spooled(struct queue *q, struct delivery *delivery, struct rec
 	delivery->bytes = delivery_size(delivery);
 	delivery->deadline_ms = INT64_MAX;
 	pthread_mutex_lock(&q->lock);
-	bool wake = !q->away && q->idle;
-	if (q->away) {
+	const bool away = clock_ms() >= q->away_ms;
+	bool wake = !away && q->idle;
+	if (away) {
 		receipt->delivery = delivery;
 		receipt->outcome = DELIVERY_UNAVAILABLE;
 		add_receipt(&refused, receipt);
@@ -224,12 +226,54 @@ static struct delivery *take_waiting(struct queue *q)
 	return delivery;
 }
 
+/* Gives a delivery back, with the committer's hold of it. */
+static void give_back(
+	struct queue *q, struct delivery *delivery, struct receipts *requests, struct receipts *spooled)
+{
+	struct receipt *receipt = delivery->receipt;
+
+	if (receipt == NULL) {
+		/* It was given up, and whoever waited for it holds it, too. */
+		delivery_free(delivery);
+		return;
+	}
+	receipt->delivery = delivery;
+	receipt->outcome = delivery->outcome;
+	if (delivery->from_spool) {
+		add_receipt(spooled, receipt);
+		return;
+	}
+	remove_submitted(q, delivery);
+	add_receipt(requests, receipt);
+}
+
+/* Gives back all that waits, if the database is away by now. */
+static void give_back_waiting(
+	struct queue *q, int64_t now_ms, struct receipts *requests, struct receipts *spooled)
+{
+	while (now_ms >= q->away_ms && (q->waiting.count > 0 || q->spooled.count > 0)) {
+		struct delivery *delivery =
+			q->waiting.count > 0 ? take_waiting(q) : delivery_list_take(&q->spooled);
+
+		delivery->outcome = DELIVERY_UNAVAILABLE;
+		give_back(q, delivery, requests, spooled);
+	}
+}
+
+/* Returns true if there is something to take. */
+static bool has_work(const struct queue *q)
+{
+	return q->waiting.count > 0 || (q->spooled.count > 0 && !q->stopping);
+}
+
 int64_t queue_expire(struct queue *q, int64_t now_ms)
 {
 	struct receipts expired = {0};
+	struct receipts spooled = {0};
 
 	pthread_mutex_lock(&q->lock);
-	while (q->oldest != NULL && q->oldest->deadline_ms <= now_ms) {
+	while (q->oldest != NULL
+		&& (q->oldest->deadline_ms <= now_ms || (q->away_ms <= now_ms && !q->oldest->committing))) {
 		struct delivery *delivery = q->oldest;
 		struct receipt *receipt = delivery->receipt;
 
@@ -241,16 +285,14 @@ int64_t queue_expire(struct queue *q, int64_t now_ms)
 		receipt->delivery = delivery->queued ? take_waiting(q) : delivery_hold(delivery);
 		add_receipt(&expired, receipt);
 	}
+	give_back_waiting(q, now_ms, &expired, &spooled);
 	int64_t next = q->oldest == NULL ? INT64_MAX : q->oldest->deadline_ms;
+	if ((q->oldest != NULL || q->spooled.count > 0) && q->away_ms > now_ms && q->away_ms < next)
+		next = q->away_ms;
 	pthread_mutex_unlock(&q->lock);
 	hand_over(&q->of_requests, &expired);
+	hand_over(&q->of_spooled, &spooled);
 	return next;
-}
-
-/* Whether the committer has to wait. */
-static bool has_work(const struct queue *q)
-{
-	return q->waiting.count > 0 || (q->spooled.count > 0 && !q->stopping);
 }
 
 /* Takes what goes into the next transaction. Requests come first, but when there are many for
@@ -297,27 +339,6 @@ bool queue_take(
 	return more;
 }
 
-/* Gives a delivery back, with the committer's hold of it. */
-static void give_back(
-	struct queue *q, struct delivery *delivery, struct receipts *requests, struct receipts *spooled)
-{
-	struct receipt *receipt = delivery->receipt;
-
-	if (receipt == NULL) {
-		/* It was given up, and whoever waited for it holds it, too. */
-		delivery_free(delivery);
-		return;
-	}
-	receipt->delivery = delivery;
-	receipt->outcome = delivery->outcome;
-	if (delivery->from_spool) {
-		add_receipt(spooled, receipt);
-		return;
-	}
-	remove_submitted(q, delivery);
-	add_receipt(requests, receipt);
-}
-
 /* Of a batch all in one go, so that whoever answers wakes once, while the next batch is
  * under way. */
 void queue_finish(struct queue *q, struct delivery *const batch[], size_t count)
@@ -334,20 +355,14 @@ void queue_finish(struct queue *q, struct delivery *const batch[], size_t count)
 	hand_over(&q->of_spooled, &spooled);
 }
 
-void queue_set_away(struct queue *q, bool away)
+void queue_set_away(struct queue *q, int64_t from_ms)
 {
 	struct receipts requests = {0};
 	struct receipts spooled = {0};
 
 	pthread_mutex_lock(&q->lock);
-	q->away = away;
-	while (away && (q->waiting.count > 0 || q->spooled.count > 0)) {
-		struct delivery *delivery =
-			q->waiting.count > 0 ? take_waiting(q) : delivery_list_take(&q->spooled);
-
-		delivery->outcome = DELIVERY_UNAVAILABLE;
-		give_back(q, delivery, &requests, &spooled);
-	}
+	q->away_ms = from_ms;
+	give_back_waiting(q, clock_ms(), &requests, &spooled);
 	pthread_mutex_unlock(&q->lock);
 	hand_over(&q->of_requests, &requests);
 	hand_over(&q->of_spooled, &spooled);
@@ -374,7 +389,7 @@ bool queue_is_given_up(struct queue *q, struct delivery *delivery)
 bool queue_is_away(struct queue *q)
 {
 	pthread_mutex_lock(&q->lock);
-	bool away = q->away;
+	bool away = clock_ms() >= q->away_ms;
 	pthread_mutex_unlock(&q->lock);
 	return away;
 }

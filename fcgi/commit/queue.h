@@ -42,12 +42,13 @@ bool queue_submit(struct queue *, struct delivery *, struct receipt *);
 /* The same for a delivery from the spool: it has neither bound nor deadline. */
 void queue_submit_spooled(struct queue *, struct delivery *, struct receipt *);
 
-/* Whether the database is away, as the committer has said. Any thread. */
+/* Returns true while the database is away, as the committer has said. Any thread. */
 bool queue_is_away(struct queue *);
 
-/* Gives up on deliveries that are past their deadline: of those in a transaction that has not
- * ended the outcome is UNKNOWN, others are UNAVAILABLE. Returns the next deadline, or
- * INT64_MAX. Does not block; to be called often enough for deadlines to be kept. */
+/* Gives up on deliveries that are past their deadline, and on those that wait for a database that
+ * is away by now: of those in a transaction that has not ended the outcome is UNKNOWN, others are
+ * UNAVAILABLE. Returns when it has to be called next, or INT64_MAX. Does not block; to be called
+ * often enough for deadlines to be kept. */
 int64_t queue_expire(struct queue *, int64_t now_ms);
 
 /* The following are the committer's thread's. */
@@ -70,9 +71,9 @@ void queue_set_committing(struct queue *, struct delivery *const batch[], size_t
  * then. */
 bool queue_is_given_up(struct queue *, struct delivery *);
 
-/* Says whether the database is away. While it is, whatever waits and whatever comes is
- * UNAVAILABLE at once. */
-void queue_set_away(struct queue *, bool away);
+/* Says from when on the database counts as away, by clock_ms(): 0 for at once, INT64_MAX while it
+ * is there. From then on, whatever waits and whatever comes is UNAVAILABLE at once. */
+void queue_set_away(struct queue *, int64_t from_ms);
 
 /* Lets queue_take() end. Any thread. */
 void queue_stop(struct queue *);

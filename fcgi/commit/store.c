@@ -16,8 +16,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/moment.h"
-#include "connect.h"
-#include "schema.h"
+#include "pg.h"
 
 /* From PostgreSQL's pg_type.dat. */
 #define BYTEA_OID 17
@@ -30,6 +29,7 @@
 struct store {
 	const char *conninfo;
 	PGconn *pg;
+	struct pg_route route;
 	struct buffer deliveries; /* JSON array; kept for its memory */
 	struct buffer bodies;     /* binary bytea[] */
 	struct buffer signatures; /* binary text[] */
@@ -58,6 +58,13 @@ static void disconnect(struct store *store)
 	store->pg = NULL;
 }
 
+/* The same for a server that does not answer, or is not the one to ask. */
+static void give_up(struct store *store)
+{
+	pg_give_up(store->pg, &store->route);
+	store->pg = NULL;
+}
+
 void store_free(struct store *store)
 {
 	if (store == NULL)
@@ -67,6 +74,11 @@ void store_free(struct store *store)
 	buffer_done(&store->bodies);
 	buffer_done(&store->signatures);
 	free(store);
+}
+
+void store_interrupt(struct store *store)
+{
+	atomic_store(&store->route.interrupted, true);
 }
 
 bool store_connected(struct store *store)
@@ -129,30 +141,23 @@ static void take_error(struct store *store, const PGresult *result)
 
 enum store_connect_result store_connect(struct store *store, int timeout_ms)
 {
-	enum store_connect_result connected = STORE_UNREACHABLE;
+	static const enum store_connect_result results[] = {
+		[PG_READY] = STORE_CONNECTED,
+		[PG_AWAY] = STORE_UNREACHABLE,
+		[PG_UNUSABLE] = STORE_UNUSABLE,
+		[PG_SETTINGS] = STORE_UNSETTLED,
+	};
 
 	disconnect(store);
-	switch (connect_open(store->conninfo, timeout_ms, &store->pg, store->error)) {
-	case CONNECTION_OPENED:
-		break;
-	case CONNECTION_UNREACHABLE:
-		return STORE_UNREACHABLE;
-	case CONNECTION_REFUSED:
-		return STORE_UNUSABLE;
+	enum pg_state result =
+		pg_connect(store->conninfo, timeout_ms, &store->route, &store->pg, store->error);
+	if (result == PG_READY) {
+		PQsetNoticeReceiver(store->pg, receive_notice, store);
+		result = pg_check(store->pg, clock_ms() + timeout_ms, store->error);
+		if (result != PG_READY)
+			give_up(store);
 	}
-	PQsetNoticeReceiver(store->pg, receive_notice, store);
-	switch (schema_check(store->pg, clock_ms() + timeout_ms, store->error)) {
-	case SCHEMA_FITS:
-		return STORE_CONNECTED;
-	case SCHEMA_NOT_NOW:
-		connected = STORE_UNREACHABLE;
-		break;
-	case SCHEMA_UNFIT:
-		connected = STORE_UNUSABLE;
-		break;
-	}
-	disconnect(store);
-	return connected;
+	return results[result];
 }
 
 static void put_int32(struct buffer *b, size_t value)
@@ -186,8 +191,8 @@ static void put_delivery(struct buffer *b, const struct delivery *delivery)
 	buffer_puts(b, "}");
 }
 
-/* Begins an array in the binary format of array_recv(): one dimension, whether there are NULLs, element type, size,
- * lower bound. Each element follows as its length and bytes, a NULL as the length -1. */
+/* Begins an array in the binary format of array_recv(): one dimension, whether there are NULLs, element type,
+ * size, lower bound. Each element follows as its length and bytes, a NULL as the length -1. */
 static void put_array(struct buffer *b, Oid element, bool has_nulls, size_t count)
 {
 	buffer_clear(b);
@@ -224,7 +229,7 @@ static bool encode(struct store *store, struct delivery *const batch[], size_t c
 /* The statements of a batch, in the order in which they are sent. */
 enum step { STEP_BEGIN, STEP_LIMIT, STEP_INGEST, STEP_COMMIT, STEP_COUNT };
 
-static bool send_batch(struct store *store, int lock_timeout_ms, int64_t deadline_ms)
+static bool send_batch(struct store *store, const struct store_limits *limits)
 {
 	char limit[64];
 	char lock_timeout[16];
@@ -233,13 +238,16 @@ static bool send_batch(struct store *store, int lock_timeout_ms, int64_t deadlin
 		store->deliveries.data, store->bodies.data, store->signatures.data, lock_timeout};
 	const int lengths[] = {0, (int)store->bodies.len, (int)store->signatures.len, 0};
 	const int formats[] = {0, 1, 1, 0};
-	int64_t left = deadline_ms - clock_ms();
+	/* The server's answer has to come before the deadline. */
+	int64_t left = (limits->deadline_ms - clock_ms()) * 9 / 10;
 
+	if (left > limits->ingest_ms)
+		left = limits->ingest_ms;
 	/* A setting of the transaction, not of the session: it passes through any pooler. It counts from the
-	 * statement after it; ingest() ends it, as a COMMIT must not be cancelled: with a synchronous standby it would
-	 * look done. */
+	 * statement after it; ingest() ends it, as a COMMIT must not be cancelled: with a synchronous standby
+	 * it would look done. */
 	snprintf(limit, sizeof limit, "SET LOCAL statement_timeout = %" PRId64, left > 0 ? left : 1);
-	snprintf(lock_timeout, sizeof lock_timeout, "%d", lock_timeout_ms);
+	snprintf(lock_timeout, sizeof lock_timeout, "%d", limits->lock_ms);
 	return PQenterPipelineMode(store->pg)
 		&& PQsendQueryParams(
 			store->pg, "BEGIN ISOLATION LEVEL READ COMMITTED", 0, NULL, NULL, NULL, NULL, 0)
@@ -302,7 +310,7 @@ static bool receive_batch(struct store *store, struct delivery *const batch[], s
 	for (int step = 0; step < STEP_COUNT; step++) {
 		if (step == STEP_COMMIT)
 			store->warned = false;
-		if (!connection_next_result(store->pg, deadline_ms, &result) || result == NULL)
+		if (!pg_next_result(store->pg, deadline_ms, &result) || result == NULL)
 			return false;
 		switch (PQresultStatus(result)) {
 		case PGRES_TUPLES_OK:
@@ -325,12 +333,12 @@ static bool receive_batch(struct store *store, struct delivery *const batch[], s
 		}
 		PQclear(result);
 		/* Each step's results end with a NULL. */
-		if (!connection_next_result(store->pg, deadline_ms, &result) || result != NULL) {
+		if (!pg_next_result(store->pg, deadline_ms, &result) || result != NULL) {
 			PQclear(result);
 			return false;
 		}
 	}
-	if (!connection_next_result(store->pg, deadline_ms, &result))
+	if (!pg_next_result(store->pg, deadline_ms, &result))
 		return false;
 	bool synced = PQresultStatus(result) == PGRES_PIPELINE_SYNC;
 	PQclear(result);
@@ -343,11 +351,15 @@ static enum store_result classify(const struct store *store)
 
 	if (strcmp(sqlstate, "55P03") == 0)
 		return STORE_LOCKED;
+	/* Our own limit; an operator's pg_cancel_backend() is the same. */
+	if (strcmp(sqlstate, "57014") == 0)
+		return STORE_TOO_SLOW;
 	if (strcmp(sqlstate, "40001") == 0 || strcmp(sqlstate, "40P01") == 0)
 		return STORE_RETRY;
 	/* Not what COMMIT reports, such as a full queue of notifications, which is of class 54; and not
 	 * 22023, with which a time zone of the settings is reported that is no longer there. */
-	if (store->of_ingest && strcmp(sqlstate, "22023") != 0 && (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "54", 2) == 0))
+	if (store->of_ingest && strcmp(sqlstate, "22023") != 0
+		&& (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "54", 2) == 0))
 		return STORE_REFUSED;
 	/* 08, 53, 57: the connection, its resources, the server going away or out of time;
 	 * 25, 0A: a server that takes no writing transaction. None is one delivery's fault. */
@@ -371,15 +383,27 @@ static void roll_back(struct store *store, int64_t deadline_ms)
 	/* A COMMIT that failed has ended it. */
 	if (PQtransactionStatus(store->pg) == PQTRANS_IDLE)
 		return;
-	PGresult *result = connection_query(store->pg, "ROLLBACK", deadline_ms);
+	PGresult *result = pg_query(store->pg, "ROLLBACK", deadline_ms);
 
 	if (result == NULL || PQtransactionStatus(store->pg) != PQTRANS_IDLE)
 		disconnect(store);
 	PQclear(result);
 }
 
-enum store_result store_commit(struct store *store, struct delivery *const batch[], size_t count,
-	int lock_timeout_ms, int64_t deadline_ms)
+/* The reason is in the settings, not in a delivery: they are of no use to any. */
+static bool is_unsettled(struct store *store, int64_t deadline_ms)
+{
+	char error[STORE_ERROR_SIZE];
+
+	if (store->pg == NULL || strcmp(store->sqlstate, "22023") != 0
+		|| pg_check_settings(store->pg, deadline_ms, error) == PG_READY)
+		return false;
+	memcpy(store->error, error, sizeof error);
+	return true;
+}
+
+enum store_result store_commit(
+	struct store *store, struct delivery *const batch[], size_t count, const struct store_limits *limits)
 {
 	bool committed;
 	bool failed;
@@ -393,15 +417,23 @@ enum store_result store_commit(struct store *store, struct delivery *const batch
 		snprintf(store->error, sizeof store->error, "out of memory");
 		return STORE_UNAVAILABLE;
 	}
-	if (!send_batch(store, lock_timeout_ms, deadline_ms)
-		|| !receive_batch(store, batch, count, deadline_ms, &committed, &failed)) {
+	if (!send_batch(store, limits)
+		|| !receive_batch(store, batch, count, limits->deadline_ms, &committed, &failed)) {
 		/* An error that came before the loss, or that was the loss, still tells nothing
 		 * of the COMMIT that was under way. */
+		if (PQstatus(store->pg) == CONNECTION_OK) {
+			snprintf(store->error, sizeof store->error, "no answer from the database in time");
+			give_up(store);
+		}
 		disconnect(store);
 		return STORE_UNKNOWN;
 	}
 	if (failed) {
-		roll_back(store, deadline_ms);
+		roll_back(store, limits->deadline_ms);
+		if (is_unsettled(store, limits->deadline_ms)) {
+			disconnect(store);
+			return STORE_UNAVAILABLE;
+		}
 		if (is_wrong_server(store))
 			disconnect(store);
 		return classify(store);

@@ -18,13 +18,22 @@ enum store_result {
 	STORE_LOCKED,      /* a lock did not come free in time; nothing is committed */
 	STORE_RETRY,       /* serialization failure or deadlock: again, at once */
 	STORE_UNAVAILABLE, /* not now; nothing is committed */
-	STORE_UNKNOWN      /* the connection was lost or misbehaved: perhaps it is committed */
+	STORE_UNKNOWN,     /* the connection was lost or misbehaved: perhaps it is committed */
+	STORE_TOO_SLOW     /* ingest() took longer than it may: one delivery's fault; nothing is committed */
 };
 
 enum store_connect_result {
 	STORE_CONNECTED,
 	STORE_UNREACHABLE, /* nobody answers, or not now */
-	STORE_UNUSABLE     /* login refused, no such database, schema missing or not fitting */
+	STORE_UNUSABLE,    /* login refused, no such database, schema missing or not fitting */
+	STORE_UNSETTLED    /* a setting of the schema is of no use: people must act, events wait */
+};
+
+/* How long a transaction may take. */
+struct store_limits {
+	int lock_ms;         /* for each lock that it waits for */
+	int ingest_ms;       /* for ingest(), which the server ends then */
+	int64_t deadline_ms; /* for all of it, with the COMMIT; after that the connection is given up */
 };
 
 struct store;
@@ -36,19 +45,22 @@ struct store *store_new(const char *conninfo);
 /* Disconnects and frees; NULL is allowed. */
 void store_free(struct store *);
 
-/* Connects, and checks that the schema serves this responder. Blocks, at most timeout_ms for
- * each host and once more for the check. Where it does not succeed, store_error() says why and
- * what to do. */
+/* Connects, and checks that the schema serves this responder and that its settings can be used.
+ * Blocks, at most timeout_ms for each address that does not answer and once more for the check. If
+ * it does not succeed, store_error() says why and what to do. */
 enum store_connect_result store_connect(struct store *, int timeout_ms);
+
+/* Ends store_connect() soon, whoever is in it, and each later one. Any thread. */
+void store_interrupt(struct store *);
 
 /* Whether there is a connection, as far as is known without asking the server: one that
  * the server has ended is noticed, and given up. */
 bool store_connected(struct store *);
 
-/* Commits 1 or more deliveries in one transaction. Waits for locks at most lock_timeout_ms
- * each, and for all of it until the deadline, then gives the connection up. */
-enum store_result store_commit(struct store *, struct delivery *const batch[], size_t count,
-	int lock_timeout_ms, int64_t deadline_ms);
+/* Commits 1 or more deliveries in one transaction. At the deadline the connection is given up, what
+ * runs there is cancelled, and the next one is made to another host, if there are several. */
+enum store_result store_commit(
+	struct store *, struct delivery *const batch[], size_t count, const struct store_limits *);
 
 /* Why the last call did not succeed, one line; valid until the next call. It may hold what
  * the server says, which may quote values of an event. */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "fcgi/commit/connect.h"
+#include "fcgi/commit/pg.h"
 
 #define CONNECT_MS 10000
 #define QUERY_MS 60000
@@ -24,9 +24,9 @@ struct dead_letters {
 struct dead_letters *dead_letters_open(const char *conninfo, char error[DEAD_LETTERS_ERROR_SIZE])
 {
 	struct dead_letters *letters = calloc(1, sizeof *letters);
-	char reason[CONNECTION_ERROR_SIZE] = "out of memory";
+	char reason[PG_ERROR_SIZE] = "out of memory";
 
-	if (letters != NULL && connect_open(conninfo, CONNECT_MS, &letters->pg, reason) == CONNECTION_OPENED)
+	if (letters != NULL && pg_connect(conninfo, CONNECT_MS, NULL, &letters->pg, reason) == PG_READY)
 		return letters;
 	snprintf(error, DEAD_LETTERS_ERROR_SIZE, "%s", reason);
 	free(letters);
@@ -51,8 +51,8 @@ static PGresult *query(struct dead_letters *letters, const char *statement, int 
 	const int64_t deadline_ms = clock_ms() + QUERY_MS;
 
 	if (!PQsendQueryParams(letters->pg, statement, count, NULL, values, NULL, NULL, 1)
-		|| !connection_next_result(letters->pg, deadline_ms, &result) || result == NULL
-		|| !connection_next_result(letters->pg, deadline_ms, &end)) {
+		|| !pg_next_result(letters->pg, deadline_ms, &result) || result == NULL
+		|| !pg_next_result(letters->pg, deadline_ms, &end)) {
 		snprintf(error, DEAD_LETTERS_ERROR_SIZE, "the connection to the database is lost");
 	} else if (PQresultStatus(result) != PGRES_TUPLES_OK) {
 		const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);

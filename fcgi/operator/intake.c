@@ -38,9 +38,11 @@ static enum store_result commit(struct intake *intake, size_t first, size_t coun
 {
 	enum store_result result = STORE_RETRY;
 
-	for (int tries = 0; result == STORE_RETRY && tries < MAX_TRIES; tries++)
-		result = store_commit(
-			intake->store, intake->batch + first, count, LOCK_MS, clock_ms() + COMMIT_MS);
+	for (int tries = 0; result == STORE_RETRY && tries < MAX_TRIES; tries++) {
+		const struct store_limits limits = {LOCK_MS, COMMIT_MS, clock_ms() + COMMIT_MS};
+
+		result = store_commit(intake->store, intake->batch + first, count, &limits);
+	}
 	return result;
 }
 
@@ -72,6 +74,9 @@ static bool commit_one(struct intake *intake, size_t i)
 	case STORE_LOCKED:
 	case STORE_RETRY:
 		what = "its order is locked by somebody else";
+		break;
+	case STORE_TOO_SLOW:
+		what = "takes the database longer than it may";
 		break;
 	case STORE_FAILED:
 		break;

@@ -57,6 +57,7 @@ static const struct series counters[] = {
 	{NULL, "{result=\"conflict\"}", METRICS_COMMITS + STORE_RETRY, NULL},
 	{NULL, "{result=\"unavailable\"}", METRICS_COMMITS + STORE_UNAVAILABLE, NULL},
 	{NULL, "{result=\"unknown\"}", METRICS_COMMITS + STORE_UNKNOWN, NULL},
+	{NULL, "{result=\"too_slow\"}", METRICS_COMMITS + STORE_TOO_SLOW, NULL},
 	{"log_records_dropped_total", "", METRICS_LOG_DROPPED,
 		"Log records that were dropped because standard error did not take them."},
 };
@@ -331,7 +332,7 @@ bool exposition_readiness(const struct exposition_sources *sources, struct buffe
 	const bool ready = !stopping && up && room;
 
 	buffer_puts(out, ready ? "ready\n" : stopping ? "stopping\n" : "not ready\n");
-	buffer_printf(out, "database: %s\n", up ? "up, its schema fits" : "away");
+	buffer_printf(out, "database: %s\n", up ? "up, its schema and settings fit" : "away");
 	buffer_printf(out, "queue: %s\n", room ? "below its bound" : "full");
 	buffer_printf(out, "spool: %s\n",
 		sources->spool == NULL                                   ? "none"

@@ -167,6 +167,8 @@ BEGIN
     IF current_setting('synchronous_commit') NOT IN ('on', 'remote_apply') THEN
         PERFORM set_config('synchronous_commit', 'on', TRUE);
     END IF;
+    -- A COMMIT whose wait for a synchronous standby is cut short ends with a warning, which the caller has to see.
+    PERFORM set_config('client_min_messages', 'warning', TRUE);
     IF lock_timeout IS NOT NULL THEN
         PERFORM set_config('lock_timeout', lock_timeout::text, TRUE);
     END IF;

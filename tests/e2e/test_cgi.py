@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import socket
 import subprocess
 import time
 
@@ -179,6 +180,20 @@ def test_spool(program):
         return program.query("SELECT FROM bagelpay.events WHERE event_id = %s", bodies.event_id(first))
 
     harness.wait_until(drained, "the spool to be drained")
+
+
+def test_silent_database(program):
+    """A delivery does not wait for a database that says nothing."""
+    body = bodies.payment()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started = time.monotonic()
+        with program.start(body, BAGELHOOK_SPOOL=program.spool,
+                           BAGELHOOK_DATABASE="host=127.0.0.1 port=%d" % silent.getsockname()[1]) as process:
+            process.stdin.write(body)
+            process.stdin.close()
+            answer = program.answer(process.stdout.read1())
+            assert time.monotonic() - started < 4
+        assert (answer.status, answer.json["spooled"], process.returncode) == (503, True, 0)
 
 
 @pytest.mark.parametrize("more, text", [

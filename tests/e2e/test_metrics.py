@@ -181,7 +181,7 @@ def test_ready(mortal, watched, admin):
     stack = watched(cluster=mortal)
     answer = admin.ask("/readyz")
     assert (answer.status, answer.body.splitlines()) == (
-        200, [b"ready", b"database: up, its schema fits", b"queue: below its bound", b"spool: none"])
+        200, [b"ready", b"database: up, its schema and settings fit", b"queue: below its bound", b"spool: none"])
     mortal.stop()
     harness.wait_until(lambda: admin.status("/readyz") == 503, "readiness to go")
     assert admin.ask("/readyz").body.splitlines()[:2] == [b"not ready", b"database: away"]

@@ -89,8 +89,8 @@ def connect(dsn):
 
 def test_range_of_the_schema(cluster):
     """The schema serves the responders of its own protocol, and those of the one before."""
-    text = (harness.SOURCE / "fcgi" / "commit" / "schema.h").read_text()
-    protocol = int(re.search(r"^#define SCHEMA_PROTOCOL (\d+)$", text, re.MULTILINE)[1])
+    text = (harness.SOURCE / "fcgi" / "commit" / "pg.h").read_text()
+    protocol = int(re.search(r"^#define PG_PROTOCOL (\d+)$", text, re.MULTILINE)[1])
     with cluster.connect(cluster.create_database()) as connection:
         assert connection.execute("SELECT * FROM bagelpay.served_responders()").fetchall() == [
             (max(1, protocol - 1), protocol)]

@@ -53,8 +53,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(body, data, size);
 	delivery->timestamp = 1757842163;
 	if (delivery_parse(delivery) != EVENT_NO_MEMORY) {
-		enum store_result result =
-			store_commit(store, &delivery, 1, PATIENCE_MS, clock_ms() + PATIENCE_MS);
+		const struct store_limits limits = {PATIENCE_MS, PATIENCE_MS, clock_ms() + PATIENCE_MS};
+		enum store_result result = store_commit(store, &delivery, 1, &limits);
 
 		if (result != STORE_OK && !may_be(store_sqlstate(store))) {
 			fprintf(stderr, "%s\n", store_error(store));

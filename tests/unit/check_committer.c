@@ -67,6 +67,11 @@ enum store_connect_result store_connect(struct store *s, int timeout_ms)
 	return result;
 }
 
+void store_interrupt(struct store *s)
+{
+	(void)s;
+}
+
 bool store_connected(struct store *s)
 {
 	pthread_mutex_lock(&s->lock);
@@ -87,13 +92,12 @@ const char *store_sqlstate(const struct store *s)
 	return "22P05";
 }
 
-enum store_result store_commit(struct store *s, struct delivery *const batch[], size_t count, int lock_timeout_ms,
-	int64_t deadline_ms)
+enum store_result store_commit(
+	struct store *s, struct delivery *const batch[], size_t count, const struct store_limits *limits)
 {
 	enum store_result result = STORE_OK;
 
-	(void)lock_timeout_ms;
-	(void)deadline_ms;
+	(void)limits;
 	pthread_mutex_lock(&s->lock);
 	ck_assert_uint_lt(s->begun, MOST);
 	s->attempts[s->begun++] =
@@ -242,6 +246,7 @@ static const struct {
 	size_t attempts; /* after the batch's: of each alone, and of the dead letter */
 } bad_ones[] = {
 	{STORE_FAILED, DELIVERY_FAILED, 3},
+	{STORE_TOO_SLOW, DELIVERY_FAILED, 3},
 	{STORE_REFUSED, DELIVERY_REFUSED, 4},
 };
 

@@ -216,7 +216,7 @@ START_TEST(database_away)
 
 	ck_assert(submit(queue, 0));
 	submit_spooled(queue, 1);
-	queue_set_away(queue, true);
+	queue_set_away(queue, 0);
 	ck_assert(queue_is_away(queue));
 	ck_assert(submit(queue, 2));
 	submit_spooled(queue, 3);
@@ -226,7 +226,7 @@ START_TEST(database_away)
 		ck_assert_int_eq(of_requests.outcomes[i], DELIVERY_UNAVAILABLE);
 		ck_assert_int_eq(of_spooled.outcomes[i], DELIVERY_UNAVAILABLE);
 	}
-	queue_set_away(queue, false);
+	queue_set_away(queue, INT64_MAX);
 	ck_assert(submit(queue, 4));
 	ck_assert_uint_eq(take(queue, MOST), 1);
 	finish(queue, 1, DELIVERY_APPLIED);
