@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DEAD_LETTERS_ERROR_SIZE 512
+#define DEAD_LETTERS_ERROR_SIZE 1024
 
 struct dead_letters;
 
