@@ -25,7 +25,7 @@
 /* Records that wait for the reader of standard error, some thousand; further ones are dropped. */
 #define WAITING_BYTES ((size_t)256 * 1024)
 /* How long a record waits for others that come with it. */
-#define GATHER_MS 2
+#define GATHER_MS 2L
 /* How long the last records may take when the program ends. */
 #define LAST_MS 2000
 

@@ -46,6 +46,8 @@
 /* Accepted before those that are there already are looked at again. */
 #define ACCEPT_AT_ONCE 64
 #define ERROR_LOG_MS 1000
+/* How long the watching thread rests at most: it looks after the other threads. */
+#define TURN_MS 1000
 
 /* A request between being read and being answered. */
 struct exchange {
@@ -296,6 +298,8 @@ static void watch(struct server *s, struct rotation *rotation)
 			return;
 		polled[1].fd = watch_listener(s, room, &next_ms);
 		int64_t left_ms = next_ms - clock_ms();
+		if (left_ms > TURN_MS)
+			left_ms = TURN_MS;
 		if (poll(polled, 3, left_ms > 0 ? (int)left_ms : 0) < 0) {
 			if (errno != EINTR)
 				log_record(LOG_ERROR, "poll failed", LOG_PAIRS("reason", text_error(errno)));

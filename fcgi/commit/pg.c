@@ -20,8 +20,10 @@
 #include "common/clock.h"
 
 #define HINT_LOGIN "check the user in --database, the password in PGPASSFILE, and the server's pg_hba.conf"
-/* For the rebuild() that the call of ingest() may have to wait for; deliveries wait longer. */
-#define SETTINGS_QUESTION "SELECT FROM bagelpay.ingest('[]', '{}', NULL, 100)"
+/* One transaction, so that the role's own limits are not those of the call. It may have to wait for rebuild();
+ * deliveries wait longer. */
+#define SETTINGS_QUESTION                                                                                      \
+	"SET LOCAL statement_timeout = 5000; SELECT FROM bagelpay.ingest('[]', '{}', NULL, 100)"
 
 /* How often to look whether an attempt to connect was interrupted. */
 #define LOOK_MS 200

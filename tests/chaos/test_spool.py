@@ -126,7 +126,8 @@ def test_file_size_limit(make_stand, totals):
         load.wait_for(5, lambda entry: entry.spooled)
     answer = harness.deliver(stand.urls[0], stand.secret, bodies.payment(note="x" * 300000))
     assert (answer.status, answer.json) == (503, {"error": "Out of memory", "spooled": False})
-    assert "File too large" in stand.responder.log and stand.responder.running
+    harness.wait_until(lambda: "File too large" in stand.responder.log, "the record")
+    assert stand.responder.running
     assert stand.files("tmp") == []
     stand.cluster.start()
     stand.settle(totals)

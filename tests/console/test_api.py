@@ -189,7 +189,7 @@ def test_what_was_answered(stand):
         lambda: (lambda s: s if s["answers"]["401"] == before["answers"]["401"] + 3 else None)(stand.get("/api/spool").json), "the answers")
     assert after["answers"]["200"] == before["answers"]["200"] + 1
     more = {name: count - before["not_authentic"][name] for name, count in after["not_authentic"].items()}
-    assert more == {"missing": 1, "malformed": 0, "wrong": 2, "too_old": 0}
+    assert more == {"missing": 1, "malformed": 0, "wrong": 2, "too_old": 0, "mode": 0}
 
 
 @contextlib.contextmanager

@@ -283,7 +283,7 @@ def test_live_socket(make_responder):
     first = make_responder()
     second = make_responder(listen=first.listen, secret=first.secret, wait=False)
     assert second.wait() == 1
-    assert stderr_lines(second) == [f"bagelhook: --listen {first.listen}: another process listens there"]
+    assert stderr_lines(second) == [f"bagelhook: --listen {first.listen} is already in use"]
     assert_serves(first)
 
 
@@ -294,7 +294,7 @@ def test_file_in_the_way(make_responder):
     precious.write_text("data")
     other = make_responder(listen=f"unix:{precious}", wait=False)
     assert other.wait() == 1
-    assert stderr_lines(other) == [f"bagelhook: --listen unix:{precious}: there is a file that is no socket"]
+    assert stderr_lines(other) == [f"bagelhook: --listen unix:{precious}: there is a file that is no socket: name another path"]
     assert precious.read_text() == "data"
 
 

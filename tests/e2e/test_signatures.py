@@ -189,14 +189,16 @@ def test_secret_of_another_mode_by_the_spool(make_stack, tmp_path):
     stack = make_stack("--spool", tmp_path / "spool", secret=MODES)
     body, good = bodies.payment(mode="live"), bodies.payment(mode="live")
     with stack.connect() as connection:
-        connection.execute("REVOKE EXECUTE ON FUNCTION bagelpay.ingest FROM bagelpay_ingest")
+        connection.execute("CREATE FUNCTION public.refuse () RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'not now'; END$$")
+        for table in ("events", "dead_letters"):
+            connection.execute(f"CREATE TRIGGER refuse BEFORE INSERT ON bagelpay.{table} EXECUTE FUNCTION public.refuse ()")
         for secret, one in (("secret_of_test_webhooks", body), ("secret_of_live_webhooks", good)):
             answer = harness.deliver(stack.url, secret, one)
             assert (answer.status, answer.json["spooled"]) == (503, True)
         stack.responder.stop()
         stack.responder.write_secrets("secret_of_another_account")
         stack.responder.start()
-        connection.execute("GRANT EXECUTE ON FUNCTION bagelpay.ingest TO bagelpay_ingest")
+        connection.execute("DROP FUNCTION public.refuse CASCADE")
     harness.wait_until(lambda: not list((tmp_path / "spool" / "new").iterdir()), "the spool to be drained")
     assert [(reason, event_id) for reason, _, event_id, _ in letters(stack)] == [("mode", bodies.event_id(body))]
     assert stack.query("SELECT event_id FROM bagelpay.events") == [(bodies.event_id(good),)]

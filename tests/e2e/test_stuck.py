@@ -151,6 +151,7 @@ def test_stuck_admin_thread_is_told(make_responder, admin, faults, background):
     """It cannot answer itself: the log names it."""
     responder = make_responder(*admin.arguments, environment=faults.environment)
     wait_for(admin)
+    harness.wait_until(lambda: "worker" in blocked(responder.process.pid)[0], "its workers")
     with faults.armed("getrlimit", error=faults.HANGS):
         answer = background(admin.ask, "/metrics")
         harness.wait_until(lambda: faults.failed == 1, "it to hang")
@@ -181,7 +182,7 @@ def test_signals_are_the_first_threads(cluster, admin, tmp_path, program):
     name = cluster.create_database()
     if program == "responder":
         one = harness.Responder(cluster.dsn("bagelhook", name), *admin.arguments, "--threads", 2, "--spool", tmp_path / "spool")
-        names = ["admin", "committer", "log", "spooler", "worker", "worker"]
+        names = ["admin", "committer", "log", "rotation", "spooler", "worker", "worker"]
     else:
         one = harness.Console(cluster.dsn("bagelhook_console", name))
         names = ["log"] + ["worker"] * 4

@@ -40,7 +40,7 @@ class Served:
                 self.server = harness.Apache("proxy", {socket: responder.socket_path})
         else:
             # What the server's user starts must be his to read.
-            self.secret = "a secret of the web server's"
+            self.secret = "secret_of_the_web_servers"
             own = owned.enter_context(_directory("program"))
             (own / "secret").touch(mode=0o600)
             (own / "secret").write_text(self.secret + "\n")
