@@ -28,7 +28,7 @@
 #include "common/signals.h"
 #include "common/text.h"
 #include "common/thread.h"
-#include "fcgi/watch/notify.h"
+#include "common/notify.h"
 
 /* Descriptors for all but connections: the log, the database, resolving names, files; and for each
  * worker its desk's. */

@@ -17,7 +17,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/thread.h"
-#include "fcgi/watch/notify.h"
+#include "common/notify.h"
 
 #define LOOK_MS 500
 /* A file system that takes longer hangs. */
