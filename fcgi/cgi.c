@@ -113,14 +113,15 @@ static void write_answer(const struct answer *answer)
 	buffer_done(&out);
 }
 
-/* The web server waits for the end of standard output, and has no more of the request to send: neither is to
- * last as long as what still has to be committed or drained. Nothing else may get their numbers. */
+/* The web server waits for the end of standard output, which is not to last as long as what still has to be committed or
+ * drained. Nothing else may get its number. Standard input stays open: some web servers fail if they cannot send the rest
+ * of a body that nobody wants. */
 static void give_answer(const struct answer *answer)
 {
 	const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	write_answer(answer);
-	if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || dup2(nothing, STDOUT_FILENO) < 0)
+	if (nothing < 0 || dup2(nothing, STDOUT_FILENO) < 0)
 		log_record(LOG_WARN, "the answer stays open until the process ends",
 			LOG_PAIRS("reason", text_error(errno)));
 	if (nothing > STDERR_FILENO)

@@ -159,7 +159,7 @@ def test_foreign_files(make_stand, totals):
     assert corrupt.pop("directory").is_dir()
     assert corrupt.pop("1764000000000000000-9-0123456789abcde4").is_symlink()
     assert {name: file.read_bytes() for name, file in corrupt.items()} == foreign
-    assert stand.responder.log.count("no whole spool file") == 9
+    harness.wait_until(lambda: stand.responder.log.count("no whole spool file") == 9, "the records")
     for file in stand.files("corrupt"):
         file.rename(pathlib.Path(stand.directory) / f"seen-{file.name}")
     stand.settle(totals)

@@ -102,7 +102,8 @@ def test_input_that_does_not_end(program):
 
 
 def test_answer_ends_the_output(program, tmp_path, background):
-    """Standard output ends with the answer, not with what is drained behind it; and nothing more is read."""
+    """Standard output ends with the answer, not with what is drained behind it. Standard input does not: a web server may fail that
+    cannot send the rest."""
     if harness.is_sanitized():
         pytest.skip("the sanitizers' functions are not to be replaced")
     answer, *_ = program.run(bodies.payment(), BAGELHOOK_SPOOL=program.spool, BAGELHOOK_DATABASE="host=/nonexistent")
@@ -116,9 +117,8 @@ def test_answer_ends_the_output(program, tmp_path, background):
         assert program.answer(background(process.stdout.read).result(timeout=20)).status == 200
         harness.wait_until(lambda: faults.failed == 1, "it to drain")
         assert process.poll() is None
-        with pytest.raises(BrokenPipeError):
-            process.stdin.write(b"more")
-            process.stdin.flush()
+        process.stdin.write(b"more")
+        process.stdin.flush()
     assert process.wait(harness.PATIENCE_S) == 0
     with contextlib.suppress(BrokenPipeError):
         process.stdin.close()

@@ -88,7 +88,7 @@ def test_no_writing_outside_the_spool(cluster, make_responder, tmp_path):
     (spool / "tmp").rename(tmp_path / "away")
     answer = deliver(responder)
     assert (answer.status, answer.json["spooled"]) == (503, False)
-    assert "Permission denied" in responder.log
+    harness.wait_until(lambda: "Permission denied" in responder.log, "the record")
     assert list((tmp_path / "away").iterdir()) == []
     (tmp_path / "away").rename(spool / "tmp")
     answer = deliver(responder)
