@@ -333,6 +333,13 @@ static bool walk(PGconn *pg, int timeout_ms, const atomic_bool *interrupted, boo
 	return state == PGRES_POLLING_OK;
 }
 
+/* Otherwise libpq would write what a server says beside its answers to standard error, where the log is. */
+static void ignore(void *context, const char *message)
+{
+	(void)context;
+	(void)message;
+}
+
 /* One walk. */
 static enum pg_state try_hosts(const char *conninfo, int timeout_ms, const struct pg_route *route,
 	PGconn **out, char error[PG_ERROR_SIZE])
@@ -343,6 +350,7 @@ static enum pg_state try_hosts(const char *conninfo, int timeout_ms, const struc
 		"bagelhook", conninfo, "UTF8", route->lists[0], route->lists[1], route->lists[2], NULL};
 	bool silent = false;
 	PGconn *pg = PQconnectStartParams(keywords, values, 1);
+	PQsetNoticeProcessor(pg, ignore, NULL);
 	PQconninfoOption *options = pg == NULL ? NULL : PQconninfo(pg);
 
 	*out = pg;
