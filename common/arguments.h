@@ -36,8 +36,7 @@ void arguments_begin(struct arguments *, int argc, char **argv, const struct arg
  * line that names the remedy, in error. `-h` is taken as `--help`. Reorders argv. */
 int arguments_next(struct arguments *);
 
-/* Returns the name that somebody probably meant who typed a word that is none of the names, or NULL if none
- * is near. names ends with NULL. */
+/* Returns the name that is nearest to a mistyped word, or NULL if none is near. names ends with NULL. */
 const char *arguments_nearest(const char *word, const char *const names[]);
 
 #endif

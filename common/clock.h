@@ -23,8 +23,7 @@ static inline int64_t clock_real_us(void)
 	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-/* A moment on the monotonic clock as pthread_cond_timedwait(3) takes it, for a condition variable
- * that was initialised with CLOCK_MONOTONIC. */
+/* Returns a moment of clock_ms() as pthread_cond_clockwait(3) takes it with CLOCK_MONOTONIC. */
 static inline struct timespec clock_timespec(int64_t ms)
 {
 	struct timespec moment = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};

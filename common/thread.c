@@ -44,7 +44,7 @@ static void *run(void *argument)
 	self = argument;
 	pthread_setname_np(pthread_self(), self->name);
 	self->run(self->argument);
-	/* It is not stuck until somebody joins it. */
+	/* A thread that has ended is not stuck, even if nobody joins it for long. */
 	atomic_store(&self->due_ms, INT64_MAX);
 	return NULL;
 }

@@ -27,7 +27,7 @@
 #define MATCHES_SIZE (SECRETS_MAX * 21 + 1)
 #define KEPT "keeping the secrets as they were"
 
-/* Where the thread is. It is waited for unless it is in the file system. */
+/* Where the thread is. The end of the program waits for it, unless it is in the file system. */
 enum place {
 	PLACE_WAITING,
 	PLACE_IN_FILE_SYSTEM,
@@ -111,7 +111,7 @@ static bool turn(struct rotation *r, bool asked)
 	char error[ERROR_SIZE] = "";
 
 	secrets_look(r->path, &version);
-	/* One that somebody still writes to would be read by half. */
+	/* A file that is still being written would be read in part. */
 	const bool settled = secrets_same_version(&version, &r->seen);
 	r->seen = version;
 	if (!asked && (!settled || secrets_same_version(&version, &r->in_use)))
@@ -203,7 +203,7 @@ void rotation_stop(struct rotation *r)
 			LOG_PAIRS("matches", matches));
 	}
 	if (atomic_exchange(&r->place, PLACE_STOPPED) == PLACE_IN_FILE_SYSTEM) {
-		/* What it has is its own until the process ends. */
+		/* The thread may hang until the process ends, so nothing that it uses is freed. */
 		pthread_detach(r->thread.id);
 		return;
 	}

@@ -186,7 +186,7 @@ static const char *add_lines(
 static void take_version(const struct stat *status, struct secrets_version *version)
 {
 	memset(version, 0, sizeof *version);
-	/* What is read from a pipe is not there a second time. */
+	/* A pipe can be read only once. */
 	if (!S_ISREG(status->st_mode))
 		return;
 	version->device = status->st_dev;
@@ -216,9 +216,8 @@ bool secrets_same_version(const struct secrets_version *a, const struct secrets_
 		&& same_time(&a->modified, &b->modified) && same_time(&a->changed, &b->changed);
 }
 
-/* A group that may read somebody else's file is how we get to read it (root's file, our group; or
- * the access control list that systemd gives a credential, which shows as the group's bits). To a
- * file of our own nobody else needs access. */
+/* A file of another user may be readable by its group: that is how we read root's file, and how the access control
+ * list of a systemd credential shows. A file of our own needs no reader but us. */
 static void warn_if_open(const struct stat *status, const char *path)
 {
 	mode_t needless = S_IRWXO;

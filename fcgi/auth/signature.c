@@ -94,7 +94,7 @@ void signature_close(struct signature_verifier *verifier)
 	free(verifier);
 }
 
-/* What the sender claims; it is not secret, so this may take its time. */
+/* Decodes the sender's signature. It is not secret, so the time that this takes may depend on it. */
 static bool decode_signature(const char *text, unsigned char digest[DIGEST_LEN])
 {
 	if (strlen(text) != SIGNATURE_LEN)

@@ -383,17 +383,10 @@ err0:
 
 enum store_connect_result committer_await(struct committer *c, int timeout_ms, char reason[STORE_ERROR_SIZE])
 {
-	struct timespec until;
+	const struct timespec until = clock_timespec(clock_ms() + timeout_ms);
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += timeout_ms / 1000;
-	until.tv_nsec += timeout_ms % 1000 * 1000000L;
-	if (until.tv_nsec >= 1000000000L) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000L;
-	}
 	pthread_mutex_lock(&c->lock);
-	while (!c->is_tried && pthread_cond_timedwait(&c->tried, &c->lock, &until) == 0)
+	while (!c->is_tried && pthread_cond_clockwait(&c->tried, &c->lock, CLOCK_MONOTONIC, &until) == 0)
 		;
 	c->is_awaited = false;
 	const enum store_connect_result first = c->is_tried ? c->first : STORE_UNREACHABLE;

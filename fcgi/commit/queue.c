@@ -42,7 +42,6 @@ struct queue {
 
 struct queue *queue_new(const struct queue_limits *limits)
 {
-	pthread_condattr_t attributes;
 	struct queue *q = calloc(1, sizeof *q);
 
 	if (q == NULL)
@@ -55,12 +54,7 @@ struct queue *queue_new(const struct queue_limits *limits)
 	delivery_list_init(&q->spooled);
 	if (pthread_mutex_init(&q->lock, NULL) != 0)
 		goto err1;
-	if (pthread_condattr_init(&attributes) != 0)
-		goto err2;
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	int failed = pthread_cond_init(&q->work, &attributes);
-	pthread_condattr_destroy(&attributes);
-	if (failed != 0)
+	if (pthread_cond_init(&q->work, NULL) != 0)
 		goto err2;
 	return q;
 err2:
@@ -329,7 +323,7 @@ bool queue_take(
 		/* Anew each time: what it was woken for may have been given up meanwhile. */
 		q->idle = true;
 		waited = wake_ms == INT64_MAX ? pthread_cond_wait(&q->work, &q->lock)
-					      : pthread_cond_timedwait(&q->work, &q->lock, &until);
+					      : pthread_cond_clockwait(&q->work, &q->lock, CLOCK_MONOTONIC, &until);
 	}
 	q->idle = false;
 	*count = take_batch(q, batch, size);

@@ -196,7 +196,7 @@ static void wait_for_work(struct spooler *s)
 	const struct timespec until = clock_timespec(next_ms);
 
 	while (s->first == NULL && s->came == NULL && !s->stopping && s->drains == drains
-		&& pthread_cond_timedwait(&s->work, &s->lock, &until) == 0)
+		&& pthread_cond_clockwait(&s->work, &s->lock, CLOCK_MONOTONIC, &until) == 0)
 		;
 }
 
@@ -230,7 +230,6 @@ static void run(void *argument)
 
 struct spooler *spooler_open(struct queue *queue, struct spool *spool, bool drains)
 {
-	pthread_condattr_t attributes;
 	struct spooler *s = calloc(1, sizeof *s);
 
 	if (s == NULL)
@@ -242,12 +241,7 @@ struct spooler *spooler_open(struct queue *queue, struct spool *spool, bool drai
 	s->drains = drains;
 	if (pthread_mutex_init(&s->lock, NULL) != 0)
 		goto err1;
-	if (pthread_condattr_init(&attributes) != 0)
-		goto err2;
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	int failed = pthread_cond_init(&s->work, &attributes);
-	pthread_condattr_destroy(&attributes);
-	if (failed != 0)
+	if (pthread_cond_init(&s->work, NULL) != 0)
 		goto err2;
 	s->drain = spool == NULL ? NULL : drain_new(queue, spool);
 	if (spool != NULL && s->drain == NULL)
