@@ -1,12 +1,39 @@
 """The responder as a process."""
 
+import contextlib
 import os
 import secrets as random_source
 import shlex
 import shutil
 import signal
+import socket
 
 from .process import BUILD, PATIENCE_S, Process, accepts, clean_environment, make_directory, wait_until
+
+
+class Manager:
+    """What a responder tells its service manager."""
+
+    def __init__(self, path):
+        self.path = str(path)
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        # Whoever the responder runs as.
+        os.chmod(self.path, 0o666)
+        self.socket.setblocking(False)
+
+    def is_ready(self):
+        """Whether READY=1 has come since it was asked last."""
+        ready = False
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                ready |= b"READY=1" in self.socket.recv(4096).splitlines()
+        return ready
+
+    forget = is_ready
+
+    def close(self):
+        self.socket.close()
 
 
 class Responder:
@@ -17,7 +44,7 @@ class Responder:
         """database is a connection string; secret a string, or several for rotation (default: one at random).
 
         listen is by default a Unix socket in a directory of the responder's own. With wait=False the
-        responder need not come to listen: for tests of a start that fails, or is late. prefix is a command
+        responder need not come to serve: for tests of a start that fails, or is late. prefix is a command
         that replaces itself with the one behind it, such as prlimit.
         """
         self.directory = make_directory("responder")
@@ -29,7 +56,8 @@ class Responder:
         self.database = database
         self.listen = listen or f"unix:{self.socket_path}"
         self.arguments = [str(argument) for argument in arguments]
-        self.environment = clean_environment(**(environment or {}))
+        self.manager = Manager(self.directory / "notify")
+        self.environment = clean_environment(**{"NOTIFY_SOCKET": self.manager.path, **(environment or {})})
         self.prefix = [*prefix, *shlex.split(os.environ.get("BAGELHOOK_PREFIX", ""))]
         self.process = None
         try:
@@ -51,12 +79,22 @@ class Responder:
         new.rename(self.secret_path)
 
     def start(self, wait=True):
-        """Starts it, also again after stop() or kill(), with the same arguments."""
+        """Starts it, also again after stop() or kill(), with the same arguments.
+
+        With wait=True it serves afterwards: it listens and has tried the database, so that what a test
+        changes there does not end the start.
+        """
+        self.manager.forget()
         self.process = Process([*self.prefix, BUILD / "bagelhook", "--listen", self.listen, "--secret-file",
                                 self.secret_path, "--database", self.database, *self.arguments],
                                self.log_path, cwd="/", env=self.environment)
         if wait:
-            wait_until(lambda: accepts(self.address), "bagelhook", process=self.process, log=self.log_path)
+            wait_until(self.is_serving, "bagelhook", process=self.process, log=self.log_path)
+
+    def is_serving(self):
+        if self.environment["NOTIFY_SOCKET"] == self.manager.path:
+            return self.manager.is_ready()
+        return accepts(self.address)
 
     @property
     def address(self):
@@ -96,6 +134,7 @@ class Responder:
     def close(self):
         if self.running:
             self.kill()
+        self.manager.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def __enter__(self):

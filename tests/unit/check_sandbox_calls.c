@@ -163,6 +163,9 @@ START_TEST(test_call)
 
 	if (row->allowed_outside)
 		ck_assert_int_eq(outside(row->attempt), 0);
+	/* A kernel without the system calls of i386 ends whoever makes one. */
+	else if (outside(row->attempt) == ATTEMPT_DIED)
+		return;
 	ck_assert_int_eq(inside(row->attempt), EPERM);
 }
 END_TEST
