@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pathlib
 import secrets as random_source
 import shlex
 import shutil
@@ -12,10 +13,14 @@ from .process import BUILD, PATIENCE_S, Process, accepts, clean_environment, mak
 
 
 class Manager:
-    """What a responder tells its service manager."""
+    """What a responder tells its service manager, up to being ready. Whoever does not read must not listen longer."""
 
     def __init__(self, path):
         self.path = str(path)
+        self.socket = None
+
+    def open(self):
+        self.close()
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(self.path)
         # Whoever the responder runs as.
@@ -23,17 +28,16 @@ class Manager:
         self.socket.setblocking(False)
 
     def is_ready(self):
-        """Whether READY=1 has come since it was asked last."""
-        ready = False
+        """Whether READY=1 has come."""
         with contextlib.suppress(BlockingIOError):
-            while True:
-                ready |= b"READY=1" in self.socket.recv(4096).splitlines()
-        return ready
-
-    forget = is_ready
+            return b"READY=1" in self.socket.recv(4096).splitlines()
+        return False
 
     def close(self):
-        self.socket.close()
+        if self.socket is not None:
+            self.socket.close()
+            pathlib.Path(self.path).unlink(missing_ok=True)
+            self.socket = None
 
 
 class Responder:
@@ -84,12 +88,13 @@ class Responder:
         With wait=True it serves afterwards: it listens and has tried the database, so that what a test
         changes there does not end the start.
         """
-        self.manager.forget()
+        self.manager.open()
         self.process = Process([*self.prefix, BUILD / "bagelhook", "--listen", self.listen, "--secret-file",
                                 self.secret_path, "--database", self.database, *self.arguments],
                                self.log_path, cwd="/", env=self.environment)
         if wait:
             wait_until(self.is_serving, "bagelhook", process=self.process, log=self.log_path)
+        self.manager.close()
 
     def is_serving(self):
         if self.environment["NOTIFY_SOCKET"] == self.manager.path:
