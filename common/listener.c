@@ -8,17 +8,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "text.h"
 
 #define HOST_SIZE 256
-
-/* Where the kernel's queue of connections is full, a web server's connect() on a Unix
- * socket fails at once, which it answers with a 502. The kernel lowers it to its limit. */
+/* Bytes of a Unix socket's path, with its NUL. */
+#define PATH_SIZE sizeof(((struct sockaddr_un *)NULL)->sun_path)
+/* How long another process may take to make a socket in the same directory. */
+#define LOCK_WAIT_MS 5000
+#define LOCK_PAUSE_MS 10
 
 static bool set_flags(int fd)
 {
@@ -44,15 +48,14 @@ static bool is_stale(const struct sockaddr_un *address)
 
 int listener_check_syntax(const char *option, const char *address, char error[LISTENER_ERROR_SIZE])
 {
-	const size_t path_size = sizeof((struct sockaddr_un *)NULL)->sun_path;
 	const char *colon = strrchr(address, ':');
 
 	if (strncmp(address, "unix:", 5) == 0) {
-		if (address[5] == '/' && strlen(address + 5) < path_size)
+		if (address[5] == '/' && strlen(address + 5) < PATH_SIZE)
 			return 0;
 		snprintf(error, LISTENER_ERROR_SIZE,
 			"%s %.300s: must be an absolute path of at most %zu bytes", option, address,
-			path_size - 1);
+			PATH_SIZE - 1);
 	} else if (colon == NULL || colon == address || colon[1] == '\0' || colon - address >= HOST_SIZE) {
 		snprintf(error, LISTENER_ERROR_SIZE, "%s %.100s: must be unix:/path or host:port", option,
 			address);
@@ -84,7 +87,42 @@ static int look_at_path(const char *option, const char *path, struct sockaddr_un
 	return 0;
 }
 
-static int open_unix(struct listener *listener, const char *option, const char *path, mode_t mode,
+/* The directory of a path: "/" for "/socket". */
+static void directory_of(const char *path, char directory[PATH_SIZE])
+{
+	const size_t len = (size_t)(strrchr(path, '/') - path);
+
+	memcpy(directory, path, len);
+	memcpy(directory + len, len == 0 ? "/" : "", len == 0 ? 2 : 1);
+}
+
+/* Locks the directory in which a socket is to be made: of two processes that find a stale one, the second would
+ * remove what the first has put in its place. Returns the descriptor that holds the lock, or -1 with errno. */
+static int lock_directory(const char *path)
+{
+	char directory[PATH_SIZE];
+	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000L};
+
+	directory_of(path, directory);
+	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	for (int waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; waited_ms += LOCK_PAUSE_MS) {
+		const int reason = errno;
+
+		if ((reason == EWOULDBLOCK || reason == EINTR) && waited_ms < LOCK_WAIT_MS) {
+			nanosleep(&pause, NULL);
+			continue;
+		}
+		close(fd);
+		errno = reason;
+		return -1;
+	}
+	return fd;
+}
+
+/* With the directory's lock. */
+static int make_unix(struct listener *listener, const char *option, const char *path, mode_t mode,
 	char error[LISTENER_ERROR_SIZE])
 {
 	struct sockaddr_un address;
@@ -121,17 +159,30 @@ err:
 	return -1;
 }
 
+static int open_unix(struct listener *listener, const char *option, const char *path, mode_t mode,
+	char error[LISTENER_ERROR_SIZE])
+{
+	const int lock = lock_directory(path);
+
+	if (lock < 0) {
+		snprintf(error, LISTENER_ERROR_SIZE, "%s unix:%s: %s", option, path,
+			errno == EWOULDBLOCK ? "another process keeps its directory locked" : text_error(errno));
+		return -1;
+	}
+	const int made = make_unix(listener, option, path, mode, error);
+	close(lock);
+	return made;
+}
+
 static int check_unix(const char *option, const char *path, bool *in_use, char error[LISTENER_ERROR_SIZE])
 {
 	struct sockaddr_un address;
-	char directory[sizeof address.sun_path];
+	char directory[PATH_SIZE];
 	bool stale;
 
 	if (look_at_path(option, path, &address, in_use, &stale, error) != 0)
 		return -1;
-	const size_t len = (size_t)(strrchr(path, '/') - path);
-	memcpy(directory, path, len);
-	memcpy(directory + len, len == 0 ? "/" : "", len == 0 ? 2 : 1);
+	directory_of(path, directory);
 	if (faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) == 0)
 		return 0;
 	snprintf(error, LISTENER_ERROR_SIZE, "%s unix:%s: %s", option, path, text_error(errno));

@@ -6,7 +6,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Connections that the kernel keeps until they are accepted. */
+/* Connections that the kernel keeps until they are accepted, unless its limit is lower. Where that many wait, a
+ * web server's connect() on a Unix socket fails at once, which it answers with a 502. */
 #define LISTENER_BACKLOG 4096
 #define LISTENER_ERROR_SIZE 512
 /* Wrong usage, if there is neither an address nor an inherited socket. */

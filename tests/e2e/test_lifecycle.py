@@ -1,6 +1,8 @@
 """Listening, serving slow and silent peers, and ending: the responder as a process."""
 
 import contextlib
+import fcntl
+import os
 import signal
 import socket
 import stat
@@ -285,6 +287,38 @@ def test_live_socket(make_responder):
     assert second.wait() == 1
     assert stderr_lines(second) == [f"bagelhook: --listen {first.listen} is already in use"]
     assert_serves(first)
+
+
+def test_two_starts_at_once(make_responder):
+    """Whoever makes a socket has the directory to himself meanwhile, or removes what another has just made."""
+    responder = make_responder()
+    responder.kill()
+    directory = os.open(responder.directory, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        before = responder.socket_path.stat().st_ino
+        responder.start(wait=False)
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            assert responder.socket_path.stat().st_ino == before and not harness.accepts(responder.address)
+    finally:
+        os.close(directory)
+    waiting.wait_until(lambda: harness.accepts(responder.address), "it to listen")
+    assert_serves(responder)
+
+
+def test_locked_directory(make_responder):
+    """A directory that somebody locks for good ends the start, with the reason."""
+    responder = make_responder()
+    responder.kill()
+    directory = os.open(responder.directory, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        responder.start(wait=False)
+        assert responder.wait() == 1
+    finally:
+        os.close(directory)
+    assert f"--listen {responder.listen}: another process keeps its directory locked" in responder.log
 
 
 def test_file_in_the_way(make_responder):
