@@ -31,6 +31,18 @@ void buffer_clear(struct buffer *b)
 		b->data[0] = '\0';
 }
 
+void buffer_recycle(struct buffer *b, size_t most)
+{
+	buffer_clear(b);
+	if (b->size <= most)
+		return;
+	char *data = realloc(b->data, most);
+	if (data == NULL)
+		return;
+	b->data = data;
+	b->size = most;
+}
+
 bool buffer_failed(const struct buffer *b)
 {
 	return b->failed;

@@ -26,6 +26,9 @@ void buffer_done(struct buffer *);
 /* Forgets the content, keeps the memory. */
 void buffer_clear(struct buffer *);
 
+/* Forgets the content, and gives memory beyond so many bytes back. */
+void buffer_recycle(struct buffer *, size_t most);
+
 /* Whether any write since buffer_init() found no memory; the content is then cut. */
 bool buffer_failed(const struct buffer *);
 

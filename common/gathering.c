@@ -3,6 +3,7 @@
 #include "gathering.h"
 
 #include <errno.h>
+#include <fastcgi.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,8 +11,8 @@
 #include "clock.h"
 #include "metrics.h"
 
-/* Section 5.5: protocolStatus of FCGI_END_REQUEST */
-enum refusal { CANT_MPX_CONN = 1, UNKNOWN_ROLE = 3 };
+/* How long an answered peer may take to close. */
+#define LINGER_MS 2000
 
 bool gathering_watch(struct peers *p, struct peer *peer)
 {
@@ -76,33 +77,68 @@ static void push_ready(struct peers *p, struct peer *peer)
 		pthread_cond_signal(&p->ready);
 }
 
-/* Says that a request will not be served. A peer that takes no answer gets none. */
-static void refuse(const struct peer *peer, uint16_t id, enum refusal why)
+/* A peer that takes no answer gets none. */
+static void say(const struct peer *peer, const void *bytes, size_t len)
 {
-	const unsigned char end_request[16] = {1, 3, (unsigned char)(id >> 8), (unsigned char)(id & 0xff), 0,
-		8, 0, 0, 0, 0, 0, 0, (unsigned char)why};
-
-	if (send(peer->fd, end_request, sizeof end_request, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+	if (send(peer->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
 	}
+}
+
+/* Says that a request is none for us, with a protocolStatus of section 5.5. */
+static void reject(const struct peer *peer, uint16_t id, int status)
+{
+	const unsigned char end_request[16] = {FCGI_VERSION_1, FCGI_END_REQUEST, (unsigned char)(id >> 8),
+		(unsigned char)(id & 0xff), 0, 8, 0, 0, 0, 0, 0, 0, (unsigned char)status};
+
+	say(peer, end_request, sizeof end_request);
+}
+
+void gathering_apologise(struct peers *p, struct peer *peer, enum refusal why)
+{
+	if (peer->records.state == RECORDS_BEGIN)
+		return;
+	buffer_clear(&p->text);
+	buffer_clear(&p->out);
+	p->owner.refuse(p->owner.context, why, &p->text);
+	records_put_answer(&peer->records, p->text.data, p->text.len, &p->out);
+	if (!buffer_failed(&p->out) && !buffer_failed(&p->text))
+		say(peer, p->out.data, p->out.len);
+}
+
+void gathering_keep(struct peers *p, struct peer *peer)
+{
+	peer->since_ms = clock_ms();
+	peer->deadline_ms = peer->since_ms + p->limits.idle_timeout_ms;
+	peer->state = PEER_KEPT;
+}
+
+void gathering_begin_linger(struct peers *p, struct peer *peer)
+{
+	if (shutdown(peer->fd, SHUT_WR) != 0 || !gathering_watch(p, peer)) {
+		gathering_drop(p, peer);
+		return;
+	}
+	peer->deadline_ms = clock_ms() + LINGER_MS;
+	peer->state = PEER_LINGERING;
+}
+
+/* Refuses a request that is under way, and gives its memory back. */
+static void refuse(struct peers *p, struct peer *peer, enum refusal why)
+{
+	gathering_apologise(p, peer, why);
+	p->gathered -= records_size(&peer->records);
+	records_done(&peer->records);
+	pthread_mutex_lock(&p->lock);
+	gathering_begin_linger(p, peer);
+	pthread_mutex_unlock(&p->lock);
 }
 
 void gathering_end_early(struct peers *p, struct peer *peer)
 {
-	if (peer->records.state == RECORDS_STDIN) {
-		peer->keep = false;
-		peer->partial = true;
-		push_ready(p, peer);
-	} else {
+	if (peer->records.state != RECORDS_STDIN) {
 		give_up(p, peer);
+		return;
 	}
-}
-
-/* What has come of a request for which there is no memory gives its own back. A worker answers it. */
-static void apologise_later(struct peers *p, struct peer *peer)
-{
-	p->gathered -= records_size(&peer->records);
-	records_done(&peer->records);
-	peer->no_memory = true;
 	peer->keep = false;
 	peer->partial = true;
 	push_ready(p, peer);
@@ -127,8 +163,10 @@ static void keep_bounds(struct peers *p)
 {
 	struct peer *largest;
 
-	while (p->gathered > p->limits.bytes && (largest = find_largest(p)) != NULL)
-		give_up(p, largest);
+	while (p->gathered > p->limits.bytes && (largest = find_largest(p)) != NULL) {
+		metrics_count(METRICS_CONNECTIONS_EVICTED);
+		refuse(p, largest, REFUSAL_BYTES);
+	}
 }
 
 /* The first bytes of the next request of a connection that was idle. */
@@ -141,11 +179,12 @@ static void begin_next(struct peers *p, struct peer *peer)
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* A whole request, and what came behind it. Without memory for that, the connection ends with the answer. */
+/* As much of a request as is wanted, and what came behind it. Without memory for that, the connection ends with
+ * the answer. */
 static void complete(struct peers *p, struct peer *peer, const unsigned char *rest, size_t len)
 {
-	peer->partial = peer->records.body.len > p->limits.records.body;
-	peer->keep = !peer->partial && records_keep(&peer->records);
+	peer->partial = !peer->records.ended;
+	peer->keep = records_keep(&peer->records);
 	if (peer->keep && len > 0) {
 		buffer_put(&peer->early, rest, len);
 		peer->keep = !buffer_failed(&peer->early);
@@ -153,34 +192,68 @@ static void complete(struct peers *p, struct peer *peer, const unsigned char *re
 	push_ready(p, peer);
 }
 
+static void answer_management(struct peers *p, struct peer *peer)
+{
+	buffer_clear(&p->out);
+	records_put_values(&peer->records, &p->out);
+	if (!buffer_failed(&p->out))
+		say(peer, p->out.data, p->out.len);
+}
+
+/* Nothing but management records has come, or the rest of a request that has been answered. */
+static void keep(struct peers *p, struct peer *peer)
+{
+	pthread_mutex_lock(&p->lock);
+	gathering_keep(p, peer);
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* Has the records take bytes in, up to what ends the request or its gathering. */
+static enum records_result feed(struct peers *p, struct peer *peer, const unsigned char **bytes, size_t *len)
+{
+	for (;;) {
+		size_t taken;
+		const enum records_result result = records_feed(&peer->records, *bytes, *len, &taken);
+
+		*bytes += taken;
+		*len -= taken;
+		if (result == RECORDS_MULTIPLEXED)
+			reject(peer, peer->records.refused_id, FCGI_CANT_MPX_CONN);
+		else if (result == RECORDS_MANAGEMENT)
+			answer_management(p, peer);
+		else if (result != RECORDS_HEAD || (p->owner.wants_body != NULL
+				&& !p->owner.wants_body(p->owner.context, peer->records.envp)))
+			return result;
+	}
+}
+
 /* Takes in bytes that have come. */
 static enum gathered take(struct peers *p, struct peer *peer, const unsigned char *bytes, size_t len)
 {
-	enum records_result result;
-	size_t taken;
-
 	if (peer->state == PEER_KEPT)
 		begin_next(p, peer);
 	p->gathered -= records_size(&peer->records);
-	while ((result = records_feed(&peer->records, bytes, len, &taken)) == RECORDS_MULTIPLEXED) {
-		refuse(peer, peer->records.refused_id, CANT_MPX_CONN);
-		bytes += taken;
-		len -= taken;
-	}
+	const enum records_result result = feed(p, peer, &bytes, &len);
 	p->gathered += records_size(&peer->records);
 	switch (result) {
 	case RECORDS_MORE:
+		if (records_idle(&peer->records)) {
+			keep(p, peer);
+			return GATHER_SOME;
+		}
 		keep_bounds(p);
 		return peer->state == PEER_GATHERING ? GATHER_SOME : GATHER_ENDED;
+	case RECORDS_HEAD:
 	case RECORDS_COMPLETE:
-		complete(p, peer, bytes + taken, len - taken);
+		complete(p, peer, bytes, len);
 		return GATHER_ENDED;
 	case RECORDS_NO_MEMORY:
-		apologise_later(p, peer);
+		refuse(p, peer, REFUSAL_MEMORY);
 		return GATHER_ENDED;
 	case RECORDS_WRONG_ROLE:
-		refuse(peer, peer->records.id, UNKNOWN_ROLE);
+		reject(peer, peer->records.id, FCGI_UNKNOWN_ROLE);
 		break;
+	case RECORDS_MANAGEMENT:
 	case RECORDS_MULTIPLEXED:
 	case RECORDS_ABORTED:
 	case RECORDS_INVALID:

@@ -13,6 +13,10 @@
 
 struct peers {
 	struct peers_limits limits;
+	struct peers_owner owner;
+	/* The watching thread's, for what it answers itself; with room for it from the beginning. */
+	struct buffer text;
+	struct buffer out;
 	unsigned char read[GATHERING_READ_SIZE]; /* the watching thread's */
 	size_t gathered;                         /* bytes of what is being gathered; the watching thread's */
 	struct peer *due[PEERS_MAX];             /* the watching thread's */
@@ -26,7 +30,8 @@ struct peers {
 	struct peer *ready_first;
 	struct peer *ready_last;
 	size_t ready_bytes;        /* of their requests */
-	struct peer *answer_first; /* to be answered, in no particular order */
+	struct peer *answer_first; /* to be answered */
+	struct peer *answer_last;
 	size_t idle;               /* workers that wait */
 	bool waking;               /* one of them was woken, and has not come yet */
 	bool stopping;             /* idle connections are closed */
@@ -46,6 +51,17 @@ enum gathered gathering_read_all(struct peers *, struct peer *);
 /* The stream has ended, or its time has come: of a body that is cut short the sender is told, if
  * it still listens. The watching thread, without the lock. */
 void gathering_end_early(struct peers *, struct peer *);
+
+/* Answers a request that is not served, if as much of it has come as is needed for that, and counts it. The peer
+ * is to be closed then. The watching thread, with or without the lock. */
+void gathering_apologise(struct peers *, struct peer *, enum refusal);
+
+/* What was answered may wait for its next request now, until the idle time is over. The watching thread or the
+ * peer's worker, with the lock. */
+void gathering_keep(struct peers *, struct peer *);
+
+/* What was answered is read from until the peer closes. The watching thread or the peer's worker, with the lock. */
+void gathering_begin_linger(struct peers *, struct peer *);
 
 /* Has epoll tell when the peer is readable. Returns false without memory. Any thread, with the lock. */
 bool gathering_watch(struct peers *, struct peer *);

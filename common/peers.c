@@ -21,20 +21,26 @@
 #define TURN_MS 5000
 /* How soon to look again whether workers keep up. */
 #define PAUSE_MS 20
-/* How long an answered peer may take to close. */
-#define LINGER_MS 2000
 /* How long a peer has at the least to send its request, however many others want its place. */
 #define GRACE_MS 250
 
-struct peers *peers_new(const struct peers_limits *limits)
+/* What the watching thread answers without a worker: a few hundred bytes. */
+#define ANSWER_BYTES 4096
+
+struct peers *peers_new(const struct peers_limits *limits, const struct peers_owner *owner)
 {
 	struct peers *p = calloc(1, sizeof *p);
 
 	if (p == NULL)
 		return NULL;
 	p->limits = *limits;
+	p->owner = *owner;
 	if (p->limits.places > PEERS_MAX)
 		p->limits.places = PEERS_MAX;
+	p->limits.records.connections = p->limits.places;
+	/* Kept, so that without memory at least that can be said. */
+	if (!buffer_reserve(&p->text, ANSWER_BYTES) || !buffer_reserve(&p->out, ANSWER_BYTES))
+		goto err1;
 	p->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (p->epoll < 0)
 		goto err1;
@@ -48,6 +54,8 @@ err3:
 err2:
 	close(p->epoll);
 err1:
+	buffer_done(&p->text);
+	buffer_done(&p->out);
 	free(p);
 	return NULL;
 }
@@ -59,6 +67,8 @@ void peers_free(struct peers *p)
 	pthread_cond_destroy(&p->ready);
 	pthread_mutex_destroy(&p->lock);
 	close(p->epoll);
+	buffer_done(&p->text);
+	buffer_done(&p->out);
 	free(p);
 }
 
@@ -122,6 +132,7 @@ static bool occupy(struct peers *p, struct peer *peer, int fd)
 	const size_t behind = (size_t)(peer - p->peer) + 1;
 
 	if (peer->state == PEER_GATHERING) {
+		gathering_apologise(p, peer, REFUSAL_PLACES);
 		p->gathered -= records_size(&peer->records);
 		metrics_count(METRICS_CONNECTIONS_EVICTED);
 	}
@@ -181,6 +192,8 @@ struct peer *peers_take(struct peers *p)
 	struct peer *peer = p->answer_first;
 	if (peer != NULL) {
 		p->answer_first = peer->next;
+		if (p->answer_first == NULL)
+			p->answer_last = NULL;
 	} else if (p->ready_first != NULL) {
 		peer = p->ready_first;
 		p->ready_first = peer->next;
@@ -203,39 +216,31 @@ void peers_answer(struct peers *p, struct peer *first)
 	while (last->next != NULL)
 		last = last->next;
 	pthread_mutex_lock(&p->lock);
-	last->next = p->answer_first;
-	p->answer_first = first;
+	if (p->answer_last == NULL)
+		p->answer_first = first;
+	else
+		p->answer_last->next = first;
+	p->answer_last = last;
 	/* Within the lock: once these are answered, the last worker may end, and p with it. */
 	if (gathering_wakes(p))
 		pthread_cond_signal(&p->ready);
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* With the lock. */
-static void keep(struct peers *p, struct peer *peer)
-{
-	peer->since_ms = clock_ms();
-	peer->deadline_ms = peer->since_ms + p->limits.idle_timeout_ms;
-	peer->state = PEER_KEPT;
-}
-
 bool peers_release(struct peers *p, struct peer *peer)
 {
-	const bool lingers = !peer->keep && peer->partial && shutdown(peer->fd, SHUT_WR) == 0;
 	const bool early = peer->keep && peer->early.len > 0;
 
 	records_next(&peer->records);
 	pthread_mutex_lock(&p->lock);
 	/* Otherwise what comes next is heard of, and deadlines are looked at often enough. */
 	const bool awaited = early || p->stopping || p->open == p->limits.places;
-	if ((!peer->keep && !lingers) || !gathering_watch(p, peer)) {
+	if (peer->keep && gathering_watch(p, peer))
+		gathering_keep(p, peer);
+	else if (!peer->keep && peer->partial)
+		gathering_begin_linger(p, peer);
+	else
 		gathering_drop(p, peer);
-	} else if (peer->keep) {
-		keep(p, peer);
-	} else {
-		peer->deadline_ms = clock_ms() + LINGER_MS;
-		peer->state = PEER_LINGERING;
-	}
 	pthread_mutex_unlock(&p->lock);
 	return awaited;
 }

@@ -15,6 +15,24 @@
 /* Connections that are open at once. */
 #define PEERS_MAX 1024
 
+/* Why a request is not served. */
+enum refusal {
+	REFUSAL_PLACES, /* another connection needed its place */
+	REFUSAL_BYTES,  /* the requests on their way are too large together, and it was the largest */
+	REFUSAL_MEMORY, /* there was none for it */
+	REFUSAL_BUSY    /* it waited too long for a worker */
+};
+
+/* What peers ask whoever serves. Any thread; must not block. */
+struct peers_owner {
+	void *context;
+	/* Returns true if the body is to be waited for, once the parameters are there: "NAME=value" each, NULL
+	 * behind the last. NULL instead of a function: it always is. */
+	bool (*wants_body)(void *context, char **envp);
+	/* Appends the answer to a request that is not served. */
+	void (*refuse)(void *context, enum refusal, struct buffer *out);
+};
+
 struct peers_limits {
 	size_t places;       /* connections, up to PEERS_MAX */
 	size_t bytes;        /* of requests that are being gathered, all together */
@@ -42,7 +60,6 @@ struct peer {
 	struct buffer early;    /* of the next request, which came behind this one */
 	bool keep;              /* another request may follow; the worker's from peers_take() on */
 	bool partial;           /* more of the request may come than was gathered */
-	bool no_memory;         /* there was none to gather it: it is to be answered so */
 	void *exchange;         /* the server's: a request that waits for its outcome; else NULL */
 
 	/* Covered by the lock of struct peers. */
@@ -52,15 +69,15 @@ struct peer {
 	struct peer *next;   /* among the ready, or those to be answered */
 };
 
-/* The limits are copied. NULL without memory or descriptors. */
-struct peers *peers_new(const struct peers_limits *);
+/* The limits and the owner are copied. NULL without memory or descriptors. */
+struct peers *peers_new(const struct peers_limits *, const struct peers_owner *);
 
 /* Frees it; no connection may be open. NULL is allowed. */
 void peers_free(struct peers *);
 
 /* Returns true if there is a place for another connection, or a connection that can be closed for it: the
  * one that has been idle longest; or else, of those that have not sent a whole request though they had
- * the time for it, the oldest. The watching thread. */
+ * the time for it, the oldest, whose request is refused. The watching thread. */
 bool peers_room(struct peers *);
 
 /* Takes a connection over, and the descriptor with it. If all places are taken, another one is closed, as

@@ -5,8 +5,7 @@
 #include <stdbool.h>
 
 /* From now on SIGTERM and SIGINT ask to end, SIGHUP to reload, and SIGPIPE and SIGUSR1 do
- * nothing. To be called once, after FCGX_Init(), which has handlers of its own, and before
- * any thread is started. Returns 0, or -1 with errno. */
+ * nothing. To be called once, before any thread is started. Returns 0, or -1 with errno. */
 int signals_catch(void);
 
 /* Readable whenever a signal came or signals_wake() was called since signals_empty(). */

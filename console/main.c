@@ -1,25 +1,38 @@
 #include "config.h"
 
 #include <errno.h>
-#include <fcgiapp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 #include "admin_client.h"
 #include "common/buffer.h"
 #include "common/listener.h"
 #include "common/log.h"
+#include "common/sandbox.h"
+#include "common/server.h"
 #include "common/signals.h"
 #include "common/text.h"
 #include "database.h"
 #include "options.h"
 #include "page.h"
-#include "workers.h"
+#include "routes.h"
 
 #define EXIT_CANNOT_RUN 1
 #define EXIT_USAGE 2
+/* How many threads answer: as many connections to the database there are, and questions to it at once. */
+#define THREADS 4
+#define READ_TIMEOUT_MS 10000
+#define SEND_TIMEOUT_MS 10000
+/* Of libcurl, with which a responder is asked, and its resolver, for each thread. */
+#define WORKER_DESCRIPTORS 4
+
+static const struct server_limits limits = {.threads = THREADS,
+	.read_timeout_ms = READ_TIMEOUT_MS,
+	.send_timeout_ms = SEND_TIMEOUT_MS,
+	.other_descriptors = (size_t)THREADS * WORKER_DESCRIPTORS};
 
 static int complain(int status, const char *text)
 {
@@ -86,24 +99,101 @@ static int name_session(void)
 	return 0;
 }
 
-static int serve(const struct console_options *options, const struct views *views)
+/* What the worker asks the database with. */
+static void *open_worker(void *context)
+{
+	const struct views *views = context;
+	struct database *db = calloc(1, sizeof *db);
+
+	if (db != NULL)
+		database_init(db, views->database);
+	return db;
+}
+
+static void close_worker(void *worker)
+{
+	if (worker != NULL)
+		database_done(worker);
+	free(worker);
+}
+
+static bool answer(void *context, void *worker, FCGX_Request *fcgi, struct peer *peer, struct buffer *out)
+{
+	(void)peer;
+	if (worker == NULL)
+		routes_refuse(out);
+	else
+		routes_answer(context, worker, FCGX_GetParam("REQUEST_METHOD", fcgi->envp),
+			FCGX_GetParam("REQUEST_URI", fcgi->envp), out);
+	if (buffer_failed(out)) {
+		buffer_done(out);
+		routes_refuse(out);
+	}
+	return true;
+}
+
+static void refuse(void *context, enum refusal why, struct buffer *out)
+{
+	(void)context;
+	(void)why;
+	routes_refuse(out);
+}
+
+/* Returns 0, or -1 with the reason, one line, in error. */
+static int enter_sandbox(const struct console_options *options, const struct listener *listener,
+	char error[SANDBOX_ERROR_SIZE])
+{
+	const char *const paths[2] = {listener->path};
+	const struct sandbox_access access = {NULL, paths};
+	struct sandbox sandbox;
+
+	if (options->no_sandbox) {
+		log_record(LOG_WARN, "no sandbox, as told", NULL);
+		return 0;
+	}
+	if (sandbox_enter(&access, &sandbox, error) != 0)
+		return -1;
+	log_record(LOG_INFO, "sandbox",
+		LOG_PAIRS("no_new_privs", "yes", "seccomp", sandbox.seccomp, "landlock", sandbox.landlock));
+	return 0;
+}
+
+/* Returns 0 when it was told to stop, else -1. */
+static int run(struct listener *listener, struct views *views)
+{
+	const struct server_service service = {
+		.peers = {views, NULL, refuse}, .open_worker = open_worker, .close_worker = close_worker, .serve = answer};
+	struct server *server = NULL;
+	int status = -1;
+
+	if (log_start() == 0 && (server = server_new(listener, &limits, &service)) != NULL)
+		status = server_run(server);
+	server_free(server);
+	log_stop();
+	return status;
+}
+
+static int serve(const struct console_options *options, struct views *views)
 {
 	char error[LISTENER_ERROR_SIZE];
 	struct listener listener;
 
-	/* libfcgi installs signal handlers of its own; ours come after, and before there is a socket to be
-	 * seen, as whoever sees it may ask us to end. */
-	if (FCGX_Init() != 0 || signals_catch() != 0)
+	/* Before there is a socket to be seen: whoever sees it may ask us to end. */
+	if (signals_catch() != 0)
 		return complain(EXIT_CANNOT_RUN, text_error(errno));
-	if (listener_open(&listener, "--listen", options->listen, options->socket_mode, error) != 0)
+	if (server_check_descriptors(&limits, error) != 0
+		|| listener_open(&listener, "--listen", options->listen, options->socket_mode, error) != 0)
 		return complain(EXIT_CANNOT_RUN, error);
 	log_record(LOG_INFO, "listening",
 		LOG_PAIRS("address", options->listen == NULL ? "descriptor 0" : options->listen, "version",
 			PACKAGE_VERSION));
-	int failed = log_start() != 0 || workers_run(&listener, views, options->database) != 0;
+	int status = 0;
+	if (enter_sandbox(options, &listener, error) != 0)
+		status = complain(EXIT_CANNOT_RUN, error);
+	else if (run(&listener, views) != 0)
+		status = complain(EXIT_CANNOT_RUN, "cannot start: out of memory, threads or descriptors");
 	listener_close(&listener);
-	log_stop();
-	return failed ? complain(EXIT_CANNOT_RUN, text_error(errno)) : 0;
+	return status;
 }
 
 int main(int argc, char *argv[])
@@ -113,6 +203,8 @@ int main(int argc, char *argv[])
 	char page_error[PAGE_ERROR_SIZE];
 	struct page page;
 
+	/* Personal data is in memory: no core dumps, and no looking in by others of the same user. */
+	prctl(PR_SET_DUMPABLE, 0);
 	signal(SIGHUP, SIG_IGN);
 	if (console_options_parse(&options, argc, argv, error) != 0)
 		return complain(EXIT_USAGE, error);
@@ -134,7 +226,7 @@ int main(int argc, char *argv[])
 		return complain(EXIT_CANNOT_RUN, page_error);
 	int status = first_connect(&options);
 	if (status < 0) {
-		const struct views views = {&page, options.admin};
+		struct views views = {&page, options.admin, options.database};
 
 		status = serve(&options, &views);
 	}

@@ -16,6 +16,7 @@ enum option_key {
 	KEY_PAGE,
 	KEY_ADMIN,
 	KEY_CHECK,
+	KEY_NO_SANDBOX,
 	KEY_HELP,
 	KEY_VERSION
 };
@@ -28,6 +29,7 @@ static const struct argument table[] = {
 	{"page", true},
 	{"admin", true},
 	{"check", false},
+	{"no-sandbox", false},
 	{"help", false},
 	{"version", false},
 	{NULL, false},
@@ -84,6 +86,9 @@ static int set(struct console_options *options, enum option_key key, const char 
 	case KEY_CHECK:
 		options->check = true;
 		return 0;
+	case KEY_NO_SANDBOX:
+		options->no_sandbox = true;
+		return 0;
 	case KEY_HELP:
 		options->help = true;
 		return 0;
@@ -137,6 +142,8 @@ void console_options_help(FILE *out)
 	      "      the page's files (default " PAGE_DIRECTORY ")\n"
 	      "  --check\n"
 	      "      check page, database, schema, role and address, look for --admin, then exit\n"
+	      "  --no-sandbox\n"
+	      "      let it run programs and write files, should it ever try\n"
 	      "  -h, --help, --version\n\n"
 	      "Signals: SIGTERM and SIGINT finish what is being answered and exit.\n"
 	      "Exit status: 0 stopped as told, 1 could not run, 2 wrong usage.\n",

@@ -16,6 +16,7 @@ struct console_options {
 	const char *admin;
 	mode_t socket_mode;
 	bool check;
+	bool no_sandbox;
 	bool help;
 	bool version;
 };

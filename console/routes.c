@@ -176,3 +176,8 @@ void routes_answer(const struct views *shared, struct database *db, const char *
 	if (head && !buffer_failed(out))
 		out->len = (size_t)((const char *)memmem(out->data, out->len, "\r\n\r\n", 4) - out->data) + 4;
 }
+
+void routes_refuse(struct buffer *out)
+{
+	answer_error(out, "503 Service Unavailable", "Retry-After: 5\r\n", "Too many requests at once");
+}

@@ -9,7 +9,8 @@
 /* What all workers share. */
 struct views {
 	const struct page *page;
-	const char *admin; /* the responder's --admin-listen; NULL: not known */
+	const char *admin;    /* the responder's --admin-listen; NULL: not known */
+	const char *database; /* a connection string, or NULL */
 };
 
 /* Answers a request, as a whole CGI response in out. method and uri as the web server gives them,
@@ -17,5 +18,8 @@ struct views {
  * seconds at most. */
 void routes_answer(
 	const struct views *, struct database *, const char *method, const char *uri, struct buffer *out);
+
+/* Answers a request that cannot be served now. Does not block. */
+void routes_refuse(struct buffer *out);
 
 #endif

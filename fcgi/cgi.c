@@ -1,10 +1,11 @@
-/* The environment becomes the parameters of a FastCGI request, and what is read its body, so that
- * libfcgi and the handler see the same as with a responder. */
+/* The environment is the parameters of a FastCGI request, and what is read its body, so that the handler sees the
+ * same as with a responder. */
 #include "config.h"
 
 #include "cgi.h"
 
 #include <errno.h>
+#include <fastcgi.h>
 #include <fcgiapp.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -15,9 +16,9 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/desk.h"
 #include "common/listener.h"
 #include "common/log.h"
+#include "common/records.h"
 #include "common/signals.h"
 #include "common/text.h"
 
@@ -32,46 +33,6 @@ bool cgi_is_request(void)
 	return getenv("GATEWAY_INTERFACE") != NULL  /* NOLINT(concurrency-mt-unsafe) */
 		&& getenv("REQUEST_METHOD") != NULL /* NOLINT(concurrency-mt-unsafe) */
 		&& !listener_is_inherited();
-}
-
-/* A length as section 3.4 of the FastCGI specification has it. */
-static void put_length(struct buffer *out, size_t length)
-{
-	const unsigned char bytes[4] = {(unsigned char)(length >> 24 | 0x80), (unsigned char)(length >> 16),
-		(unsigned char)(length >> 8), (unsigned char)length};
-
-	if (length < 128)
-		buffer_put(out, bytes + 3, 1);
-	else
-		buffer_put(out, bytes, sizeof bytes);
-}
-
-static void put_environment(struct buffer *out)
-{
-	for (char **variable = environ; *variable != NULL; variable++) {
-		const char *equals = strchr(*variable, '=');
-
-		if (equals == NULL)
-			continue;
-		put_length(out, (size_t)(equals - *variable));
-		put_length(out, strlen(equals + 1));
-		buffer_put(out, *variable, (size_t)(equals - *variable));
-		buffer_puts(out, equals + 1);
-	}
-}
-
-/* How much of standard input is the body. It need not end there (section 4.2), so that nothing is
- * read of what will be refused anyway. */
-static size_t body_length(size_t max_body)
-{
-	const char *text = getenv("CONTENT_LENGTH"); /* NOLINT(concurrency-mt-unsafe): nobody sets it */
-	size_t length = 0;
-
-	if (text == NULL)
-		return 0;
-	for (; *text >= '0' && *text <= '9' && length <= max_body; text++)
-		length = length * 10 + (size_t)(*text - '0');
-	return *text == '\0' && length <= max_body ? length : 0;
 }
 
 /* Reads until the body is whole, standard input ends, or the deadline comes. */
@@ -157,7 +118,6 @@ static void wait_for_receipt(struct handler *handler, struct visit *visit)
 	}
 }
 
-/* The steps of the request that libfcgi has begun to read. */
 static void serve(struct handler *handler, struct spooler *spooler, FCGX_Request *fcgi)
 {
 	struct answer answer = {.kind = ANSWER_NO_MEMORY};
@@ -182,25 +142,22 @@ static void serve(struct handler *handler, struct spooler *spooler, FCGX_Request
 
 void cgi_serve(struct handler *handler, struct spooler *spooler, const struct cgi_limits *limits)
 {
-	struct records records;
-	struct desk desk;
-	FCGX_Request fcgi;
+	FCGX_Stream in;
+	FCGX_Request fcgi = {.role = FCGI_RESPONDER, .in = &in, .envp = environ, .ipcFd = -1};
+	struct buffer body;
+	size_t length;
 
-	/* What was read is within these already. */
-	records_init(&records, NULL);
-	records.id = 1;
-	put_environment(&records.params);
-	read_body(&records.body, body_length(limits->max_body), clock_ms() + limits->read_timeout_ms);
-	if (desk_open(&desk) && !buffer_failed(&records.params) && !buffer_failed(&records.body)
-		&& desk_lay_out(&desk, &records) && desk_accept(&desk, &fcgi)) {
-		serve(handler, spooler, &fcgi);
-		FCGX_Free(&fcgi, 0);
-	} else {
-		const int error = errno;
-
+	buffer_init(&body);
+	/* Standard input need not end with the body (section 4.2). Nothing is read of what will be refused anyway.
+	 */
+	if (request_check_head(environ, limits->max_body, &length) == REQUEST_OK)
+		read_body(&body, length, clock_ms() + limits->read_timeout_ms);
+	if (buffer_failed(&body)) {
 		give_answer(&(struct answer){.kind = ANSWER_NO_MEMORY});
-		log_record(LOG_ERROR, "cannot serve a request", LOG_PAIRS("reason", text_error(error)));
+		log_record(LOG_ERROR, "cannot serve a request", LOG_PAIRS("reason", text_error(ENOMEM)));
+	} else {
+		records_open_stream(&in, body.data, body.len);
+		serve(handler, spooler, &fcgi);
 	}
-	records_done(&records);
-	desk_close(&desk);
+	buffer_done(&body);
 }

@@ -12,6 +12,7 @@
 #include "fcgi/auth/secrets.h"
 #include "fcgi/commit/pg.h"
 #include "fcgi/spool/spool.h"
+#include "responder.h"
 
 #define EXIT_WRONG 1
 #define EXIT_DATABASE_AWAY 3
@@ -73,6 +74,17 @@ static void check_spool(struct check *check, const struct options *options)
 		fine("spool: %s", options->spool);
 }
 
+static void check_descriptors(struct check *check, const struct options *options)
+{
+	const struct server_limits limits = responder_limits(options);
+	char error[SERVER_ERROR_SIZE];
+
+	if (server_check_descriptors(&limits, error) != 0)
+		wrong(check, EXIT_WRONG, error);
+	else
+		fine("files: enough may be open at once");
+}
+
 static void check_listener(struct check *check, const char *option, const char *address)
 {
 	char error[LISTENER_ERROR_SIZE];
@@ -129,6 +141,7 @@ int check_run(const struct options *options)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	check_secrets(&check, options);
 	check_spool(&check, options);
+	check_descriptors(&check, options);
 	check_listeners(&check, options);
 	check_database(&check, options);
 	if (check.status == 0 && !check.in_use)

@@ -3,7 +3,7 @@
 #include "config.h"
 
 #include <errno.h>
-#include <fcgiapp.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,7 +29,7 @@
 #include "fcgi/watch/admin.h"
 #include "handler.h"
 #include "options.h"
-#include "server.h"
+#include "responder.h"
 
 #define EXIT_CANNOT_RUN 1
 #define EXIT_USAGE 2
@@ -37,6 +37,7 @@
 #define FIRST_CONNECT_MS 1000
 /* Of bodies that wait for the database: thousands of usual ones, a few of the largest. */
 #define QUEUE_BYTES ((size_t)64 * 1024 * 1024)
+#define LARGE_BYTES (1024 * 1024)
 #define CANNOT_START "cannot start: out of memory, threads (see --threads) or descriptors"
 
 /* What is open before the first thread begins. */
@@ -55,6 +56,15 @@ static int complain(int status, const char *text)
 static struct spool_limits spool_limits(const struct options *options)
 {
 	return (struct spool_limits){options->spool_files, options->spool_bytes, options->spool_free};
+}
+
+/* Returns 0, or the exit status. */
+static int check_descriptors(const struct options *options)
+{
+	const struct server_limits limits = responder_limits(options);
+	char error[SERVER_ERROR_SIZE];
+
+	return server_check_descriptors(&limits, error) == 0 ? 0 : complain(EXIT_CANNOT_RUN, error);
 }
 
 /* Returns 0, or the exit status. */
@@ -116,19 +126,14 @@ static int listen_and_serve(const struct options *options, struct sockets *socke
 	struct signature_verifier *verifier, const struct secrets_version *version, struct spool *spool)
 {
 	const struct exposition_sources sources = {verifier, spool, spool_limits(options)};
-	const struct server_limits limits = {
-		(size_t)options->threads,
-		(size_t)options->max_body,
-		(int)options->read_timeout * 1000,
-		sockets->admin == NULL ? 0 : ADMIN_DESCRIPTORS,
-	};
+	const struct server_limits limits = responder_limits(options);
 
 	if (sockets->admin != NULL && admin_start(sockets->admin, &sources) != 0)
 		return -1;
 	struct rotation *rotation = rotation_start(options->secret_file, version, verifier);
 	if (rotation == NULL)
 		return -1;
-	const int status = server_run(&sockets->listener, handler, &limits, rotation);
+	const int status = responder_run(&sockets->listener, handler, &limits, rotation);
 	rotation_stop(rotation);
 	return status;
 }
@@ -197,10 +202,11 @@ static int serve(const struct options *options, bool by_cgi, struct secrets *sec
 	struct sockets sockets = {.listener.fd = -1};
 	int status = 0;
 
-	/* libfcgi installs signal handlers of its own; ours come after, and before there is a socket to be
-	 * seen, as whoever sees it may ask us to end. */
-	if (FCGX_Init() != 0 || signals_catch() != 0)
+	/* Before there is a socket to be seen: whoever sees it may ask us to end. */
+	if (signals_catch() != 0)
 		status = complain(EXIT_CANNOT_RUN, CANNOT_START);
+	if (status == 0 && !by_cgi)
+		status = check_descriptors(options);
 	if (status == 0 && !by_cgi)
 		status = open_sockets(options, &sockets);
 	if (status == 0)
@@ -258,6 +264,9 @@ static int run(int argc, char *argv[], bool by_cgi)
 	/* Secrets and bodies are in memory: no core dumps, and no looking in by others of the same
 	 * user. */
 	prctl(PR_SET_DUMPABLE, 0);
+	/* What is large goes back to the system when it is freed, whatever was freed before. */
+	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+	mallopt(M_TRIM_THRESHOLD, 4 * LARGE_BYTES);
 	/* Until it can be heeded: a reload must not end a process that is about to serve. */
 	signal(SIGHUP, SIG_IGN);
 	/* A limit on the size of files is an error like another. */

@@ -8,11 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Decimal digits as a size; false for anything else. What does not fit is SIZE_MAX, which
- * no limit allows. */
+/* Decimal digits as a size; false for anything else, such as the -1 that some web servers send for a body of
+ * unknown length. What does not fit is SIZE_MAX, which no limit allows. */
 static bool parse_length(const char *text, size_t *length)
 {
 	*length = 0;
+	if (text == NULL || *text == '\0')
+		return false;
 	for (; *text >= '0' && *text <= '9'; text++) {
 		size_t digit = (size_t)(*text - '0');
 
@@ -54,11 +56,20 @@ static size_t read_all(FCGX_Stream *in, unsigned char *buffer, size_t size)
 	return len;
 }
 
+enum request_result request_check_head(FCGX_ParamArray params, size_t max_body, size_t *length)
+{
+	const char *method = FCGX_GetParam("REQUEST_METHOD", params);
+
+	if (method == NULL || strcmp(method, "POST") != 0)
+		return REQUEST_WRONG_METHOD;
+	if (!parse_length(FCGX_GetParam("CONTENT_LENGTH", params), length))
+		return REQUEST_NO_LENGTH;
+	return *length > max_body ? REQUEST_TOO_LONG : REQUEST_OK;
+}
+
 enum request_result request_read(
 	FCGX_Stream *in, FCGX_ParamArray params, size_t max_body, struct request *request)
 {
-	const char *method = FCGX_GetParam("REQUEST_METHOD", params);
-	const char *length_text = FCGX_GetParam("CONTENT_LENGTH", params);
 	unsigned char beyond;
 	size_t length;
 
@@ -67,14 +78,9 @@ enum request_result request_read(
 	/* Apache's mod_unique_id has a name of its own for it. */
 	if (request->id == NULL)
 		request->id = FCGX_GetParam("UNIQUE_ID", params);
-	if (method == NULL || strcmp(method, "POST") != 0)
-		return REQUEST_WRONG_METHOD;
-	if (length_text == NULL || length_text[0] == '\0')
-		return REQUEST_NO_LENGTH;
-	if (!parse_length(length_text, &length))
-		return REQUEST_BAD_LENGTH;
-	if (length > max_body)
-		return REQUEST_TOO_LONG;
+	const enum request_result head = request_check_head(params, max_body, &length);
+	if (head != REQUEST_OK)
+		return head;
 	request->signature = find_header(params, "HTTP_BAGELPAY_SIGNATURE");
 	request->timestamp = find_header(params, "HTTP_TIMESTAMP");
 	request->body = malloc(length > 0 ? length : 1);
@@ -84,8 +90,6 @@ enum request_result request_read(
 	/* libfcgi takes the end of the stream for the end of the body, whatever was announced. */
 	if (request->body_len < length)
 		return REQUEST_SHORT;
-	/* Reading on to the end also takes what follows the body off the socket: bytes left
-	 * there would make closing it lose the answer. */
 	if (read_all(in, &beyond, 1) > 0)
 		return REQUEST_LONGER;
 	return REQUEST_OK;

@@ -9,8 +9,7 @@
 enum request_result {
 	REQUEST_OK,
 	REQUEST_WRONG_METHOD, /* not POST */
-	REQUEST_NO_LENGTH,    /* CONTENT_LENGTH absent or empty */
-	REQUEST_BAD_LENGTH,   /* CONTENT_LENGTH is not digits */
+	REQUEST_NO_LENGTH,    /* CONTENT_LENGTH absent, or not digits */
 	REQUEST_TOO_LONG,     /* more than max_body bytes announced */
 	REQUEST_SHORT,        /* fewer bytes came than were announced */
 	REQUEST_LONGER,       /* more bytes came than were announced */
@@ -24,6 +23,9 @@ struct request {
 	unsigned char *body; /* owned */
 	size_t body_len;
 };
+
+/* Checks method and length, which is filled in. What is refused so needs no body. Does not block. */
+enum request_result request_check_head(FCGX_ParamArray params, size_t max_body, size_t *length);
 
 /* Checks method and length, then reads the body, in this order of cost; after the first
  * that fails nothing more is read. *request is to be freed with request_done() whatever

@@ -78,7 +78,6 @@ static struct line request_line(enum request_result result)
 		return (struct line){411, "Length Required", "Length required"};
 	case REQUEST_TOO_LONG:
 		return (struct line){413, "Content Too Large", "Request body too large"};
-	case REQUEST_BAD_LENGTH:
 	case REQUEST_SHORT:
 	case REQUEST_LONGER:
 		return (struct line){400, "Bad Request", "Invalid request body"};
@@ -114,8 +113,6 @@ static const char *answer_detail(const struct answer *answer)
 	if (answer->kind == ANSWER_DELIVERY)
 		return answer->detail;
 	switch (answer->request) {
-	case REQUEST_BAD_LENGTH:
-		return "CONTENT_LENGTH: not a number";
 	case REQUEST_SHORT:
 		return "body: shorter than CONTENT_LENGTH";
 	case REQUEST_LONGER:

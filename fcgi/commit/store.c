@@ -18,6 +18,10 @@
 #include "common/moment.h"
 #include "pg.h"
 
+/* Of a batch, what is kept for the next one; and how long connecting anew may take behind a larger one. */
+#define KEPT_BYTES ((size_t)8 * 1024 * 1024)
+#define RENEW_MS 1000
+
 /* From PostgreSQL's pg_type.dat. */
 #define BYTEA_OID 17
 #define INT4_OID 23
@@ -402,7 +406,7 @@ static bool is_unsettled(struct store *store, int64_t deadline_ms)
 	return true;
 }
 
-enum store_result store_commit(
+static enum store_result commit(
 	struct store *store, struct delivery *const batch[], size_t count, const struct store_limits *limits)
 {
 	bool committed;
@@ -444,4 +448,25 @@ enum store_result store_commit(
 		return STORE_UNKNOWN;
 	}
 	return STORE_OK;
+}
+
+/* Gives back what a large batch took. libpq keeps it for as long as the connection lives. */
+static void shrink(struct store *store)
+{
+	const bool large = store->bodies.len + store->deliveries.len > KEPT_BYTES;
+
+	buffer_recycle(&store->deliveries, KEPT_BYTES);
+	buffer_recycle(&store->bodies, KEPT_BYTES);
+	buffer_recycle(&store->signatures, KEPT_BYTES);
+	if (large && store->pg != NULL)
+		store_connect(store, RENEW_MS);
+}
+
+enum store_result store_commit(
+	struct store *store, struct delivery *const batch[], size_t count, const struct store_limits *limits)
+{
+	const enum store_result result = commit(store, batch, count, limits);
+
+	shrink(store);
+	return result;
 }

@@ -4,6 +4,8 @@ import base64
 import concurrent.futures
 import contextlib
 import json
+import os
+import pathlib
 import re
 import signal
 import socket
@@ -274,9 +276,9 @@ def test_the_spool_by_hearsay(tmp_path, case):
 
 
 def test_silent_peers_do_not_keep_it_busy(stand):
-    """As many connections as there are workers, which say nothing, or half a request."""
+    """More connections than there are workers, which say nothing, or half a request."""
     silent = []
-    for number in range(4):
+    for number in range(12):
         peer = socket.socket(socket.AF_UNIX)
         peer.connect(str(stand.console.socket_path))
         if number % 2:
@@ -285,6 +287,45 @@ def test_silent_peers_do_not_keep_it_busy(stand):
     assert stand.get("/api/overview").status == 200
     for peer in silent:
         peer.close()
+
+
+@pytest.mark.parametrize("content", [
+    fastcgi.record(fastcgi.PARAMS, b"\xff\xff\xff\xff\xff\xff\xff\xffAB\0\0"), b"\0" * 20, os.urandom(1000),
+    fastcgi.record(fastcgi.BEGIN_REQUEST, b"\0\1\0\0\0\0\0\0")
+    + fastcgi.record(fastcgi.PARAMS, b"\xff\xff\xff\xff\xa3\xa7\x02\x00A") + fastcgi.record(fastcgi.PARAMS),
+], ids=range(4))
+def test_what_is_no_request(stand, content):
+    """It is cut, and the next request is served by the same process."""
+    pid = stand.console.process.pid
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.settimeout(5)
+        peer.connect(str(stand.console.socket_path))
+        with contextlib.suppress(ConnectionError):
+            peer.sendall(content)
+            assert peer.recv(1) == b""
+    assert stand.get("/api/overview").status == 200 and stand.console.process.pid == pid
+
+
+def test_kept_connection(stand):
+    """A web server that keeps its connection asks one question after the other on it."""
+    with fastcgi.Peer(stand.console.socket_path) as peer:
+        for _ in range(3):
+            peer.begin({"REQUEST_METHOD": "GET", "REQUEST_URI": "/api/overview"}, keep=True)
+            peer.body(b"")
+            assert peer.answer().status == 200
+
+
+def test_what_it_gives_up(stand):
+    """It runs no programs, gains no privileges, and its memory is nobody else's; unless told otherwise."""
+    def shut_in(console):
+        status = pathlib.Path(f"/proc/{console.process.pid}/status").read_text(encoding="utf-8")
+        return re.search(r"^NoNewPrivs:\t1$", status, re.MULTILINE) and re.search(r"^Seccomp:\t2$", status, re.MULTILINE)
+
+    assert shut_in(stand.console)
+    # What may not be dumped is root's, whoever runs it.
+    assert pathlib.Path(f"/proc/{stand.console.process.pid}/environ").stat().st_uid == 0
+    with harness.Console("host=/nonexistent user=x", "--no-sandbox") as console:
+        assert not shut_in(console) and "no sandbox, as told" in console.log
 
 
 # --- the database -----------------------------------------------------------------------------------------------------

@@ -69,8 +69,8 @@ class Peer:
         output, ended = b"", False
         try:
             while not ended:
-                _, kind, _, length, padding = struct.unpack("!BBHHBx", self._exactly(8))
-                content = self._exactly(length + padding)[:length]
+                _, kind, _, length, padding = struct.unpack("!BBHHBx", self.receive(8))
+                content = self.receive(length + padding)[:length]
                 output += content if kind == STDOUT else b""
                 ended = kind == END_REQUEST
         except (EOFError, ConnectionError):
@@ -79,7 +79,8 @@ class Peer:
         headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
         return Answer(int(headers.get("Status", "200").split()[0]), headers, body)
 
-    def _exactly(self, count):
+    def receive(self, count):
+        """Waits for so many bytes."""
         received = b""
         while len(received) < count:
             more = self.socket.recv(count - len(received))

@@ -119,9 +119,27 @@ def test_body_of_another_length(shared, difference, detail):
 
 @pytest.mark.parametrize("length", ["-1", "1.0", "0x10", " 2", "2 ", "two"])
 def test_length_that_is_no_number(shared, length):
-    """400 for a length that is not digits."""
+    """411 for a length that is not digits, such as the -1 that Caddy sends for a body in chunks."""
     answer = fastcgi.request(shared.responder.address, fastcgi.post_params(length), b"{}")
-    assert (answer.status, answer.json) == (400, {"error": INVALID, "detail": "CONTENT_LENGTH: not a number"})
+    assert (answer.status, answer.json) == (411, {"error": "Length required"})
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize(("params", "status"), [
+    ({"REQUEST_METHOD": "PUT", "CONTENT_LENGTH": 10}, 405), (fastcgi.post_params(), 411), (fastcgi.post_params(-1), 411),
+    (fastcgi.post_params(1048577), 413)])
+def test_refused_without_the_body(shared, params, status, keep):
+    """What method and length decide is answered before the body comes; and a kept connection serves the next request."""
+    with fastcgi.Peer(shared.responder.address, timeout=5) as peer:
+        peer.begin(params, keep)
+        peer.send(fastcgi.record(fastcgi.STDIN, b"some"))
+        assert peer.answer().status == status
+        if keep:
+            peer.body(b" of the rest")
+            body = bodies.payment()
+            peer.begin(signed(shared, body), keep=True)
+            peer.body(body)
+            assert peer.answer().status == 200
 
 
 def test_empty_body(shared):

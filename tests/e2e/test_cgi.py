@@ -77,7 +77,7 @@ def test_one_request(program):
 
 @pytest.mark.parametrize("more, status", [
     ({"REQUEST_METHOD": "GET"}, 405), ({"CONTENT_LENGTH": None}, 411), ({"CONTENT_LENGTH": ""}, 411),
-    ({"CONTENT_LENGTH": "10x"}, 400), ({"CONTENT_LENGTH": "1048577"}, 413),
+    ({"CONTENT_LENGTH": "10x"}, 411), ({"CONTENT_LENGTH": "1048577"}, 413),
     ({"CONTENT_LENGTH": "99999999999999999999999"}, 413), ({"CONTENT_LENGTH": "1048576"}, 400),
     ({"HTTP_TIMESTAMP": None}, 401), ({"HTTP_BAGELPAY_SIGNATURE": "0" * 64}, 401),
     ({"BAGELHOOK_MAX_BODY": "20"}, 413), ({"CONTENT_LENGTH": "10"}, 401),

@@ -281,7 +281,7 @@ def test_nginx_keeps_connections(stack):
 def test_nginx_closes_first():
     """nginx gives a kept connection up before the responder closes it."""
     conf = (harness.SOURCE / "nginx" / "bagelhook-upstream.conf").read_text(encoding="utf-8")
-    code = (harness.SOURCE / "fcgi" / "server.c").read_text(encoding="utf-8")
+    code = (harness.SOURCE / "common" / "server.c").read_text(encoding="utf-8")
     kept, = re.findall(r"^ *keepalive_timeout (\d+)s;", conf, re.MULTILINE)
     idle, = re.findall(r"^#define IDLE_TIMEOUT_MS (\d+)", code, re.MULTILINE)
     assert int(kept) * 1000 + 10_000 <= int(idle)

@@ -91,46 +91,6 @@ def test_each_allocation_without_a_database(cluster, faults, tmp_path):
         assert responder.stop() == 0
 
 
-@contextlib.contextmanager
-def no_more_memory(responder):
-    """The system gives it none, beyond what it has."""
-    status = pathlib.Path(f"/proc/{responder.pid}/status").read_text()
-    used = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmData:"))
-    usual = resource.prlimit(responder.pid, resource.RLIMIT_DATA)
-    resource.prlimit(responder.pid, resource.RLIMIT_DATA, (used * 1024, usual[1]))
-    try:
-        yield
-    finally:
-        resource.prlimit(responder.pid, resource.RLIMIT_DATA, usual)
-
-
-def request_with_many_parameters(responder):
-    body, now = bodies.payment(), int(time.time())
-    params = fastcgi.encode(fastcgi.post_params(len(body), harness.sign(responder.secret, body, now), now))
-    with fastcgi.Peer(responder.address) as peer:
-        peer.send(fastcgi.record(fastcgi.BEGIN_REQUEST, b"\0\1\0\0\0\0\0\0"),
-                  fastcgi.stream(fastcgi.PARAMS, params + b"\1\0X" * 80000), fastcgi.record(fastcgi.PARAMS))
-        peer.body(body)
-        return peer.answer()
-
-
-def test_parameters_without_memory(make_responder):
-    """libfcgi, which ends the process where it gets no memory, gets no request for which there is none."""
-    if harness.is_sanitized():
-        pytest.skip("the sanitizers' allocator ends the process itself")
-    # The watching thread has memory in reserve; the worker has it for the request as it came, from the one before, but not
-    # for what libfcgi makes of it.
-    responder = make_responder("--threads", 1, environment={
-        "MALLOC_TOP_PAD_": 1 << 20, "MALLOC_TRIM_THRESHOLD_": 1 << 30, "MALLOC_MMAP_THRESHOLD_": 1 << 30})
-    assert request(responder, bodies.payment(note="x" * 400000)).status == 200
-    pid = responder.pid
-    with no_more_memory(responder):
-        answers = [request_with_many_parameters(responder).status for _ in range(3)]
-    assert answers == [503] * 3
-    assert (responder.pid, responder.running) == (pid, True)
-    assert request_with_many_parameters(responder).status == 200
-
-
 def is_answered(responder):
     try:
         return request(responder).status in (200, 503)

@@ -143,7 +143,7 @@ def test_connections_evicted(watched, admin):
     """Where all places are taken, one that has not sent its request goes for another one."""
     with contextlib.ExitStack() as peers:
         responder = peers.enter_context(harness.Responder(
-            "host=/nonexistent", *admin.arguments, "--read-timeout", 60, prefix=["prlimit", "--nofile=50:50", "--"]))
+            "host=/nonexistent", *admin.arguments, "--read-timeout", 60, prefix=["prlimit", "--nofile=62:62", "--"]))
         # It listens there a little later.
         harness.wait_until(lambda: harness.accepts(admin.path), "the admin listener", process=responder.process)
         for _ in range(30):

@@ -14,7 +14,7 @@ import bodies
 import fastcgi
 import harness
 
-ABORT, END, GET_VALUES, DATA = 2, 3, 9, 8
+ABORT, END, DATA, GET_VALUES, GET_VALUES_RESULT, UNKNOWN_TYPE = 2, 3, 8, 9, 10, 11
 BEGIN = fastcgi.record(fastcgi.BEGIN_REQUEST, b"\0\1\0\0\0\0\0\0")
 PARAMS = fastcgi.stream(fastcgi.PARAMS, fastcgi.encode(fastcgi.post_params(2, "0" * 64, 1))) + fastcgi.record(fastcgi.PARAMS)
 
@@ -29,10 +29,16 @@ def responder(cluster):
         assert one.stop() == 0
 
 
+def signed(responder, body):
+    """The parameters of an authentic request."""
+    now = int(time.time())
+    return fastcgi.post_params(len(body), harness.sign(responder.secret, body, now), now)
+
+
 def serve_honest(responder, within=2):
     """An authentic event through the same socket is committed, in good time."""
-    body, now, started = bodies.payment(), int(time.time()), time.monotonic()
-    answer = fastcgi.request(responder.address, fastcgi.post_params(len(body), harness.sign(responder.secret, body, now), now), body)
+    body, started = bodies.payment(), time.monotonic()
+    answer = fastcgi.request(responder.address, signed(responder, body), body)
     assert answer.status == 200 and time.monotonic() - started < within
 
 
@@ -53,14 +59,13 @@ def end_of(peer, within):
     BEGIN + BEGIN, BEGIN + fastcgi.record(fastcgi.STDIN, b"x"), BEGIN + PARAMS + PARAMS, BEGIN + PARAMS + fastcgi.record(DATA, b"x"),
     BEGIN + fastcgi.record(fastcgi.PARAMS, b"x", request_id=2), BEGIN + PARAMS + fastcgi.record(fastcgi.STDIN, b"", request_id=2),
     BEGIN + fastcgi.record(ABORT), BEGIN + PARAMS + fastcgi.record(fastcgi.STDIN, b"{") + fastcgi.record(ABORT),
-    fastcgi.record(GET_VALUES, fastcgi.encode({"FCGI_MPXS_CONNS": ""}), request_id=0),
-    BEGIN + fastcgi.record(GET_VALUES, b"", request_id=0), BEGIN + fastcgi.record(END, b"\0" * 8),
+    fastcgi.record(GET_VALUES, b""), BEGIN + fastcgi.record(END, b"\0" * 8),
     BEGIN + fastcgi.record(fastcgi.PARAMS, b"\x01") + fastcgi.record(fastcgi.PARAMS),
     BEGIN + fastcgi.record(fastcgi.PARAMS, b"\xff\xff\xff\xff\xff\xff\xff\xffAB") + fastcgi.record(fastcgi.PARAMS),
     BEGIN + fastcgi.record(fastcgi.PARAMS, b"\x80\0\0\1\x7f\xff\xff\xffA") + fastcgi.record(fastcgi.PARAMS),
     # More than memory can be, of which libfcgi would die.
     BEGIN + fastcgi.record(fastcgi.PARAMS, b"\xff\xff\xff\xff\xa3\xa7\x02\x00A") + fastcgi.record(fastcgi.PARAMS),
-], ids=range(23))
+], ids=range(22))
 def test_no_request(responder, content):
     """What is no request of ours is cut at once, without an answer."""
     with fastcgi.Peer(responder.address) as peer:
@@ -70,6 +75,34 @@ def test_no_request(responder, content):
         assert end_of(peer, 10) == b""
         assert time.monotonic() - started < 1.5
     serve_honest(responder)
+
+
+def test_values(responder):
+    """What a web server may ask for before its first request, and between requests, or amid one."""
+    names = ["FCGI_MAX_CONNS", "FCGI_MAX_REQS", "FCGI_MPXS_CONNS", "OTHER"]
+    question = fastcgi.record(GET_VALUES, fastcgi.encode(dict.fromkeys(names, "")), request_id=0)
+    content = fastcgi.encode({"FCGI_MAX_CONNS": "1024", "FCGI_MAX_REQS": "1024", "FCGI_MPXS_CONNS": "0"})
+    told = fastcgi.record(GET_VALUES_RESULT, content, request_id=0)
+    with fastcgi.Peer(responder.address, timeout=5) as peer:
+        for _ in range(2):
+            peer.send(question)
+            assert peer.receive(len(told)) == told
+            peer.begin({"REQUEST_METHOD": "GET"}, keep=True)
+            assert peer.answer().status == 405
+            peer.body(b"")
+        body = bodies.payment()
+        peer.begin(signed(responder, body), keep=True)
+        peer.send(question)
+        assert peer.receive(len(told)) == told
+        peer.body(body)
+        assert peer.answer().status == 200
+
+
+def test_other_management_records(responder):
+    """FCGI_UNKNOWN_TYPE, which names the type."""
+    with fastcgi.Peer(responder.address, timeout=5) as peer:
+        peer.send(fastcgi.record(99, b"x", request_id=0))
+        assert peer.receive(16) == fastcgi.record(UNKNOWN_TYPE, bytes([99]) + bytes(7), request_id=0)
 
 
 @pytest.mark.parametrize("role", [0, 2, 3, 65535])

@@ -15,6 +15,7 @@ import bodies
 import fastcgi
 import harness
 import waiting
+import watching
 
 
 def begin(responder, body=None, signature=None):
@@ -112,6 +113,82 @@ def test_few_descriptors(cluster):
             assert peer.answer().status == 200
         assert responder.stop() == 0
         assert "Too many open files" not in responder.log
+
+
+def test_too_few_descriptors(cluster):
+    """With so few that next to nobody could be served it does not start, and says how many are needed."""
+    with pytest.raises(harness.HarnessError, match="only 39 files may be open at once: at least 40 are needed, and 1048 for"):
+        harness.Responder(cluster.dsn("bagelhook", cluster.create_database()), prefix=("prlimit", "--nofile=39:39"))
+
+
+MEBIBYTE = 1 << 20
+
+
+def answer_of(responder, body):
+    with begin(responder, body) as peer:
+        return peer.answer()
+
+
+def test_largest_bodies(make_responder):
+    """With the largest limit that can be given, a body of that length is an event like another."""
+    responder = make_responder("--max-body", 64 * MEBIBYTE, "--commit-timeout", 60)
+    frame = bodies.payment(note="")
+    body = frame.replace(b'"note": ""', b'"note": "%b"' % (b"x" * (64 * MEBIBYTE - len(frame))))
+    answer = answer_of(responder, body)
+    assert (answer.status, answer.json["outcome"]) == (200, "applied")
+    assert answer_of(responder, body + b" ").status == 413
+
+
+def test_many_large_bodies_at_once(make_responder, background):
+    """Forty bodies of the usual limit that are all on their way together are all answered."""
+    responder = make_responder()
+    frame = bodies.payment(note="")
+    body = frame.replace(b'"note": ""', b'"note": "%b"' % (b"x" * (MEBIBYTE - len(frame))))
+    with contextlib.ExitStack() as owned:
+        peers = [owned.enter_context(fastcgi.Peer(responder.address)) for _ in range(40)]
+        now = int(time.time())
+        for peer in peers:
+            peer.begin(fastcgi.post_params(len(body), "0" * 64, now))
+            peer.body(body[:-1], end=False)
+        for peer in peers:
+            peer.body(body[-1:])
+        assert [peer.answer().status for peer in peers] == [401] * 40
+
+
+def test_more_than_memory_allows(make_responder):
+    """Of requests that take too much memory together, the largest are refused with a 503 that is counted."""
+    with contextlib.ExitStack() as owned:
+        admin = owned.enter_context(contextlib.closing(watching.Admin()))
+        responder = make_responder(*admin.arguments)
+        peers = [owned.enter_context(fastcgi.Peer(responder.address)) for _ in range(80)]
+        for peer in peers:
+            peer.begin(fastcgi.post_params(MEBIBYTE, "0" * 64, 1))
+        for peer in peers:
+            with contextlib.suppress(ConnectionError):
+                peer.body(b"x" * MEBIBYTE, end=False)
+        for peer in peers:
+            with contextlib.suppress(ConnectionError):
+                peer.body(b"")
+        statuses = [peer.answer().status for peer in peers]
+        assert set(statuses) == {401, 503} and statuses.count(401) >= 60
+        assert admin.counted("requests_total")[("503",)] == statuses.count(503)
+        waiting.wait_until(lambda: "requests that are under way take too much memory" in responder.log, "the record")
+
+
+def test_memory_is_given_back(make_responder):
+    """What large bodies took is given back when they are done with, for the most part."""
+    responder = make_responder("--max-body", 64 * MEBIBYTE, "--commit-timeout", 60)
+
+    def resident():
+        status = pathlib.Path(f"/proc/{responder.pid}/status").read_text(encoding="utf-8")
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) // 1024
+
+    assert answer_of(responder, bodies.payment()).status == 200
+    before = resident()
+    for _ in range(3):
+        assert answer_of(responder, bodies.payment(note="x" * 20 * MEBIBYTE)).status == 200
+    assert answer_of(responder, bodies.payment()).status == 200
+    waiting.wait_until(lambda: resident() < before + 40, f"less than 40 MiB beyond {before}")
 
 
 def all_answered(responder, count):

@@ -308,6 +308,7 @@ def test_check(cluster, secret_file, tmp_path):
     assert run("--check", "--secret-file", secret_file, "--database", cluster.dsn("bagelhook", name)) == (0, (
         f"secrets: 1 in {secret_file}: 1 for live and test, 0 for live, 0 for test\n"
         "spool: none: while the database is away, deliveries are left to BagelPay's retries\n"
+        "files: enough may be open at once\n"
         "listen: a socket that a start must inherit as descriptor 0\n"
         f'database: "{name}" at {cluster.host}:{cluster.port}\n'
         "schema: serves this version\n"
@@ -319,7 +320,7 @@ def test_check(cluster, secret_file, tmp_path):
     status, output, _ = run("--check", "--secret-file", secret_file, "--database", cluster.dsn("bagelhook", name), "--spool", spool,
                             "--listen", listen, "--admin-listen", admin)
     assert status == 0 and output.startswith(
-        f"secrets: 3 in {secret_file}: 0 for live and test, 1 for live, 2 for test\nspool: {spool}\nlisten: {listen}\n"
+        f"secrets: 3 in {secret_file}: 0 for live and test, 1 for live, 2 for test\nspool: {spool}\nfiles: enough may be open at once\nlisten: {listen}\n"
         f"admin-listen: {admin}\ndatabase: ") and not list(tmp_path.glob("s*k*t")) and not spool.exists()
     # libpq's own variables name the database as well.
     assert run("--check", "--secret-file", secret_file, PGHOST=cluster.host, PGPORT=cluster.port, PGUSER="bagelhook",
@@ -332,7 +333,7 @@ def test_check_goes_on(secret_file, tmp_path):
     (tmp_path / "spool").touch()
     status, output, complaints = run("--check", "--secret-file", secret_file, "--spool", tmp_path / "spool", "--listen",
                                      "unix:/nonexistent/socket", "--database", "host=/nonexistent")
-    assert (status, output) == (1, "")
+    assert (status, output) == (1, "files: enough may be open at once\n")
     assert [any(text in line for text in ("quotes", "Not a directory", "--listen unix:", "/nonexistent/.s.PGSQL"))
             for line in complaints] == [True] * 4
 

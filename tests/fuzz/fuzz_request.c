@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "common/buffer.h"
-#include "common/desk.h"
+#include "common/records.h"
 #include "fcgi/handler.h"
 #include "target.h"
 
@@ -19,7 +19,6 @@ static struct queue *queue;
 static struct spooler *spooler;
 static struct handler *handlers[4];
 static struct receipt *finished;
-static struct desk desk;
 
 static void receive(void *context, struct receipt *receipts)
 {
@@ -36,8 +35,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argv;
 	secrets.secret[0].len = 32;
 	MUST(getentropy(secrets.secret[0].key, 32) == 0);
-	MUST(FCGX_Init() == 0);
-	MUST(desk_open(&desk));
 	queue = queue_new(&limits);
 	MUST(queue != NULL);
 	spooler = spooler_open(queue, NULL, true);
@@ -57,7 +54,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-/* The answer of one request that libfcgi has begun to read. */
 static void serve(struct handler *handler, FCGX_Request *fcgi)
 {
 	struct request request;
@@ -76,40 +72,36 @@ static void serve(struct handler *handler, FCGX_Request *fcgi)
 	buffer_init(&out);
 	response_format(&answer, &out);
 	MUST(!buffer_failed(&out));
-	FCGX_PutStr(out.data, (int)out.len, fcgi->out);
 	buffer_done(&out);
 }
 
 /* A request that is there as a whole, the way that a worker takes it. */
-static void serve_whole(struct handler *handler, const struct records *records)
+static void serve_whole(struct handler *handler, struct records *records)
 {
 	FCGX_Request fcgi;
+	FCGX_Stream in;
 
-	MUST(desk_lay_out(&desk, records));
-	FCGX_InitRequest(&fcgi, -1, 0);
-	fcgi.ipcFd = desk.file;
-	fcgi.keepConnection = 1;
-	/* What records let pass is nothing that libfcgi stumbles over. */
-	MUST(FCGX_Accept_r(&fcgi) == 0);
+	records_open(records, &fcgi, &in);
 	serve(handler, &fcgi);
-	fcgi.keepConnection = 1;
-	FCGX_Finish_r(&fcgi);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct records_limits limits = {10000, 10000};
+	static const struct records_limits limits = {10000, 10000, 10};
+	enum records_result result;
 	struct records records;
 	size_t taken;
 
 	if (size == 0)
 		return 0;
+	const unsigned chosen = data[0] & 3;
 	records_init(&records, &limits);
-	enum records_result result = records_feed(&records, data + 1, size - 1, &taken);
+	for (data++, size--; (result = records_feed(&records, data, size, &taken)) == RECORDS_HEAD; size -= taken)
+		data += taken;
 	MUST(records_size(&records) < 100000);
 	/* A stream that ends within a body is served, too. */
 	if (result == RECORDS_COMPLETE || (result == RECORDS_MORE && records.state == RECORDS_STDIN))
-		serve_whole(handlers[data[0] & 3], &records);
+		serve_whole(handlers[chosen], &records);
 	records_done(&records);
 	return 0;
 }

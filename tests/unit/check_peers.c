@@ -21,7 +21,34 @@ enum { CLOSES, KEEPS };
 #define PLACES 3
 #define PATIENCE_MS 10000
 
-static const struct peers_limits usual = {PLACES, 1000000, 5000, 60000, {1000, 100000}};
+#define REFUSED "Status: 503\r\n\r\n"
+
+static const struct peers_limits usual = {PLACES, 1000000, 5000, 60000, {1000, 100000, 0}};
+static int refused[4]; /* by enum refusal */
+
+static void refuse(void *context, enum refusal why, struct buffer *out)
+{
+	(void)context;
+	refused[why]++;
+	buffer_puts(out, REFUSED);
+}
+
+/* A body is not waited for where the parameters say so. */
+static bool wants_body(void *context, char **envp)
+{
+	(void)context;
+	return FCGX_GetParam("NO_BODY", envp) == NULL;
+}
+
+static struct peers *make_peers(const struct peers_limits *limits)
+{
+	const struct peers_owner owner = {NULL, wants_body, refuse};
+	struct peers *peers = peers_new(limits, &owner);
+
+	memset(refused, 0, sizeof refused);
+	ck_assert_ptr_nonnull(peers);
+	return peers;
+}
 
 static struct peers *open_peers(int read_timeout_ms, int idle_timeout_ms)
 {
@@ -29,9 +56,7 @@ static struct peers *open_peers(int read_timeout_ms, int idle_timeout_ms)
 
 	limits.read_timeout_ms = read_timeout_ms;
 	limits.idle_timeout_ms = idle_timeout_ms;
-	struct peers *peers = peers_new(&limits);
-	ck_assert_ptr_nonnull(peers);
-	return peers;
+	return make_peers(&limits);
 }
 
 /* A web server's end of a connection that was added. */
@@ -392,8 +417,7 @@ START_TEST(stop)
 {
 	struct peers_limits limits = usual;
 	limits.places = 4;
-	struct peers *peers = peers_new(&limits);
-	ck_assert_ptr_nonnull(peers);
+	struct peers *peers = make_peers(&limits);
 	int idle = add(peers);
 	int sent = add(peers);
 	int busy = add(peers);
@@ -456,20 +480,233 @@ START_TEST(stop_with_early)
 }
 END_TEST
 
-/* A body beyond the limit ends the connection, whatever the web server wants: the rest of it still comes. */
+/* A body beyond the limit is there with one byte more. The rest of it still comes. */
 START_TEST(too_long)
 {
 	struct peers_limits limits = usual;
 	limits.records.body = 3;
-	struct peers *peers = peers_new(&limits);
-	ck_assert_ptr_nonnull(peers);
+	struct peers *peers = make_peers(&limits);
 	int fd = add(peers);
 
 	send_request(fd, 1, KEEPS, "four");
 	peers_release(peers, take(peers, "four"));
+	send_request(fd, 1, CLOSES, "four");
+	peers_release(peers, take(peers, "four"));
 	ck_assert(is_closed(fd));
 	close(fd);
 	settle(peers);
+	close_peers(peers, 0);
+}
+END_TEST
+
+/* Checks that a request was refused: what comes is an answer, and then the end. */
+static void check_refused(struct peers *peers, int fd)
+{
+	char got[200];
+	const size_t whole = 8 + strlen(REFUSED) + 8 + 16;
+
+	settle(peers);
+	ck_assert_int_eq(recv(fd, got, sizeof got, MSG_DONTWAIT), (ssize_t)whole);
+	ck_assert_mem_eq(got + 8, REFUSED, strlen(REFUSED));
+	ck_assert_int_eq(recv(fd, got, sizeof got, MSG_DONTWAIT), 0);
+}
+
+/* Requests that take too much memory together: the largest is told so, and the others go on. What counts is what
+ * has come, and not the room that was made for it. */
+START_TEST(too_much)
+{
+	static char content[60000];
+	struct peers_limits limits = usual;
+	limits.bytes = 130000;
+	struct peers *peers = make_peers(&limits);
+	const char begin[8] = {0, 1};
+	int fds[PLACES];
+
+	for (int i = 0; i < PLACES; i++) {
+		struct buffer bytes;
+
+		buffer_init(&bytes);
+		fds[i] = add(peers);
+		put_record(&bytes, BEGIN, 1, begin, sizeof begin);
+		put_record(&bytes, PARAMS, 1, "", 0);
+		put_record(&bytes, STDIN, 1, content, i == 1 ? sizeof content : 40000);
+		send_buffer(fds[i], &bytes);
+		settle(peers);
+	}
+	ck_assert_int_eq(refused[REFUSAL_BYTES], 1);
+	check_refused(peers, fds[1]);
+	for (int i = 0; i < PLACES; i++) {
+		if (i != 1) {
+			struct buffer bytes;
+
+			buffer_init(&bytes);
+			put_record(&bytes, STDIN, 1, "", 0);
+			send_buffer(fds[i], &bytes);
+			settle(peers);
+			struct peer *peer = peers_take(peers);
+			ck_assert_uint_eq(peer->records.body.len, 40000);
+			peers_release(peers, peer);
+		}
+		close(fds[i]);
+	}
+	settle(peers);
+	close_peers(peers, 0);
+}
+END_TEST
+
+/* A request that has to go for another connection is told so. */
+START_TEST(evicted)
+{
+	struct peers *peers = open_peers(60000, 60000);
+	int fds[PLACES + 1];
+
+	for (int i = 0; i < PLACES; i++) {
+		const char begin[8] = {0, 1, KEEPS};
+		struct buffer bytes;
+
+		buffer_init(&bytes);
+		fds[i] = add(peers);
+		put_record(&bytes, BEGIN, 1, begin, sizeof begin);
+		send_buffer(fds[i], &bytes);
+		settle(peers);
+	}
+	for (int waited = 0; !peers_room(peers); waited++) {
+		ck_assert_int_lt(waited, PATIENCE_MS);
+		turn(peers, 1);
+	}
+	fds[PLACES] = add(peers);
+	ck_assert_int_eq(refused[REFUSAL_PLACES], 1);
+	check_refused(peers, fds[0]);
+	for (int i = 0; i <= PLACES; i++)
+		close(fds[i]);
+	settle(peers);
+	close_peers(peers, 0);
+}
+END_TEST
+
+/* What is refused by its parameters is there without its body. If the connection is not to be kept, it ends behind
+ * the answer, which the bytes that still come do not destroy. */
+START_TEST(without_body)
+{
+	static const char content[] = "\x07\x00NO_BODY";
+	const char begin[8] = {0, 1, CLOSES};
+	struct peers *peers = open_peers(60000, 60000);
+	struct buffer bytes;
+	int fd = add(peers);
+
+	buffer_init(&bytes);
+	put_record(&bytes, BEGIN, 1, begin, sizeof begin);
+	put_record(&bytes, PARAMS, 1, content, sizeof content - 1);
+	put_record(&bytes, PARAMS, 1, "", 0);
+	put_record(&bytes, STDIN, 1, "half", 4);
+	send_buffer(fd, &bytes);
+	struct peer *peer = take(peers, "");
+	ck_assert(!peer->keep && peer->partial);
+	send_all(peer->fd, "!", 1);
+	peers_release(peers, peer);
+	send_all(fd, "more", 4);
+	settle(peers);
+	ck_assert_uint_eq(peers_count(peers), 1);
+	char answer[2];
+	ck_assert_int_eq(recv(fd, answer, sizeof answer, MSG_DONTWAIT), 1);
+	ck_assert(is_closed(fd));
+	close(fd);
+	settle(peers);
+	close_peers(peers, 0);
+}
+END_TEST
+
+/* If it is to be kept, the body is passed over, whenever it comes, and the next request is served. */
+START_TEST(without_body_kept)
+{
+	static const char content[] = "\x07\x00NO_BODY";
+	const char begin[8] = {0, 1, KEEPS};
+	struct peers *peers = open_peers(60000, 60000);
+	int fd = add(peers);
+
+	for (int split = 0; split < 30; split++) {
+		struct buffer head;
+		struct buffer rest;
+
+		buffer_init(&head);
+		buffer_init(&rest);
+		put_record(&head, BEGIN, 1, begin, sizeof begin);
+		put_record(&head, PARAMS, 1, content, sizeof content - 1);
+		put_record(&head, PARAMS, 1, "", 0);
+		put_record(&rest, STDIN, 1, "body", 4);
+		/* Or the web server never ends it. */
+		if (split % 2 == 0)
+			put_record(&rest, STDIN, 1, "", 0);
+		const size_t with_head = (size_t)split < rest.len ? (size_t)split : rest.len;
+		buffer_put(&head, rest.data, with_head);
+		send_buffer(fd, &head);
+		struct peer *peer = take(peers, "");
+		ck_assert(peer->keep);
+		peers_release(peers, peer);
+		settle(peers);
+		send_all(fd, rest.data + with_head, rest.len - with_head);
+		settle(peers);
+		buffer_done(&rest);
+		send_request(fd, 1, KEEPS, "next");
+		peers_release(peers, take(peers, "next"));
+		settle(peers);
+		ck_assert(!is_closed(fd));
+	}
+	close(fd);
+	settle(peers);
+	close_peers(peers, 0);
+}
+END_TEST
+
+/* Answers go out in the order in which they came. */
+START_TEST(answers_in_order)
+{
+	struct peers *peers = open_peers(60000, 60000);
+	struct peer *served[PLACES];
+	int fds[PLACES];
+
+	for (int i = 0; i < PLACES; i++) {
+		fds[i] = add(peers);
+		send_request(fds[i], 1, CLOSES, "x");
+		served[i] = take(peers, "x");
+	}
+	served[0]->next = served[1];
+	served[1]->next = NULL;
+	peers_answer(peers, served[0]);
+	served[2]->next = NULL;
+	peers_answer(peers, served[2]);
+	for (int i = 0; i < PLACES; i++) {
+		ck_assert_ptr_eq(peers_take(peers), served[i]);
+		peers_release(peers, served[i]);
+		close(fds[i]);
+	}
+	close_peers(peers, 0);
+}
+END_TEST
+
+/* A web server that asks for our limits first may take its time for the request, as between two requests. */
+START_TEST(values)
+{
+	static const char question[] = "\x0e\x00" "FCGI_MAX_CONNS";
+	static const char told[] = "\x0e\x01" "FCGI_MAX_CONNS3";
+	struct peers *peers = open_peers(50, 60000);
+	struct buffer bytes;
+	char got[100];
+	int fd = add(peers);
+
+	buffer_init(&bytes);
+	put_record(&bytes, 9, 0, question, sizeof question - 1);
+	send_buffer(fd, &bytes);
+	settle(peers);
+	ck_assert_int_eq(recv(fd, got, sizeof got, MSG_DONTWAIT), 8 + sizeof told - 1);
+	ck_assert_mem_eq(got + 8, told, sizeof told - 1);
+	for (const int64_t until = clock_ms() + 200; clock_ms() < until;)
+		turn(peers, 10);
+	ck_assert(!is_closed(fd));
+	send_request(fd, 1, CLOSES, "x");
+	peers_release(peers, take(peers, "x"));
+	ck_assert(is_closed(fd));
+	close(fd);
 	close_peers(peers, 0);
 }
 END_TEST
@@ -493,6 +730,12 @@ int main(void)
 	tcase_add_test(tcase, stop);
 	tcase_add_test(tcase, stop_with_early);
 	tcase_add_test(tcase, too_long);
+	tcase_add_test(tcase, too_much);
+	tcase_add_test(tcase, evicted);
+	tcase_add_test(tcase, without_body);
+	tcase_add_test(tcase, without_body_kept);
+	tcase_add_test(tcase, answers_in_order);
+	tcase_add_test(tcase, values);
 	suite_add_tcase(suite, tcase);
 
 	SRunner *runner = srunner_create(suite);

@@ -12,9 +12,20 @@
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 /* FastCGI 1.0, section 8 */
-enum { BEGIN = 1, ABORT = 2, END = 3, PARAMS = 4, STDIN = 5, STDOUT = 6, DATA = 8, GET_VALUES = 9 };
+enum {
+	BEGIN = 1,
+	ABORT = 2,
+	END = 3,
+	PARAMS = 4,
+	STDIN = 5,
+	STDOUT = 6,
+	DATA = 8,
+	GET_VALUES = 9,
+	GET_VALUES_RESULT = 10,
+	UNKNOWN_TYPE = 11
+};
 
-static const struct records_limits limits = {1000, 1000};
+static const struct records_limits limits = {1000, 1000, 77};
 
 static void put_record(
 	struct buffer *to, unsigned type, unsigned id, const char *content, size_t len, unsigned padding)
@@ -35,6 +46,21 @@ static void put_begin(struct buffer *to, unsigned role)
 	put_record(to, BEGIN, 1, content, sizeof content, 0);
 }
 
+/* Takes bytes in beyond the end of the parameters. */
+static enum records_result feed_some(
+	struct records *records, const unsigned char *bytes, size_t len, size_t *all_taken)
+{
+	enum records_result result;
+	size_t taken;
+
+	*all_taken = 0;
+	do {
+		result = records_feed(records, bytes + *all_taken, len - *all_taken, &taken);
+		*all_taken += taken;
+	} while (result == RECORDS_HEAD);
+	return result;
+}
+
 /* Feeds all of it in pieces of a size. */
 static enum records_result feed(struct records *records, const struct buffer *bytes, size_t piece)
 {
@@ -48,7 +74,7 @@ static enum records_result feed(struct records *records, const struct buffer *by
 
 		ck_assert_ptr_nonnull(copy);
 		memcpy(copy, bytes->data + at, len);
-		result = records_feed(records, copy, len, &taken);
+		result = feed_some(records, copy, len, &taken);
 		free(copy);
 	}
 	return result;
@@ -59,7 +85,7 @@ static enum records_result feed_all(struct records *records, const struct buffer
 {
 	size_t taken;
 	enum records_result result =
-		records_feed(records, (const unsigned char *)bytes->data, bytes->len, &taken);
+		feed_some(records, (const unsigned char *)bytes->data, bytes->len, &taken);
 
 	ck_assert_uint_eq(taken, bytes->len);
 	return result;
@@ -100,31 +126,29 @@ static void put_request(struct buffer *to, size_t split, unsigned padding)
 START_TEST(whole)
 {
 	struct buffer bytes;
-	struct buffer again;
 	struct records records;
+	FCGX_Request request;
+	FCGX_Stream in;
+	char body[20];
 
 	for (size_t split = 1; split < 20; split += 3)
 		for (unsigned padding = 0; padding < 256; padding += 85) {
 			buffer_init(&bytes);
-			buffer_init(&again);
 			put_request(&bytes, split, padding);
 			for (size_t piece = 1; piece <= bytes.len; piece += 1 + piece / 4) {
 				ck_assert_int_eq(feed(&records, &bytes, piece), RECORDS_COMPLETE);
-				ck_assert_uint_eq(records.params.len, sizeof PAIRS - 1);
-				ck_assert_mem_eq(records.params.data, PAIRS, sizeof PAIRS - 1);
-				ck_assert_uint_eq(records.body.len, 9);
-				ck_assert_mem_eq(records.body.data, "{\"a\":\0 1}", 9);
-				buffer_clear(&again);
-				records_put(&records, &again);
-				records_done(&records);
-				/* What is handed on is the same request, in records as few as possible. */
-				ck_assert_uint_eq(again.len, 8 + 8 + 8 + sizeof PAIRS - 1 + 8 + 8 + 9 + 8);
-				ck_assert_int_eq(feed(&records, &again, again.len), RECORDS_COMPLETE);
-				ck_assert_mem_eq(records.params.data, PAIRS, sizeof PAIRS - 1);
+				/* As libfcgi's functions read it. */
+				records_open(&records, &request, &in);
+				ck_assert_str_eq(request.envp[0], "ABC=d");
+				ck_assert_str_eq(request.envp[1], "E=");
+				ck_assert_ptr_null(request.envp[2]);
+				ck_assert_str_eq(FCGX_GetParam("ABC", request.envp), "d");
+				ck_assert_int_eq(FCGX_GetStr(body, sizeof body, request.in), 9);
+				ck_assert_mem_eq(body, "{\"a\":\0 1}", 9);
+				ck_assert_int_eq(FCGX_GetChar(request.in), -1);
 				records_done(&records);
 			}
 			buffer_done(&bytes);
-			buffer_done(&again);
 		}
 }
 END_TEST
@@ -202,14 +226,18 @@ START_TEST(out_of_place)
 		{0, STDIN, 1, RECORDS_INVALID},
 		{0, ABORT, 1, RECORDS_INVALID},
 		{0, BEGIN, 1, RECORDS_INVALID}, /* without its content */
-		{0, GET_VALUES, 0, RECORDS_INVALID},
+		{0, GET_VALUES, 0, RECORDS_MANAGEMENT},
+		{0, GET_VALUES, 1, RECORDS_INVALID},
+		{0, 255, 0, RECORDS_MANAGEMENT},
 		{0, 255, 1, RECORDS_INVALID},
 		{1, BEGIN, 1, RECORDS_INVALID},
 		{1, BEGIN, 2, RECORDS_MULTIPLEXED},
 		{1, STDIN, 1, RECORDS_INVALID},
 		{1, PARAMS, 2, RECORDS_INVALID},
-		{1, GET_VALUES, 0, RECORDS_INVALID},
+		{1, GET_VALUES, 0, RECORDS_MANAGEMENT},
+		{1, GET_VALUES, 1, RECORDS_INVALID},
 		{1, ABORT, 1, RECORDS_ABORTED},
+		{2, GET_VALUES, 0, RECORDS_MANAGEMENT},
 		{2, PARAMS, 1, RECORDS_INVALID},
 		{2, BEGIN, 2, RECORDS_MULTIPLEXED},
 		{2, STDIN, 2, RECORDS_INVALID},
@@ -279,18 +307,18 @@ START_TEST(bounds)
 }
 END_TEST
 
-/* Bodies that do not fit into one record are handed on in several. */
+/* Bodies come in many records, and answers go out in as many as they need. */
 START_TEST(large)
 {
-	static const struct records_limits wide = {1000, 1000000};
+	static const struct records_limits wide = {1000, 1000000, 1};
 	struct records records;
 	struct buffer bytes;
-	struct buffer again;
+	struct buffer answer;
 	char *content = calloc(1, 60000);
 
 	ck_assert_ptr_nonnull(content);
 	buffer_init(&bytes);
-	buffer_init(&again);
+	buffer_init(&answer);
 	put_begin(&bytes, 1);
 	put_record(&bytes, PARAMS, 1, "", 0, 0);
 	for (int i = 0; i < 5; i++)
@@ -298,15 +326,135 @@ START_TEST(large)
 	put_record(&bytes, STDIN, 1, "", 0, 0);
 	records_init(&records, &wide);
 	ck_assert_int_eq(feed_all(&records, &bytes), RECORDS_COMPLETE);
-	records_put(&records, &again);
-	records_done(&records);
-	records_init(&records, &wide);
-	ck_assert_int_eq(feed_all(&records, &again), RECORDS_COMPLETE);
 	ck_assert_uint_eq(records.body.len, 300000);
+	records_put_answer(&records, content, 60000, &answer);
+	ck_assert_uint_eq(answer.len, 8 + 60000 + 8 + 16);
+	buffer_clear(&answer);
+	records_put_answer(&records, records.body.data, 300000, &answer);
+	ck_assert_uint_eq(answer.len, 5 * 8 + 300000 + 8 + 16);
 	records_done(&records);
 	buffer_done(&bytes);
-	buffer_done(&again);
+	buffer_done(&answer);
 	free(content);
+}
+END_TEST
+
+/* The end of the parameters is told once, before anything of the body. */
+START_TEST(head)
+{
+	struct buffer bytes;
+	struct records records;
+	size_t taken;
+
+	buffer_init(&bytes);
+	records_init(&records, &limits);
+	ck_assert(records_idle(&records));
+	put_begin(&bytes, 1);
+	put_record(&bytes, PARAMS, 1, PAIRS, sizeof PAIRS - 1, 0);
+	put_record(&bytes, PARAMS, 1, "", 0, 7);
+	const size_t head_len = bytes.len;
+	put_record(&bytes, STDIN, 1, "{}", 2, 0);
+	put_record(&bytes, STDIN, 1, "", 0, 0);
+	ck_assert_int_eq(records_feed(&records, (unsigned char *)bytes.data, bytes.len, &taken), RECORDS_HEAD);
+	ck_assert_uint_eq(taken, head_len);
+	ck_assert(!records_idle(&records));
+	ck_assert_str_eq(FCGX_GetParam("ABC", records.envp), "d");
+	ck_assert_int_eq(
+		records_feed(&records, (unsigned char *)bytes.data + head_len, bytes.len - head_len, &taken), RECORDS_COMPLETE);
+	ck_assert_uint_eq(records.body.len, 2);
+	records_next(&records);
+	ck_assert(records_idle(&records));
+	ck_assert_uint_eq(records_size(&records), 0);
+	buffer_done(&bytes);
+}
+END_TEST
+
+/* Has a management record answered, which changes nothing of the request that it comes amid. */
+static void ask(unsigned type, const char *content, size_t len, struct buffer *answer)
+{
+	struct buffer bytes;
+	struct records records;
+	size_t taken;
+
+	buffer_init(&bytes);
+	records_init(&records, &limits);
+	put_begin(&bytes, 1);
+	put_record(&bytes, type, 0, content, len, 5);
+	const size_t asked = bytes.len;
+	put_record(&bytes, PARAMS, 1, "", 0, 0);
+	put_record(&bytes, STDIN, 1, "", 0, 0);
+	ck_assert_int_eq(feed_some(&records, (unsigned char *)bytes.data, bytes.len, &taken), RECORDS_MANAGEMENT);
+	ck_assert_uint_eq(taken, asked);
+	buffer_init(answer);
+	records_put_values(&records, answer);
+	ck_assert(!buffer_failed(answer));
+	ck_assert_int_eq(feed_some(&records, (unsigned char *)bytes.data + asked, bytes.len - asked, &taken),
+		RECORDS_COMPLETE);
+	records_done(&records);
+	buffer_done(&bytes);
+}
+
+/* Section 4.1: what is not known is left out; names that are cut end it. */
+START_TEST(values)
+{
+	static const struct {
+		const char *asked;
+		size_t len;
+		const char *told;
+		size_t told_len;
+	} rows[] = {
+#define ROW(asked, told) {asked, sizeof(asked) - 1, told, sizeof(told) - 1}
+		ROW("", ""),
+		ROW("\x0e\0"
+		    "FCGI_MAX_CONNS"
+		    "\x0d\0"
+		    "FCGI_MAX_REQS"
+		    "\x0f\0"
+		    "FCGI_MPXS_CONNS",
+			"\x0e\x02"
+			"FCGI_MAX_CONNS77"
+			"\x0d\x02"
+			"FCGI_MAX_REQS77"
+			"\x0f\x01"
+			"FCGI_MPXS_CONNS0"),
+		ROW("\x05\0"
+		    "OTHER"
+		    "\x0f\x01"
+		    "FCGI_MPXS_CONNS9",
+			"\x0f\x01"
+			"FCGI_MPXS_CONNS0"),
+		ROW("\x0f\0"
+		    "FCGI_MPXS_CONN",
+			""),
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct buffer answer;
+
+		ask(GET_VALUES, rows[i].asked, rows[i].len, &answer);
+		ck_assert_uint_eq(answer.len, 8 + rows[i].told_len);
+		ck_assert_mem_eq(
+			answer.data, ((unsigned char[]){1, GET_VALUES_RESULT, 0, 0, 0, (unsigned char)rows[i].told_len, 0, 0}), 8);
+		ck_assert_mem_eq(answer.data + 8, rows[i].told, rows[i].told_len);
+		buffer_done(&answer);
+	}
+}
+END_TEST
+
+/* Section 4.2; and a question longer than all that there is to ask. */
+START_TEST(other_management)
+{
+	static const unsigned char unknown[16] = {1, UNKNOWN_TYPE, 0, 0, 0, 8, 0, 0, 200};
+	const char many[5000] = {0};
+	struct buffer answer;
+
+	ask(200, "abc", 3, &answer);
+	ck_assert_uint_eq(answer.len, sizeof unknown);
+	ck_assert_mem_eq(answer.data, unknown, sizeof unknown);
+	buffer_done(&answer);
+	ask(GET_VALUES, many, sizeof many, &answer);
+	ck_assert_uint_eq(answer.len, 8);
+	buffer_done(&answer);
 }
 END_TEST
 
@@ -357,13 +505,13 @@ START_TEST(one_after_the_other)
 		for (size_t at = 0, taken; at < bytes.len; at += taken) {
 			const size_t len = bytes.len - at < piece ? bytes.len - at : piece;
 
-			if (records_feed(&records, (unsigned char *)bytes.data + at, len, &taken)
+			if (feed_some(&records, (unsigned char *)bytes.data + at, len, &taken)
 				== RECORDS_MORE) {
 				ck_assert_uint_eq(taken, len);
 				continue;
 			}
 			ck_assert_uint_eq(records.id, complete + 7);
-			ck_assert_uint_eq(records.params.len, 4);
+			ck_assert_str_eq(records.envp[0], "X=Y");
 			ck_assert_uint_eq(records.body.len, strlen(bodies[complete]));
 			if (records.body.len > 0)
 				ck_assert_mem_eq(records.body.data, bodies[complete], records.body.len);
@@ -396,7 +544,7 @@ START_TEST(multiplexed)
 	put_record(&bytes, STDIN, 1, "", 0, 0);
 	records_init(&records, &limits);
 	ck_assert_int_eq(
-		records_feed(&records, (unsigned char *)bytes.data, bytes.len, &taken), RECORDS_MULTIPLEXED);
+		feed_some(&records, (unsigned char *)bytes.data, bytes.len, &taken), RECORDS_MULTIPLEXED);
 	ck_assert_uint_eq(taken, first + 16);
 	ck_assert_uint_eq(records.refused_id, 2);
 	ck_assert_int_eq(
@@ -461,6 +609,9 @@ int main(void)
 	tcase_add_test(tcase, roles_and_versions);
 	tcase_add_test(tcase, bounds);
 	tcase_add_test(tcase, large);
+	tcase_add_test(tcase, head);
+	tcase_add_test(tcase, values);
+	tcase_add_test(tcase, other_management);
 	tcase_add_test(tcase, keep);
 	tcase_add_test(tcase, one_after_the_other);
 	tcase_add_test(tcase, multiplexed);
