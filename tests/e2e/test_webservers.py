@@ -28,12 +28,14 @@ class Served:
         self.responder = None
         dsn = cluster.dsn("bagelhook", self.db)
         socket = "/run/bagelhook/bagelhook.sock"
-        if way in ("nginx", "apache-proxy", "lighttpd"):
+        if way in ("nginx", "apache-proxy", "lighttpd", "haproxy"):
             spool = owned.enter_context(_directory("spool"))
             responder = owned.enter_context(harness.Responder(dsn, "--socket-mode", "0666", "--spool", spool / "spool"))
             self.responder, self.secret = responder, responder.secret
             if way == "nginx":
                 self.server = harness.Nginx(responder.socket_path)
+            elif way == "haproxy":
+                self.server = harness.HAProxy({socket: responder.socket_path})
             elif way == "lighttpd":
                 self.server = harness.Lighttpd({socket: responder.socket_path})
             else:
@@ -90,7 +92,7 @@ def _directory(name):
 
 
 @pytest.fixture(scope="module", params=["nginx", "apache-proxy", "apache-fcgid", "apache-cgi", "lighttpd",
-                                        "lighttpd-spawn"])
+                                        "lighttpd-spawn", "haproxy"])
 def served(request, cluster):
     with contextlib.ExitStack() as owned:
         one = Served(request.param, cluster, owned)
@@ -158,7 +160,7 @@ def test_chunked(served):
         status = connection.getresponse().status
     finally:
         connection.close()
-    if status == 411 and served.way in ("apache-proxy", "apache-cgi"):
+    if status == 411 and served.way in ("apache-proxy", "apache-cgi", "haproxy"):
         assert served.stored(body) == 0
     else:
         assert (status, served.stored(body)) == (200, 1)
@@ -205,6 +207,15 @@ def test_many_at_once(served, background):
     several = [bodies.payment() for _ in range(24)]
     assert [future.result().status for future in [background(served.deliver, body) for body in several]] == [200] * 24
     assert sum(served.stored(body) for body in several) == 24
+
+
+def test_many_one_after_the_other(served, background):
+    """However the server keeps its connections: each of many deliveries is answered, by a few clients at a time."""
+    def deliver_some():
+        return [served.deliver(bodies.payment()).status for _ in range(60 if served.way in ("nginx", "haproxy") else 6)]
+
+    answers = [future.result() for future in [background(deliver_some) for _ in range(10)]]
+    assert {status for some in answers for status in some} == {200}
 
 
 def test_responder_restarts(served):

@@ -14,6 +14,7 @@ from .cluster import Cluster
 from .console import PASSWORD, USER, Console, ConsoleApache, ConsoleNginx
 from .delivery import Answer, deliver, post, sign
 from .faults import Faults
+from .haproxy import HAProxy
 from .lighttpd import Lighttpd
 from .nginx import PATH, Nginx
 from .pgbouncer import PgBouncer
@@ -24,6 +25,6 @@ from .responder import Responder
 from .stack import Stack
 
 __all__ = ["BUILD", "PASSWORD", "PATH", "PATIENCE_S", "SAMPLES", "SOURCE", "USER", "Answer", "Apache", "Authority",
-           "Cluster", "Console", "ConsoleApache", "ConsoleNginx", "Faults", "HarnessError", "Lighttpd", "Nginx", "PgBouncer",
+           "Cluster", "Console", "ConsoleApache", "ConsoleNginx", "Faults", "HAProxy", "HarnessError", "Lighttpd", "Nginx", "PgBouncer",
            "Process", "RemoteCluster", "Responder", "Stack", "accepts", "clean_environment", "deliver", "end_on_sigterm", "free_port",
            "is_sanitized", "make_directory", "post", "sign", "wait_until"]
