@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "common/moment.h"
 #include "pg.h"
+#include "pg_schema.h"
 
 /* From PostgreSQL's pg_type.dat. */
 #define BYTEA_OID 17
@@ -153,7 +154,7 @@ enum store_connect_result store_connect(struct store *store, int timeout_ms)
 		pg_connect(store->conninfo, timeout_ms, &store->route, &store->pg, store->error);
 	if (result == PG_READY) {
 		PQsetNoticeReceiver(store->pg, receive_notice, store);
-		result = pg_check(store->pg, clock_ms() + timeout_ms, store->error);
+		result = pg_schema_check(store->pg, clock_ms() + timeout_ms, store->error);
 		if (result != PG_READY)
 			give_up(store);
 	}
@@ -396,7 +397,7 @@ static bool is_unsettled(struct store *store, int64_t deadline_ms)
 	char error[STORE_ERROR_SIZE];
 
 	if (store->pg == NULL || strcmp(store->sqlstate, "22023") != 0
-		|| pg_check_settings(store->pg, deadline_ms, error) == PG_READY)
+		|| pg_schema_check_settings(store->pg, deadline_ms, error) == PG_READY)
 		return false;
 	memcpy(store->error, error, sizeof error);
 	return true;
