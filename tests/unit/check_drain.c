@@ -224,8 +224,8 @@ START_TEST(slow)
 		ck_assert_int_eq(metrics_gauge(METRICS_SPOOL_SLOW), 1);
 		/* For as long as it may take now. */
 		ck_assert(failed_ms == 0 || clock_ms() - failed_ms >= limit_ms);
-		finish_slow(delivery, DELIVERY_FAILED, 2 * limit_ms);
 		failed_ms = clock_ms();
+		finish_slow(delivery, DELIVERY_FAILED, 2 * limit_ms);
 	}
 	finish_slow(await_slow(&number), DELIVERY_APPLIED, 400);
 	ck_assert_int_eq(metrics_gauge(METRICS_SPOOL_SLOW), 0);
