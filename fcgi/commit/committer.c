@@ -280,16 +280,15 @@ static bool begin_slow_lane(struct committer *c)
 static void finish_too_slow(struct lane *lane, struct delivery *delivery)
 {
 	struct committer *c = lane->committer;
+	const bool has_lane = lane == &c->slow || begin_slow_lane(c);
 	int limit_ms = delivery->slow_limit_ms > 0 ? delivery->slow_limit_ms : c->timeout_ms;
 
-	if (lane == &c->main && !begin_slow_lane(c)) {
-		finish_failed(lane, delivery);
-	} else if (delivery->from_spool) {
+	if (has_lane && delivery->from_spool) {
 		if (limit_ms < SLOW_LIMIT_MAX_MS)
 			limit_ms = limit_ms * 2 < SLOW_LIMIT_MAX_MS ? limit_ms * 2 : SLOW_LIMIT_MAX_MS;
 		delivery->slow_limit_ms = limit_ms;
 		finish_all(c, &delivery, 1, DELIVERY_FAILED);
-	} else if (lane == &c->main) {
+	} else if (has_lane && lane == &c->main) {
 		queue_pass_to_slow(c->queue, delivery);
 	} else {
 		finish_failed(lane, delivery);
