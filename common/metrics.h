@@ -39,6 +39,7 @@ enum metrics_gauge {
 	METRICS_QUEUE_BYTES,
 	METRICS_QUEUE_LIMIT_EVENTS,
 	METRICS_QUEUE_LIMIT_BYTES,
+	METRICS_SPOOL_SLOW,         /* events that were too slow, and are in the spool */
 	METRICS_SPOOL_REFUSED_LAST, /* some of what it was given last */
 	METRICS_CLOCK_DIFFERENCE_S, /* the provider's clock less ours */
 	METRICS_LAST_LIVE_S,        /* when an event was last answered 200, in Unix time */

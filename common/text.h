@@ -47,6 +47,15 @@ static inline size_t text_plain(const char *text, size_t len)
 	return at;
 }
 
+/* Returns true if a text of less than size bytes looks like an id, so that it may be logged. What else stands
+ * in the place of one is not known; it could be an e-mail address. */
+static inline bool text_is_id(const char *text, size_t size)
+{
+	const size_t len = strspn(text, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_.:");
+
+	return len > 0 && len < size && text[len] == '\0';
+}
+
 /* What a hex digit of either case stands for; -1 for any other character. */
 static inline int text_hex_value(char c)
 {

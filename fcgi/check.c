@@ -10,7 +10,7 @@
 #include "common/listener.h"
 #include "common/log.h"
 #include "fcgi/auth/secrets.h"
-#include "fcgi/commit/pg.h"
+#include "fcgi/commit/pg_schema.h"
 #include "fcgi/spool/spool.h"
 #include "responder.h"
 
@@ -120,7 +120,7 @@ static void check_database(struct check *check, const struct options *options)
 
 	if (state == PG_READY) {
 		fine("database: \"%s\" at %s:%s", PQdb(pg), PQhost(pg), PQport(pg));
-		state = pg_check(pg, clock_ms() + CONNECT_MS, error);
+		state = pg_schema_check(pg, clock_ms() + CONNECT_MS, error);
 	}
 	if (state == PG_READY || state == PG_SETTINGS)
 		fine("schema: serves this version");

@@ -30,21 +30,37 @@
 #define LOCKED_RETRY_MS 100
 #define MAX_SET_ASIDE 16
 #define MAX_TRIES 3
-/* The part of --commit-timeout that ingest() may take for a batch, and for each delivery of one that took
- * longer: then the slow one is found before the others are past their deadline. A delivery that came alone
- * may take all of it. */
-#define BATCH_SHARE 4
+/* How long ingest() may take for a batch, and then for each delivery of one that took longer, but not more
+ * than this part of --commit-timeout: so a slow one is found within a second, and then the others go on
+ * without it. */
+#define LIMIT_MS 300
+#define LIMIT_SHARE 4
+/* The same in the slow lane for one from the spool: it begins with twice --commit-timeout, and doubles up to
+ * this. */
+#define SLOW_LIMIT_MAX_MS 600000
+/* How long it waits for a lock: longer, as only other slow ones wait meanwhile. */
+#define SLOW_LOCK_MS 1000
+/* How often the slow lane shows that it is not stuck. */
+#define SLOW_LOOK_MS 5000
 /* How often to look whether the connection is still there while nothing is to be committed. */
 #define IDLE_LOOK_MS 1000
 
 _Static_assert((int)METRICS_COMMITS + STORE_TOO_SLOW == METRICS_COMMITS_LAST, "a counter for each result");
 
+/* A thread with a connection of its own. */
+struct lane {
+	struct committer *committer;
+	struct store *store;
+	struct thread thread;
+};
+
 struct committer {
 	int timeout_ms;
 	size_t batch_size;
 	bool on_demand;
-	struct thread thread;
 	struct queue *queue;
+	struct lane main;
+	struct lane slow; /* begun by the main one's thread; without a store until then */
 
 	pthread_mutex_t lock; /* covers these */
 	pthread_cond_t tried;
@@ -53,8 +69,7 @@ struct committer {
 	enum store_connect_result first;
 	char reported[STORE_ERROR_SIZE]; /* why the database is away, as was logged last */
 
-	/* The thread's alone. */
-	struct store *store;
+	/* The main lane's thread's alone. */
 	struct delivery **batch;
 	struct delivery_list set_aside; /* by a lock that someone else holds, oldest first */
 	int64_t connect_at_ms;
@@ -86,7 +101,7 @@ static int64_t take_backoff(struct committer *c)
 /* Says why the database cannot be used, once for each reason; the first one not if that ends the process. */
 static void report(struct committer *c, enum store_connect_result result)
 {
-	const char *reason = result == STORE_CONNECTED ? "" : store_error(c->store);
+	const char *reason = result == STORE_CONNECTED ? "" : store_error(c->main.store);
 
 	pthread_mutex_lock(&c->lock);
 	const bool is_new = strcmp(c->reported, reason) != 0;
@@ -109,7 +124,7 @@ static void report(struct committer *c, enum store_connect_result result)
  * attempt after a connection was lost, and not for long. */
 static bool connect_if_due(struct committer *c)
 {
-	if (store_connected(c->store))
+	if (store_connected(c->main.store))
 		return true;
 	metrics_set(METRICS_DATABASE_UP, 0);
 	if (clock_ms() < c->connect_at_ms)
@@ -117,7 +132,7 @@ static bool connect_if_due(struct committer *c)
 	thread_alive(CONNECT_STUCK_MS);
 	if (!c->away)
 		queue_set_away(c->queue, clock_ms() + CONNECT_WAIT_MS);
-	const enum store_connect_result result = store_connect(c->store, CONNECT_TIMEOUT_MS);
+	const enum store_connect_result result = store_connect(c->main.store, CONNECT_TIMEOUT_MS);
 	c->away = result != STORE_CONNECTED;
 	report(c, result);
 	if (c->away) {
@@ -152,20 +167,40 @@ static void count_committed(struct delivery *const batch[], size_t count, int64_
 								  : METRICS_DEAD_LETTERS_DATABASE);
 }
 
-/* share: of the time, for ingest(). */
-static enum store_result try_commit(
-	struct committer *c, struct delivery *const batch[], size_t count, int share)
+static struct store_limits limits_for(
+	const struct lane *lane, struct delivery *const batch[], size_t count, int64_t now_ms)
 {
+	const struct committer *c = lane->committer;
+	struct store_limits limits = {
+		count > 1 ? BATCH_LOCK_MS : SINGLE_LOCK_MS, c->timeout_ms, now_ms + c->timeout_ms, false};
+
+	if (lane == &c->main && (count > 1 || !c->on_demand)) {
+		limits.ingest_ms /= LIMIT_SHARE;
+		if (limits.ingest_ms > LIMIT_MS)
+			limits.ingest_ms = LIMIT_MS;
+	} else if (lane == &c->slow) {
+		limits = (struct store_limits){SLOW_LOCK_MS, c->timeout_ms, batch[0]->deadline_ms, true};
+		if (batch[0]->from_spool) {
+			limits.ingest_ms = batch[0]->slow_limit_ms;
+			limits.deadline_ms = now_ms + 2 * (int64_t)limits.ingest_ms;
+		}
+	}
+	return limits;
+}
+
+static enum store_result try_commit(struct lane *lane, struct delivery *const batch[], size_t count)
+{
+	const struct committer *c = lane->committer;
+	const int64_t now_ms = clock_ms();
+	const struct store_limits limits = limits_for(lane, batch, count, now_ms);
 	enum store_result result = STORE_RETRY;
-	const struct store_limits limits = {count > 1 ? BATCH_LOCK_MS : SINGLE_LOCK_MS, c->timeout_ms / share,
-		clock_ms() + c->timeout_ms};
 
 	queue_set_committing(c->queue, batch, count, true);
 	for (int tries = 0; result == STORE_RETRY && tries < MAX_TRIES; tries++) {
 		const int64_t began_ns = now_ns();
 
-		thread_alive(c->timeout_ms + THREAD_STUCK_MS);
-		result = store_commit(c->store, batch, count, &limits);
+		thread_alive((int)(limits.deadline_ms - now_ms) + THREAD_STUCK_MS);
+		result = store_commit(lane->store, batch, count, &limits);
 		metrics_count(METRICS_COMMITS + result);
 		if (result == STORE_OK)
 			count_committed(batch, count, now_ns() - began_ns);
@@ -175,7 +210,7 @@ static enum store_result try_commit(
 	if (result == STORE_UNAVAILABLE || result == STORE_UNKNOWN || result == STORE_RETRY)
 		log_record(LOG_ERROR,
 			result == STORE_UNKNOWN ? "outcome of a commit is unknown" : "a commit failed",
-			LOG_PAIRS("reason", store_error(c->store)));
+			LOG_PAIRS("reason", store_error(lane->store)));
 	return result;
 }
 
@@ -188,12 +223,13 @@ static void finish_uncommitted(
 /* An event that the database rejects becomes a dead letter, so that nothing correctly signed
  * is lost and nothing behind it waits; a dead letter without what could be read of it. Of the
  * reason only the SQLSTATE is passed on: the server's words may quote the event. */
-static void commit_refused(struct committer *c, struct delivery *delivery)
+static void commit_refused(struct lane *lane, struct delivery *delivery)
 {
+	struct committer *c = lane->committer;
 	const bool is_event = delivery->dead_letter == NULL;
 	char sqlstate[8];
 
-	snprintf(sqlstate, sizeof sqlstate, "%s", store_sqlstate(c->store));
+	snprintf(sqlstate, sizeof sqlstate, "%s", store_sqlstate(lane->store));
 	if (is_event) {
 		delivery->dead_letter = "database";
 		snprintf(delivery->detail, sizeof delivery->detail,
@@ -205,19 +241,68 @@ static void commit_refused(struct committer *c, struct delivery *delivery)
 		is_event ? "the database refuses an event for good, it is a dead letter now"
 			 : "the database refuses what could be read of a dead letter, kept without",
 		LOG_PAIRS("sqlstate", sqlstate));
-	enum store_result result = try_commit(c, &delivery, 1, 1);
+	enum store_result result = try_commit(lane, &delivery, 1);
 	if (result == STORE_OK)
 		finish_all(c, &delivery, 1, is_event ? DELIVERY_REFUSED : DELIVERY_DEAD_LETTER);
 	else
 		finish_uncommitted(c, &delivery, 1, result);
 }
 
-static void commit_one(struct committer *c, struct delivery *delivery, int share)
+/* Not in the server's words, which may quote the event. */
+static void finish_failed(struct lane *lane, struct delivery *delivery)
 {
+	log_record(LOG_ERROR, "an event cannot be committed",
+		LOG_PAIRS(
+			"sqlstate", store_sqlstate(lane->store), "event_id", delivery_loggable_id(delivery)));
+	delivery->slow_limit_ms = 0;
+	finish_all(lane->committer, &delivery, 1, DELIVERY_FAILED);
+}
+
+static void run_slow(void *argument);
+
+/* Returns true if there is a slow lane now. The main lane's thread. */
+static bool begin_slow_lane(struct committer *c)
+{
+	if (c->slow.store != NULL)
+		return true;
+	c->slow.store = c->on_demand ? NULL : store_clone(c->main.store);
+	if (c->slow.store == NULL)
+		return false;
+	if (thread_start(&c->slow.thread, "slow lane", run_slow, &c->slow) == 0)
+		return true;
+	store_free(c->slow.store);
+	c->slow.store = NULL;
+	return false;
+}
+
+/* One from the spool comes back for the slow lane, with a longer limit: until it is tried again, its place at
+ * the queue is for others. */
+static void finish_too_slow(struct lane *lane, struct delivery *delivery)
+{
+	struct committer *c = lane->committer;
+	const bool has_lane = lane == &c->slow || begin_slow_lane(c);
+	int limit_ms = delivery->slow_limit_ms > 0 ? delivery->slow_limit_ms : c->timeout_ms;
+
+	if (has_lane && delivery->from_spool) {
+		if (limit_ms < SLOW_LIMIT_MAX_MS)
+			limit_ms = limit_ms * 2 < SLOW_LIMIT_MAX_MS ? limit_ms * 2 : SLOW_LIMIT_MAX_MS;
+		delivery->slow_limit_ms = limit_ms;
+		finish_all(c, &delivery, 1, DELIVERY_FAILED);
+	} else if (has_lane && lane == &c->main) {
+		queue_pass_to_slow(c->queue, delivery);
+	} else {
+		finish_failed(lane, delivery);
+	}
+}
+
+static void commit_one(struct lane *lane, struct delivery *delivery)
+{
+	struct committer *c = lane->committer;
+
 	/* It is in the spool, or the provider will bring it again, and others wait. */
 	if (queue_is_given_up(c->queue, delivery))
 		return;
-	enum store_result result = try_commit(c, &delivery, 1, share);
+	enum store_result result = try_commit(lane, &delivery, 1);
 
 	switch (result) {
 	case STORE_OK:
@@ -225,25 +310,24 @@ static void commit_one(struct committer *c, struct delivery *delivery, int share
 		break;
 	case STORE_REFUSED:
 		if (delivery->dead_letter == NULL || delivery->traces != NULL)
-			commit_refused(c, delivery);
+			commit_refused(lane, delivery);
 		else
-			finish_all(c, &delivery, 1, DELIVERY_FAILED);
+			finish_failed(lane, delivery);
 		break;
 	case STORE_LOCKED:
 		delivery->retry_at_ms = clock_ms() + LOCKED_RETRY_MS;
 		/* One from the spool can wait there. */
-		if (!delivery->from_spool && delivery->retry_at_ms < delivery->deadline_ms
+		if (lane == &c->main && !delivery->from_spool && delivery->retry_at_ms < delivery->deadline_ms
 			&& c->set_aside.count < MAX_SET_ASIDE)
 			delivery_list_add(&c->set_aside, delivery);
 		else
 			finish_all(c, &delivery, 1, DELIVERY_LOCKED);
 		break;
 	case STORE_FAILED:
+		finish_failed(lane, delivery);
+		break;
 	case STORE_TOO_SLOW:
-		/* Not in the server's words, which may quote the event. */
-		log_record(LOG_ERROR, "an event cannot be committed",
-			LOG_PAIRS("sqlstate", store_sqlstate(c->store)));
-		finish_all(c, &delivery, 1, DELIVERY_FAILED);
+		finish_too_slow(lane, delivery);
 		break;
 	case STORE_RETRY:
 	case STORE_UNAVAILABLE:
@@ -257,11 +341,11 @@ static void commit_one(struct committer *c, struct delivery *delivery, int share
 static void commit_singly(struct committer *c, struct delivery *const batch[], size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (!store_connected(c->store)) {
+		if (!store_connected(c->main.store)) {
 			finish_all(c, batch + i, count - i, DELIVERY_UNAVAILABLE);
 			return;
 		}
-		commit_one(c, batch[i], BATCH_SHARE);
+		commit_one(&c->main, batch[i]);
 	}
 }
 
@@ -272,10 +356,10 @@ static void commit_batch(struct committer *c, struct delivery *const batch[], si
 		return;
 	}
 	if (count == 1) {
-		commit_one(c, batch[0], 1);
+		commit_one(&c->main, batch[0]);
 		return;
 	}
-	enum store_result result = try_commit(c, batch, count, BATCH_SHARE);
+	enum store_result result = try_commit(&c->main, batch, count);
 	switch (result) {
 	case STORE_OK:
 		queue_finish(c->queue, batch, count);
@@ -302,7 +386,7 @@ static void commit_set_aside(struct committer *c)
 		left--) {
 		size_t others = c->set_aside.count - 1;
 
-		commit_one(c, delivery_list_take(&c->set_aside), BATCH_SHARE);
+		commit_one(&c->main, delivery_list_take(&c->set_aside));
 		if (c->set_aside.count > others)
 			return;
 	}
@@ -313,15 +397,16 @@ static int64_t next_wake(struct committer *c)
 {
 	if (c->set_aside.count > 0)
 		return c->set_aside.first->retry_at_ms;
-	if (store_connected(c->store))
+	if (store_connected(c->main.store))
 		return clock_ms() + IDLE_LOOK_MS;
 	/* On demand it is due at once when a delivery comes, and again only after a failure. */
 	return c->on_demand && c->connect_at_ms == 0 ? INT64_MAX : c->connect_at_ms;
 }
 
-static void run(void *argument)
+static void run_main(void *argument)
 {
-	struct committer *c = argument;
+	struct lane *lane = argument;
+	struct committer *c = lane->committer;
 	size_t count;
 
 	if (!c->on_demand)
@@ -339,6 +424,35 @@ static void run(void *argument)
 	}
 }
 
+/* Its connection lasts for one delivery: to connect takes less time than what comes here. */
+static void commit_slowly(struct lane *lane, struct delivery *delivery)
+{
+	thread_alive(CONNECT_STUCK_MS);
+	if (store_connect(lane->store, CONNECT_TIMEOUT_MS) == STORE_CONNECTED) {
+		metrics_count(METRICS_DATABASE_CONNECTED);
+		commit_one(lane, delivery);
+	} else {
+		metrics_count(METRICS_DATABASE_NOT_CONNECTED);
+		log_record(LOG_ERROR, "no second connection to the database for an event that takes long",
+			LOG_PAIRS("reason", store_error(lane->store), "event_id",
+				delivery_loggable_id(delivery)));
+		finish_all(lane->committer, &delivery, 1, DELIVERY_UNAVAILABLE);
+	}
+	store_disconnect(lane->store);
+}
+
+static void run_slow(void *argument)
+{
+	struct lane *lane = argument;
+	struct delivery *delivery;
+
+	while (queue_take_slow(lane->committer->queue, clock_ms() + SLOW_LOOK_MS, &delivery)) {
+		if (delivery != NULL)
+			commit_slowly(lane, delivery);
+		thread_alive(THREAD_STUCK_MS);
+	}
+}
+
 struct committer *committer_open(struct store *store, const struct committer_limits *limits)
 {
 	struct committer *c = calloc(1, sizeof *c);
@@ -348,7 +462,8 @@ struct committer *committer_open(struct store *store, const struct committer_lim
 	c->timeout_ms = limits->queue.timeout_ms;
 	c->batch_size = limits->batch;
 	c->on_demand = limits->on_demand;
-	c->store = store;
+	c->main.committer = c->slow.committer = c;
+	c->main.store = store;
 	c->backoff_ms = BACKOFF_FIRST_MS;
 	delivery_list_init(&c->set_aside);
 	c->is_awaited = !limits->on_demand;
@@ -363,7 +478,7 @@ struct committer *committer_open(struct store *store, const struct committer_lim
 	c->queue = queue_new(&limits->queue);
 	if (c->queue == NULL)
 		goto err4;
-	if (thread_start(&c->thread, "committer", run, c) != 0)
+	if (thread_start(&c->main.thread, "committer", run_main, &c->main) != 0)
 		goto err5;
 	return c;
 err5:
@@ -401,13 +516,18 @@ void committer_close(struct committer *c)
 		return;
 	queue_stop(c->queue);
 	/* Requests have been answered; what is at the queue from the spool stays there. */
-	store_interrupt(c->store);
-	thread_join(&c->thread);
+	store_interrupt(c->main.store);
+	thread_join(&c->main.thread);
+	if (c->slow.store != NULL) {
+		store_interrupt(c->slow.store);
+		thread_join(&c->slow.thread);
+	}
 	queue_free(c->queue);
 	free(c->batch);
 	pthread_cond_destroy(&c->tried);
 	pthread_mutex_destroy(&c->lock);
-	store_free(c->store);
+	store_free(c->main.store);
+	store_free(c->slow.store);
 	free(c);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/text.h"
 
 struct delivery *delivery_new(unsigned char *body, size_t body_len)
 {
@@ -53,6 +54,13 @@ enum event_result delivery_parse(struct delivery *delivery)
 	if (result == EVENT_OK && (delivery->modes & mode_bit(parsed->mode)) == 0)
 		reject_mode(delivery);
 	return result;
+}
+
+const char *delivery_loggable_id(const struct delivery *delivery)
+{
+	const struct event *event = delivery->event;
+
+	return event != NULL && text_is_id(event->id, sizeof event->id) ? event->id : NULL;
 }
 
 size_t delivery_size(const struct delivery *delivery)

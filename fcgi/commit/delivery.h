@@ -48,6 +48,10 @@ struct delivery {
 	bool wrong_mode;         /* the reason is that modes does not cover the event's mode */
 	char detail[EVENT_DETAIL_SIZE];
 
+	/* For a delivery from the spool, its time limit in the slow lane; 0: it goes the usual way. If it
+	 * FAILED because it took too long, it comes back with the next, longer one, otherwise with 0. */
+	int slow_limit_ms;
+
 	enum delivery_outcome outcome;
 	char event_id[DELIVERY_ID_SIZE];
 
@@ -81,6 +85,9 @@ struct delivery *delivery_new(unsigned char *body, size_t body_len);
 /* Parses the body into event, or into detail, traces and the dead letter's reason; the latter, too, if modes
  * does not cover the event's mode. Before the delivery is submitted. Does not block. */
 enum event_result delivery_parse(struct delivery *);
+
+/* Returns the event's id if it may be logged, else NULL. Valid as long as the delivery. */
+const char *delivery_loggable_id(const struct delivery *);
 
 /* Bytes of the body and of what was made of it. */
 size_t delivery_size(const struct delivery *);

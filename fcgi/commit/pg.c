@@ -20,18 +20,13 @@
 #include "common/clock.h"
 
 #define HINT_LOGIN "check the user in --database, the password in PGPASSFILE, and the server's pg_hba.conf"
-/* One transaction, so that the role's own limits are not those of the call. It may have to wait for rebuild();
- * deliveries wait longer. */
-#define SETTINGS_QUESTION                                                                                      \
-	"SET LOCAL statement_timeout = 5000; SELECT FROM bagelpay.ingest('[]', '{}', NULL, 100)"
 
 /* How often to look whether an attempt to connect was interrupted. */
 #define LOOK_MS 200
 
 static const char *const route_names[PG_ROUTE_LISTS] = {"host", "hostaddr", "port"};
 
-/* --- waiting and reading
- * ------------------------------------------------------------------------------------------ */
+/* --- waiting and reading ------------------------------------------------------------------------------ */
 
 void pg_reason(const char *message, char reason[PG_ERROR_SIZE])
 {
@@ -123,8 +118,7 @@ PGresult *pg_query(PGconn *pg, const char *statement, int64_t deadline_ms)
 	return last;
 }
 
-/* --- hosts
- * -------------------------------------------------------------------------------------------------------- */
+/* --- hosts -------------------------------------------------------------------------------------------- */
 
 /* The value of an option, "" if it has none. */
 static const char *option_value(const PQconninfoOption *options, const char *keyword)
@@ -190,8 +184,7 @@ static size_t route_behind(struct pg_route *route, PGconn *pg, size_t *count)
 	return passed;
 }
 
-/* --- connecting
- * --------------------------------------------------------------------------------------------------- */
+/* --- connecting --------------------------------------------------------------------------------------- */
 
 int pg_set_defaults(void)
 {
@@ -240,6 +233,29 @@ static void take_sqlstate(char text[PG_ERROR_SIZE], char sqlstate[6])
 	}
 }
 
+/* The database, percent-encoded as Sqitch's target wants it. */
+static void encode(const char *name, char *encoded, size_t size)
+{
+	size_t len = 0;
+
+	for (; *name != '\0' && len + 4 <= size; name++)
+		len += (size_t)snprintf(encoded + len, size - len,
+			isalnum((unsigned char)*name) || *name == '_' ? "%c" : "%%%02X",
+			(unsigned char)*name);
+	encoded[len] = '\0';
+}
+
+void pg_deploy_remedy(const PGconn *pg, char remedy[PG_REMEDY_SIZE])
+{
+	char name[256] = "";
+
+	encode(PQdb(pg), name, sizeof name);
+	snprintf(remedy, PG_REMEDY_SIZE,
+		"run, as a role that may create roles: PGHOST='%s' PGPORT=%s sqitch --chdir " SQL_DIRECTORY
+		" deploy db:pg:%s",
+		PQhost(pg), PQport(pg), name);
+}
+
 /* Returns true if libpq takes this for a place to connect to. It finds a wrong port or address when their
  * turn comes, and anything else at once, like a server that is down on a Unix socket. */
 static bool is_meaningful(const char *conninfo, const char *reason, bool at_once)
@@ -279,8 +295,8 @@ static enum pg_state judge(const char *conninfo, const PGconn *pg, bool at_once,
 		snprintf(mend, sizeof mend, "%s", HINT_LOGIN);
 	else if (strncmp(sqlstate, "3D", 2) == 0) {
 		pg_deploy_remedy(pg, remedy);
-		snprintf(mend, sizeof mend, "create it: createdb --host='%s' --port=%s '%s'; then %s", PQhost(pg),
-			PQport(pg), PQdb(pg), remedy);
+		snprintf(mend, sizeof mend, "create it: createdb --host='%s' --port=%s '%s'; then %s",
+			PQhost(pg), PQport(pg), PQdb(pg), remedy);
 	} else if (strncmp(sqlstate, "42", 2) == 0) {
 		snprintf(mend, sizeof mend, "run, as its owner: GRANT CONNECT ON DATABASE \"%s\" TO \"%s\"",
 			PQdb(pg), PQuser(pg));
@@ -405,8 +421,7 @@ enum pg_state pg_connect(
 	return result;
 }
 
-/* --- giving up
- * ---------------------------------------------------------------------------------------------------- */
+/* --- giving up ---------------------------------------------------------------------------------------- */
 
 static atomic_bool cancelling;
 
@@ -444,137 +459,4 @@ void pg_give_up(PGconn *pg, struct pg_route *route)
 	}
 	if (!started)
 		PQfreeCancel(request);
-}
-
-/* --- the schema
- * --------------------------------------------------------------------------------------------------- */
-
-/* The database, percent-encoded as Sqitch's target wants it. */
-static void encode(const char *name, char *encoded, size_t size)
-{
-	size_t len = 0;
-
-	for (; *name != '\0' && len + 4 <= size; name++)
-		len += (size_t)snprintf(encoded + len, size - len,
-			isalnum((unsigned char)*name) || *name == '_' ? "%c" : "%%%02X",
-			(unsigned char)*name);
-	encoded[len] = '\0';
-}
-
-void pg_deploy_remedy(const PGconn *pg, char remedy[PG_REMEDY_SIZE])
-{
-	char name[256] = "";
-
-	encode(PQdb(pg), name, sizeof name);
-	snprintf(remedy, PG_REMEDY_SIZE,
-		"run, as a role that may create roles: PGHOST='%s' PGPORT=%s sqitch --chdir " SQL_DIRECTORY
-		" deploy db:pg:%s",
-		PQhost(pg), PQport(pg), name);
-}
-
-/* The reason of an error 42501 (insufficient privilege): a missing grant, or a deployment that did not come to its
- * end. */
-static void explain_rights(PGconn *pg, int64_t deadline_ms, char error[PG_ERROR_SIZE])
-{
-	char remedy[PG_REMEDY_SIZE];
-	PGresult *result = pg_query(pg,
-		"SELECT FROM pg_catalog.pg_roles WHERE rolname = 'bagelpay_ingest' AND "
-		"pg_catalog.pg_has_role(oid, 'USAGE')",
-		deadline_ms);
-
-	pg_deploy_remedy(pg, remedy);
-	if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)
-		snprintf(error, PG_ERROR_SIZE, "the schema bagelpay in database \"%s\" is not complete: %s",
-			PQdb(pg), remedy);
-	else
-		snprintf(error, PG_ERROR_SIZE,
-			"user \"%s\" may not use the schema bagelpay: run, as a role that may create roles: "
-			"GRANT bagelpay_ingest TO \"%s\"",
-			PQuser(pg), PQuser(pg));
-	PQclear(result);
-}
-
-/* The reason why a question had no answer, in error. */
-static enum pg_state explain(PGconn *pg, const PGresult *result, int64_t deadline_ms, char error[PG_ERROR_SIZE])
-{
-	char remedy[PG_REMEDY_SIZE];
-	const char *sqlstate = result == NULL ? NULL : PQresultErrorField(result, PG_DIAG_SQLSTATE);
-
-	if (result == NULL) {
-		snprintf(error, PG_ERROR_SIZE, "no answer from the database \"%s\" in time", PQdb(pg));
-		return PG_AWAY;
-	}
-	if (sqlstate == NULL)
-		sqlstate = "";
-	/* 42501: not allowed; 3F000: no such schema; the rest of 42: no such function, or not one that fits.
-	 */
-	if (strcmp(sqlstate, "42501") == 0) {
-		explain_rights(pg, deadline_ms, error);
-		return PG_UNUSABLE;
-	}
-	if (strcmp(sqlstate, "3F000") == 0 || strncmp(sqlstate, "42", 2) == 0) {
-		pg_deploy_remedy(pg, remedy);
-		snprintf(error, PG_ERROR_SIZE, "database \"%s\" has no schema bagelpay that fits: %s", PQdb(pg),
-			remedy);
-		return PG_UNUSABLE;
-	}
-	pg_reason(PQresultErrorMessage(result), error);
-	return PG_AWAY;
-}
-
-enum pg_state pg_check_settings(PGconn *pg, int64_t deadline_ms, char error[PG_ERROR_SIZE])
-{
-	PGresult *result = pg_query(pg, SETTINGS_QUESTION, deadline_ms);
-	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-	enum pg_state checked = PG_READY;
-
-	if (sqlstate != NULL && strcmp(sqlstate, "22023") == 0) {
-		snprintf(error, PG_ERROR_SIZE,
-			"provider_timezone in bagelpay.settings of database \"%s\" is of no use: %s: install "
-			"the server's "
-			"time zone data (tzdata), or UPDATE bagelpay.settings SET provider_timezone = "
-			"another name of the zone",
-			PQdb(pg), PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
-		checked = PG_SETTINGS;
-	} else if (PQresultStatus(result) != PGRES_TUPLES_OK
-		&& (sqlstate == NULL || strcmp(sqlstate, "55P03") != 0)) {
-		checked = explain(pg, result, deadline_ms, error);
-	}
-	PQclear(result);
-	return checked;
-}
-
-enum pg_state pg_check(PGconn *pg, int64_t deadline_ms, char error[PG_ERROR_SIZE])
-{
-	enum pg_state checked = PG_UNUSABLE;
-	char remedy[PG_REMEDY_SIZE] = "install a newer bagelhook";
-	PGresult *result = pg_query(pg,
-		"SELECT oldest, newest, pg_catalog.current_setting('transaction_read_only')"
-		" FROM bagelpay.served_responders()",
-		deadline_ms);
-
-	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1) {
-		checked = explain(pg, result, deadline_ms, error);
-		PQclear(result);
-		return checked;
-	}
-	const long oldest = strtol(PQgetvalue(result, 0, 0), NULL, 10);
-	const long newest = strtol(PQgetvalue(result, 0, 1), NULL, 10);
-	const bool read_only = strcmp(PQgetvalue(result, 0, 2), "on") == 0;
-	PQclear(result);
-	if (read_only) {
-		snprintf(error, PG_ERROR_SIZE,
-			"database \"%s\" takes no writes: a standby, or one of "
-			"default_transaction_read_only",
-			PQdb(pg));
-		return PG_AWAY;
-	}
-	if (PG_PROTOCOL >= oldest && PG_PROTOCOL <= newest)
-		return pg_check_settings(pg, deadline_ms, error);
-	if (PG_PROTOCOL > newest)
-		pg_deploy_remedy(pg, remedy);
-	snprintf(error, PG_ERROR_SIZE,
-		"the schema serves responders of protocol %ld to %ld, this one speaks %d: %s", oldest, newest,
-		PG_PROTOCOL, remedy);
-	return PG_UNUSABLE;
 }

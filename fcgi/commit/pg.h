@@ -1,5 +1,5 @@
-/* libpq with deadlines: connecting to the host that takes events, one statement at a time, and a look at the
- * schema. One thread at a time for each connection. */
+/* libpq with deadlines: connecting to the host that takes events, one statement at a time, and giving a
+ * server up. One thread at a time for each connection. */
 #ifndef BAGELHOOK_PG_H
 #define BAGELHOOK_PG_H
 
@@ -12,10 +12,6 @@
 #define PG_ERROR_SIZE 1024
 #define PG_REMEDY_SIZE 512
 #define PG_ROUTE_LISTS 3
-
-/* The range of responders that a schema serves is a range of these numbers. Raised with every change to the
- * arguments or the result of ingest(). */
-#define PG_PROTOCOL 1
 
 enum pg_state {
 	PG_READY,
@@ -60,15 +56,7 @@ PGresult *pg_query(PGconn *pg, const char *statement, int64_t deadline_ms);
 /* The lines of a message of libpq's as one, without hints. */
 void pg_reason(const char *message, char reason[PG_ERROR_SIZE]);
 
-/* Asks the server whether its schema serves this responder and takes events, and whether the settings can be
- * used: by a call of ingest() without deliveries. Blocks, at most until the deadline. Other than with
- * PG_READY, error holds the reason and what to do, one line. */
-enum pg_state pg_check(PGconn *pg, int64_t deadline_ms, char error[PG_ERROR_SIZE]);
-
 /* Writes the command that brings the database to the newest schema. Does not block. */
 void pg_deploy_remedy(const PGconn *pg, char remedy[PG_REMEDY_SIZE]);
-
-/* The second half of it alone. */
-enum pg_state pg_check_settings(PGconn *pg, int64_t deadline_ms, char error[PG_ERROR_SIZE]);
 
 #endif

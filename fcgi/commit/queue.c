@@ -31,7 +31,9 @@ struct queue {
 	struct delivery_list waiting;
 	size_t bytes;                 /* of those that wait */
 	struct delivery_list spooled; /* those from the spool that wait */
-	struct delivery *oldest;      /* of all that are submitted: by deadline, as all have the same */
+	pthread_cond_t slow_work;
+	struct delivery_list slow; /* those of both kinds that wait for the slow lane */
+	struct delivery *oldest;   /* of all that are submitted: by deadline, as all have the same */
 	struct delivery *newest;
 	int64_t progress_ms; /* when the committer last took or finished something */
 	bool idle;           /* the committer waits for work */
@@ -52,11 +54,16 @@ struct queue *queue_new(const struct queue_limits *limits)
 	metrics_set(METRICS_QUEUE_LIMIT_BYTES, (int64_t)limits->bytes);
 	delivery_list_init(&q->waiting);
 	delivery_list_init(&q->spooled);
+	delivery_list_init(&q->slow);
 	if (pthread_mutex_init(&q->lock, NULL) != 0)
 		goto err1;
 	if (pthread_cond_init(&q->work, NULL) != 0)
 		goto err2;
+	if (pthread_cond_init(&q->slow_work, NULL) != 0)
+		goto err3;
 	return q;
+err3:
+	pthread_cond_destroy(&q->work);
 err2:
 	pthread_mutex_destroy(&q->lock);
 err1:
@@ -72,6 +79,9 @@ void queue_free(struct queue *q)
 		return;
 	while ((delivery = delivery_list_take(&q->spooled)) != NULL)
 		delivery_free(delivery);
+	while ((delivery = delivery_list_take(&q->slow)) != NULL)
+		delivery_free(delivery);
+	pthread_cond_destroy(&q->slow_work);
 	pthread_cond_destroy(&q->work);
 	pthread_mutex_destroy(&q->lock);
 	free(q);
@@ -194,11 +204,15 @@ void queue_submit_spooled(struct queue *q, struct delivery *delivery, struct rec
 	delivery->deadline_ms = INT64_MAX;
 	pthread_mutex_lock(&q->lock);
 	const bool away = clock_ms() >= q->away_ms;
-	bool wake = !away && q->idle;
+	const bool slow = delivery->slow_limit_ms > 0;
+	bool wake = !away && !slow && q->idle;
 	if (away) {
 		receipt->delivery = delivery;
 		receipt->outcome = DELIVERY_UNAVAILABLE;
 		add_receipt(&refused, receipt);
+	} else if (slow) {
+		delivery_list_add(&q->slow, delivery);
+		pthread_cond_signal(&q->slow_work);
 	} else {
 		q->idle = false;
 		delivery_list_add(&q->spooled, delivery);
@@ -322,13 +336,36 @@ bool queue_take(
 	while (!has_work(q) && waited == 0 && (!q->stopping || pending)) {
 		/* Anew each time: what it was woken for may have been given up meanwhile. */
 		q->idle = true;
-		waited = wake_ms == INT64_MAX ? pthread_cond_wait(&q->work, &q->lock)
-					      : pthread_cond_clockwait(&q->work, &q->lock, CLOCK_MONOTONIC, &until);
+		waited = wake_ms == INT64_MAX
+			? pthread_cond_wait(&q->work, &q->lock)
+			: pthread_cond_clockwait(&q->work, &q->lock, CLOCK_MONOTONIC, &until);
 	}
 	q->idle = false;
 	*count = take_batch(q, batch, size);
 	q->progress_ms = clock_ms();
 	bool more = *count > 0 || !q->stopping || pending;
+	pthread_mutex_unlock(&q->lock);
+	return more;
+}
+
+void queue_pass_to_slow(struct queue *q, struct delivery *delivery)
+{
+	pthread_mutex_lock(&q->lock);
+	delivery_list_add(&q->slow, delivery);
+	pthread_cond_signal(&q->slow_work);
+	pthread_mutex_unlock(&q->lock);
+}
+
+bool queue_take_slow(struct queue *q, int64_t wake_ms, struct delivery **delivery)
+{
+	const struct timespec until = clock_timespec(wake_ms);
+
+	pthread_mutex_lock(&q->lock);
+	while (q->slow.count == 0 && !q->stopping
+		&& pthread_cond_clockwait(&q->slow_work, &q->lock, CLOCK_MONOTONIC, &until) == 0)
+		;
+	const bool more = !q->stopping;
+	*delivery = more ? delivery_list_take(&q->slow) : NULL;
 	pthread_mutex_unlock(&q->lock);
 	return more;
 }
@@ -393,5 +430,6 @@ void queue_stop(struct queue *q)
 	pthread_mutex_lock(&q->lock);
 	q->stopping = true;
 	pthread_cond_signal(&q->work);
+	pthread_cond_signal(&q->slow_work);
 	pthread_mutex_unlock(&q->lock);
 }

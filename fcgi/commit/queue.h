@@ -39,7 +39,8 @@ void queue_on_finish_spooled(struct queue *, queue_finished *, void *context);
  * queue is full, and the delivery the caller's still. Does not block; any thread. */
 bool queue_submit(struct queue *, struct delivery *, struct receipt *);
 
-/* The same for a delivery from the spool: it has neither bound nor deadline. */
+/* The same for a delivery from the spool: it has neither bound nor deadline. If it has a slow_limit_ms, it
+ * goes to the slow lane. */
 void queue_submit_spooled(struct queue *, struct delivery *, struct receipt *);
 
 /* Returns true while the database is away, as the committer has said. Any thread. */
@@ -51,7 +52,7 @@ bool queue_is_away(struct queue *);
  * often enough for deadlines to be kept. */
 int64_t queue_expire(struct queue *, int64_t now_ms);
 
-/* The following are the committer's thread's. */
+/* The following are the committer's threads'. */
 
 /* Waits for deliveries, at the latest until wake_ms (INT64_MAX: for ever), and takes up to
  * size of them into batch: those of requests first, but every other batch begins with one of the
@@ -60,6 +61,13 @@ int64_t queue_expire(struct queue *, int64_t now_ms);
  * pending either. */
 bool queue_take(
 	struct queue *, struct delivery *batch[], size_t size, int64_t wake_ms, bool pending, size_t *count);
+
+/* Passes a delivery that was taken, and took too long, to the slow lane. */
+void queue_pass_to_slow(struct queue *, struct delivery *);
+
+/* The slow lane: waits for a delivery, at the latest until wake_ms, and takes it; NULL if none came. Returns
+ * false once queue_stop() was called, whatever waits. */
+bool queue_take_slow(struct queue *, int64_t wake_ms, struct delivery **);
 
 /* Hands deliveries back that were taken and have their outcome. */
 void queue_finish(struct queue *, struct delivery *const batch[], size_t count);
@@ -75,7 +83,7 @@ bool queue_is_given_up(struct queue *, struct delivery *);
  * is there. From then on, whatever waits and whatever comes is UNAVAILABLE at once. */
 void queue_set_away(struct queue *, int64_t from_ms);
 
-/* Lets queue_take() end. Any thread. */
+/* Lets queue_take() and queue_take_slow() end. Any thread. */
 void queue_stop(struct queue *);
 
 #endif

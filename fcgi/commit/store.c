@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "common/moment.h"
 #include "pg.h"
+#include "pg_schema.h"
 
 /* Of a batch, what is kept for the next one; and how long connecting anew may take behind a larger one. */
 #define KEPT_BYTES ((size_t)8 * 1024 * 1024)
@@ -29,6 +30,9 @@
 #define JSON_OID 114
 #define BYTEA_ARRAY_OID 1001
 #define TEXT_ARRAY_OID 1009
+
+/* How often to look whether a transaction was interrupted. */
+#define LOOK_MS 200
 
 struct store {
 	const char *conninfo;
@@ -56,7 +60,12 @@ struct store *store_new(const char *conninfo)
 	return store;
 }
 
-static void disconnect(struct store *store)
+struct store *store_clone(const struct store *store)
+{
+	return store_new(store->conninfo);
+}
+
+void store_disconnect(struct store *store)
 {
 	PQfinish(store->pg);
 	store->pg = NULL;
@@ -73,7 +82,7 @@ void store_free(struct store *store)
 {
 	if (store == NULL)
 		return;
-	disconnect(store);
+	store_disconnect(store);
 	buffer_done(&store->deliveries);
 	buffer_done(&store->bodies);
 	buffer_done(&store->signatures);
@@ -94,7 +103,7 @@ bool store_connected(struct store *store)
 	struct pollfd socket = {.fd = PQsocket(store->pg), .events = POLLIN};
 	for (int i = 0; i < 2 && poll(&socket, 1, 0) > 0; i++) {
 		if (!PQconsumeInput(store->pg) || PQstatus(store->pg) != CONNECTION_OK) {
-			disconnect(store);
+			store_disconnect(store);
 			return false;
 		}
 		PQisBusy(store->pg);
@@ -152,12 +161,12 @@ enum store_connect_result store_connect(struct store *store, int timeout_ms)
 		[PG_SETTINGS] = STORE_UNSETTLED,
 	};
 
-	disconnect(store);
+	store_disconnect(store);
 	enum pg_state result =
 		pg_connect(store->conninfo, timeout_ms, &store->route, &store->pg, store->error);
 	if (result == PG_READY) {
 		PQsetNoticeReceiver(store->pg, receive_notice, store);
-		result = pg_check(store->pg, clock_ms() + timeout_ms, store->error);
+		result = pg_schema_check(store->pg, clock_ms() + timeout_ms, store->error);
 		if (result != PG_READY)
 			give_up(store);
 	}
@@ -300,11 +309,28 @@ static bool take_outcomes(const PGresult *result, struct delivery *const batch[]
 	return true;
 }
 
+/* pg_next_result(), in steps if it is interruptible. */
+static bool next_result(struct store *store, const struct store_limits *limits, PGresult **result)
+{
+	int64_t until_ms;
+
+	do {
+		until_ms = limits->interruptible ? clock_ms() + LOOK_MS : limits->deadline_ms;
+		if (until_ms > limits->deadline_ms)
+			until_ms = limits->deadline_ms;
+		if (pg_next_result(store->pg, until_ms, result))
+			return true;
+		/* Before the end of a step, the connection is lost. */
+	} while (clock_ms() >= until_ms && until_ms < limits->deadline_ms
+		&& !atomic_load(&store->route.interrupted));
+	return false;
+}
+
 /* Reads the results of all steps up to the sync. False when the connection is lost or the
  * deadline passed; *committed says whether the COMMIT's own tag came, *failed whether the
  * server reported an error, which store->sqlstate then holds. */
 static bool receive_batch(struct store *store, struct delivery *const batch[], size_t count,
-	int64_t deadline_ms, bool *committed, bool *failed)
+	const struct store_limits *limits, bool *committed, bool *failed)
 {
 	PGresult *result = NULL;
 	bool complete = false;
@@ -314,7 +340,7 @@ static bool receive_batch(struct store *store, struct delivery *const batch[], s
 	for (int step = 0; step < STEP_COUNT; step++) {
 		if (step == STEP_COMMIT)
 			store->warned = false;
-		if (!pg_next_result(store->pg, deadline_ms, &result) || result == NULL)
+		if (!next_result(store, limits, &result) || result == NULL)
 			return false;
 		switch (PQresultStatus(result)) {
 		case PGRES_TUPLES_OK:
@@ -337,12 +363,12 @@ static bool receive_batch(struct store *store, struct delivery *const batch[], s
 		}
 		PQclear(result);
 		/* Each step's results end with a NULL. */
-		if (!pg_next_result(store->pg, deadline_ms, &result) || result != NULL) {
+		if (!next_result(store, limits, &result) || result != NULL) {
 			PQclear(result);
 			return false;
 		}
 	}
-	if (!pg_next_result(store->pg, deadline_ms, &result))
+	if (!next_result(store, limits, &result))
 		return false;
 	bool synced = PQresultStatus(result) == PGRES_PIPELINE_SYNC;
 	PQclear(result);
@@ -390,7 +416,7 @@ static void roll_back(struct store *store, int64_t deadline_ms)
 	PGresult *result = pg_query(store->pg, "ROLLBACK", deadline_ms);
 
 	if (result == NULL || PQtransactionStatus(store->pg) != PQTRANS_IDLE)
-		disconnect(store);
+		store_disconnect(store);
 	PQclear(result);
 }
 
@@ -400,7 +426,7 @@ static bool is_unsettled(struct store *store, int64_t deadline_ms)
 	char error[STORE_ERROR_SIZE];
 
 	if (store->pg == NULL || strcmp(store->sqlstate, "22023") != 0
-		|| pg_check_settings(store->pg, deadline_ms, error) == PG_READY)
+		|| pg_schema_check_settings(store->pg, deadline_ms, error) == PG_READY)
 		return false;
 	memcpy(store->error, error, sizeof error);
 	return true;
@@ -421,30 +447,31 @@ static enum store_result commit(
 		snprintf(store->error, sizeof store->error, "out of memory");
 		return STORE_UNAVAILABLE;
 	}
-	if (!send_batch(store, limits)
-		|| !receive_batch(store, batch, count, limits->deadline_ms, &committed, &failed)) {
+	if (!send_batch(store, limits) || !receive_batch(store, batch, count, limits, &committed, &failed)) {
 		/* An error that came before the loss, or that was the loss, still tells nothing
 		 * of the COMMIT that was under way. */
 		if (PQstatus(store->pg) == CONNECTION_OK) {
-			snprintf(store->error, sizeof store->error, "no answer from the database in time");
+			snprintf(store->error, sizeof store->error,
+				clock_ms() < limits->deadline_ms ? "stopped before the database had answered"
+								 : "no answer from the database in time");
 			give_up(store);
 		}
-		disconnect(store);
+		store_disconnect(store);
 		return STORE_UNKNOWN;
 	}
 	if (failed) {
 		roll_back(store, limits->deadline_ms);
 		if (is_unsettled(store, limits->deadline_ms)) {
-			disconnect(store);
+			store_disconnect(store);
 			return STORE_UNAVAILABLE;
 		}
 		if (is_wrong_server(store))
-			disconnect(store);
+			store_disconnect(store);
 		return classify(store);
 	}
 	if (!committed || store->warned || PQtransactionStatus(store->pg) != PQTRANS_IDLE) {
 		snprintf(store->error, sizeof store->error, "the COMMIT did not end as a COMMIT should");
-		disconnect(store);
+		store_disconnect(store);
 		return STORE_UNKNOWN;
 	}
 	return STORE_OK;

@@ -34,6 +34,7 @@ struct store_limits {
 	int lock_ms;         /* for each lock that it waits for */
 	int ingest_ms;       /* for ingest(), which the server ends then */
 	int64_t deadline_ms; /* for all of it, with the COMMIT; after that the connection is given up */
+	bool interruptible;  /* store_interrupt() is like the deadline */
 };
 
 struct store;
@@ -41,6 +42,9 @@ struct store;
 /* A store that is not connected yet. conninfo as libpq takes it, or NULL; it must outlive
  * the store. NULL without memory. */
 struct store *store_new(const char *conninfo);
+
+/* Another store for the same database, not connected either. NULL without memory. */
+struct store *store_clone(const struct store *);
 
 /* Disconnects and frees; NULL is allowed. */
 void store_free(struct store *);
@@ -50,7 +54,11 @@ void store_free(struct store *);
  * it does not succeed, store_error() says why and what to do. */
 enum store_connect_result store_connect(struct store *, int timeout_ms);
 
-/* Ends store_connect() soon, whoever is in it, and each later one. Any thread. */
+/* Ends the connection, if there is one. */
+void store_disconnect(struct store *);
+
+/* Ends store_connect() soon, whoever is in it, and each later one; and store_commit(), if its limits allow
+ * that. Any thread. */
 void store_interrupt(struct store *);
 
 /* Whether there is a connection, as far as is known without asking the server: one that

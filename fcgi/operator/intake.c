@@ -39,7 +39,7 @@ static enum store_result commit(struct intake *intake, size_t first, size_t coun
 	enum store_result result = STORE_RETRY;
 
 	for (int tries = 0; result == STORE_RETRY && tries < MAX_TRIES; tries++) {
-		const struct store_limits limits = {LOCK_MS, COMMIT_MS, clock_ms() + COMMIT_MS};
+		const struct store_limits limits = {LOCK_MS, COMMIT_MS, clock_ms() + COMMIT_MS, false};
 
 		result = store_commit(intake->store, intake->batch + first, count, &limits);
 	}

@@ -18,10 +18,10 @@ struct drain *drain_new(struct queue *, struct spool *);
 void drain_free(struct drain *);
 
 /* Whether there is something to do at this moment. */
-bool drain_is_due(const struct drain *, int64_t now_ms);
+bool drain_is_due(struct drain *, int64_t now_ms);
 
 /* When there may be, if no receipt comes before. */
-int64_t drain_next_ms(const struct drain *, int64_t now_ms);
+int64_t drain_next_ms(struct drain *, int64_t now_ms);
 
 /* Does some of it, so that one comes to other things in between. */
 void drain_step(struct drain *);

@@ -206,6 +206,9 @@ static void put_spool(struct buffer *out, const struct exposition_sources *sourc
 		(double)sources->spool_limits.files);
 	put_gauge(out, "spool_limit_bytes", "How many bytes may be in the spool (--spool-bytes).",
 		(double)sources->spool_limits.bytes);
+	put_gauge(out, "spool_slow_events",
+		"Events in the spool that take longer than --commit-timeout, and are tried less and less often.",
+		(double)metrics_gauge(METRICS_SPOOL_SLOW));
 	/* Better no figure than a wrong one. */
 	if (!spool_look(sources->spool, &contents))
 		return;

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 
 import pytest
 
@@ -96,6 +97,24 @@ def test_locked_order(stack, background, waiters):
         assert not any(future.done() for future in delayed)
     assert [future.result().status for future in delayed] == [200] * waiters
     assert stack.query("SELECT count(*) FROM bagelpay.payments WHERE order_id = 'locked'") == [(1 + waiters,)]
+
+
+def test_long_event(make_stack, background):
+    """An event may take as long as --commit-timeout; the others do not wait for it meanwhile."""
+    stack = make_stack()
+    stack.query("CREATE FUNCTION public.dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                " PERFORM pg_sleep(4); RETURN NULL; END $$")
+    stack.query("CREATE TRIGGER dawdle AFTER INSERT ON bagelpay.events"
+                " FOR EACH ROW WHEN (NEW.event_id = 'evt_long') EXECUTE FUNCTION public.dawdle()")
+    began = time.monotonic()
+    answer = background(stack.deliver, bodies.payment(event_id="evt_long"))
+    took = []
+    while not answer.done():
+        other = time.monotonic()
+        assert stack.deliver(bodies.payment()).status == 200
+        took.append(time.monotonic() - other)
+    assert answer.result().json["outcome"] == "applied" and time.monotonic() - began > 4
+    assert len(took) > 4 and max(took) < 1
 
 
 def test_survives_a_crash(make_stack, mortal):

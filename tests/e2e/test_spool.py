@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pathlib
+import re
 import subprocess
 import time
 
@@ -10,6 +11,14 @@ import bodies
 import harness
 import pytest
 import waiting
+import watching
+
+
+@pytest.fixture
+def admin():
+    one = watching.Admin()
+    yield one
+    one.close()
 
 
 def spool_of_one(stack, spool):
@@ -76,6 +85,77 @@ def test_abandoned_file(make_stack, tmp_path):
     stack.responder.start()
     waiting.wait_until(lambda: stack.query("SELECT count(*) FROM bagelpay.events") == [(1,)], "the event")
     waiting.wait_until(lambda: not list((spool / "tmp").iterdir()), "tmp/ to be empty")
+
+
+def make_slow(stack, seconds):
+    """Lets the database take so long for each event of the order `slow`."""
+    stack.query("CREATE FUNCTION public.dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                f" PERFORM pg_sleep({seconds}); RETURN NULL; END $$")
+    stack.query("CREATE TRIGGER dawdle AFTER INSERT ON bagelpay.events"
+                " FOR EACH ROW WHEN (NEW.order_id = 'slow') EXECUTE FUNCTION public.dawdle()")
+
+
+def connections(stack):
+    return len(waiting.backends(stack))
+
+
+def test_slow_event(make_stack, admin, tmp_path):
+    """An event that takes longer than --commit-timeout is committed in the end, and delays nobody else meanwhile."""
+    spool = tmp_path / "spool"
+    stack = make_stack("--spool", spool, "--commit-timeout", 2, *admin.arguments)
+    assert stack.deliver(bodies.payment()).status == 200
+    make_slow(stack, 5)
+    answer = stack.deliver(bodies.payment("slow", event_id="evt_slow"))
+    assert (answer.status, answer.json["spooled"]) == (503, True)
+    took, slow_events = [], set()
+
+    def is_committed():
+        began = time.monotonic()
+        assert stack.deliver(bodies.payment()).status == 200
+        took.append(time.monotonic() - began)
+        slow_events.add(admin.value("spool_slow_events"))
+        return stack.query("SELECT outcome FROM bagelpay.events WHERE event_id = 'evt_slow'")
+
+    harness.wait_until(is_committed, "the slow event")
+    assert max(took) < 1
+    harness.wait_until(lambda: not list((spool / "new").iterdir()), "the spool to be empty")
+    assert 1 in slow_events and admin.value("spool_slow_events") == 0
+    # 4 seconds were not enough.
+    assert re.findall(r'level=warn msg="an event takes longer than its time limit, trying again later with a longer one"'
+                      r" event_id=evt_slow file=\S+ limit_s=(\d+) next_try_s=(\d+)", stack.responder.log) == [("4", "8")]
+    harness.wait_until(lambda: connections(stack) == 1, "the second connection to be closed")
+
+
+def test_order_of_a_slow_event(make_stack, tmp_path):
+    """Other events of its order wait in the spool while it is tried, and follow it."""
+    spool = tmp_path / "spool"
+    stack = make_stack("--spool", spool, "--commit-timeout", 2)
+    make_slow(stack, 3)
+    for name in ("evt_1", "evt_2"):
+        assert stack.deliver(bodies.payment("slow", event_id=name)).json["spooled"]
+    harness.wait_until(lambda: stack.query("SELECT count(*) FROM bagelpay.payments WHERE order_id = 'slow'") == [(2,)],
+                       "both events")
+    harness.wait_until(lambda: not list((spool / "new").iterdir()), "the spool to be empty")
+
+
+def test_stopped_while_an_event_is_slow(make_stack, tmp_path):
+    """SIGTERM does not wait for it: its file stays, and the next responder commits it."""
+    spool = tmp_path / "spool"
+    stack = make_stack("--spool", spool, "--commit-timeout", 8)
+    make_slow(stack, 600)
+    answer = stack.deliver(bodies.payment("slow"))
+    assert answer.json["spooled"]
+    harness.wait_until(lambda: connections(stack) == 2, "the second connection")
+    began = time.monotonic()
+    assert stack.responder.stop() == 0
+    assert time.monotonic() - began < 5
+    assert len(list((spool / "new").iterdir())) == 1
+    # What the server still does for it has been cancelled.
+    harness.wait_until(lambda: connections(stack) == 0, "the transaction to end")
+    stack.query("DROP TRIGGER dawdle ON bagelpay.events")
+    stack.responder.start()
+    harness.wait_until(lambda: stack.query("SELECT count(*) FROM bagelpay.events") == [(1,)], "the event")
+    harness.wait_until(lambda: not list((spool / "new").iterdir()), "the spool to be empty")
 
 
 def make_spool(path, mode=0o700, owner=None):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -34,7 +35,7 @@ def units(tmp_path_factory):
     """The units, the services with the programs that were built."""
     directory = tmp_path_factory.mktemp("units")
     for unit in UNITS:
-        text = re.sub(r"[^\s'=]*/bin/(bagelhook\S*)", rf"{harness.BUILD}/\1", unit.read_text())
+        text = re.sub(r"/[^\s'=]*bin/(bagelhook\S*)", rf"{harness.BUILD}/\1", unit.read_text())
         (directory / unit.name).write_text(text)
     return directory
 
@@ -235,6 +236,50 @@ def test_activation_and_credentials(cluster, tmp_path):
             body = bodies.payment()
             params = fastcgi.post_params(len(body), harness.sign(secret, body, 1), 1)
             assert fastcgi.request(path, params, body).status == status
+    finally:
+        assert process.end() == 0
+
+
+def start_service(unit, path, environment):
+    """What systemd makes of a unit's ExecStartPre= and ExecStart=, on a socket at this path: the service, or None."""
+    lines = re.findall(r"^(ExecStartPre|ExecStart)=(-?)(.*)$", unit.read_text(), re.MULTILINE)
+    *before, (_, _, program) = sorted(lines, key=lambda line: line[0] == "ExecStart")
+    for _, is_ignored, command in before:
+        done = subprocess.run(shlex.split(command), capture_output=True, check=False, env=environment)
+        if done.returncode != 0 and not is_ignored:
+            return None
+    # What is set is passed on by name only.
+    names = [f"--setenv={name}" for name in environment if name.startswith(("BAGELHOOK_", "CREDENTIALS_"))]
+    return harness.Process(["systemd-socket-activate", "--inetd", f"--listen={path}", *names, *shlex.split(program)],
+                           path.with_suffix(".log"), cwd="/", env=environment)
+
+
+@pytest.mark.parametrize("trouble", ["none", "zone", "away"])
+def test_restart_of_the_unit(cluster, units, tmp_path, trouble):
+    """The service comes up, and spools, while a setting of the database is of no use, or the database is away."""
+    name = cluster.create_database()
+    (tmp_path / "secret").touch(mode=0o400)
+    (tmp_path / "secret").write_text("a_credential_of_ours\n")
+    with cluster.connect(name) as connection:
+        if trouble == "zone":
+            connection.execute("ALTER TABLE bagelpay.settings DISABLE TRIGGER settings_check_zone")
+            connection.execute("UPDATE bagelpay.settings SET provider_timezone = 'Gone/Away'")
+    database = cluster.dsn("bagelhook", name)
+    if trouble == "away":
+        database = database.replace(cluster.host, str(tmp_path))
+    process = start_service(units / "bagelhook.service", tmp_path / "activated", harness.clean_environment(
+        CREDENTIALS_DIRECTORY=tmp_path, BAGELHOOK_DATABASE=database, BAGELHOOK_SPOOL=tmp_path / "spool"))
+    assert process is not None, "ExecStartPre= keeps it from starting"
+    try:
+        harness.wait_until(lambda: harness.accepts(tmp_path / "activated"), "the socket", process=process,
+                           log=process.log_path)
+        body = bodies.payment()
+        params = fastcgi.post_params(len(body), harness.sign("a_credential_of_ours", body, 1), 1)
+        answer = fastcgi.request(tmp_path / "activated", params, body)
+        if trouble == "none":
+            assert answer.status == 200
+        else:
+            assert (answer.status, answer.json["spooled"]) == (503, True)
     finally:
         assert process.end() == 0
 

@@ -89,7 +89,7 @@ def connect(dsn):
 
 def test_range_of_the_schema(cluster):
     """The schema serves the responders of its own protocol, and those of the one before."""
-    text = (harness.SOURCE / "fcgi" / "commit" / "pg.h").read_text()
+    text = (harness.SOURCE / "fcgi" / "commit" / "pg_schema.h").read_text()
     protocol = int(re.search(r"^#define PG_PROTOCOL (\d+)$", text, re.MULTILINE)[1])
     with cluster.connect(cluster.create_database()) as connection:
         assert connection.execute("SELECT * FROM bagelpay.served_responders()").fetchall() == [

@@ -1,4 +1,5 @@
-/* Draining: what of a real spool goes to the queue, and what becomes of its files. The test is the committer. */
+/* Draining: what of a real spool goes to the queue, and what becomes of its files. The test is the committer.
+ */
 #include "config.h"
 
 #include <check.h>
@@ -84,8 +85,8 @@ static void fill(size_t count)
 	}
 }
 
-/* Steps as long as there is something to do now, and gives what comes to the queue this outcome. Returns how many came;
- * where in the order of their writing they were is in *first. */
+/* Steps as long as there is something to do now, and gives what comes to the queue this outcome. Returns how
+ * many came; where in the order of their writing they were is in *first. */
 static size_t drain_all(enum delivery_outcome outcome, unsigned *first)
 {
 	struct delivery *batch[MOST];
@@ -121,6 +122,45 @@ static long files(void)
 
 	ck_assert(spool_look(spool, &contents));
 	return contents.files;
+}
+
+/* Steps until the slow lane gets a delivery; which one in the order of their writing is in *number. What else
+ * comes to the queue is committed. */
+static struct delivery *await_slow(unsigned *number)
+{
+	struct delivery *delivery = NULL;
+	unsigned first;
+
+	while (delivery == NULL) {
+		await_due();
+		drain_all(DELIVERY_APPLIED, &first);
+		ck_assert(queue_take_slow(queue, clock_ms(), &delivery));
+	}
+	sscanf((char *)delivery->body, "{\"n\":%u", number);
+	return delivery;
+}
+
+static void finish_slow(struct delivery *delivery, enum delivery_outcome outcome, int slow_limit_ms)
+{
+	delivery->outcome = outcome;
+	delivery->slow_limit_ms = slow_limit_ms;
+	queue_finish(queue, &delivery, 1);
+}
+
+/* Lets the first event turn out to be too slow, and the others be committed. */
+static void find_slow(int slow_limit_ms)
+{
+	struct delivery *delivery;
+	size_t count;
+	unsigned first;
+
+	await_due();
+	drain_step(drain);
+	queue_take(queue, &delivery, 1, clock_ms(), false, &count);
+	ck_assert_uint_eq(count, 1);
+	finish_slow(delivery, DELIVERY_FAILED, slow_limit_ms);
+	drain_all(DELIVERY_APPLIED, &first);
+	ck_assert_int_eq(files(), 1);
 }
 
 START_TEST(empties)
@@ -168,6 +208,121 @@ START_TEST(undeletable_file)
 }
 END_TEST
 
+/* It is tried in the slow lane at once, and then later and later, with the limit that it came back with. */
+START_TEST(slow)
+{
+	struct delivery *delivery;
+	unsigned number = 99;
+	int64_t failed_ms = 0;
+
+	fill(3);
+	find_slow(50);
+	for (int limit_ms = 50; limit_ms <= 200; limit_ms *= 2) {
+		delivery = await_slow(&number);
+		ck_assert_uint_eq(number, 0);
+		ck_assert_int_eq(delivery->slow_limit_ms, limit_ms);
+		ck_assert_int_eq(metrics_gauge(METRICS_SPOOL_SLOW), 1);
+		/* For as long as it may take now. */
+		ck_assert(failed_ms == 0 || clock_ms() - failed_ms >= limit_ms);
+		failed_ms = clock_ms();
+		finish_slow(delivery, DELIVERY_FAILED, 2 * limit_ms);
+	}
+	finish_slow(await_slow(&number), DELIVERY_APPLIED, 400);
+	ck_assert_int_eq(metrics_gauge(METRICS_SPOOL_SLOW), 0);
+	ck_assert_int_eq(files(), 0);
+}
+END_TEST
+
+/* Others are drained while it is tried, and one slow event after the other. */
+START_TEST(slow_alone)
+{
+	struct delivery *slow_one;
+	struct delivery *none;
+	unsigned number;
+	unsigned first;
+
+	fill(1);
+	find_slow(50);
+	slow_one = await_slow(&number);
+	fill(3);
+	/* The first of these turns out to be slow, too. */
+	await_due();
+	drain_step(drain);
+	size_t count;
+	queue_take(queue, &none, 1, clock_ms(), false, &count);
+	ck_assert_uint_eq(count, 1);
+	finish_slow(none, DELIVERY_FAILED, 50);
+	drain_all(DELIVERY_APPLIED, &first);
+	ck_assert_int_eq(files(), 2);
+	ck_assert_int_eq(metrics_gauge(METRICS_SPOOL_SLOW), 2);
+	ck_assert(queue_take_slow(queue, clock_ms(), &none));
+	ck_assert_ptr_null(none);
+	finish_slow(slow_one, DELIVERY_DUPLICATE, 50);
+	finish_slow(await_slow(&number), DELIVERY_REFUSED, 50);
+	ck_assert_int_eq(files(), 0);
+}
+END_TEST
+
+/* A database that is away makes it neither slower nor less slow. */
+START_TEST(slow_while_away)
+{
+	unsigned number;
+
+	fill(1);
+	find_slow(50);
+	queue_set_away(queue, 0);
+	await_due();
+	drain_step(drain);
+	ck_assert(!drain_is_due(drain, clock_ms()));
+	queue_set_away(queue, INT64_MAX);
+	struct delivery *delivery = await_slow(&number);
+	ck_assert_int_eq(delivery->slow_limit_ms, 50);
+	finish_slow(delivery, DELIVERY_LOCKED, 50);
+	ck_assert_int_eq(metrics_gauge(METRICS_SPOOL_SLOW), 1);
+	delivery = await_slow(&number);
+	ck_assert_int_eq(delivery->slow_limit_ms, 50);
+	/* What fails for another reason is not a slow one any more. */
+	finish_slow(delivery, DELIVERY_FAILED, 0);
+	ck_assert_int_eq(metrics_gauge(METRICS_SPOOL_SLOW), 0);
+	await_due();
+	ck_assert_uint_eq(drain_all(DELIVERY_APPLIED, &number), 1);
+	ck_assert_int_eq(files(), 0);
+}
+END_TEST
+
+/* Only so many are remembered; further ones are tried among the others. */
+START_TEST(many_slow)
+{
+	struct delivery *delivery;
+	unsigned first;
+	size_t count;
+	unsigned slow_ones = 0;
+
+	fill(20);
+	for (int i = 0; i < 20; i++) {
+		await_due();
+		while (drain_is_due(drain, clock_ms()))
+			drain_step(drain);
+		queue_take(queue, &delivery, 1, clock_ms(), false, &count);
+		ck_assert_uint_eq(count, 1);
+		finish_slow(delivery, DELIVERY_FAILED, 50);
+	}
+	slow_ones = (unsigned)metrics_gauge(METRICS_SPOOL_SLOW);
+	ck_assert_uint_lt(slow_ones, 20);
+	await_due();
+	while (files() > slow_ones) {
+		await_due();
+		drain_all(DELIVERY_APPLIED, &first);
+	}
+	while (files() > 0) {
+		if (queue_take_slow(queue, clock_ms(), &delivery) && delivery != NULL)
+			finish_slow(delivery, DELIVERY_APPLIED, 50);
+		await_due();
+		drain_all(DELIVERY_APPLIED, &first);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("drain");
@@ -178,6 +333,10 @@ int main(void)
 	tcase_add_test(drains, empties);
 	tcase_add_test(drains, chokes);
 	tcase_add_test(drains, undeletable_file);
+	tcase_add_test(drains, slow);
+	tcase_add_test(drains, slow_alone);
+	tcase_add_test(drains, slow_while_away);
+	tcase_add_test(drains, many_slow);
 	suite_add_tcase(suite, drains);
 
 	SRunner *runner = srunner_create(suite);
