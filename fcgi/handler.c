@@ -60,21 +60,12 @@ int64_t handler_expire(struct handler *h, int64_t now_ms)
 	return of_queue < of_spooler ? of_queue : of_spooler;
 }
 
-/* Whether an id looks like one, and may be logged. What else there is in its place is not known; it
- * could be an e-mail address. */
-static bool is_plain(const char *id, size_t size)
-{
-	const size_t len = strspn(id, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_.:");
-
-	return len > 0 && len < size && id[len] == '\0';
-}
-
 bool handler_receive(struct handler *h, FCGX_Request *fcgi, struct request *request, struct answer *answer)
 {
 	memset(answer, 0, sizeof *answer);
 	answer->kind = ANSWER_REQUEST;
 	answer->request = request_read(fcgi->in, fcgi->envp, h->limits.max_body, request);
-	if (request->id != NULL && is_plain(request->id, sizeof answer->request_id))
+	if (request->id != NULL && text_is_id(request->id, sizeof answer->request_id))
 		memcpy(answer->request_id, request->id, strlen(request->id) + 1);
 	return answer->request == REQUEST_OK;
 }
@@ -182,7 +173,7 @@ static void log_answer(const struct answer *answer, const struct delivery *deliv
 		LOG_PAIRS("status", status, "outcome", response_outcome_name(answer->outcome), "detail",
 			answer->detail[0] == '\0' ? NULL : answer->detail, "spooled",
 			answer->spooled ? "yes" : NULL, "event_id",
-			is_plain(event_id, sizeof answer->event_id) ? event_id : NULL, "event_type",
+			text_is_id(event_id, sizeof answer->event_id) ? event_id : NULL, "event_type",
 			event == NULL ? NULL : metrics_event_type(event->type), "mode",
 			event == NULL ? NULL : event->mode, "request_id", request_id(answer)));
 }
