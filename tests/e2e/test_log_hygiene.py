@@ -174,7 +174,7 @@ class Trouble:
                 peer.send(begin, fastcgi.stream(fastcgi.PARAMS, pairs), fastcgi.record(fastcgi.PARAMS))
                 peer.body(body)
                 self.answers.append(peer.answer())
-        assert [answer.status for answer in self.answers[-3:]] == [200, 405, 400]
+        assert [answer.status for answer in self.answers[-3:]] == [200, 405, 411]
         garbage = (MARK * 20).encode()
         for content in (garbage, begin + garbage, begin + fastcgi.record(fastcgi.PARAMS, b"\xff" * 8 + garbage),
                         fastcgi.record(9, garbage, 0), begin + fastcgi.stream(fastcgi.STDIN, garbage) + RAW,
