@@ -30,8 +30,8 @@ GRANT EXECUTE ON FUNCTION bagelpay.served_responders (), bagelpay.ingest (json, 
 GRANT SELECT ON bagelpay.settings, bagelpay.products, bagelpay.product_features, bagelpay.events,
     bagelpay.orders, bagelpay.items, bagelpay.all_items, bagelpay.stored_items, bagelpay.subscriptions, bagelpay.purchases,
     bagelpay.payments, bagelpay.trials, bagelpay.cancellations, bagelpay.refunds, bagelpay.decisions,
-    bagelpay.subscription_links, bagelpay.changed_orders, bagelpay.changed_settings, bagelpay.expected_orders, bagelpay.entitlements, bagelpay.entitlements_test, bagelpay.order_checks,
-    bagelpay.zone_evidence
+    bagelpay.subscription_links, bagelpay.changed_orders, bagelpay.changed_settings, bagelpay.expected_orders, bagelpay.entitlements, bagelpay.entitlements_test,
+    bagelpay.entitled_features, bagelpay.order_checks, bagelpay.zone_evidence
 TO bagelpay_reader;
 
 -- Readers see no bodies: not dead_letters.body, and nothing of event_bodies.
@@ -39,7 +39,8 @@ GRANT SELECT (id, sha256, reason, detail, event_id, order_id, customer_email, si
 ON bagelpay.dead_letters TO bagelpay_reader;
 
 GRANT EXECUTE ON FUNCTION bagelpay.is_entitled (text, text, text, timestamptz),
-    bagelpay.is_user_entitled (text, text, text, timestamptz), bagelpay.entitlements_at (timestamptz, text),
+    bagelpay.is_user_entitled (text, text, text, timestamptz), bagelpay.has_feature (text, text, text, timestamptz),
+    bagelpay.user_has_feature (text, text, text, timestamptz), bagelpay.entitlements_at (timestamptz, text),
     bagelpay.trimmed (text), bagelpay.given_mode (text), bagelpay.given_moment (timestamptz),
     bagelpay.utc_plus (timestamptz, interval),
     bagelpay.purchase_window (bagelpay.purchases, bagelpay.settings, interval, text),
