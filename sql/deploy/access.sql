@@ -47,7 +47,10 @@ GRANT EXECUTE ON FUNCTION bagelpay.is_entitled (text, text, text, timestamptz),
     bagelpay.decision_on (bagelpay.all_items, timestamptz), bagelpay.has_item (text, text, text, text),
     bagelpay.item_mismatches (bagelpay.all_items, bagelpay.expected_orders), bagelpay.is_expected (bagelpay.all_items),
     bagelpay.zone_half_hours (bigint, timestamptz, jsonb, text), bagelpay.explain (text, text),
-    bagelpay.changes_since (text), bagelpay.find (text, text), bagelpay.names_between (text, text, integer),
+    bagelpay.changes_since (text), bagelpay.entitlement_changes (timestamptz, timestamptz, text),
+    bagelpay.clock_moments (timestamptz, timestamptz, text), bagelpay.utc_minus (timestamptz, interval, boolean),
+    bagelpay.equal_lengths (interval), bagelpay.fold_slot (timestamptz, text), bagelpay.event_rank (text),
+    bagelpay.find (text, text), bagelpay.names_between (text, text, integer),
     bagelpay.items_named (bagelpay.found_name), bagelpay.subscription_key (text, text, text, text)
 TO bagelpay_reader;
 

@@ -6,7 +6,7 @@ SET client_min_messages = warning;
 
 BEGIN;
 
-SELECT plan(113);
+SELECT plan(115);
 
 \ir builder.psql
 
@@ -77,7 +77,7 @@ SELECT is(public.callable ('bagelpay_app', 'volatile'), :'app_writes', 'what app
 SELECT is(public.callable (role, 'definer'), :'owner_reads', role || ' calls few functions that read what it may not')
 FROM unnest('{bagelpay_reader,bagelpay_app}'::text[]) AS role;
 SELECT ok(has_function_privilege('bagelpay_reader', f::regprocedure, 'EXECUTE'), 'readers call ' || f)
-FROM unnest(ARRAY['bagelpay.is_entitled(text, text, text, timestamptz)', 'bagelpay.is_user_entitled(text, text, text, timestamptz)', 'bagelpay.entitlements_at(timestamptz, text)', 'bagelpay.explain(text, text)', 'bagelpay.changes_since(text)', 'bagelpay.has_feature(text, text, text, timestamptz)', 'bagelpay.user_has_feature(text, text, text, timestamptz)', 'bagelpay.find(text, text)']) AS f;
+FROM unnest(ARRAY['bagelpay.is_entitled(text, text, text, timestamptz)', 'bagelpay.is_user_entitled(text, text, text, timestamptz)', 'bagelpay.entitlements_at(timestamptz, text)', 'bagelpay.explain(text, text)', 'bagelpay.changes_since(text)', 'bagelpay.has_feature(text, text, text, timestamptz)', 'bagelpay.user_has_feature(text, text, text, timestamptz)', 'bagelpay.find(text, text)', 'bagelpay.entitlement_changes(timestamptz, timestamptz, text)']) AS f;
 
 SELECT is(rolcanlogin OR rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls, FALSE, rolname || ' has no power of its own')
 FROM pg_roles
@@ -116,7 +116,7 @@ FROM unnest(ARRAY[
 SELECT lives_ok(call, 'a reader may: ' || call)
 FROM unnest(ARRAY[
     'SELECT id, sha256, reason, detail, event_id, order_id, customer_email, signed_timestamp, deliveries, received_at, resolved_at FROM bagelpay.dead_letters',
-    'SELECT * FROM bagelpay.find (''c1'')', 'SELECT * FROM bagelpay.find (''x'')', 'SELECT * FROM bagelpay.entitled_features', 'SELECT bagelpay.has_feature (''c1'', ''f''), bagelpay.user_has_feature (''u1'', ''f'')', 'SELECT * FROM bagelpay.explain (''o1'')', 'SELECT * FROM bagelpay.changes_since ('''')', 'SELECT * FROM bagelpay.entitlements_at (now())',
+    'SELECT * FROM bagelpay.entitlement_changes (''2025-01-01Z'', ''2026-01-01Z'')', 'SELECT * FROM bagelpay.find (''c1'')', 'SELECT * FROM bagelpay.find (''x'')', 'SELECT * FROM bagelpay.entitled_features', 'SELECT bagelpay.has_feature (''c1'', ''f''), bagelpay.user_has_feature (''u1'', ''f'')', 'SELECT * FROM bagelpay.explain (''o1'')', 'SELECT * FROM bagelpay.changes_since ('''')', 'SELECT * FROM bagelpay.entitlements_at (now())',
     'SELECT bagelpay.is_entitled (''c1'', ''p1''), bagelpay.is_entitled (''c1@example.com'', ''p1''), bagelpay.is_user_entitled (''u1'', ''p1'')']) AS call;
 SELECT is(pg_temp.told ('SELECT reason FROM bagelpay.entitlements_at (''2025-01-02Z'')') || ' ' || pg_temp.told ('SELECT count(*) FROM bagelpay.explain (''o1'')'),
     'past_due 2', 'with the rows that there are');
