@@ -31,7 +31,7 @@ GRANT SELECT ON bagelpay.settings, bagelpay.products, bagelpay.product_features,
     bagelpay.orders, bagelpay.items, bagelpay.all_items, bagelpay.stored_items, bagelpay.subscriptions, bagelpay.purchases,
     bagelpay.payments, bagelpay.trials, bagelpay.cancellations, bagelpay.refunds, bagelpay.decisions,
     bagelpay.subscription_links, bagelpay.changed_orders, bagelpay.changed_settings, bagelpay.expected_orders, bagelpay.entitlements, bagelpay.entitlements_test,
-    bagelpay.entitled_features, bagelpay.order_checks, bagelpay.zone_evidence
+    bagelpay.entitled_features, bagelpay.order_checks, bagelpay.zone_evidence, bagelpay.attention, bagelpay.dismissals
 TO bagelpay_reader;
 
 -- Readers see no bodies: not dead_letters.body, and nothing of event_bodies.
@@ -50,13 +50,17 @@ GRANT EXECUTE ON FUNCTION bagelpay.is_entitled (text, text, text, timestamptz),
     bagelpay.changes_since (text), bagelpay.entitlement_changes (timestamptz, timestamptz, text),
     bagelpay.clock_moments (timestamptz, timestamptz, text), bagelpay.utc_minus (timestamptz, interval, boolean),
     bagelpay.equal_lengths (interval), bagelpay.fold_slot (timestamptz, text), bagelpay.event_rank (text),
+    bagelpay.attention_rows (),
+    bagelpay.attention_row (text, text[], timestamptz, text, text, text, text, text, text, text),
+    bagelpay.payment_by_provider_order (text, text, text),
     bagelpay.find (text, text), bagelpay.names_between (text, text, integer),
     bagelpay.items_named (bagelpay.found_name), bagelpay.subscription_key (text, text, text, text)
 TO bagelpay_reader;
 
 GRANT EXECUTE ON FUNCTION bagelpay.expect_order (text, text, text, numeric, text, text),
     bagelpay.grant (text, text, text, timestamptz, text, text), bagelpay.revoke (text, text, text, text, text),
-    bagelpay.clear (text, text, text, text, text), bagelpay.dispute_won (text, text, text, text)
+    bagelpay.clear (text, text, text, text, text), bagelpay.dispute_won (text, text, text, text),
+    bagelpay.dismiss (text, text)
 TO bagelpay_app;
 
 GRANT INSERT, UPDATE, DELETE ON bagelpay.products, bagelpay.product_features TO bagelpay_app;

@@ -329,6 +329,9 @@ BEGIN
                             p := bagelpay.inheriting (p, o);
                         END IF;
                     END IF;
+                    IF NOT begins AND (e.product_id <> p.product_id OR e.customer_id <> p.customer_id) THEN
+                        note := 'names another product or customer than the payment before';
+                    END IF;
                     p.item_key := bagelpay.item_key (p);
                     IF NOT is_plain AND p.kind = 'one_time' AND NOT p.has_billing_type AND NOT is_first THEN
                         IF EXISTS (
