@@ -41,7 +41,7 @@ ON bagelpay.dead_letters TO bagelpay_reader;
 GRANT EXECUTE ON FUNCTION bagelpay.is_entitled (text, text, text, timestamptz),
     bagelpay.is_user_entitled (text, text, text, timestamptz), bagelpay.has_feature (text, text, text, timestamptz),
     bagelpay.user_has_feature (text, text, text, timestamptz), bagelpay.entitlements_at (timestamptz, text),
-    bagelpay.trimmed (text), bagelpay.given_mode (text), bagelpay.given_moment (timestamptz),
+    bagelpay.trimmed (text), bagelpay.given_mode (text), bagelpay.given_moment (timestamptz, text),
     bagelpay.utc_plus (timestamptz, interval),
     bagelpay.purchase_window (bagelpay.purchases, bagelpay.settings, interval, text),
     bagelpay.decision_on (bagelpay.all_items, timestamptz), bagelpay.has_item (text, text, text, text),
@@ -50,7 +50,8 @@ GRANT EXECUTE ON FUNCTION bagelpay.is_entitled (text, text, text, timestamptz),
     bagelpay.changes_since (text), bagelpay.entitlement_changes (timestamptz, timestamptz, text),
     bagelpay.clock_moments (timestamptz, timestamptz, text), bagelpay.utc_minus (timestamptz, interval, boolean),
     bagelpay.equal_lengths (interval), bagelpay.fold_slot (timestamptz, text), bagelpay.event_rank (text),
-    bagelpay.attention_rows (),
+    bagelpay.is_user_entitled (bigint, text, text, timestamptz), bagelpay.user_has_feature (bigint, text, text, timestamptz),
+    bagelpay.find (bigint, text), bagelpay.explain (bigint, text), bagelpay.attention_rows (),
     bagelpay.attention_row (text, text[], timestamptz, text, text, text, text, text, text, text),
     bagelpay.payment_by_provider_order (text, text, text),
     bagelpay.find (text, text), bagelpay.names_between (text, text, integer),
@@ -60,7 +61,12 @@ TO bagelpay_reader;
 GRANT EXECUTE ON FUNCTION bagelpay.expect_order (text, text, text, numeric, text, text),
     bagelpay.grant (text, text, text, timestamptz, text, text), bagelpay.revoke (text, text, text, text, text),
     bagelpay.clear (text, text, text, text, text), bagelpay.dispute_won (text, text, text, text),
-    bagelpay.dismiss (text, text)
+    bagelpay.dismiss (text, text), bagelpay.expect_order (bigint, text, text, numeric, text, text),
+    bagelpay.expect_order (text, text, text, double precision, text, text),
+    bagelpay.expect_order (bigint, text, text, double precision, text, text),
+    bagelpay.expect_order (text, text, text, text, text, text), bagelpay.expect_order (bigint, text, text, text, text, text),
+    bagelpay.grant (bigint, text, text, timestamptz, text, text), bagelpay.revoke (bigint, text, text, text, text),
+    bagelpay.clear (bigint, text, text, text, text)
 TO bagelpay_app;
 
 GRANT INSERT, UPDATE, DELETE ON bagelpay.products, bagelpay.product_features TO bagelpay_app;

@@ -242,8 +242,8 @@ CREATE FUNCTION bagelpay.entitlement_changes ("from" timestamptz, "to" timestamp
     SET plan_cache_mode = force_generic_plan
     AS $$
 DECLARE
-    after CONSTANT timestamptz := bagelpay.given_moment ($1);
-    until CONSTANT timestamptz := bagelpay.given_moment ($2);
+    after CONSTANT timestamptz := bagelpay.given_moment ($1, 'from');
+    until CONSTANT timestamptz := bagelpay.given_moment ($2, 'to');
     of_mode CONSTANT text := bagelpay.given_mode ($3);
 BEGIN
     IF NOT (isfinite(after) AND isfinite(until)) OR after > until THEN

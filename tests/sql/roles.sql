@@ -45,7 +45,7 @@ CREATE FUNCTION public.callable (whom text, which text DEFAULT 'all')
     RETURNS text
     LANGUAGE sql
     AS $$
-    SELECT coalesce(string_agg(f.proname, ' ' ORDER BY f.proname COLLATE "C"), '')
+    SELECT coalesce(string_agg(DISTINCT f.proname::text COLLATE "C", ' ' ORDER BY f.proname::text COLLATE "C"), '')
     FROM pg_proc AS f
     WHERE f.pronamespace = 'bagelpay'::regnamespace AND has_function_privilege(whom, f.oid, 'EXECUTE')
         AND CASE which WHEN 'volatile' THEN f.provolatile = 'v' WHEN 'definer' THEN f.prosecdef AND f.provolatile <> 'v' ELSE TRUE END
