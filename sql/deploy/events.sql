@@ -119,7 +119,7 @@ CREATE TABLE bagelpay.events (
     -- When forget() or forget_customer() removed the body and the personal data.
     forgotten_at timestamptz,
     -- FALSE if earlier events of its order have its customer, e-mail, user, request and subscription. In doubt TRUE.
-    has_new_name boolean NOT NULL
+    has_new_name boolean NOT NULL DEFAULT TRUE
 );
 
 COMMENT ON TABLE bagelpay.events IS 'Every correctly signed event once, as normalised columns';
