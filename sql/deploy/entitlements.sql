@@ -214,12 +214,12 @@ CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live
         OFFSET 0
     ) AS rule (first_fitting)
     WHERE i.mode = entitlements_at.mode COLLATE "C"
-        AND bagelpay.given_mode (entitlements_at.mode) IS NOT NULL AND bagelpay.given_moment (t) IS NOT NULL
+        AND bagelpay.given_mode (entitlements_at.mode) IS NOT NULL AND bagelpay.given_moment (t, 't') IS NOT NULL
     UNION ALL
     SELECT o.mode::text, o.order_id, NULL, NULL, NULL, NULL, NULL, NULL, o.status, FALSE, o.status, NULL, NULL, 1, '{}'
     FROM bagelpay.orders AS o
     WHERE o.mode = entitlements_at.mode COLLATE "C"
-        AND bagelpay.given_mode (entitlements_at.mode) IS NOT NULL AND bagelpay.given_moment (t) IS NOT NULL
+        AND bagelpay.given_mode (entitlements_at.mode) IS NOT NULL AND bagelpay.given_moment (t, 't') IS NOT NULL
         AND NOT EXISTS (SELECT FROM bagelpay.all_items AS i WHERE i.order_id = o.order_id AND i.mode = o.mode)
 $$;
 

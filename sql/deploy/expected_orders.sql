@@ -1,6 +1,6 @@
 -- Deploy bagelpay:expected_orders to pg
 --
--- Expected orders: applications announce what they are about to sell, and items are compared with that. Also checks of
+-- Expected orders: items are compared with what applications announced (see bagelpay.expect_order()). Also checks of
 -- arguments.
 
 BEGIN;
@@ -18,11 +18,11 @@ DECLARE
     trimmed text COLLATE "C" := bagelpay.trimmed (order_id);
 BEGIN
     IF coalesce(trimmed, '') = '' THEN
-        RAISE EXCEPTION 'order_id: missing' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'order_id: missing, not %', coalesce(quote_literal(order_id), 'NULL') USING ERRCODE = 'invalid_parameter_value';
     END IF;
     -- The longest that bagelpay.order_key() makes: customer:<255 bytes>:<255 bytes>.
     IF octet_length(trimmed) > 520 OR (octet_length(trimmed) > 255 AND trimmed !~ '^(customer|order|payment):') THEN
-        RAISE EXCEPTION 'order_id: longer than 255 bytes' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'order_id: longer than 255 bytes: %…', left(trimmed, 60) USING ERRCODE = 'invalid_parameter_value';
     END IF;
     RETURN trimmed;
 END
@@ -43,58 +43,19 @@ BEGIN
 END
 $$;
 
--- Returns moment. Raises invalid_parameter_value if it is NULL. Reads no table.
-CREATE FUNCTION bagelpay.given_moment (moment timestamptz)
+-- Returns moment. Raises invalid_parameter_value, with the name of the argument, if it is NULL. Reads no table.
+CREATE FUNCTION bagelpay.given_moment (moment timestamptz, argument text DEFAULT 'at')
     RETURNS timestamptz
     LANGUAGE plpgsql
     IMMUTABLE
     AS $$
 BEGIN
     IF moment IS NULL THEN
-        RAISE EXCEPTION 'moment: must not be NULL' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION '%: must be a moment, not NULL', argument USING ERRCODE = 'invalid_parameter_value';
     END IF;
     RETURN moment;
 END
 $$;
-
--- Stores what an application is about to sell. A later call for the same order replaces it.
---
--- order_id                   trimmed like those in events
--- customer_email, currency   trimmed, in any ASCII case
--- amount                     as in bagelpay.payments
---
--- NULL, or an empty text, matches anything. Raises invalid_parameter_value if order_id is NULL, empty or too long, or
--- mode is neither test nor live. Waits for other transactions that expect the same order; holds its row lock until the
--- transaction ends.
-CREATE FUNCTION bagelpay.expect_order (
-    order_id text,
-    customer_email text,
-    product_id text,
-    amount numeric,
-    currency text,
-    mode text DEFAULT 'live')
-RETURNS void
-LANGUAGE plpgsql
-SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-BEGIN
-    INSERT INTO bagelpay.expected_orders (mode, order_id, customer_email, product_id, amount, currency)
-    VALUES (
-        bagelpay.given_mode (expect_order.mode),
-        bagelpay.given_order_id (expect_order.order_id),
-        nullif(bagelpay.trimmed (lower(expect_order.customer_email COLLATE "C")), ''),
-        nullif(bagelpay.trimmed (expect_order.product_id COLLATE "C"), ''),
-        expect_order.amount,
-        nullif(bagelpay.trimmed (upper(expect_order.currency COLLATE "C")), ''))
-    ON CONFLICT (mode, order_id) DO UPDATE SET
-        customer_email = excluded.customer_email, product_id = excluded.product_id,
-        amount = excluded.amount, currency = excluded.currency, expected_at = excluded.expected_at;
-END
-$$;
-
-COMMENT ON FUNCTION bagelpay.expect_order IS 'Stores what an application is about to sell';
 
 -- Returns in which of customer, product, amount and currency an item differs from an expected order; '{}' for none.
 -- Amount and currency are those of its first payment, once there is one. NULLs in the expected order match anything.

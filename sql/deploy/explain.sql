@@ -6,24 +6,29 @@ BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
+CREATE TYPE bagelpay.explanation AS (
+    "position" bigint,
+    event_id text,
+    event_type text,
+    occurred_at timestamptz,
+    received_at timestamptz,
+    late boolean,
+    product_id text,
+    customer_id text,
+    order_status text,
+    subscription_status text,
+    note text,
+    mode text,
+    order_id text
+);
+
 -- Returns the events of an order in the sequence of the fold, with the statuses after each, and in note its changes and
 -- warnings. late is TRUE if an event that sorts behind it was received before it. No row if there is no such order.
 --
 -- Raises invalid_parameter_value if order_id is NULL, empty or too long, or mode is neither test nor live. Reads stored
 -- effects only: it costs little for large orders, works on a standby, and waits for no writer.
 CREATE FUNCTION bagelpay.explain (order_id text, mode text DEFAULT 'live')
-    RETURNS TABLE (
-        "position" bigint,
-        event_id text,
-        event_type text,
-        occurred_at timestamptz,
-        received_at timestamptz,
-        late boolean,
-        product_id text,
-        customer_id text,
-        order_status text,
-        subscription_status text,
-        note text)
+    RETURNS SETOF bagelpay.explanation
     LANGUAGE sql
     STABLE
     SECURITY DEFINER
@@ -58,7 +63,9 @@ CREATE FUNCTION bagelpay.explain (order_id text, mode text DEFAULT 'live')
             (e.effect).note,
             CASE WHEN e.key_source = 'linked' THEN 'linked to this order by its payment' END,
             nullif(array_to_string(e.warnings, '; '), ''),
-            e.note)
+            e.note),
+        e.mode::text,
+        e.order_id
     FROM bagelpay.events AS e
     WHERE e.mode = bagelpay.given_mode (explain.mode) COLLATE "C"
         AND e.order_id = bagelpay.given_order_id (explain.order_id) COLLATE "C"
@@ -80,11 +87,11 @@ CREATE FUNCTION bagelpay.given_cursor (cursor text)
     AS $$
 BEGIN
     IF cursor IS NULL OR cursor COLLATE "C" !~ '^[0-9]{0,18}$' THEN
-        RAISE EXCEPTION 'cursor: must be the empty text, or a cursor that changes_since() gave'
+        RAISE EXCEPTION 'cursor: must be the empty text, or a cursor that changes_since() gave, not %', coalesce(quote_literal(cursor), 'NULL')
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF nullif(cursor, '')::bigint >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint THEN
-        RAISE EXCEPTION 'cursor: not of this server, begin again with the empty text'
+        RAISE EXCEPTION 'cursor: % is not of this server, begin again with the empty text', cursor
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     RETURN coalesce(nullif(cursor, '')::bigint, -1);

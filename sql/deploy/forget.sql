@@ -145,10 +145,10 @@ DECLARE
     skipped text[];
 BEGIN
     IF older_than IS NULL OR older_than < '0' THEN
-        RAISE EXCEPTION 'older_than: must be an interval that is not negative' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'older_than: must be an interval that is not negative, not %', coalesce(older_than::text, 'NULL') USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF at_most IS NULL OR at_most < 1 THEN
-        RAISE EXCEPTION 'at_most: must be a positive number' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'at_most: must be a positive number, not %', coalesce(at_most::text, 'NULL') USING ERRCODE = 'invalid_parameter_value';
     END IF;
     before := bagelpay.utc_plus (now(), -older_than);
     -- Waits for rekey(), which moves events to other orders, and keeps it waiting.

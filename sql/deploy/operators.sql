@@ -1,11 +1,55 @@
 -- Deploy bagelpay:operators to pg
 --
 -- Manual overrides: events of their own, folded like the others, so that a decision survives whatever arrives late and
--- every rebuild.
+-- every rebuild. And expected orders.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
+
+-- Stores what an application is about to sell. A later call for the same order replaces it.
+--
+-- order_id                   trimmed like those in events
+-- customer_email, currency   trimmed, in any ASCII case
+-- amount                     as in bagelpay.payments
+--
+-- NULL, or an empty text, matches anything. Returns the order's entitlements after that; none if it has no events. Raises invalid_parameter_value if order_id is NULL, empty or too long, or
+-- mode is neither test nor live. Waits for other transactions that expect the same order; holds its row lock until the
+-- transaction ends.
+CREATE FUNCTION bagelpay.expect_order (
+    order_id text,
+    customer_email text,
+    product_id text,
+    amount numeric,
+    currency text,
+    mode text DEFAULT 'live')
+RETURNS SETOF bagelpay.entitlement
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    the_mode text COLLATE "C" := bagelpay.given_mode (expect_order.mode);
+    the_order text COLLATE "C" := bagelpay.given_order_id (expect_order.order_id);
+BEGIN
+    INSERT INTO bagelpay.expected_orders (mode, order_id, customer_email, product_id, amount, currency)
+    VALUES (
+        the_mode,
+        the_order,
+        nullif(bagelpay.trimmed (lower(expect_order.customer_email COLLATE "C")), ''),
+        nullif(bagelpay.trimmed (expect_order.product_id COLLATE "C"), ''),
+        expect_order.amount,
+        nullif(bagelpay.trimmed (upper(expect_order.currency COLLATE "C")), ''))
+    ON CONFLICT (mode, order_id) DO UPDATE SET
+        customer_email = excluded.customer_email, product_id = excluded.product_id,
+        amount = excluded.amount, currency = excluded.currency, expected_at = excluded.expected_at;
+    RETURN QUERY
+    SELECT * FROM bagelpay.entitlements_at (now(), the_mode) AS v WHERE v.order_id = the_order;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.expect_order IS 'Stores what an application is about to sell';
 
 -- Stores an operator event and folds its order. Returns the order's entitlements after that.
 --
@@ -103,6 +147,7 @@ BEGIN
     e.payment_id := decide.payment_id;
     e.granted_until := the_end;
     e.note := decide.note;
+    e.has_new_name := TRUE;
     PERFORM bagelpay.fold ('{}', ARRAY[e]);
     PERFORM bagelpay.notify_orders (TRUE);
     -- In a variable: a volatile argument would keep the condition on the order from the indexes.

@@ -10,8 +10,6 @@ DROP FUNCTION bagelpay.is_expected;
 
 DROP FUNCTION bagelpay.item_mismatches;
 
-DROP FUNCTION bagelpay.expect_order;
-
 DROP FUNCTION bagelpay.given_moment;
 
 DROP FUNCTION bagelpay.given_mode;

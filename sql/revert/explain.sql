@@ -20,4 +20,6 @@ DROP FUNCTION bagelpay.note_change;
 
 DROP FUNCTION bagelpay.explain;
 
+DROP TYPE bagelpay.explanation;
+
 COMMIT;

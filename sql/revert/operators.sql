@@ -14,4 +14,6 @@ DROP FUNCTION bagelpay.grant;
 
 DROP FUNCTION bagelpay.decide;
 
+DROP FUNCTION bagelpay.expect_order;
+
 COMMIT;

@@ -2,6 +2,8 @@
 
 BEGIN;
 
+SELECT 1 / (NOT entitled)::integer FROM bagelpay.expect_order ('sqitch verify', 'nobody@example.com', 'nothing', 1, 'EUR');
+
 SELECT 1 / entitled::integer FROM bagelpay.grant ('sqitch verify', 'nobody@example.com', 'nothing');
 
 SELECT 1 / (NOT entitled)::integer FROM bagelpay.revoke ('sqitch verify');

@@ -109,7 +109,7 @@ SELECT is(pg_temp.said (ids => 'l%'), NULL, 'is another');
 SELECT is((SELECT count(*) FROM bagelpay.explain (E' o1\n')),
     (SELECT count(*) FROM bagelpay.events WHERE order_id = 'o1' AND mode = 'live'), 'named with white space around it');
 SELECT is_empty($$SELECT * FROM bagelpay.explain ('nix')$$, 'there is no such order');
-SELECT throws_ok($$SELECT * FROM bagelpay.explain (' ')$$, '22023', 'order_id: missing', 'none is named');
+SELECT throws_ok($$SELECT * FROM bagelpay.explain (' ')$$, '22023', 'order_id: missing, not '' ''', 'none is named');
 SELECT throws_ok($$SELECT * FROM bagelpay.explain ('o1', 'Live')$$, '22023', NULL, 'nor a mode that there is');
 
 -- A long life.
