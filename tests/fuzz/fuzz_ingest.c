@@ -53,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(body, data, size);
 	delivery->timestamp = 1757842163;
 	if (delivery_parse(delivery) != EVENT_NO_MEMORY) {
-		const struct store_limits limits = {PATIENCE_MS, PATIENCE_MS, clock_ms() + PATIENCE_MS};
+		const struct store_limits limits = {PATIENCE_MS, PATIENCE_MS, clock_ms() + PATIENCE_MS, false};
 		enum store_result result = store_commit(store, &delivery, 1, &limits);
 
 		if (result != STORE_OK && !may_be(store_sqlstate(store))) {
