@@ -80,11 +80,12 @@ static bool send_all(int fd, const char *bytes, size_t len, int timeout_ms)
 		if (sent > 0) {
 			bytes += sent;
 			len -= (size_t)sent;
-		} else if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
-			return false;
-		} else if (left_ms <= 0 || (poll(&peer, 1, (int)left_ms) < 0 && errno != EINTR)) {
-			return false;
+			continue;
 		}
+		if ((sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) || left_ms <= 0)
+			return false;
+		if (poll(&peer, 1, (int)left_ms) < 0 && errno != EINTR)
+			return false;
 	}
 	return true;
 }

@@ -265,8 +265,8 @@ static int run(int argc, char *argv[], bool by_cgi)
 	 * user. */
 	prctl(PR_SET_DUMPABLE, 0);
 	/* What is large goes back to the system when it is freed, whatever was freed before. */
-	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
-	mallopt(M_TRIM_THRESHOLD, 4 * LARGE_BYTES);
+	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);     /* NOLINT(concurrency-mt-unsafe) */
+	mallopt(M_TRIM_THRESHOLD, 4 * LARGE_BYTES); /* NOLINT(concurrency-mt-unsafe) */
 	/* Until it can be heeded: a reload must not end a process that is about to serve. */
 	signal(SIGHUP, SIG_IGN);
 	/* A limit on the size of files is an error like another. */
