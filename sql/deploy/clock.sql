@@ -122,9 +122,10 @@ CREATE FUNCTION bagelpay.clock_moments (after timestamptz, until timestamptz, mo
         SELECT t.p
         FROM lengths AS l
         CROSS JOIN LATERAL (
+            -- Not UNION: 30 days and a month are equal by comparison.
             SELECT n.length FROM bagelpay.equal_lengths (l.length) AS n (length)
             -- Payments of 0, and trials.
-            UNION
+            UNION ALL
             SELECT setting.default_period) AS n (length)
         CROSS JOIN LATERAL (
             SELECT p
@@ -138,8 +139,8 @@ CREATE FUNCTION bagelpay.clock_moments (after timestamptz, until timestamptz, mo
         UNION ALL
         SELECT t.p
         FROM (
-            SELECT DISTINCT x.period FROM bagelpay.products AS x WHERE x.period IS NOT NULL
-            UNION
+            SELECT DISTINCT ON (interval_send(x.period)) x.period FROM bagelpay.products AS x WHERE x.period IS NOT NULL
+            UNION ALL
             SELECT setting.default_period) AS n (length)
         CROSS JOIN LATERAL (
             SELECT p

@@ -6,7 +6,7 @@ SET client_min_messages = warning;
 SET TimeZone = 'UTC';
 
 -- The database is this file's.
-SELECT plan(52);
+SELECT plan(56);
 
 \ir builder.psql
 
@@ -35,6 +35,21 @@ SELECT is(pg_temp.changes ('2025-02-15', '2025-05-01'), '2025-03-01 o1 p1 c1 fal
 UPDATE bagelpay.settings SET grace = '1 month';
 SELECT is(pg_temp.changes ('2025-02-15', '2025-06-01'), '2025-05-10 o1 p1 c1 false expired', 'a month of grace closes the gap');
 UPDATE bagelpay.settings SET grace = '1 day';
+
+-- Lengths that are equal by comparison, and are not the same.
+SELECT pg_temp.take ('l1', 'subscription.paid', '2026-01-27 16:00:00', '{"payment_id":"l1","recurring_interval":"30 days","metadata":{"order_id":"l1"}}') \g /dev/null
+SELECT pg_temp.take ('l2', 'subscription.paid', '2026-01-27 16:00:00', '{"payment_id":"l2","recurring_interval":"1 month","metadata":{"order_id":"l2"}}') \g /dev/null
+SELECT pg_temp.take ('l3', 'subscription.paid', '2026-01-27 16:00:00', '{"payment_id":"l3","product_id":"30 days","metadata":{"order_id":"l3"}}') \g /dev/null
+SELECT pg_temp.take ('l4', 'subscription.paid', '2026-01-27 16:00:00', '{"payment_id":"l4","product_id":"1 month","metadata":{"order_id":"l4"}}') \g /dev/null
+INSERT INTO bagelpay.products (product_id, period) VALUES ('30 days', '30 days'), ('1 month', '1 month');
+SET enable_hashagg = off;
+SELECT is(pg_temp.changes ('2026-02-27', '2026-02-28 00:00:00'), '2026-02-27 16:00:00 l1 p1 c1 false expired | 2026-02-27 16:00:00 l3 30 days c1 false expired', '30 days');
+SELECT is(pg_temp.changes ('2026-02-28', '2026-03-01 00:00:00'), '2026-02-28 16:00:00 l2 p1 c1 false expired | 2026-02-28 16:00:00 l4 1 month c1 false expired', 'a month');
+SET enable_hashagg = on;
+SET enable_sort = off;
+SELECT is(pg_temp.changes ('2026-02-27', '2026-02-28 00:00:00'), '2026-02-27 16:00:00 l1 p1 c1 false expired | 2026-02-27 16:00:00 l3 30 days c1 false expired', '30 days, without sorting');
+SELECT is(pg_temp.changes ('2026-02-28', '2026-03-01 00:00:00'), '2026-02-28 16:00:00 l2 p1 c1 false expired | 2026-02-28 16:00:00 l4 1 month c1 false expired', 'a month, without sorting');
+RESET enable_sort;
 
 -- Decisions.
 SELECT bagelpay.grant ('g1', 'gus@example.com', 'p1', '2999-06-01Z') \g /dev/null
