@@ -42,6 +42,7 @@ SELECT pg_temp.take ('l2', 'subscription.paid', '2026-01-27 16:00:00', '{"paymen
 SELECT pg_temp.take ('l3', 'subscription.paid', '2026-01-27 16:00:00', '{"payment_id":"l3","product_id":"30 days","metadata":{"order_id":"l3"}}') \g /dev/null
 SELECT pg_temp.take ('l4', 'subscription.paid', '2026-01-27 16:00:00', '{"payment_id":"l4","product_id":"1 month","metadata":{"order_id":"l4"}}') \g /dev/null
 INSERT INTO bagelpay.products (product_id, period) VALUES ('30 days', '30 days'), ('1 month', '1 month');
+UPDATE bagelpay.settings SET default_period = '3 days';
 SET enable_hashagg = off;
 SELECT is(pg_temp.changes ('2026-02-27', '2026-02-28 00:00:00'), '2026-02-27 16:00:00 l1 p1 c1 false expired | 2026-02-27 16:00:00 l3 30 days c1 false expired', '30 days');
 SELECT is(pg_temp.changes ('2026-02-28', '2026-03-01 00:00:00'), '2026-02-28 16:00:00 l2 p1 c1 false expired | 2026-02-28 16:00:00 l4 1 month c1 false expired', 'a month');
@@ -50,6 +51,7 @@ SET enable_sort = off;
 SELECT is(pg_temp.changes ('2026-02-27', '2026-02-28 00:00:00'), '2026-02-27 16:00:00 l1 p1 c1 false expired | 2026-02-27 16:00:00 l3 30 days c1 false expired', '30 days, without sorting');
 SELECT is(pg_temp.changes ('2026-02-28', '2026-03-01 00:00:00'), '2026-02-28 16:00:00 l2 p1 c1 false expired | 2026-02-28 16:00:00 l4 1 month c1 false expired', 'a month, without sorting');
 RESET enable_sort;
+UPDATE bagelpay.settings SET default_period = DEFAULT;
 
 -- Decisions.
 SELECT bagelpay.grant ('g1', 'gus@example.com', 'p1', '2999-06-01Z') \g /dev/null
