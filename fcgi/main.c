@@ -234,7 +234,11 @@ static int run_command(const struct options *options)
 	if (!options->no_sandbox && sandbox_enter(&nothing, &sandbox, error) != 0)
 		return complain(EXIT_CANNOT_RUN, error);
 	if (options->command == OPTIONS_REDRIVE)
-		return redrive_run(options->database, options->id);
+		return redrive_run(options->database,
+			options->ignored       ? REDRIVE_IGNORED
+				: options->all ? REDRIVE_LETTERS
+					       : REDRIVE_LETTER,
+			options->id);
 	return import_run(options->database, options->files, options->file_count);
 }
 

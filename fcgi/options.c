@@ -97,6 +97,8 @@ static const struct option_spec specs[] = {
 	{REDRIVE, "id", NULL, KIND_NUMBER, AT(id), 1, LONG_MAX, 0, "N", "try the dead letter of this id"},
 	{REDRIVE, "all", NULL, KIND_SWITCH, AT(all), 0, 0, 0, NULL,
 		"try all dead letters that are not resolved, but those with the reason mode"},
+	{REDRIVE, "ignored", NULL, KIND_SWITCH, AT(ignored), 0, 0, 0, NULL,
+		"try events whose type was unknown when they came, if it is known now"},
 	{SERVE, "version", NULL, KIND_SWITCH, AT(version), 0, 0, 0, NULL, "print the version, then exit"},
 };
 
@@ -108,7 +110,7 @@ static const struct {
 } commands[] = {
 	[OPTIONS_SERVE] = {NULL, "",
 		"Usage: bagelhook [OPTIONS]\n"
-		"       bagelhook redrive (--id N | --all) [--database CONNINFO]\n"
+		"       bagelhook redrive (--id N | --all | --ignored) [--database CONNINFO]\n"
 		"       bagelhook import [--database CONNINFO] FILE...\n"
 		"FastCGI responder that commits BagelPay's webhooks to PostgreSQL.\n\n"
 		"Each option can also be given in the environment; options win.\n\n",
@@ -118,10 +120,10 @@ static const struct {
 		"the\n"
 		"database could not be reached.\n"},
 	[OPTIONS_REDRIVE] = {"redrive", " redrive",
-		"Usage: bagelhook redrive (--id N | --all) [--database CONNINFO]\n"
+		"Usage: bagelhook redrive (--id N | --all | --ignored) [--database CONNINFO]\n"
 		"Tries dead letters again, after bagelhook, the schema or a setting has changed: what is\n"
-		"a valid event now is committed, and its letter marked as resolved. Needs the rights of\n"
-		"bagelpay_owner.\n\n",
+		"a valid event now is committed, and its letter marked as resolved. With --ignored, tries\n"
+		"stored events instead that took no part in any order. Needs the rights of bagelpay_owner.\n\n",
 		"\nExit status: 0 all that were tried are resolved, 1 some are not, 2 wrong usage.\n"},
 	[OPTIONS_IMPORT] = {"import", " import",
 		"Usage: bagelhook import [--database CONNINFO] FILE...\n"
@@ -363,8 +365,8 @@ static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 			return -1;
 		break;
 	case OPTIONS_REDRIVE:
-		if ((options->id != 0) == options->all)
-			wrong = "redrive: give either --id N or --all";
+		if ((options->id != 0) + options->all + options->ignored != 1)
+			wrong = "redrive: give either --id N, --all or --ignored";
 		break;
 	case OPTIONS_IMPORT:
 		if (options->file_count == 0)

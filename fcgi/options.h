@@ -35,6 +35,7 @@ struct options {
 	long spool_free; /* percent */
 	long id;         /* redrive: of a dead letter; 0 with all */
 	bool all;
+	bool ignored; /* redrive */
 	char *const *files; /* import */
 	size_t file_count;
 	bool insecure_no_signature;

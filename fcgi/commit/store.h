@@ -42,6 +42,10 @@ struct store;
  * the store. NULL without memory. */
 struct store *store_new(const char *conninfo);
 
+/* Lets store_commit() call readmit() instead of ingest(): for bodies of stored events that were ignored. Before the
+ * first store_commit(). */
+void store_readmits(struct store *);
+
 /* Disconnects and frees; NULL is allowed. */
 void store_free(struct store *);
 

@@ -9,6 +9,7 @@ import pytest
 
 import bodies
 import harness
+import waiting
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +94,104 @@ def test_redrive_without_rights(stack):
                           "bagelpay_owner"]
 
 
+RANK = "bagelpay.event_rank(text)"
+
+
+@pytest.fixture
+def older(stack):
+    """A stack whose schema does not know refunds yet, and a function that brings it up to date."""
+    (now,), = stack.query("SELECT pg_get_functiondef(%s::regprocedure)", RANK)
+    stack.query(now.replace("WHEN 'refund.created' THEN 6", ""))
+    stack.upgrade = lambda: stack.query(now)
+    return stack
+
+
+def refund(order, event_id, **members):
+    """A refund in full, of an order whose payment has the event id of that name."""
+    return bodies.changed(bodies.payment(order, event_id=event_id, payment_id=f"ch_{order}", **members),
+                          event_type="refund.created")
+
+
+def state(stack):
+    """Every row that follows from the events, and the events without what depends on the moment of storing."""
+    return stack.query("SELECT bagelpay.state_of(mode, order_id) FROM bagelpay.orders ORDER BY mode, order_id") + stack.query(
+        "SELECT to_jsonb(e) - 'received_at' - 'last_delivered_at' - 'stored_xid' - 'signed_timestamp'"
+        " FROM bagelpay.events AS e ORDER BY event_id")
+
+
+def test_redrive_ignored(older, make_stack):
+    """Events of a type that is known now give the rows that they would have given, and keep when and how often they came."""
+    unknown = bodies.changed(refund("order_2", "evt_unknown"), event_type="invoice.created")
+    forged = bodies.changed(refund("order_1", "evt_forged"), event_type="operator.revoke")
+    sent = [bodies.payment("order_1", payment_id="ch_order_1"), bodies.payment("order_2", payment_id="ch_order_2"),
+            refund("order_1", "evt_1"), bodies.changed(refund("order_2", None), event_id=None), unknown, forged]
+    for body in [*sent, sent[2]]:
+        assert older.deliver(body).status == 200
+    *_, (cursor,) = older.query("SELECT cursor FROM bagelpay.changes_since('')")
+    when = "SELECT event_id, received_at, last_delivered_at, deliveries, signed_timestamp FROM bagelpay.events ORDER BY event_id"
+    kept = "SELECT * FROM bagelpay.event_bodies ORDER BY event_id"
+    before = older.query(when), older.query(kept)
+    assert run(older.cluster, older.db, "redrive", "--ignored") == (
+        0, ["0 tried, 0 resolved, 0 left, 4 of unknown types"], [])
+    older.upgrade()
+    (digest,), = older.query("SELECT event_id FROM bagelpay.events WHERE event_id LIKE 'sha256:%'")
+    assert run(older.cluster, older.db, "redrive", "--ignored") == (
+        0, ["evt_1\tresolved\tapplied", f"{digest}\tresolved\tapplied",
+            "2 tried, 2 resolved, 0 left, 2 of unknown types"], [])
+    assert older.query("SELECT order_id, status FROM bagelpay.orders ORDER BY 1") == [
+        ("order_1", "refunded"), ("order_2", "refunded")]
+    assert (older.query(when), older.query(kept)) == before
+    assert older.query("SELECT order_id FROM bagelpay.changes_since(%s) ORDER BY 1", cursor) == [("order_1",), ("order_2",)]
+    never_older = make_stack()
+    for body in [*sent, sent[2]]:
+        never_older.deliver(body)
+    assert state(older) == state(never_older)
+    assert run(older.cluster, older.db, "redrive", "--ignored") == (
+        0, ["0 tried, 0 resolved, 0 left, 2 of unknown types"], [])
+    assert older.query("SELECT bagelpay.rebuild()") == [(0,)]
+
+
+def test_redrive_ignored_without_bodies(older):
+    """What retention removed is said by event; the others are taken in."""
+    for event_id in ("evt_1", "evt_2\x1b"):
+        older.deliver(bodies.payment(f"order{event_id[-2:]}", payment_id=f"ch_{event_id}"))
+        older.deliver(refund(f"order{event_id[-2:]}", event_id))
+    older.query("UPDATE bagelpay.events SET received_at = '2020-01-01' WHERE event_id = 'evt_1'")
+    older.query("SELECT bagelpay.forget('1 year')")
+    older.upgrade()
+    assert run(older.cluster, older.db, "redrive", "--ignored") == (
+        1, ["evt_1\tleft\tits body was removed by retention or erasure", "evt_2?\tresolved\tapplied",
+            "2 tried, 1 resolved, 1 left, 0 of unknown types"], [])
+    assert older.query("SELECT event_id, outcome FROM bagelpay.events WHERE event_type = 'refund.created' ORDER BY 1") == [
+        ("evt_1", "ignored"), ("evt_2\x1b", "applied")]
+
+
+def test_redrive_ignored_that_is_delivered(older, background):
+    """Another delivery at the same moment is a duplicate of the event, as at any other."""
+    sent = refund("order_1", "evt_1")
+    older.deliver(sent)
+    older.upgrade()
+    with waiting.holding(older, "LOCK TABLE bagelpay.orders"):
+        redrive = background(run, older.cluster, older.db, "redrive", "--ignored")
+        harness.wait_until(lambda: waiting_for_a_lock(older) == 1, "redrive")
+        delivery = background(older.deliver, sent)
+        harness.wait_until(lambda: waiting_for_a_lock(older) == 2, "the delivery")
+    assert redrive.result()[:2] == (0, ["evt_1\tresolved\tapplied", "1 tried, 1 resolved, 0 left, 0 of unknown types"])
+    assert delivery.result().json["outcome"] == "duplicate"
+    assert older.query("SELECT outcome, deliveries FROM bagelpay.events") == [("applied", 2)]
+
+
+def waiting_for_a_lock(stack):
+    """The number of sessions that wait for a lock."""
+    (number,), = stack.query("SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'", stack.db)
+    return number
+
+
+USAGE = "redrive: give either --id N, --all or --ignored"
+
+
 @pytest.mark.parametrize("arguments, complaint", [
-    ((), "redrive: give either --id N or --all"),
-    (("--all", "--id", "1"), "redrive: give either --id N or --all"),
+    ((), USAGE), (("--all", "--id", "1"), USAGE), (("--all", "--ignored"), USAGE),
     (("--id", "0"), '--id: must be a number from 1 to 9223372036854775807, not "0"'),
     (("--all", "x"), "x: takes no arguments besides options; try --help"),
     (("--all", "--listen", "x"), "unknown option --listen; try --help")])
