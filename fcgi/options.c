@@ -20,7 +20,9 @@ enum kind {
 	KIND_NUMBER,
 	KIND_MODE, /* octal */
 	KIND_WORD, /* one of those in argument, as its position there */
-	KIND_SWITCH
+	KIND_SWITCH,
+	KIND_FROM, /* a moment, or the start of a day */
+	KIND_TO    /* a moment, or the end of a day */
 };
 
 struct option_spec {
@@ -40,6 +42,8 @@ struct option_spec {
 #define SERVE FOR(OPTIONS_SERVE)
 #define REDRIVE FOR(OPTIONS_REDRIVE)
 #define IMPORT FOR(OPTIONS_IMPORT)
+#define EXPORT FOR(OPTIONS_EXPORT)
+#define EACH (SERVE | REDRIVE | IMPORT | EXPORT)
 
 #define AT(member) offsetof(struct options, member)
 
@@ -52,7 +56,7 @@ static const struct option_spec specs[] = {
 		"the webhook's signing secrets, one per line (live:SECRET or test:SECRET: for events of that "
 		"mode), "
 		"read again when it is changed; without it, $CREDENTIALS_DIRECTORY/secret"},
-	{SERVE | REDRIVE | IMPORT, "database", "BAGELHOOK_DATABASE", KIND_TEXT, AT(database), 0, 0, 0,
+	{EACH, "database", "BAGELHOOK_DATABASE", KIND_TEXT, AT(database), 0, 0, 0,
 		"CONNINFO", "a libpq connection string or URI; without it, PGHOST, PGSERVICE and so on"},
 	{SERVE, "threads", "BAGELHOOK_THREADS", KIND_NUMBER, AT(threads), 1, 512, 4, "N",
 		"requests checked at once; waiting, for peers or for the database, holds no thread"},
@@ -85,20 +89,26 @@ static const struct option_spec specs[] = {
 	{SERVE, "insecure-no-signature", "BAGELHOOK_INSECURE_NO_SIGNATURE", KIND_SWITCH,
 		AT(insecure_no_signature), 0, 0, 0, NULL,
 		"take every body for authentic: anyone can then entitle anyone (the variable: yes or no)"},
-	{SERVE | REDRIVE | IMPORT, "no-sandbox", "BAGELHOOK_NO_SANDBOX", KIND_SWITCH, AT(no_sandbox), 0, 0, 0,
+	{EACH, "no-sandbox", "BAGELHOOK_NO_SANDBOX", KIND_SWITCH, AT(no_sandbox), 0, 0, 0,
 		NULL,
 		"keep the rights to run programs, look into processes and write outside the spool (the "
 		"variable: "
 		"yes or no)"},
 	{SERVE, "check", NULL, KIND_SWITCH, AT(check), 0, 0, 0, NULL,
 		"check all that a start needs, print a line for each part, then exit"},
-	{SERVE | REDRIVE | IMPORT, "help", NULL, KIND_SWITCH, AT(help), 0, 0, 0, NULL,
+	{EACH, "help", NULL, KIND_SWITCH, AT(help), 0, 0, 0, NULL,
 		"print this, then exit; -h does the same"},
 	{REDRIVE, "id", NULL, KIND_NUMBER, AT(id), 1, LONG_MAX, 0, "N", "try the dead letter of this id"},
 	{REDRIVE, "all", NULL, KIND_SWITCH, AT(all), 0, 0, 0, NULL,
 		"try all dead letters that are not resolved, but those with the reason mode"},
 	{REDRIVE, "ignored", NULL, KIND_SWITCH, AT(ignored), 0, 0, 0, NULL,
 		"try events whose type was unknown when they came, if it is known now"},
+	{EXPORT, "since", NULL, KIND_FROM, AT(since), 0, 0, 0, "MOMENT",
+		"events received then or later, such as 2026-01-31 or 2026-01-31T08:00:00Z; UTC without a zone"},
+	{EXPORT, "until", NULL, KIND_TO, AT(until), 0, 0, 0, "MOMENT",
+		"events received before; if it is a day, until its end"},
+	{EXPORT, "mode", NULL, KIND_WORD, AT(mode), 0, 0, OPTIONS_ANY_MODE, "live|test", "events of this mode"},
+	{EXPORT, "order", NULL, KIND_TEXT, AT(order), 0, 0, 0, "ID", "events of the order of this id"},
 	{SERVE, "version", NULL, KIND_SWITCH, AT(version), 0, 0, 0, NULL, "print the version, then exit"},
 };
 
@@ -112,6 +122,7 @@ static const struct {
 		"Usage: bagelhook [OPTIONS]\n"
 		"       bagelhook redrive (--id N | --all | --ignored) [--database CONNINFO]\n"
 		"       bagelhook import [--database CONNINFO] FILE...\n"
+		"       bagelhook export [--since MOMENT] [--until MOMENT] [--mode live|test] [--order ID]\n"
 		"FastCGI responder that commits BagelPay's webhooks to PostgreSQL.\n\n"
 		"Each option can also be given in the environment; options win.\n\n",
 		"\nSignals: SIGTERM and SIGINT finish what was accepted and exit; SIGHUP reads the secrets "
@@ -132,6 +143,14 @@ static const struct {
 		"input. They are taken for authentic. What is there already stays as it is; another body\n"
 		"under a known event id becomes a dead letter. Needs the rights of bagelpay_ingest.\n\n",
 		"\nExit status: 0 all bodies are committed, 1 some are not, 2 wrong usage.\n"},
+	[OPTIONS_EXPORT] = {"export", " export",
+		"Usage: bagelhook export [OPTIONS]\n"
+		"Writes the bodies of stored events to standard output, one a line, in the order in which\n"
+		"they were received, for bagelhook import or bagelhook-send --stdin. A line break between\n"
+		"the members of a body becomes a space: all else is the bytes that BagelPay sent. Needs\n"
+		"the rights of bagelpay_owner or bagelpay_console.\n\n",
+		"\nExit status: 0 all are written, 1 some are not, such as those whose body retention has\n"
+		"removed, 2 wrong usage.\n"},
 };
 
 #define SPEC_COUNT (sizeof specs / sizeof specs[0])
@@ -202,6 +221,14 @@ static int set(struct options *options, const struct option_spec *spec, const ch
 		}
 		memcpy(member, &value, sizeof value);
 		return 0;
+	case KIND_FROM:
+	case KIND_TO:
+		if (moment_read(text, strlen(text), spec->kind == KIND_TO, member))
+			return 0;
+		snprintf(error, OPTIONS_ERROR_SIZE,
+			"%s: must be a day such as 2026-01-31, or a moment such as 2026-01-31T08:00:00Z, not \"%.100s\"",
+			name, text);
+		return -1;
 	case KIND_NUMBER:
 	case KIND_MODE:
 		break;
@@ -372,6 +399,8 @@ static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 		if (options->file_count == 0)
 			wrong = "import: give files, or - for standard input";
 		break;
+	case OPTIONS_EXPORT:
+		break;
 	}
 	if (wrong == NULL)
 		return check_conninfo(options->database, error);
@@ -411,7 +440,7 @@ void options_help(enum options_command command, FILE *out)
 				spec->otherwise);
 		if (spec->kind == KIND_MODE)
 			fprintf(out, " (octal; default %lo)", (unsigned long)spec->otherwise);
-		if (spec->kind == KIND_WORD) {
+		if (spec->kind == KIND_WORD && spec->otherwise >= 0) {
 			const char *word;
 			const int len = word_at(spec->argument, spec->otherwise, &word);
 

@@ -8,9 +8,13 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "common/moment.h"
+
 #define OPTIONS_ERROR_SIZE 512
 
-enum options_command { OPTIONS_SERVE, OPTIONS_REDRIVE, OPTIONS_IMPORT };
+enum options_command { OPTIONS_SERVE, OPTIONS_REDRIVE, OPTIONS_IMPORT, OPTIONS_EXPORT };
+
+enum { OPTIONS_ANY_MODE = -1, OPTIONS_LIVE, OPTIONS_TEST };
 
 struct options {
 	enum options_command command;
@@ -36,7 +40,11 @@ struct options {
 	long id;         /* redrive: of a dead letter; 0 with all */
 	bool all;
 	bool ignored; /* redrive */
-	char *const *files; /* import */
+	long mode;                /* export: OPTIONS_LIVE or OPTIONS_TEST; OPTIONS_ANY_MODE */
+	const char *order;
+	char since[MOMENT_SIZE]; /* "" if not given; else as moment_read() writes it */
+	char until[MOMENT_SIZE];
+	char *const *files;       /* import */
 	size_t file_count;
 	bool insecure_no_signature;
 	bool no_sandbox;
