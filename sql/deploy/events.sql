@@ -117,7 +117,9 @@ CREATE TABLE bagelpay.events (
     -- Written by the fold, read by explain().
     effect bagelpay.effect,
     -- When forget() or forget_customer() removed the body and the personal data.
-    forgotten_at timestamptz
+    forgotten_at timestamptz,
+    -- FALSE if earlier events of its order have its customer, e-mail, user, request and subscription. In doubt TRUE.
+    has_new_name boolean NOT NULL
 );
 
 COMMENT ON TABLE bagelpay.events IS 'Every correctly signed event once, as normalised columns';
@@ -148,6 +150,34 @@ WHERE key_source <> 'metadata' AND payment_id IS NOT NULL;
 
 CREATE INDEX events_linkable_provider_order ON bagelpay.events (provider_order_id)
 WHERE key_source <> 'metadata' AND provider_order_id IS NOT NULL;
+
+-- For find(): names that others of the order may not have. A renewal most often has none, and no entry.
+CREATE INDEX events_by_customer ON bagelpay.events (customer_id)
+WHERE has_new_name AND customer_id IS NOT NULL;
+
+CREATE INDEX events_by_email ON bagelpay.events (customer_email)
+WHERE has_new_name AND customer_email IS NOT NULL;
+
+CREATE INDEX events_by_user ON bagelpay.events (user_id)
+WHERE has_new_name AND user_id IS NOT NULL;
+
+CREATE INDEX events_by_request ON bagelpay.events (request_id)
+WHERE has_new_name AND request_id IS NOT NULL;
+
+CREATE INDEX events_by_subscription ON bagelpay.events (subscription_id)
+WHERE has_new_name AND subscription_id IS NOT NULL;
+
+CREATE INDEX events_by_processor_subscription ON bagelpay.events (processor_subscription_id)
+WHERE has_new_name AND processor_subscription_id IS NOT NULL;
+
+-- Payments and provider orders of the events that the indexes for links do not have.
+CREATE INDEX events_other_payment ON bagelpay.events (payment_id)
+WHERE (key_source IS NULL OR (key_source = 'metadata' AND event_type NOT IN ('checkout.failed', 'checkout.completed', 'subscription.paid')))
+    AND payment_id IS NOT NULL;
+
+CREATE INDEX events_other_provider_order ON bagelpay.events (provider_order_id)
+WHERE (key_source IS NULL OR (key_source = 'metadata' AND event_type NOT IN ('checkout.failed', 'checkout.completed', 'subscription.paid')))
+    AND provider_order_id IS NOT NULL;
 
 -- Values of the setting order_key whose paths were kept of forgotten metadata. By other paths, the keys of forgotten
 -- events cannot be derived.

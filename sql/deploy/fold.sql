@@ -329,6 +329,9 @@ BEGIN
                             p := bagelpay.inheriting (p, o);
                         END IF;
                     END IF;
+                    IF NOT begins AND (e.product_id <> p.product_id OR e.customer_id <> p.customer_id) THEN
+                        note := 'names another product or customer than the payment before';
+                    END IF;
                     p.item_key := bagelpay.item_key (p);
                     IF NOT is_plain AND p.kind = 'one_time' AND NOT p.has_billing_type AND NOT is_first THEN
                         IF EXISTS (
@@ -425,6 +428,13 @@ BEGIN
                         WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id = coalesce(p.customer_id, '')
                             AND n.user_id = coalesce(p.user_id, '') AND n.product_id = coalesce(p.product_id, '');
                     END IF;
+                    -- Most renewals only have names that the item has from earlier events.
+                    e.has_new_name := e.has_new_name AND (
+                        coalesce(e.customer_id, i.customer_id), coalesce(e.user_id, i.user_id), coalesce(e.customer_email, i.customer_email),
+                        coalesce(e.subscription_id, i.subscription_id), coalesce(e.processor_subscription_id, i.processor_subscription_id),
+                        coalesce(e.request_id, o.request_id))
+                        IS DISTINCT FROM (
+                        i.customer_id, i.user_id, i.customer_email, i.subscription_id, i.processor_subscription_id, o.request_id);
                     -- A payment and the trial that it bought count as one, which begins with the later of them. If the
                     -- earlier one is the latest purchase of p's item, p replaces it without moving others.
                     IF (moved IS NULL OR (moved = ARRAY[p.item_key] AND i.latest_event_id = other))

@@ -241,6 +241,7 @@ BEGIN
     orders := bagelpay.refold (keys, FALSE);
     PERFORM bagelpay.notify_orders (orders > 0);
 
+    UPDATE bagelpay.dismissals AS d SET note = NULL WHERE bagelpay.mentions (d.note, addresses);
     DELETE FROM bagelpay.dead_letters AS d WHERE d.id = ANY (letters);
     GET DIAGNOSTICS dead_letters = ROW_COUNT;
 END

@@ -65,7 +65,7 @@ DECLARE
     moved integer;
 BEGIN
     UPDATE bagelpay.events AS e
-    SET order_id = l.order_id, key_source = 'linked'
+    SET order_id = l.order_id, key_source = 'linked', has_new_name = TRUE
     FROM unnest(links) AS l
     WHERE e.event_id = l.event_id AND e.order_id = l.left_order
         AND bagelpay.linked_order (e.mode, e.payment_id, e.provider_order_id, linking) = l.order_id;
@@ -74,6 +74,11 @@ BEGIN
         RAISE EXCEPTION 'ingest: an event was linked by another transaction at the same moment'
             USING ERRCODE = 'serialization_failure';
     END IF;
+    -- Those that stay behind may now be the only ones with their names.
+    UPDATE bagelpay.events AS e
+    SET has_new_name = TRUE
+    FROM (SELECT DISTINCT l.mode, l.left_order FROM unnest(links) AS l) AS n
+    WHERE e.order_id = n.left_order AND e.mode = n.mode AND NOT e.has_new_name;
     INSERT INTO bagelpay.changed_orders (mode, order_id)
     SELECT n.mode, n.order_id
     FROM (SELECT l.mode, l.left_order FROM unnest(links) AS l UNION SELECT l.mode, l.order_id FROM unnest(links) AS l) AS n (mode, order_id)
@@ -193,7 +198,7 @@ BEGIN
             d.currency, d.subscription_id, d.processor_subscription_id, d.trial_start, d.trial_end, d.billing_period_start,
             d.billing_period_end, d.cancel_at, d.canceled_at, d.cancel_at_period_end, d.recurring_interval, d.units, d.payment_method,
             d.last4, d.billing_amount, d.refund_id, d.refund_amount, d.refund_running_total, d.refund_label,
-            CASE WHEN d.event_type = 'refund.created' THEN setting.unknown_refund END, d.metadata, NULL, NULL, NULL, NULL
+            CASE WHEN d.event_type = 'refund.created' THEN setting.unknown_refund END, d.metadata, NULL, NULL, NULL, NULL, TRUE
         FROM json_populate_recordset(NULL::bagelpay.events, deliveries) AS d
     LOOP
         outcomes := outcomes || e.outcome;

@@ -103,6 +103,7 @@ BEGIN
     e.payment_id := decide.payment_id;
     e.granted_until := the_end;
     e.note := decide.note;
+    e.has_new_name := TRUE;
     PERFORM bagelpay.fold ('{}', ARRAY[e]);
     PERFORM bagelpay.notify_orders (TRUE);
     -- In a variable: a volatile argument would keep the condition on the order from the indexes.

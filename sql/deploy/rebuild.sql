@@ -36,7 +36,8 @@ CREATE FUNCTION bagelpay.apply_settings (of_events text[])
     SET occurred_at = n.occurred_at, fold_slot = bagelpay.fold_slot (n.occurred_at, e.event_type),
         trial_start = n.trial_start, trial_end = n.trial_end,
         billing_period_start = n.billing_period_start, billing_period_end = n.billing_period_end,
-        cancel_at = n.cancel_at, canceled_at = n.canceled_at, user_id = n.user_id, unknown_refund = n.unknown_refund
+        cancel_at = n.cancel_at, canceled_at = n.canceled_at, user_id = n.user_id, unknown_refund = n.unknown_refund,
+        has_new_name = e.has_new_name OR e.user_id IS DISTINCT FROM n.user_id
     FROM (
         SELECT old.event_id,
             CASE WHEN old.event_type = 'refund.created' THEN setting.unknown_refund END AS unknown_refund,
@@ -350,6 +351,11 @@ BEGIN
         GROUP BY o.portion
         ORDER BY o.portion
     LOOP
+        -- Those that stay behind may now be the only ones with their names.
+        UPDATE bagelpay.events AS e
+        SET has_new_name = TRUE
+        FROM unnest(keys) AS k
+        WHERE e.order_id = k.order_id AND e.mode = k.mode AND NOT e.has_new_name;
         changed := changed + bagelpay.refold (keys, FALSE);
     END LOOP;
     PERFORM bagelpay.notify_orders (changed > 0);

@@ -8,6 +8,8 @@ SELECT 1 / pg_catalog.has_table_privilege('bagelpay_reader', 'bagelpay.entitleme
 
 SELECT 1 / pg_catalog.has_column_privilege('bagelpay_reader', 'bagelpay.dead_letters', 'customer_email', 'SELECT')::integer;
 
+SELECT 1 / pg_catalog.has_function_privilege('bagelpay_reader', 'bagelpay.find(text, text)', 'EXECUTE')::integer;
+
 SELECT 1 / (NOT pg_catalog.has_column_privilege('bagelpay_reader', 'bagelpay.dead_letters', 'body', 'SELECT'))::integer;
 
 SELECT 1 / (NOT pg_catalog.has_table_privilege('bagelpay_reader', 'bagelpay.event_bodies', 'SELECT'))::integer;

@@ -7,7 +7,7 @@ SET client_min_messages = warning;
 
 -- Every statement is a transaction of its own, unless it says otherwise. The database is
 -- this file's.
-SELECT plan(63);
+SELECT plan(66);
 
 \ir builder.psql
 
@@ -268,6 +268,12 @@ COMMIT;
 SELECT is(pg_temp.heard (), '1', 'several of one transaction');
 SELECT bagelpay.clear ('a') \g /dev/null
 SELECT is(pg_temp.heard (), '1', 'a decision');
+UPDATE bagelpay.settings SET grace = '3 days';
+SELECT is(pg_temp.heard (), '1', 'a setting');
+INSERT INTO bagelpay.products (product_id) VALUES ('p7');
+SELECT is(pg_temp.heard (), '1', 'a product');
+SELECT bagelpay.expect_order ('x7', NULL, NULL, NULL, NULL) \g /dev/null
+SELECT is(pg_temp.heard (), '1', 'an expected order');
 UPDATE bagelpay.settings SET notify = FALSE;
 SELECT pg_temp.heard () \g /dev/null
 SELECT pg_temp.take_of ('a', 'h4', 'checkout.failed', '2025-03-03 00:00:00') \g /dev/null

@@ -6,12 +6,12 @@ SET client_min_messages = warning;
 
 BEGIN;
 
-SELECT plan(106);
+SELECT plan(119);
 
 \ir builder.psql
 
 -- Functions that change what is stored, and that run with their owner's rights to read.
-\set app_writes 'clear dispute_won expect_order grant revoke'
+\set app_writes 'clear dismiss dispute_won expect_order grant revoke'
 \set owner_reads 'changes_since explain'
 
 -- The tests run as these roles, too.
@@ -77,7 +77,7 @@ SELECT is(public.callable ('bagelpay_app', 'volatile'), :'app_writes', 'what app
 SELECT is(public.callable (role, 'definer'), :'owner_reads', role || ' calls few functions that read what it may not')
 FROM unnest('{bagelpay_reader,bagelpay_app}'::text[]) AS role;
 SELECT ok(has_function_privilege('bagelpay_reader', f::regprocedure, 'EXECUTE'), 'readers call ' || f)
-FROM unnest(ARRAY['bagelpay.is_entitled(text, text, text, timestamptz)', 'bagelpay.is_user_entitled(text, text, text, timestamptz)', 'bagelpay.entitlements_at(timestamptz, text)', 'bagelpay.explain(text, text)', 'bagelpay.changes_since(text)']) AS f;
+FROM unnest(ARRAY['bagelpay.is_entitled(text, text, text, timestamptz)', 'bagelpay.is_user_entitled(text, text, text, timestamptz)', 'bagelpay.entitlements_at(timestamptz, text)', 'bagelpay.explain(text, text)', 'bagelpay.changes_since(text)', 'bagelpay.has_feature(text, text, text, timestamptz)', 'bagelpay.user_has_feature(text, text, text, timestamptz)', 'bagelpay.find(text, text)', 'bagelpay.entitlement_changes(timestamptz, timestamptz, text)']) AS f;
 
 SELECT is(rolcanlogin OR rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls, FALSE, rolname || ' has no power of its own')
 FROM pg_roles
@@ -108,7 +108,7 @@ SELECT lives_ok('SELECT * FROM bagelpay.' || name, 'a reader reads ' || name)
 FROM unnest('{settings,products,product_features,events,orders,items,subscriptions,payments,trials,cancellations,refunds,expected_orders,order_checks,entitlements,entitlements_test,zone_evidence}'::text[]) AS name;
 SELECT throws_ok(call, '42501', NULL, 'a reader is refused: ' || call)
 FROM unnest(ARRAY[
-    'SELECT bagelpay.grant (''o1'')', 'SELECT bagelpay.revoke (''o1'')', 'SELECT bagelpay.clear (''o1'')', 'SELECT bagelpay.dispute_won (''x'')',
+    'SELECT bagelpay.grant (''o1'')', 'SELECT bagelpay.revoke (''o1'')', 'SELECT bagelpay.clear (''o1'')', 'SELECT bagelpay.dispute_won (''x'')', 'SELECT bagelpay.dismiss (''x'')',
     'SELECT bagelpay.expect_order (''o1'', NULL, NULL, NULL, NULL)', 'SELECT * FROM bagelpay.ingest (''[]'', ''{}'')',
     'SELECT bagelpay.rebuild ()', 'SELECT bagelpay.rebuild (''o1'')', 'SELECT bagelpay.rekey ()', 'UPDATE bagelpay.settings SET grace = ''0''', 'INSERT INTO bagelpay.products (product_id) VALUES (''p'')',
     'SELECT body FROM bagelpay.event_bodies', 'SELECT event_id FROM bagelpay.event_bodies',
@@ -116,7 +116,7 @@ FROM unnest(ARRAY[
 SELECT lives_ok(call, 'a reader may: ' || call)
 FROM unnest(ARRAY[
     'SELECT id, sha256, reason, detail, event_id, order_id, customer_email, signed_timestamp, deliveries, received_at, resolved_at FROM bagelpay.dead_letters',
-    'SELECT * FROM bagelpay.explain (''o1'')', 'SELECT * FROM bagelpay.changes_since ('''')', 'SELECT * FROM bagelpay.entitlements_at (now())',
+    'SELECT * FROM bagelpay.attention', 'SELECT * FROM bagelpay.dismissals', 'SELECT * FROM bagelpay.entitlement_changes (''2025-01-01Z'', ''2026-01-01Z'')', 'SELECT * FROM bagelpay.find (''c1'')', 'SELECT * FROM bagelpay.find (''x'')', 'SELECT * FROM bagelpay.entitled_features', 'SELECT bagelpay.has_feature (''c1'', ''f''), bagelpay.user_has_feature (''u1'', ''f'')', 'SELECT * FROM bagelpay.explain (''o1'')', 'SELECT * FROM bagelpay.changes_since ('''')', 'SELECT * FROM bagelpay.entitlements_at (now())',
     'SELECT bagelpay.is_entitled (''c1'', ''p1''), bagelpay.is_entitled (''c1@example.com'', ''p1''), bagelpay.is_user_entitled (''u1'', ''p1'')']) AS call;
 SELECT is(pg_temp.told ('SELECT reason FROM bagelpay.entitlements_at (''2025-01-02Z'')') || ' ' || pg_temp.told ('SELECT count(*) FROM bagelpay.explain (''o1'')'),
     'past_due 2', 'with the rows that there are');
@@ -130,6 +130,7 @@ UPDATE bagelpay.settings SET require_expected_order = FALSE;
 SET LOCAL ROLE bagelpay_app;
 SELECT lives_ok(call, 'an application may: ' || call)
 FROM unnest(ARRAY[
+    'SELECT bagelpay.dismiss (id) FROM bagelpay.attention',
     'SELECT bagelpay.grant (''o1'')', 'SELECT bagelpay.grant (''gift'', ''a@example.com'', ''p1'')', 'SELECT bagelpay.revoke (''o1'')', 'SELECT bagelpay.clear (''o1'')', 'SELECT bagelpay.dispute_won (''x'')', 'SELECT bagelpay.expect_order (''o1'', ''a@b.c'', NULL, NULL, NULL)',
     'INSERT INTO bagelpay.products (product_id, name, period) VALUES (''p1'', ''A'', ''1 month'')', 'UPDATE bagelpay.products SET note = ''x''', 'INSERT INTO bagelpay.product_features VALUES (''p1'', ''f'', 1)', 'UPDATE bagelpay.product_features SET quantity = 2',
     'DELETE FROM bagelpay.product_features', 'DELETE FROM bagelpay.products', 'SELECT bagelpay.is_entitled (''c1'', ''p1'')', 'SELECT * FROM bagelpay.entitlements']) AS call;

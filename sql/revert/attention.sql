@@ -1,0 +1,24 @@
+-- Revert bagelpay:attention from pg
+
+BEGIN;
+
+\ir keep_events.psql
+
+DROP FUNCTION bagelpay.dismiss;
+
+DROP VIEW bagelpay.attention;
+
+DROP FUNCTION bagelpay.attention_rows;
+
+DROP FUNCTION bagelpay.attention_row;
+
+DROP TYPE bagelpay.attention_row;
+
+DROP TABLE bagelpay.dismissals;
+
+DROP INDEX bagelpay.stored_items_subscribed_users, bagelpay.stored_items_subscribed, bagelpay.stored_items_without_customer,
+    bagelpay.stored_items_without_product, bagelpay.decisions_revoked, bagelpay.refunds_without_payment,
+    bagelpay.purchases_without_billing_type, bagelpay.purchases_disputed, bagelpay.events_of_mismatch,
+    bagelpay.events_of_closed_pages, bagelpay.events_not_applied, bagelpay.orders_in_conflict;
+
+COMMIT;
