@@ -22,6 +22,7 @@
 #include "fcgi/commit/committer.h"
 #include "fcgi/commit/pg.h"
 #include "fcgi/commit/store.h"
+#include "fcgi/operator/adopt.h"
 #include "fcgi/operator/export.h"
 #include "fcgi/operator/import.h"
 #include "fcgi/operator/redrive.h"
@@ -240,6 +241,8 @@ static int run_command(const struct options *options)
 				: options->all ? REDRIVE_LETTERS
 					       : REDRIVE_LETTER,
 			options->id);
+	if (options->command == OPTIONS_ADOPT)
+		return adopt_run(options);
 	if (options->command == OPTIONS_EXPORT)
 		return export_run(options);
 	return import_run(options->database, options->files, options->file_count);

@@ -43,7 +43,8 @@ struct option_spec {
 #define REDRIVE FOR(OPTIONS_REDRIVE)
 #define IMPORT FOR(OPTIONS_IMPORT)
 #define EXPORT FOR(OPTIONS_EXPORT)
-#define EACH (SERVE | REDRIVE | IMPORT | EXPORT)
+#define ADOPT FOR(OPTIONS_ADOPT)
+#define EACH (SERVE | REDRIVE | IMPORT | EXPORT | ADOPT)
 
 #define AT(member) offsetof(struct options, member)
 
@@ -109,6 +110,11 @@ static const struct option_spec specs[] = {
 		"events received before; if it is a day, until its end"},
 	{EXPORT, "mode", NULL, KIND_WORD, AT(mode), 0, 0, OPTIONS_ANY_MODE, "live|test", "events of this mode"},
 	{EXPORT, "order", NULL, KIND_TEXT, AT(order), 0, 0, 0, "ID", "events of the order of this id"},
+	{ADOPT, "mode", NULL, KIND_WORD, AT(mode), 0, 0, OPTIONS_ANY_MODE, "live|test", "the mode of the grants: live, unless given"},
+	{ADOPT, "keep-going", NULL, KIND_SWITCH, AT(keep_going), 0, 0, 0, NULL,
+		"leave out wrong lines, and grant the others in many short transactions"},
+	{ADOPT, "dry-run", NULL, KIND_SWITCH, AT(dry_run), 0, 0, 0, NULL,
+		"do all of it, count what it changes, and roll back"},
 	{SERVE, "version", NULL, KIND_SWITCH, AT(version), 0, 0, 0, NULL, "print the version, then exit"},
 };
 
@@ -123,6 +129,7 @@ static const struct {
 		"       bagelhook redrive (--id N | --all | --ignored) [--database CONNINFO]\n"
 		"       bagelhook import [--database CONNINFO] FILE...\n"
 		"       bagelhook export [--since MOMENT] [--until MOMENT] [--mode live|test] [--order ID]\n"
+		"       bagelhook adopt [--keep-going] [--dry-run] [--mode live|test] FILE.csv\n"
 		"FastCGI responder that commits BagelPay's webhooks to PostgreSQL.\n\n"
 		"Each option can also be given in the environment; options win.\n\n",
 		"\nSignals: SIGTERM and SIGINT finish what was accepted and exit; SIGHUP reads the secrets "
@@ -151,6 +158,15 @@ static const struct {
 		"the rights of bagelpay_owner or bagelpay_console.\n\n",
 		"\nExit status: 0 all are written, 1 some are not, such as those whose body retention has\n"
 		"removed, 2 wrong usage.\n"},
+	[OPTIONS_ADOPT] = {"adopt", " adopt",
+		"Usage: bagelhook adopt [OPTIONS] FILE.csv\n"
+		"Grants what the customers have who bought before bagelhook was there. The first line of\n"
+		"FILE names the columns: order_id or user_id or both, email, product_id, paid_until (a day,\n"
+		"a moment, or empty for no end), note; - is standard input. If a line is wrong, nothing is\n"
+		"changed. The same file again changes nothing; another paid_until replaces the one before.\n"
+		"Responders wait meanwhile, about a second for a thousand lines. Needs the rights of\n"
+		"bagelpay_app or bagelpay_owner.\n\n",
+		"\nExit status: 0 all lines are granted, 1 some are not, 2 wrong usage.\n"},
 };
 
 #define SPEC_COUNT (sizeof specs / sizeof specs[0])
@@ -326,7 +342,7 @@ static int take_arguments(struct options *options, int argc, char *argv[], char 
 	options->file_count = (size_t)arguments.words;
 	if (got == ARGUMENTS_WRONG)
 		snprintf(error, OPTIONS_ERROR_SIZE, "%s", arguments.error);
-	else if (arguments.words > 0 && options->command != OPTIONS_IMPORT)
+	else if (arguments.words > 0 && options->command != OPTIONS_IMPORT && options->command != OPTIONS_ADOPT)
 		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: takes no arguments besides options; try --help",
 			argv[1]);
 	else
@@ -398,6 +414,10 @@ static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 	case OPTIONS_IMPORT:
 		if (options->file_count == 0)
 			wrong = "import: give files, or - for standard input";
+		break;
+	case OPTIONS_ADOPT:
+		if (options->file_count != 1)
+			wrong = "adopt: give one file, or - for standard input";
 		break;
 	case OPTIONS_EXPORT:
 		break;

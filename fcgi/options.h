@@ -12,7 +12,7 @@
 
 #define OPTIONS_ERROR_SIZE 512
 
-enum options_command { OPTIONS_SERVE, OPTIONS_REDRIVE, OPTIONS_IMPORT, OPTIONS_EXPORT };
+enum options_command { OPTIONS_SERVE, OPTIONS_REDRIVE, OPTIONS_IMPORT, OPTIONS_EXPORT, OPTIONS_ADOPT };
 
 enum { OPTIONS_ANY_MODE = -1, OPTIONS_LIVE, OPTIONS_TEST };
 
@@ -40,11 +40,13 @@ struct options {
 	long id;         /* redrive: of a dead letter; 0 with all */
 	bool all;
 	bool ignored; /* redrive */
-	long mode;                /* export: OPTIONS_LIVE or OPTIONS_TEST; OPTIONS_ANY_MODE */
+	bool keep_going; /* adopt */
+	bool dry_run;    /* adopt */
+	long mode;                /* export, adopt: OPTIONS_LIVE or OPTIONS_TEST; OPTIONS_ANY_MODE */
 	const char *order;
 	char since[MOMENT_SIZE]; /* "" if not given; else as moment_read() writes it */
 	char until[MOMENT_SIZE];
-	char *const *files;       /* import */
+	char *const *files;       /* import, adopt */
 	size_t file_count;
 	bool insecure_no_signature;
 	bool no_sandbox;

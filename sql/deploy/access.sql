@@ -44,7 +44,7 @@ GRANT EXECUTE ON FUNCTION bagelpay.is_entitled (text, text, text, timestamptz),
     bagelpay.trimmed (text), bagelpay.given_mode (text), bagelpay.given_moment (timestamptz),
     bagelpay.utc_plus (timestamptz, interval),
     bagelpay.purchase_window (bagelpay.purchases, bagelpay.settings, interval, text),
-    bagelpay.decision_on (bagelpay.all_items, timestamptz), bagelpay.has_item (text, text, text, text),
+    bagelpay.decision_on (bagelpay.all_items, timestamptz), bagelpay.has_item (text, text, text, text, text),
     bagelpay.item_mismatches (bagelpay.all_items, bagelpay.expected_orders), bagelpay.is_expected (bagelpay.all_items),
     bagelpay.zone_half_hours (bigint, timestamptz, jsonb, text), bagelpay.explain (text, text),
     bagelpay.changes_since (text), bagelpay.entitlement_changes (timestamptz, timestamptz, text),
@@ -58,7 +58,7 @@ GRANT EXECUTE ON FUNCTION bagelpay.is_entitled (text, text, text, timestamptz),
 TO bagelpay_reader;
 
 GRANT EXECUTE ON FUNCTION bagelpay.expect_order (text, text, text, numeric, text, text),
-    bagelpay.grant (text, text, text, timestamptz, text, text), bagelpay.revoke (text, text, text, text, text),
+    bagelpay.grant (text, text, text, timestamptz, text, text), bagelpay.adopt (json, text), bagelpay.revoke (text, text, text, text, text),
     bagelpay.clear (text, text, text, text, text), bagelpay.dispute_won (text, text, text, text),
     bagelpay.dismiss (text, text)
 TO bagelpay_app;

@@ -10,8 +10,12 @@ DROP FUNCTION bagelpay.clear;
 
 DROP FUNCTION bagelpay.revoke;
 
+DROP FUNCTION bagelpay.adopt;
+
 DROP FUNCTION bagelpay.grant;
 
 DROP FUNCTION bagelpay.decide;
+
+DROP FUNCTION bagelpay.store_decision;
 
 COMMIT;
