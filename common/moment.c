@@ -170,8 +170,10 @@ bool moment_read(const char *text, size_t len, bool is_end, char out[MOMENT_SIZE
 		kind = moment_parse(whole, len, out);
 	}
 	/* 24:00 is the next day's 00:00. */
-	if (is_date && is_end && kind == MOMENT_UTC)
-		memcpy(out + 11, "24", 2);
+	if (is_date && is_end && kind == MOMENT_UTC) {
+		out[11] = '2';
+		out[12] = '4';
+	}
 	return kind == MOMENT_UTC;
 }
 

@@ -26,6 +26,7 @@
 #include "fcgi/operator/export.h"
 #include "fcgi/operator/import.h"
 #include "fcgi/operator/redrive.h"
+#include "fcgi/operator/status.h"
 #include "fcgi/spool/spool.h"
 #include "fcgi/spool/spooler.h"
 #include "fcgi/watch/admin.h"
@@ -243,6 +244,8 @@ static int run_command(const struct options *options)
 			options->id);
 	if (options->command == OPTIONS_ADOPT)
 		return adopt_run(options);
+	if (options->command == OPTIONS_STATUS)
+		return status_run(options);
 	if (options->command == OPTIONS_EXPORT)
 		return export_run(options);
 	return import_run(options->database, options->files, options->file_count);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/admin_client.h"
 #include "common/arguments.h"
 #include "common/listener.h"
 
@@ -44,7 +45,8 @@ struct option_spec {
 #define IMPORT FOR(OPTIONS_IMPORT)
 #define EXPORT FOR(OPTIONS_EXPORT)
 #define ADOPT FOR(OPTIONS_ADOPT)
-#define EACH (SERVE | REDRIVE | IMPORT | EXPORT | ADOPT)
+#define STATUS FOR(OPTIONS_STATUS)
+#define EACH (SERVE | REDRIVE | IMPORT | EXPORT | ADOPT | STATUS)
 
 #define AT(member) offsetof(struct options, member)
 
@@ -115,6 +117,11 @@ static const struct option_spec specs[] = {
 		"leave out wrong lines, and grant the others in many short transactions"},
 	{ADOPT, "dry-run", NULL, KIND_SWITCH, AT(dry_run), 0, 0, 0, NULL,
 		"do all of it, count what it changes, and roll back"},
+	{STATUS, "admin", NULL, KIND_TEXT, AT(admin), 0, 0, 0, "ADDRESS",
+		"a responder's --admin-listen, to be asked for its spool: unix:/path or host:port"},
+	{STATUS, "brief", NULL, KIND_SWITCH, AT(brief), 0, 0, 0, NULL, "one line, for monitors"},
+	{STATUS, "metrics", NULL, KIND_SWITCH, AT(metrics), 0, 0, 0, NULL,
+		"what a person should look at as metrics in Prometheus's text format, by kind and mode"},
 	{SERVE, "version", NULL, KIND_SWITCH, AT(version), 0, 0, 0, NULL, "print the version, then exit"},
 };
 
@@ -130,6 +137,7 @@ static const struct {
 		"       bagelhook import [--database CONNINFO] FILE...\n"
 		"       bagelhook export [--since MOMENT] [--until MOMENT] [--mode live|test] [--order ID]\n"
 		"       bagelhook adopt [--keep-going] [--dry-run] [--mode live|test] FILE.csv\n"
+		"       bagelhook status [--brief | --metrics] [--admin ADDRESS]\n"
 		"FastCGI responder that commits BagelPay's webhooks to PostgreSQL.\n\n"
 		"Each option can also be given in the environment; options win.\n\n",
 		"\nSignals: SIGTERM and SIGINT finish what was accepted and exit; SIGHUP reads the secrets "
@@ -167,6 +175,12 @@ static const struct {
 		"Responders wait meanwhile, about a second for a thousand lines. Needs the rights of\n"
 		"bagelpay_app or bagelpay_owner.\n\n",
 		"\nExit status: 0 all lines are granted, 1 some are not, 2 wrong usage.\n"},
+	[OPTIONS_STATUS] = {"status", " status",
+		"Usage: bagelhook status [OPTIONS]\n"
+		"Prints versions, the last events, dead letters, and what a person should look at. Needs the\n"
+		"rights of bagelpay_reader.\n\n",
+		"\nExit status: 0 nothing needs a person, 3 something does (with --metrics, 0), 1 it could not\n"
+		"look, 2 wrong usage.\n"},
 };
 
 #define SPEC_COUNT (sizeof specs / sizeof specs[0])
@@ -397,6 +411,7 @@ static int check_addresses(const struct options *options, char error[OPTIONS_ERR
 static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 {
 	const char *wrong = NULL;
+	char reason[ADMIN_CLIENT_ERROR_SIZE];
 
 	switch (options->command) {
 	case OPTIONS_SERVE:
@@ -418,6 +433,14 @@ static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 	case OPTIONS_ADOPT:
 		if (options->file_count != 1)
 			wrong = "adopt: give one file, or - for standard input";
+		break;
+	case OPTIONS_STATUS:
+		if (options->brief && options->metrics)
+			wrong = "status: give either --brief or --metrics";
+		else if (options->admin != NULL && admin_client_check(options->admin, reason) != 0) {
+			snprintf(error, OPTIONS_ERROR_SIZE, "--admin: %s", reason);
+			return -1;
+		}
 		break;
 	case OPTIONS_EXPORT:
 		break;

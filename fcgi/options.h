@@ -12,7 +12,7 @@
 
 #define OPTIONS_ERROR_SIZE 512
 
-enum options_command { OPTIONS_SERVE, OPTIONS_REDRIVE, OPTIONS_IMPORT, OPTIONS_EXPORT, OPTIONS_ADOPT };
+enum options_command { OPTIONS_SERVE, OPTIONS_REDRIVE, OPTIONS_IMPORT, OPTIONS_EXPORT, OPTIONS_ADOPT, OPTIONS_STATUS };
 
 enum { OPTIONS_ANY_MODE = -1, OPTIONS_LIVE, OPTIONS_TEST };
 
@@ -40,6 +40,9 @@ struct options {
 	long id;         /* redrive: of a dead letter; 0 with all */
 	bool all;
 	bool ignored; /* redrive */
+	const char *admin; /* status */
+	bool brief;        /* status */
+	bool metrics;      /* status */
 	bool keep_going; /* adopt */
 	bool dry_run;    /* adopt */
 	long mode;                /* export, adopt: OPTIONS_LIVE or OPTIONS_TEST; OPTIONS_ANY_MODE */

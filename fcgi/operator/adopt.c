@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,20 +157,19 @@ static const char *judge(enum column column, const char *text, size_t len, char 
 static bool read_values(struct adopt *adopt, struct buffer *json, struct buffer *key)
 {
 	char moment[MOMENT_SIZE] = "";
+	char none[1] = "";
 	size_t id_len[2] = {0};
 
 	for (size_t i = 0; i < COLUMNS; i++) {
-		const char *text = adopt->at[i] == SIZE_MAX ? "" : csv_field(&adopt->csv, adopt->at[i]);
-		size_t len = strlen(text);
+		char *field = adopt->at[i] == SIZE_MAX ? none : csv_field(&adopt->csv, adopt->at[i]);
+		const char *value = field;
+		size_t len = strlen(field);
 
-		text_trim(&text, &len);
-		char *value = strndup(text, len);
-		const char *wrong =
-			value == NULL ? text_error(ENOMEM) : judge((enum column)i, value, len, moment);
+		text_trim(&value, &len);
+		field[value - field + (ptrdiff_t)len] = '\0';
+		const char *wrong = judge((enum column)i, value, len, moment);
 		if (wrong != NULL) {
-			complain_of(
-				adopt, adopt->csv.line, columns[i].name, value == NULL ? "" : value, wrong);
-			free(value);
+			complain_of(adopt, adopt->csv.line, columns[i].name, value, wrong);
 			return false;
 		}
 		if (i <= USER_ID)
@@ -178,14 +178,15 @@ static bool read_values(struct adopt *adopt, struct buffer *json, struct buffer 
 			buffer_printf(json, "%s\"%s\":", json->len == 0 ? "{" : ",", columns[i].member);
 			buffer_puts_json(json, i == PAID_UNTIL ? moment : value);
 		}
-		for (char *c = value; i <= PRODUCT_ID && *c != '\0'; c++) {
+		for (size_t at = 0; i <= PRODUCT_ID && at < len; at++) {
+			char c = value[at];
+
 			if (i == EMAIL)
-				*c = text_lower(*c);
-			buffer_put(key, c, 1);
+				c = text_lower(c);
+			buffer_put(key, &c, 1);
 		}
 		if (i <= PRODUCT_ID)
 			buffer_puts(key, "\x1f");
-		free(value);
 	}
 	buffer_puts(json, "}");
 	if (id_len[ORDER_ID] == 0 && id_len[USER_ID] == 0)
@@ -252,40 +253,40 @@ static bool read_records(struct adopt *adopt)
 	return result == CSV_END;
 }
 
-static int compare(const void *left, const void *right)
+static int compare_lines(const void *left, const void *right)
 {
-	const struct customer *const *a = left;
-	const struct customer *const *b = right;
-	const int order = strcmp((*a)->key, (*b)->key);
+	const struct customer *a = left;
+	const struct customer *b = right;
 
-	return order != 0 ? order : ((*a)->line > (*b)->line) - ((*a)->line < (*b)->line);
+	return (a->line > b->line) - (a->line < b->line);
 }
 
-/* Two lines about one item: of two ends, the next run would change one into the other. Returns false without
- * memory. */
-static bool find_repeated(struct adopt *adopt)
+static int compare_keys(const void *left, const void *right)
 {
-	struct customer **sorted = calloc(adopt->count + 1, sizeof *sorted);
+	const int order = strcmp(((const struct customer *)left)->key, ((const struct customer *)right)->key);
+
+	return order != 0 ? order : compare_lines(left, right);
+}
+
+/* Two lines about one item: if they had two ends, each run would change one into the other. */
+static void find_repeated(struct adopt *adopt)
+{
+	struct customer *customers = adopt->customers;
 	char text[80];
 
-	if (sorted == NULL)
-		return false;
-	for (size_t i = 0; i < adopt->count; i++)
-		sorted[i] = &adopt->customers[i];
-	qsort(sorted, adopt->count, sizeof *sorted, compare);
+	qsort(customers, adopt->count, sizeof *customers, compare_keys);
 	for (size_t i = 1, first = 0; i < adopt->count; i++) {
-		if (strcmp(sorted[i]->key, sorted[first]->key) != 0) {
+		if (strcmp(customers[i].key, customers[first].key) != 0) {
 			first = i;
 			continue;
 		}
 		snprintf(text, sizeof text, "the same order, user, e-mail and product as line %lu",
-			sorted[first]->line);
-		complain_of(adopt, sorted[i]->line, NULL, NULL, text);
-		sorted[i]->is_repeated = true;
+			customers[first].line);
+		complain_of(adopt, customers[i].line, NULL, NULL, text);
+		customers[i].is_repeated = true;
 		adopt->wrong++;
 	}
-	free(sorted);
-	return true;
+	qsort(customers, adopt->count, sizeof *customers, compare_lines);
 }
 
 /* Reads the file. Returns 0, or an exit status after a complaint. */
@@ -310,12 +311,13 @@ static int read_file(struct adopt *adopt)
 	else if (result == CSV_FAILED)
 		log_complaint(path, text_error(errno));
 	else if (read_header(adopt)) {
-		status = 0;
-		if (!read_records(adopt) || !find_repeated(adopt)) {
+		if (read_records(adopt))
+			status = 0;
+		else
 			log_complaint(path, text_error(errno));
-			status = EXIT_NOT_ALL;
-		}
 	}
+	if (status == 0 && adopt->count > 0)
+		find_repeated(adopt);
 	if (!is_stdin)
 		fclose(adopt->csv.file);
 	return status;

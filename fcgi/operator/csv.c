@@ -118,7 +118,7 @@ enum csv_result csv_next(struct csv *csv)
 	return csv->error == NULL ? CSV_RECORD : CSV_WRONG;
 }
 
-const char *csv_field(const struct csv *csv, size_t number)
+char *csv_field(const struct csv *csv, size_t number)
 {
 	return csv->text.data + csv->starts[number];
 }

@@ -34,8 +34,8 @@ struct csv {
 /* Reads the next record. Blocks on the file. */
 enum csv_result csv_next(struct csv *);
 
-/* Returns a field of the last record, from 0, until the next call. */
-const char *csv_field(const struct csv *, size_t number);
+/* Returns a field of the last record, from 0, which is the caller's to change, until the next call. */
+char *csv_field(const struct csv *, size_t number);
 
 /* Frees what it owns. */
 void csv_done(struct csv *);

@@ -9,7 +9,7 @@
 #include "fcgi/commit/pg.h"
 
 #define CONNECT_MS 10000
-#define FIRST_ROW_MS (10 * SESSION_ANSWER_MS)
+#define FIRST_ROW_MS ((int64_t)10 * SESSION_ANSWER_MS)
 
 int session_open(struct session *session, const char *conninfo, const char *role)
 {

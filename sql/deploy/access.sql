@@ -41,7 +41,7 @@ ON bagelpay.dead_letters TO bagelpay_reader;
 GRANT EXECUTE ON FUNCTION bagelpay.is_entitled (text, text, text, timestamptz),
     bagelpay.is_user_entitled (text, text, text, timestamptz), bagelpay.has_feature (text, text, text, timestamptz),
     bagelpay.user_has_feature (text, text, text, timestamptz), bagelpay.entitlements_at (timestamptz, text),
-    bagelpay.trimmed (text), bagelpay.given_mode (text), bagelpay.given_moment (timestamptz),
+    bagelpay.served_responders (), bagelpay.trimmed (text), bagelpay.given_mode (text), bagelpay.given_moment (timestamptz),
     bagelpay.utc_plus (timestamptz, interval),
     bagelpay.purchase_window (bagelpay.purchases, bagelpay.settings, interval, text),
     bagelpay.decision_on (bagelpay.all_items, timestamptz), bagelpay.has_item (text, text, text, text, text),

@@ -8,7 +8,7 @@ import pytest
 import harness
 
 # What the program bagelhook is told first.
-COMMANDS = ([], ["redrive"], ["import"], ["export"], ["adopt"])
+COMMANDS = ([], ["redrive"], ["import"], ["export"], ["adopt"], ["status"])
 PAGES = ("bagelhook.8", "bagelhook-console.8", "bagelhook-send.1", "bagelpay.7")
 
 

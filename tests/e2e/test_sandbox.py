@@ -157,7 +157,7 @@ def count_events(cluster, db):
         return connection.execute("SELECT count(*) FROM bagelpay.events").fetchone()[0]
 
 
-@pytest.mark.parametrize("command", [["import", "-"], ["redrive", "--all"], ["export"], ["adopt", "-"]], ids=lambda command: command[0])
+@pytest.mark.parametrize("command", [["import", "-"], ["redrive", "--all"], ["export"], ["adopt", "-"], ["status"]], ids=lambda command: command[0])
 def test_operator_commands(stack, command, tmp_path):
     """They are shut in as well; --no-sandbox leaves it out."""
     need_seccomp(parts(stack.responder)[1])

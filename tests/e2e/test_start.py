@@ -435,7 +435,7 @@ def test_help():
     status, output, complaints = run("--help", "--threads", "7")
     assert (status, complaints) == (0, [])
     assert run("-h") == run("--help") == (0, output, [])
-    commands = ("redrive", "import", "export", "adopt")
+    commands = ("redrive", "import", "export", "adopt", "status")
     assert [run(command, "-h") for command in commands] == [run(command, "--help") for command in commands]
     assert output.startswith("Usage: bagelhook [OPTIONS]\n")
     options = re.findall(r"^  --([a-z-]+)", output, re.MULTILINE)
