@@ -30,10 +30,13 @@ WHERE c.relnamespace = 'bagelpay'::regnamespace AND c.relkind IN ('r', 'v', 'm',
     AND (has_any_column_privilege('bagelpay_console', c.oid, 'INSERT, UPDATE, REFERENCES')
         OR has_table_privilege('bagelpay_console', c.oid, 'DELETE, TRUNCATE, TRIGGER'));
 SELECT ok(NOT has_schema_privilege('bagelpay_console', 'bagelpay', 'CREATE'), 'creates nothing');
-SELECT is(string_agg(f.proname, ' ' ORDER BY f.proname COLLATE "C"),
-    'changes_since console_dead_letter console_dead_letters console_deliveries console_delivery console_item '
-        || 'console_order console_overview console_search console_window decision_on entitlements_at explain given_mode given_moment has_item '
-        || 'is_entitled is_expected is_user_entitled item_mismatches purchase_window trimmed utc_plus zone_half_hours',
+SELECT is(string_agg(DISTINCT f.proname::text COLLATE "C", ' ' ORDER BY f.proname::text COLLATE "C"),
+    'attention_row attention_rows changes_since clock_moments console_dead_letter console_dead_letters '
+        || 'console_deliveries console_delivery console_item console_order console_overview console_search console_window '
+        || 'decision_on entitlement_changes entitlements_at equal_lengths event_rank explain find fold_slot given_mode '
+        || 'given_moment has_feature has_item is_entitled is_expected is_user_entitled item_mismatches items_named '
+        || 'names_between payment_by_provider_order purchase_window served_responders subscription_key trimmed user_has_feature '
+        || 'utc_minus utc_plus zone_half_hours',
     'and calls only what reads')
 FROM pg_proc AS f
 WHERE f.pronamespace = 'bagelpay'::regnamespace AND has_function_privilege('bagelpay_console', f.oid, 'EXECUTE');
