@@ -3,6 +3,7 @@
 #include "moment.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -155,6 +156,25 @@ enum moment_kind moment_parse(const char *text, size_t len, char out[MOMENT_SIZE
 		.tm_sec = second};
 	print((int64_t)timegm(&civil) - east, microsecond, ' ', "+00", out);
 	return MOMENT_UTC;
+}
+
+bool moment_read(const char *text, size_t len, bool is_end, char out[MOMENT_SIZE])
+{
+	char whole[MOMENT_SIZE];
+	const bool is_date = len == 10 && text[4] == '-';
+	enum moment_kind kind = is_date ? MOMENT_LOCAL : moment_parse(text, len, out);
+
+	if (kind == MOMENT_LOCAL) {
+		len = (size_t)snprintf(
+			whole, sizeof whole, "%.*s%s", (int)len, text, is_date ? "T00:00:00Z" : "Z");
+		kind = moment_parse(whole, len, out);
+	}
+	/* 24:00 is the next day's 00:00. */
+	if (is_date && is_end && kind == MOMENT_UTC) {
+		out[11] = '2';
+		out[12] = '4';
+	}
+	return kind == MOMENT_UTC;
 }
 
 void moment_print(int64_t microseconds, char out[MOMENT_SIZE])

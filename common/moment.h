@@ -20,6 +20,11 @@ enum moment_kind {
  * 10^11 up milliseconds. The year is judged as it is written, that of a number in UTC. */
 enum moment_kind moment_parse(const char *text, size_t len, char out[MOMENT_SIZE]);
 
+/* Reads what a person writes: one of the forms above, in UTC if it has no zone, or YYYY-MM-DD, which is all
+ * of that day in UTC: its end if is_end, else its start. Returns true if it is one; out is the moment in UTC
+ * as PostgreSQL reads it. */
+bool moment_read(const char *text, size_t len, bool is_end, char out[MOMENT_SIZE]);
+
 /* Writes a moment, in microseconds since 1970-01-01 00:00 UTC, as YYYY-MM-DDTHH:MM:SS.ffffffZ. */
 void moment_print(int64_t microseconds, char out[MOMENT_SIZE]);
 

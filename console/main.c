@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 
-#include "admin_client.h"
+#include "common/admin_client.h"
 #include "common/buffer.h"
 #include "common/listener.h"
 #include "common/log.h"
@@ -26,8 +26,8 @@
 #define THREADS 4
 #define READ_TIMEOUT_MS 10000
 #define SEND_TIMEOUT_MS 10000
-/* Of libcurl, with which a responder is asked, and its resolver, for each thread. */
-#define WORKER_DESCRIPTORS 4
+/* For each thread: the connection to a responder that is asked, and what its name is looked up with. */
+#define WORKER_DESCRIPTORS 3
 
 static const struct server_limits limits = {.threads = THREADS,
 	.read_timeout_ms = READ_TIMEOUT_MS,
@@ -220,8 +220,6 @@ int main(int argc, char *argv[])
 		return complain(EXIT_USAGE, LISTENER_NOTHING);
 	if (name_session() != 0)
 		return complain(EXIT_CANNOT_RUN, text_error(errno));
-	if (admin_client_init() != 0)
-		return complain(EXIT_CANNOT_RUN, "libcurl cannot be initialised");
 	if (page_read(&page, options.page, page_error) != 0)
 		return complain(EXIT_CANNOT_RUN, page_error);
 	int status = first_connect(&options);
@@ -231,6 +229,5 @@ int main(int argc, char *argv[])
 		status = serve(&options, &views);
 	}
 	page_done(&page);
-	admin_client_done();
 	return status;
 }

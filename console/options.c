@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "admin_client.h"
+#include "common/admin_client.h"
 #include "common/arguments.h"
 #include "common/listener.h"
 

@@ -6,39 +6,12 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
+#include "common/admin_client.h"
 #include "common/clock.h"
-#include "admin_client.h"
 #include "answer_counts.h"
 
 #define FRESH_MS 2000
-
-/* Beyond it, a double is not a whole number of anything any more. */
-#define FIGURE_MAX 9007199254740992.0
-
-/* Finds a metric without labels in a text in Prometheus' exposition format. */
-static bool find_figure(const char *metrics, const char *name, int64_t *figure)
-{
-	const size_t len = strlen(name);
-
-	for (const char *line = metrics; line != NULL; line = strchr(line, '\n')) {
-		line += line[0] == '\n';
-		if (strncmp(line, name, len) != 0 || line[len] != ' ')
-			continue;
-		const char *digits = line + len + 1;
-		char *end;
-		/* It would pass over the end of the line in search of a number. */
-		double value = strtod(digits, &end);
-		if (end == digits || *end != '\n' || memchr(digits, '\n', (size_t)(end - digits)) != NULL
-			|| !(value >= 0 && value <= FIGURE_MAX))
-			return false;
-		*figure = (int64_t)value;
-		return true;
-	}
-	return false;
-}
 
 static void put_unknown(struct buffer *out, const char *why)
 {
@@ -61,14 +34,14 @@ static void put_figures(const char *metrics, struct buffer *out)
 	int64_t corrupt;
 	int64_t limit;
 
-	if (!find_figure(metrics, "bagelhook_spool_limit_files", &limit)) {
+	if (!admin_client_figure(metrics, "bagelhook_spool_limit_files", &limit)) {
 		put_unknown(out, "the responder has no spool");
 		return;
 	}
-	if (!find_figure(metrics, "bagelhook_spool_files", &files)
-		|| !find_figure(metrics, "bagelhook_spool_bytes", &bytes)
-		|| !find_figure(metrics, "bagelhook_spool_oldest_age_seconds", &oldest)
-		|| !find_figure(metrics, "bagelhook_spool_corrupt_files", &corrupt)) {
+	if (!admin_client_figure(metrics, "bagelhook_spool_files", &files)
+		|| !admin_client_figure(metrics, "bagelhook_spool_bytes", &bytes)
+		|| !admin_client_figure(metrics, "bagelhook_spool_oldest_age_seconds", &oldest)
+		|| !admin_client_figure(metrics, "bagelhook_spool_corrupt_files", &corrupt)) {
 		put_unknown(out, "the responder cannot read its spool; its log says why");
 		return;
 	}

@@ -22,8 +22,11 @@
 #include "fcgi/commit/committer.h"
 #include "fcgi/commit/pg.h"
 #include "fcgi/commit/store.h"
+#include "fcgi/operator/adopt.h"
+#include "fcgi/operator/export.h"
 #include "fcgi/operator/import.h"
 #include "fcgi/operator/redrive.h"
+#include "fcgi/operator/status.h"
 #include "fcgi/spool/spool.h"
 #include "fcgi/spool/spooler.h"
 #include "fcgi/watch/admin.h"
@@ -234,7 +237,17 @@ static int run_command(const struct options *options)
 	if (!options->no_sandbox && sandbox_enter(&nothing, &sandbox, error) != 0)
 		return complain(EXIT_CANNOT_RUN, error);
 	if (options->command == OPTIONS_REDRIVE)
-		return redrive_run(options->database, options->id);
+		return redrive_run(options->database,
+			options->ignored       ? REDRIVE_IGNORED
+				: options->all ? REDRIVE_LETTERS
+					       : REDRIVE_LETTER,
+			options->id);
+	if (options->command == OPTIONS_ADOPT)
+		return adopt_run(options);
+	if (options->command == OPTIONS_STATUS)
+		return status_run(options);
+	if (options->command == OPTIONS_EXPORT)
+		return export_run(options);
 	return import_run(options->database, options->files, options->file_count);
 }
 

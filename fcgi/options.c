@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/admin_client.h"
 #include "common/arguments.h"
 #include "common/listener.h"
 
@@ -20,7 +21,9 @@ enum kind {
 	KIND_NUMBER,
 	KIND_MODE, /* octal */
 	KIND_WORD, /* one of those in argument, as its position there */
-	KIND_SWITCH
+	KIND_SWITCH,
+	KIND_FROM, /* a moment, or the start of a day */
+	KIND_TO    /* a moment, or the end of a day */
 };
 
 struct option_spec {
@@ -40,6 +43,10 @@ struct option_spec {
 #define SERVE FOR(OPTIONS_SERVE)
 #define REDRIVE FOR(OPTIONS_REDRIVE)
 #define IMPORT FOR(OPTIONS_IMPORT)
+#define EXPORT FOR(OPTIONS_EXPORT)
+#define ADOPT FOR(OPTIONS_ADOPT)
+#define STATUS FOR(OPTIONS_STATUS)
+#define EACH (SERVE | REDRIVE | IMPORT | EXPORT | ADOPT | STATUS)
 
 #define AT(member) offsetof(struct options, member)
 
@@ -52,7 +59,7 @@ static const struct option_spec specs[] = {
 		"the webhook's signing secrets, one per line (live:SECRET or test:SECRET: for events of that "
 		"mode), "
 		"read again when it is changed; without it, $CREDENTIALS_DIRECTORY/secret"},
-	{SERVE | REDRIVE | IMPORT, "database", "BAGELHOOK_DATABASE", KIND_TEXT, AT(database), 0, 0, 0,
+	{EACH, "database", "BAGELHOOK_DATABASE", KIND_TEXT, AT(database), 0, 0, 0,
 		"CONNINFO", "a libpq connection string or URI; without it, PGHOST, PGSERVICE and so on"},
 	{SERVE, "threads", "BAGELHOOK_THREADS", KIND_NUMBER, AT(threads), 1, 512, 4, "N",
 		"requests checked at once; waiting, for peers or for the database, holds no thread"},
@@ -85,18 +92,36 @@ static const struct option_spec specs[] = {
 	{SERVE, "insecure-no-signature", "BAGELHOOK_INSECURE_NO_SIGNATURE", KIND_SWITCH,
 		AT(insecure_no_signature), 0, 0, 0, NULL,
 		"take every body for authentic: anyone can then entitle anyone (the variable: yes or no)"},
-	{SERVE | REDRIVE | IMPORT, "no-sandbox", "BAGELHOOK_NO_SANDBOX", KIND_SWITCH, AT(no_sandbox), 0, 0, 0,
+	{EACH, "no-sandbox", "BAGELHOOK_NO_SANDBOX", KIND_SWITCH, AT(no_sandbox), 0, 0, 0,
 		NULL,
 		"keep the rights to run programs, look into processes and write outside the spool (the "
 		"variable: "
 		"yes or no)"},
 	{SERVE, "check", NULL, KIND_SWITCH, AT(check), 0, 0, 0, NULL,
 		"check all that a start needs, print a line for each part, then exit"},
-	{SERVE | REDRIVE | IMPORT, "help", NULL, KIND_SWITCH, AT(help), 0, 0, 0, NULL,
+	{EACH, "help", NULL, KIND_SWITCH, AT(help), 0, 0, 0, NULL,
 		"print this, then exit; -h does the same"},
 	{REDRIVE, "id", NULL, KIND_NUMBER, AT(id), 1, LONG_MAX, 0, "N", "try the dead letter of this id"},
 	{REDRIVE, "all", NULL, KIND_SWITCH, AT(all), 0, 0, 0, NULL,
 		"try all dead letters that are not resolved, but those with the reason mode"},
+	{REDRIVE, "ignored", NULL, KIND_SWITCH, AT(ignored), 0, 0, 0, NULL,
+		"try events whose type was unknown when they came, if it is known now"},
+	{EXPORT, "since", NULL, KIND_FROM, AT(since), 0, 0, 0, "MOMENT",
+		"events received then or later, such as 2026-01-31 or 2026-01-31T08:00:00Z; UTC without a zone"},
+	{EXPORT, "until", NULL, KIND_TO, AT(until), 0, 0, 0, "MOMENT",
+		"events received before; if it is a day, until its end"},
+	{EXPORT, "mode", NULL, KIND_WORD, AT(mode), 0, 0, OPTIONS_ANY_MODE, "live|test", "events of this mode"},
+	{EXPORT, "order", NULL, KIND_TEXT, AT(order), 0, 0, 0, "ID", "events of the order of this id"},
+	{ADOPT, "mode", NULL, KIND_WORD, AT(mode), 0, 0, OPTIONS_ANY_MODE, "live|test", "the mode of the grants: live, unless given"},
+	{ADOPT, "keep-going", NULL, KIND_SWITCH, AT(keep_going), 0, 0, 0, NULL,
+		"leave out wrong lines, and grant the others in many short transactions"},
+	{ADOPT, "dry-run", NULL, KIND_SWITCH, AT(dry_run), 0, 0, 0, NULL,
+		"do all of it, count what it changes, and roll back"},
+	{STATUS, "admin", NULL, KIND_TEXT, AT(admin), 0, 0, 0, "ADDRESS",
+		"a responder's --admin-listen, to be asked for its spool: unix:/path or host:port"},
+	{STATUS, "brief", NULL, KIND_SWITCH, AT(brief), 0, 0, 0, NULL, "one line, for monitors"},
+	{STATUS, "metrics", NULL, KIND_SWITCH, AT(metrics), 0, 0, 0, NULL,
+		"what a person should look at as metrics in Prometheus's text format, by kind and mode"},
 	{SERVE, "version", NULL, KIND_SWITCH, AT(version), 0, 0, 0, NULL, "print the version, then exit"},
 };
 
@@ -108,8 +133,11 @@ static const struct {
 } commands[] = {
 	[OPTIONS_SERVE] = {NULL, "",
 		"Usage: bagelhook [OPTIONS]\n"
-		"       bagelhook redrive (--id N | --all) [--database CONNINFO]\n"
+		"       bagelhook redrive (--id N | --all | --ignored) [--database CONNINFO]\n"
 		"       bagelhook import [--database CONNINFO] FILE...\n"
+		"       bagelhook export [--since MOMENT] [--until MOMENT] [--mode live|test] [--order ID]\n"
+		"       bagelhook adopt [--keep-going] [--dry-run] [--mode live|test] FILE.csv\n"
+		"       bagelhook status [--brief | --metrics] [--admin ADDRESS]\n"
 		"FastCGI responder that commits BagelPay's webhooks to PostgreSQL.\n\n"
 		"Each option can also be given in the environment; options win.\n\n",
 		"\nSignals: SIGTERM and SIGINT finish what was accepted and exit; SIGHUP reads the secrets "
@@ -118,10 +146,10 @@ static const struct {
 		"the\n"
 		"database could not be reached.\n"},
 	[OPTIONS_REDRIVE] = {"redrive", " redrive",
-		"Usage: bagelhook redrive (--id N | --all) [--database CONNINFO]\n"
+		"Usage: bagelhook redrive (--id N | --all | --ignored) [--database CONNINFO]\n"
 		"Tries dead letters again, after bagelhook, the schema or a setting has changed: what is\n"
-		"a valid event now is committed, and its letter marked as resolved. Needs the rights of\n"
-		"bagelpay_owner.\n\n",
+		"a valid event now is committed, and its letter marked as resolved. With --ignored, tries\n"
+		"stored events instead that took no part in any order. Needs the rights of bagelpay_owner.\n\n",
 		"\nExit status: 0 all that were tried are resolved, 1 some are not, 2 wrong usage.\n"},
 	[OPTIONS_IMPORT] = {"import", " import",
 		"Usage: bagelhook import [--database CONNINFO] FILE...\n"
@@ -130,6 +158,29 @@ static const struct {
 		"input. They are taken for authentic. What is there already stays as it is; another body\n"
 		"under a known event id becomes a dead letter. Needs the rights of bagelpay_ingest.\n\n",
 		"\nExit status: 0 all bodies are committed, 1 some are not, 2 wrong usage.\n"},
+	[OPTIONS_EXPORT] = {"export", " export",
+		"Usage: bagelhook export [OPTIONS]\n"
+		"Writes the bodies of stored events to standard output, one a line, in the order in which\n"
+		"they were received, for bagelhook import or bagelhook-send --stdin. A line break between\n"
+		"the members of a body becomes a space: all else is the bytes that BagelPay sent. Needs\n"
+		"the rights of bagelpay_owner or bagelpay_console.\n\n",
+		"\nExit status: 0 all are written, 1 some are not, such as those whose body retention has\n"
+		"removed, 2 wrong usage.\n"},
+	[OPTIONS_ADOPT] = {"adopt", " adopt",
+		"Usage: bagelhook adopt [OPTIONS] FILE.csv\n"
+		"Grants what the customers have who bought before bagelhook was there. The first line of\n"
+		"FILE names the columns: order_id or user_id or both, email, product_id, paid_until (a day,\n"
+		"a moment, or empty for no end), note; - is standard input. If a line is wrong, nothing is\n"
+		"changed. The same file again changes nothing; another paid_until replaces the one before.\n"
+		"Responders wait meanwhile, about a second for a thousand lines. Needs the rights of\n"
+		"bagelpay_app or bagelpay_owner.\n\n",
+		"\nExit status: 0 all lines are granted, 1 some are not, 2 wrong usage.\n"},
+	[OPTIONS_STATUS] = {"status", " status",
+		"Usage: bagelhook status [OPTIONS]\n"
+		"Prints versions, the last events, dead letters, and what a person should look at. Needs the\n"
+		"rights of bagelpay_reader.\n\n",
+		"\nExit status: 0 nothing needs a person, 3 something does (with --metrics, 0), 1 it could not\n"
+		"look, 2 wrong usage.\n"},
 };
 
 #define SPEC_COUNT (sizeof specs / sizeof specs[0])
@@ -200,6 +251,14 @@ static int set(struct options *options, const struct option_spec *spec, const ch
 		}
 		memcpy(member, &value, sizeof value);
 		return 0;
+	case KIND_FROM:
+	case KIND_TO:
+		if (moment_read(text, strlen(text), spec->kind == KIND_TO, member))
+			return 0;
+		snprintf(error, OPTIONS_ERROR_SIZE,
+			"%s: must be a day such as 2026-01-31, or a moment such as 2026-01-31T08:00:00Z, not \"%.100s\"",
+			name, text);
+		return -1;
 	case KIND_NUMBER:
 	case KIND_MODE:
 		break;
@@ -297,7 +356,7 @@ static int take_arguments(struct options *options, int argc, char *argv[], char 
 	options->file_count = (size_t)arguments.words;
 	if (got == ARGUMENTS_WRONG)
 		snprintf(error, OPTIONS_ERROR_SIZE, "%s", arguments.error);
-	else if (arguments.words > 0 && options->command != OPTIONS_IMPORT)
+	else if (arguments.words > 0 && options->command != OPTIONS_IMPORT && options->command != OPTIONS_ADOPT)
 		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: takes no arguments besides options; try --help",
 			argv[1]);
 	else
@@ -352,6 +411,7 @@ static int check_addresses(const struct options *options, char error[OPTIONS_ERR
 static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 {
 	const char *wrong = NULL;
+	char reason[ADMIN_CLIENT_ERROR_SIZE];
 
 	switch (options->command) {
 	case OPTIONS_SERVE:
@@ -363,12 +423,26 @@ static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 			return -1;
 		break;
 	case OPTIONS_REDRIVE:
-		if ((options->id != 0) == options->all)
-			wrong = "redrive: give either --id N or --all";
+		if ((options->id != 0) + options->all + options->ignored != 1)
+			wrong = "redrive: give either --id N, --all or --ignored";
 		break;
 	case OPTIONS_IMPORT:
 		if (options->file_count == 0)
 			wrong = "import: give files, or - for standard input";
+		break;
+	case OPTIONS_ADOPT:
+		if (options->file_count != 1)
+			wrong = "adopt: give one file, or - for standard input";
+		break;
+	case OPTIONS_STATUS:
+		if (options->brief && options->metrics)
+			wrong = "status: give either --brief or --metrics";
+		else if (options->admin != NULL && admin_client_check(options->admin, reason) != 0) {
+			snprintf(error, OPTIONS_ERROR_SIZE, "--admin: %s", reason);
+			return -1;
+		}
+		break;
+	case OPTIONS_EXPORT:
 		break;
 	}
 	if (wrong == NULL)
@@ -409,7 +483,7 @@ void options_help(enum options_command command, FILE *out)
 				spec->otherwise);
 		if (spec->kind == KIND_MODE)
 			fprintf(out, " (octal; default %lo)", (unsigned long)spec->otherwise);
-		if (spec->kind == KIND_WORD) {
+		if (spec->kind == KIND_WORD && spec->otherwise >= 0) {
 			const char *word;
 			const int len = word_at(spec->argument, spec->otherwise, &word);
 

@@ -8,9 +8,13 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "common/moment.h"
+
 #define OPTIONS_ERROR_SIZE 512
 
-enum options_command { OPTIONS_SERVE, OPTIONS_REDRIVE, OPTIONS_IMPORT };
+enum options_command { OPTIONS_SERVE, OPTIONS_REDRIVE, OPTIONS_IMPORT, OPTIONS_EXPORT, OPTIONS_ADOPT, OPTIONS_STATUS };
+
+enum { OPTIONS_ANY_MODE = -1, OPTIONS_LIVE, OPTIONS_TEST };
 
 struct options {
 	enum options_command command;
@@ -35,7 +39,17 @@ struct options {
 	long spool_free; /* percent */
 	long id;         /* redrive: of a dead letter; 0 with all */
 	bool all;
-	char *const *files; /* import */
+	bool ignored; /* redrive */
+	const char *admin; /* status */
+	bool brief;        /* status */
+	bool metrics;      /* status */
+	bool keep_going; /* adopt */
+	bool dry_run;    /* adopt */
+	long mode;                /* export, adopt: OPTIONS_LIVE or OPTIONS_TEST; OPTIONS_ANY_MODE */
+	const char *order;
+	char since[MOMENT_SIZE]; /* "" if not given; else as moment_read() writes it */
+	char until[MOMENT_SIZE];
+	char *const *files;       /* import, adopt */
 	size_t file_count;
 	bool insecure_no_signature;
 	bool no_sandbox;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "change.h"
 #include "common/clock.h"
 #include "common/text.h"
 #include "input.h"
@@ -20,18 +21,27 @@
 
 struct delivery {
 	const struct parcel *parcel;
+	struct parcel line; /* the parcel, if it was read from standard input; owned */
 	int tries;
 	int64_t due_ms;
-	bool settled;
+	struct delivery *next;
+};
+
+/* Each is due when the one before it is, or later. */
+struct delivery_list {
+	struct delivery *first;
+	struct delivery **end;
 };
 
 struct dispatcher {
 	const struct options *options;
 	const struct post_target *target;
 	struct report report;
-	struct delivery *delivery;
-	size_t count;
-	double next_ms; /* no delivery before, as the rate has it */
+	struct delivery_list fresh;
+	struct delivery_list waiting; /* for their next try */
+	bool lines;                   /* standard input may have more */
+	unsigned long line;           /* lines read so far */
+	double next_ms;               /* no delivery before, as the rate has it */
 	bool all_well;
 };
 
@@ -43,15 +53,86 @@ static void interrupt(int number)
 	interrupted = number;
 }
 
-/* The one that is due first; of equals, the first. NULL when all are settled. */
-static struct delivery *find_next(const struct dispatcher *d)
+static void add(struct delivery_list *list, struct delivery *delivery)
 {
-	struct delivery *next = NULL;
+	delivery->next = NULL;
+	*list->end = delivery;
+	list->end = &delivery->next;
+}
 
-	for (size_t i = 0; i < d->count; i++)
-		if (!d->delivery[i].settled && (next == NULL || d->delivery[i].due_ms < next->due_ms))
-			next = &d->delivery[i];
-	return next;
+static struct delivery *take(struct delivery_list *list)
+{
+	struct delivery *delivery = list->first;
+
+	list->first = delivery->next;
+	if (list->first == NULL)
+		list->end = &list->first;
+	return delivery;
+}
+
+/* Frees a delivery that was read from standard input; the others are in one piece. */
+static void free_line(struct delivery *delivery)
+{
+	if (delivery->parcel != &delivery->line)
+		return;
+	parcel_free(&delivery->line);
+	free(delivery);
+}
+
+/* Adds a delivery of a line, which it copies. Returns false without memory. */
+static bool add_line(struct dispatcher *d, const unsigned char *body, size_t len)
+{
+	char label[32];
+	struct delivery *delivery = calloc(1, sizeof *delivery);
+
+	if (delivery == NULL)
+		return false;
+	snprintf(label, sizeof label, "-:%lu", d->line);
+	delivery->parcel = &delivery->line;
+	delivery->line = (struct parcel){strdup(label), malloc(len + 1), len};
+	if (delivery->line.label == NULL || delivery->line.body == NULL) {
+		free_line(delivery);
+		return false;
+	}
+	memcpy(delivery->line.body, body, len);
+	add(&d->fresh, delivery);
+	d->report.expected++;
+	return true;
+}
+
+/* Adds the deliveries of the next line of standard input, if there is one. */
+static void read_line(struct dispatcher *d)
+{
+	size_t len = 0;
+	unsigned char *body = input_line(&d->line, &len);
+	bool well = body != NULL || errno == 0 || interrupted;
+
+	d->lines = body != NULL;
+	if (!well)
+		complain("-", text_error(errno));
+	if (body != NULL && change_wanted(&d->options->subject)) {
+		body = change_body("-", &d->options->subject, body, len, &len);
+		well = body != NULL;
+	}
+	for (size_t i = 0; body != NULL && i <= d->options->duplicates; i++)
+		if (!add_line(d, body, len)) {
+			complain("no memory", "for the deliveries");
+			d->lines = well = false;
+			break;
+		}
+	free(body);
+	d->all_well = d->all_well && well;
+}
+
+/* The list of which the first is next; NULL when all are settled. */
+static struct delivery_list *next_list(struct dispatcher *d)
+{
+	while (d->fresh.first == NULL && d->lines
+		&& (d->waiting.first == NULL || d->waiting.first->due_ms > clock_ms()))
+		read_line(d);
+	if (d->fresh.first != NULL)
+		return &d->fresh;
+	return d->waiting.first != NULL ? &d->waiting : NULL;
 }
 
 /* As clock_ms(), with what is below a millisecond. */
@@ -74,12 +155,12 @@ static void wait_until(double ms)
 
 static void settle(struct dispatcher *d, struct delivery *delivery, bool well)
 {
-	delivery->settled = true;
 	d->report.settled++;
 	if (delivery->tries > 1)
 		d->report.waiting--;
 	if (!well)
 		d->all_well = false;
+	free_line(delivery);
 }
 
 /* Whether the other deliveries, or this one later, would only repeat the same line. */
@@ -101,6 +182,7 @@ static bool judge(struct dispatcher *d, struct delivery *delivery, enum post_res
 	if (delivery->tries == 1)
 		d->report.waiting++;
 	delivery->due_ms = clock_ms() + d->options->retry_interval_ms;
+	add(&d->waiting, delivery);
 	return true;
 }
 
@@ -135,9 +217,11 @@ static bool deliver(struct dispatcher *d, struct delivery *delivery)
 
 static void run(struct dispatcher *d)
 {
-	struct delivery *delivery;
+	struct delivery_list *list;
 
-	while (!interrupted && (delivery = find_next(d)) != NULL) {
+	while (!interrupted && (list = next_list(d)) != NULL) {
+		const struct delivery *delivery = list->first;
+
 		if (delivery->due_ms > clock_ms()) {
 			d->report.next_try = time(NULL) + (delivery->due_ms - clock_ms() + 999) / 1000;
 			report_progress(&d->report);
@@ -149,7 +233,7 @@ static void run(struct dispatcher *d)
 			/* From now, not from when it was due: what a slow answer cost is not caught up. */
 			d->next_ms = now_ms() + 1000 / d->options->rate;
 		}
-		if (!deliver(d, delivery))
+		if (!deliver(d, take(list)))
 			break;
 	}
 }
@@ -179,30 +263,40 @@ static size_t *make_order(const struct options *options, size_t parcels, size_t 
 
 int dispatch(const struct options *options, const struct parcels *parcels, struct post_target *target)
 {
-	struct dispatcher d = {.options = options, .target = target, .all_well = true};
+	struct dispatcher d = {
+		.options = options, .target = target, .lines = options->lines, .all_well = true};
 	/* A second signal ends the program, whatever it waits for. */
 	const struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
-	size_t *order = make_order(options, parcels->count, &d.count);
+	size_t count;
+	size_t *order = make_order(options, parcels->count, &count);
+	struct delivery *deliveries = order == NULL ? NULL : calloc(count + 1, sizeof *deliveries);
 
-	d.delivery = order == NULL ? NULL : calloc(d.count + 1, sizeof *d.delivery);
-	if (d.delivery == NULL) {
+	if (deliveries == NULL) {
 		complain("no memory", "for the deliveries");
 		free(order);
 		return EXIT_NOT_ALL;
 	}
 	target->interrupted = &interrupted;
-	for (size_t i = 0; i < d.count; i++)
-		d.delivery[i].parcel = &parcels->parcel[order[i]];
+	d.fresh.end = &d.fresh.first;
+	d.waiting.end = &d.waiting.first;
+	for (size_t i = 0; i < count; i++) {
+		deliveries[i].parcel = &parcels->parcel[order[i]];
+		add(&d.fresh, &deliveries[i]);
+	}
 	free(order);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	report_begin(&d.report, d.count, options->retries);
+	report_begin(&d.report, count, options->retries);
 	if (options->shuffle)
 		fprintf(stderr, "Shuffled; the same order again: --seed %u\n", options->seed);
 	run(&d);
 	report_end(&d.report);
-	free(d.delivery);
+	while (d.fresh.first != NULL)
+		free_line(take(&d.fresh));
+	while (d.waiting.first != NULL)
+		free_line(take(&d.waiting));
+	free(deliveries);
 	if (interrupted != 0)
 		return EXIT_SIGNAL + interrupted;
-	return d.all_well && d.report.settled == d.count ? EXIT_ALL : EXIT_NOT_ALL;
+	return d.all_well && d.report.settled == d.report.expected ? EXIT_ALL : EXIT_NOT_ALL;
 }

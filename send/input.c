@@ -124,3 +124,27 @@ unsigned char *input_body(const char *name, size_t *len)
 {
 	return read_file(name, BODY_MAX_BYTES, len);
 }
+
+unsigned char *input_line(unsigned long *number, size_t *len)
+{
+	char *line = NULL;
+	size_t size = 0;
+	ssize_t got;
+
+	errno = 0;
+	while ((got = getline(&line, &size, stdin)) > 0) {
+		++*number;
+		if (line[got - 1] == '\n')
+			got--;
+		if (got > BODY_MAX_BYTES) {
+			errno = EFBIG;
+			break;
+		}
+		if (got > 0) {
+			*len = (size_t)got;
+			return (unsigned char *)line;
+		}
+	}
+	free(line);
+	return NULL;
+}

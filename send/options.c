@@ -17,11 +17,13 @@
 enum { TIMEOUT_DEFAULT_S = 30, TIMEOUT_MAX_S = 86400, RETRY_INTERVAL_S = 60, DUPLICATES_MAX = 1000 };
 
 static const char usage_text[] =
-	"Usage: bagelhook-send [OPTIONS] URL [FILE...]\n"
+	"Usage: bagelhook-send [OPTIONS] URL (FILE... | --stdin)\n"
 	"Sign bodies as BagelPay does, POST them to URL and print one line for each, tab-separated:\n"
 	"file or event, HTTP status, outcome or error, event id. A FILE's exact bytes are sent; FILE - is\n"
 	"standard input. With several deliveries, a summary goes to standard error.\n"
 	"\n"
+	"  --stdin              bodies from standard input, one a line, each delivered when it is read,\n"
+	"                       as bagelhook export writes them\n"
 	"  --secret-file FILE   the first secret of FILE signs\n"
 	"                       (default: the file named by $BAGELHOOK_SECRET_FILE)\n"
 	"  --timestamp N        the signed timestamp in Unix seconds (default: now)\n"
@@ -57,6 +59,7 @@ static const char usage_text[] =
 	"command line or the secret is unusable, 130 if Ctrl-C ended it, 143 if SIGTERM did.\n";
 
 enum {
+	OPTION_STDIN,
 	OPTION_SECRET_FILE,
 	OPTION_TIMESTAMP,
 	OPTION_TIMEOUT,
@@ -80,6 +83,7 @@ enum {
 
 /* In the sequence of the keys above. */
 static const struct argument table[] = {
+	{"stdin", false},
 	{"secret-file", true},
 	{"timestamp", true},
 	{"timeout", true},
@@ -160,6 +164,9 @@ static int set_option(struct options *options, int option, char *value)
 	double number;
 
 	switch (option) {
+	case OPTION_STDIN:
+		options->lines = true;
+		return -1;
 	case OPTION_SECRET_FILE:
 		options->secret_file = value;
 		return -1;
@@ -228,14 +235,16 @@ static int set_option(struct options *options, int option, char *value)
 
 static int check(const struct options *options)
 {
-	int stdins = 0;
+	int stdins = options->lines;
 
 	if (options->url == NULL
-		|| (options->file_count == 0 && options->story == NULL && options->event_count == 0))
-		return usage_error("usage", "bagelhook-send [OPTIONS] URL FILE..., or --story, or --event");
+		|| (options->file_count == 0 && options->story == NULL && options->event_count == 0 && !options->lines))
+		return usage_error("usage", "bagelhook-send [OPTIONS] URL FILE..., or --stdin, --story or --event");
 	for (size_t i = 0; i < options->file_count; i++)
 		if (strcmp(options->files[i], "-") == 0 && ++stdins > 1)
 			return usage_error("-", "standard input can be read only once");
+	if (options->lines && options->shuffle)
+		return usage_error("--shuffle", "cannot be used with --stdin, whose lines are delivered as they are read");
 	if (options->corrupt && options->retries)
 		return usage_error("--corrupt", "cannot be retried into a 200");
 	if (options->secret_file == NULL || options->secret_file[0] == '\0')

@@ -28,6 +28,7 @@ struct options {
 	int64_t retry_interval_ms;
 	double rate; /* deliveries a second at most; 0: no limit */
 	const char *url;
+	bool lines; /* bodies from standard input, one a line */
 	char **files;
 	size_t file_count;
 };

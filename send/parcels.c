@@ -24,12 +24,16 @@ bool parcels_add(struct parcels *parcels, const char *label, unsigned char *body
 	return true;
 }
 
+void parcel_free(struct parcel *parcel)
+{
+	free(parcel->label);
+	free(parcel->body);
+}
+
 void parcels_free(struct parcels *parcels)
 {
-	for (size_t i = 0; i < parcels->count; i++) {
-		free(parcels->parcel[i].label);
-		free(parcels->parcel[i].body);
-	}
+	for (size_t i = 0; i < parcels->count; i++)
+		parcel_free(&parcels->parcel[i]);
 	free(parcels->parcel);
 	*parcels = (struct parcels){0};
 }

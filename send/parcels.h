@@ -21,6 +21,9 @@ struct parcels {
  * label is copied. False without memory. */
 bool parcels_add(struct parcels *, const char *label, unsigned char *body, size_t len);
 
+/* Frees what one parcel owns. */
+void parcel_free(struct parcel *);
+
 void parcels_free(struct parcels *);
 
 #endif

@@ -41,11 +41,14 @@ struct store {
 	struct buffer deliveries; /* JSON array; kept for its memory */
 	struct buffer bodies;     /* binary bytea[] */
 	struct buffer signatures; /* binary text[] */
+	const char *statement;    /* that takes a batch */
 	bool warned;              /* a WARNING came with the COMMIT */
 	bool of_ingest;           /* the error was raised by ingest() */
 	char sqlstate[6];
 	char error[STORE_ERROR_SIZE];
 };
+
+#define CALL(function) "SELECT ordinal, event_id, outcome FROM bagelpay." function "($1, $2, $3, $4)"
 
 struct store *store_new(const char *conninfo)
 {
@@ -54,6 +57,7 @@ struct store *store_new(const char *conninfo)
 	if (store == NULL)
 		return NULL;
 	store->conninfo = conninfo;
+	store->statement = CALL("ingest");
 	buffer_init(&store->deliveries);
 	buffer_init(&store->bodies);
 	buffer_init(&store->signatures);
@@ -63,6 +67,11 @@ struct store *store_new(const char *conninfo)
 struct store *store_clone(const struct store *store)
 {
 	return store_new(store->conninfo);
+}
+
+void store_readmits(struct store *store)
+{
+	store->statement = CALL("readmit");
 }
 
 void store_disconnect(struct store *store)
@@ -265,9 +274,7 @@ static bool send_batch(struct store *store, const struct store_limits *limits)
 		&& PQsendQueryParams(
 			store->pg, "BEGIN ISOLATION LEVEL READ COMMITTED", 0, NULL, NULL, NULL, NULL, 0)
 		&& PQsendQueryParams(store->pg, limit, 0, NULL, NULL, NULL, NULL, 0)
-		&& PQsendQueryParams(store->pg,
-			"SELECT ordinal, event_id, outcome FROM bagelpay.ingest($1, $2, $3, $4)", 4, types,
-			values, lengths, formats, 0)
+		&& PQsendQueryParams(store->pg, store->statement, 4, types, values, lengths, formats, 0)
 		&& PQsendQueryParams(store->pg, "COMMIT", 0, NULL, NULL, NULL, NULL, 0)
 		&& PQpipelineSync(store->pg);
 }

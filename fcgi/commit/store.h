@@ -46,6 +46,10 @@ struct store *store_new(const char *conninfo);
 /* Another store for the same database, not connected either. NULL without memory. */
 struct store *store_clone(const struct store *);
 
+/* Lets store_commit() call readmit() instead of ingest(): for bodies of stored events that were ignored. Before the
+ * first store_commit(). */
+void store_readmits(struct store *);
+
 /* Disconnects and frees; NULL is allowed. */
 void store_free(struct store *);
 

@@ -167,7 +167,7 @@ BEGIN
     SELECT (bagelpay.attention_row (
         'dead_letter', ARRAY[d.id::text], d.received_at, NULL, d.order_id, d.event_id, NULL, d.customer_email,
         concat_ws(': ', d.reason, d.detail),
-        CASE WHEN d.reason = 'conflict' THEN format('SELECT * FROM bagelpay.events WHERE event_id = %L;', d.event_id) ELSE 'bagelhook redrive' END)).*
+        CASE WHEN d.reason = 'conflict' THEN format('SELECT * FROM bagelpay.events WHERE event_id = %L;', d.event_id) ELSE 'bagelhook redrive --id ' || d.id END)).*
     FROM (SELECT t.id, t.received_at, t.order_id, t.event_id, t.customer_email, t.reason, t.detail FROM bagelpay.dead_letters AS t WHERE t.resolved_at IS NULL) AS d;
 
     -- Disputes, and what may be one.

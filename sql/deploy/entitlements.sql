@@ -304,7 +304,7 @@ DECLARE
     the_product text COLLATE "C" := nullif(bagelpay.trimmed (product), '');
 BEGIN
     PERFORM bagelpay.given_mode (is_user_entitled.mode), bagelpay.given_moment (is_user_entitled.at);
-    RETURN EXISTS (SELECT FROM bagelpay.stored_items AS i WHERE nullif(i.user_id, '') = the_user AND nullif(i.product_id, '') = the_product)
+    RETURN EXISTS (SELECT FROM bagelpay.all_items AS i WHERE nullif(i.user_id, '') = the_user AND nullif(i.product_id, '') = the_product)
         AND EXISTS (
             SELECT
             FROM bagelpay.entitlements_at (is_user_entitled.at, is_user_entitled.mode) AS e

@@ -86,7 +86,7 @@ BEGIN
     PERFORM bagelpay.given_mode (user_has_feature.mode), bagelpay.given_moment (user_has_feature.at);
     the_products := array(
         SELECT i.product_id
-        FROM bagelpay.stored_items AS i
+        FROM bagelpay.all_items AS i
         WHERE nullif(i.user_id, '') = the_user
             AND EXISTS (SELECT FROM bagelpay.product_features AS f WHERE f.product_id = i.product_id AND f.feature = the_feature));
     RETURN the_products <> '{}'

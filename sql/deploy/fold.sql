@@ -545,9 +545,9 @@ BEGIN
 
                 ELSE
                     INSERT INTO bagelpay.decisions (mode, order_id, event_id, decision, product_id, customer_id, customer_email, granted_until,
-                        occurred_at, fold_slot)
+                        occurred_at, fold_slot, user_id)
                     VALUES (e.mode, e.order_id, e.event_id, split_part(e.event_type, '.', 2), e.product_id, e.customer_id, e.customer_email,
-                        e.granted_until, e.occurred_at, e.fold_slot);
+                        e.granted_until, e.occurred_at, e.fold_slot, coalesce(e.user_id, ''));
                 END CASE;
 
                 takes := sells OR (o.has_sold IS NOT TRUE AND (rank < 8 OR e.event_type = 'operator.grant'));

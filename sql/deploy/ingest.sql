@@ -384,4 +384,47 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.ingest IS 'Stores a batch of deliveries in the caller''s transaction; for responders';
 
+-- Takes stored events with the outcome ignored in again, in the caller's transaction, for `bagelhook redrive`: those
+-- whose type this schema knows now take part in the fold. received_at, deliveries and last_delivered_at stay as they
+-- were. Arguments, result, errors and locks as for bagelpay.ingest(); each delivery has the body of such an event.
+--
+-- Raises object_not_in_prerequisite_state if one of them is not stored as ignored. Holds an EXCLUSIVE lock on
+-- bagelpay.orders until the transaction ends: responders wait, because another delivery of the event would otherwise
+-- wait for a row that is about to be deleted. Queries do not wait.
+CREATE FUNCTION bagelpay.readmit (deliveries json, bodies bytea[], signatures text[] DEFAULT NULL, lock_timeout integer DEFAULT NULL)
+    RETURNS TABLE (ordinal integer, event_id text, outcome text)
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    SET jit = off
+    AS $$
+#variable_conflict use_column
+DECLARE
+    former bagelpay.events[];
+BEGIN
+    IF lock_timeout IS NOT NULL THEN
+        PERFORM set_config('lock_timeout', lock_timeout::text, TRUE);
+    END IF;
+    LOCK TABLE bagelpay.orders IN EXCLUSIVE MODE;
+    WITH gone AS (
+        DELETE FROM bagelpay.events AS e
+        USING json_to_recordset(readmit.deliveries) AS d (event_id text, digest bytea)
+        WHERE e.event_id = coalesce(d.event_id, 'sha256:' || encode(d.digest, 'hex')) AND e.outcome = 'ignored'
+        RETURNING e.*
+    )
+    SELECT array_agg(g) INTO former FROM gone AS g;
+    IF coalesce(cardinality(former), 0) <> json_array_length(deliveries) THEN
+        RAISE EXCEPTION 'readmit: % of % events are stored as ignored', coalesce(cardinality(former), 0), json_array_length(deliveries)
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    RETURN QUERY SELECT * FROM bagelpay.ingest (deliveries, bodies, signatures, lock_timeout);
+    UPDATE bagelpay.events AS e
+    SET received_at = f.received_at, deliveries = f.deliveries, last_delivered_at = f.last_delivered_at
+    FROM unnest(former) AS f
+    WHERE e.event_id = f.event_id;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.readmit IS 'Takes stored events that were ignored in again; for bagelhook redrive';
+
 COMMIT;

@@ -51,19 +51,17 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.expect_order IS 'Stores what an application is about to sell';
 
--- Stores an operator event and folds its order. Returns the order's entitlements after that.
+-- Stores an operator event and folds its order. The caller holds the order's lock, or an EXCLUSIVE lock on
+-- bagelpay.orders.
 --
 -- order_id, customer, product_id   trimmed; customer is BagelPay's customer id, or an e-mail in any case
 -- until                            the end of a grant; NULL or 'infinity' for none
+-- user_id                          the user of the item that a grant makes
 --
 -- Raises invalid_parameter_value if order_id is NULL, empty or too long, mode is neither test nor live, until is not in
 -- the years 2000 to 9999, or the decision would cover nothing; invalid_transaction_state unless the transaction is READ
 -- COMMITTED.
---
--- Waits for rebuild(), rekey(), forget_customer(), and for the advisory lock of the order, which it holds until the
--- transaction ends. The event's time is taken with the lock held, so that of two decisions the one that waited is the
--- later.
-CREATE FUNCTION bagelpay.decide (
+CREATE FUNCTION bagelpay.store_decision (
     decision text,
     order_id text,
     customer text,
@@ -71,24 +69,21 @@ CREATE FUNCTION bagelpay.decide (
     payment_id text,
     until timestamptz,
     note text,
-    mode text)
-RETURNS SETOF bagelpay.entitlement
+    mode text,
+    user_id text DEFAULT NULL)
+RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off
-SET jit = off
-SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
-    the_mode text COLLATE "C" := bagelpay.given_mode (decide.mode);
-    the_order text COLLATE "C" := bagelpay.given_order_id (decide.order_id);
-    the_product text COLLATE "C" := nullif(bagelpay.trimmed (decide.product_id), '');
-    the_customer text COLLATE "C" := nullif(bagelpay.trimmed (decide.customer), '');
+    the_mode text COLLATE "C" := bagelpay.given_mode (store_decision.mode);
+    the_order text COLLATE "C" := bagelpay.given_order_id (store_decision.order_id);
+    the_product text COLLATE "C" := nullif(bagelpay.trimmed (store_decision.product_id), '');
+    the_customer text COLLATE "C" := nullif(bagelpay.trimmed (store_decision.customer), '');
     the_email text COLLATE "C";
-    the_end timestamptz := nullif(decide.until, 'infinity');
+    the_end timestamptz := nullif(store_decision.until, 'infinity');
     newest bagelpay.orders;
     moment timestamptz;
-    afterwards timestamptz;
     e bagelpay.events;
 BEGIN
     IF the_end < '2000-01-01 00:00:00+00' OR the_end >= '10000-01-01 00:00:00+00' THEN
@@ -100,8 +95,6 @@ BEGIN
         the_email := regexp_replace(lower(the_customer), '^email:', '');
         the_customer := NULL;
     END IF;
-    LOCK TABLE bagelpay.orders IN ROW EXCLUSIVE MODE;
-    PERFORM bagelpay.take_locks (ARRAY[bagelpay.order_lock (the_mode, the_order)]);
     SELECT * INTO newest FROM bagelpay.orders AS o WHERE o.order_id = the_order AND o.mode = the_mode;
     IF NOT (decision = 'grant' AND the_product IS NOT NULL AND the_email IS NOT NULL) THEN
         IF newest.order_id IS NULL THEN
@@ -144,11 +137,46 @@ BEGIN
     e.customer_id := the_customer;
     e.customer_email := the_email;
     e.product_id := the_product;
-    e.payment_id := decide.payment_id;
+    e.payment_id := store_decision.payment_id;
+    e.user_id := nullif(bagelpay.trimmed (store_decision.user_id), '');
     e.granted_until := the_end;
-    e.note := decide.note;
+    e.note := store_decision.note;
     e.has_new_name := TRUE;
     PERFORM bagelpay.fold ('{}', ARRAY[e]);
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.store_decision IS 'Stores an operator event and folds its order';
+
+-- Makes a decision by its arguments as bagelpay.store_decision(), and with its errors. Returns the order's entitlements
+-- after that.
+--
+-- Waits for rebuild(), rekey(), forget_customer(), and for the advisory lock of the order, which it holds until the
+-- transaction ends. The event's time is taken with the lock held, so that of two decisions the one that waited is the
+-- later.
+CREATE FUNCTION bagelpay.decide (
+    decision text,
+    order_id text,
+    customer text,
+    product_id text,
+    payment_id text,
+    until timestamptz,
+    note text,
+    mode text)
+RETURNS SETOF bagelpay.entitlement
+LANGUAGE plpgsql
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    the_mode text COLLATE "C" := bagelpay.given_mode (decide.mode);
+    the_order text COLLATE "C" := bagelpay.given_order_id (decide.order_id);
+    afterwards timestamptz;
+BEGIN
+    LOCK TABLE bagelpay.orders IN ROW EXCLUSIVE MODE;
+    PERFORM bagelpay.take_locks (ARRAY[bagelpay.order_lock (the_mode, the_order)]);
+    PERFORM bagelpay.store_decision (decision, the_order, customer, product_id, payment_id, until, note, the_mode);
     PERFORM bagelpay.notify_orders (TRUE);
     -- In a variable: a volatile argument would keep the condition on the order from the indexes.
     afterwards := clock_timestamp();
@@ -157,7 +185,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.decide IS 'Stores an operator event and folds its order';
+COMMENT ON FUNCTION bagelpay.decide IS 'Makes a decision; returns the entitlements of its order';
 
 -- Entitles to items of an order until a moment, or, with NULL or 'infinity', until it is revoked or cleared. With
 -- product and e-mail: the item of both, which is made if there is none. With one of them: the items that have it. With
@@ -186,6 +214,64 @@ END
 $$;
 
 COMMENT ON FUNCTION bagelpay.grant IS 'Entitles to items of an order, whatever was paid';
+
+-- Grants what customers have who bought before bagelhook was there, in the caller's transaction.
+--
+-- customers   a JSON array of objects with the texts order_id, user_id, email, product_id, until, note; trimmed. email and
+--             product_id are needed, and one of order_id and user_id. The order is adopted:<user_id> unless it is named.
+--             until as for bagelpay.grant()
+--
+-- Returns the outcome for each, by its position from 1: granted; changed, if the last grant of the same order, product,
+-- e-mail and user has another end; or unchanged, without an event, if it has the same, whatever was decided since.
+--
+-- Raises invalid_parameter_value if one of them lacks what is needed. For other errors, see bagelpay.store_decision().
+-- Holds an EXCLUSIVE lock on bagelpay.orders until the transaction ends, because the locks of thousands of orders have no
+-- room in the server's lock table: responders wait, queries do not.
+CREATE FUNCTION bagelpay.adopt (customers json, mode text DEFAULT 'live')
+    RETURNS TABLE (ordinal integer, outcome text)
+    LANGUAGE plpgsql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    SET jit = off
+    SET plan_cache_mode = force_generic_plan
+    AS $$
+DECLARE
+    the_mode text COLLATE "C" := bagelpay.given_mode (adopt.mode);
+    has_changed boolean := FALSE;
+    c record;
+    former record;
+BEGIN
+    LOCK TABLE bagelpay.orders IN EXCLUSIVE MODE;
+    ordinal := 0;
+    FOR c IN
+        SELECT bagelpay.trimmed (coalesce(nullif(bagelpay.trimmed (n.order_id), ''), 'adopted:' || nullif(bagelpay.trimmed (n.user_id), ''))) AS order_id,
+            bagelpay.trimmed (n.user_id) AS user_id, lower(bagelpay.trimmed (n.email)) AS email, bagelpay.trimmed (n.product_id) AS product_id,
+            nullif(n.until, 'infinity') AS until, n.note
+        FROM json_to_recordset(customers) AS n (order_id text, user_id text, email text, product_id text, until timestamptz, note text)
+    LOOP
+        ordinal := ordinal + 1;
+        IF strpos(c.email, '@') > 1 IS NOT TRUE OR c.product_id = '' IS NOT FALSE THEN
+            RAISE EXCEPTION 'customers: number % needs an email and a product_id', ordinal USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+        SELECT d.granted_until INTO former
+        FROM bagelpay.decisions AS d
+        WHERE d.order_id = c.order_id AND d.mode = the_mode AND d.decision = 'grant' AND d.product_id = c.product_id
+            AND d.customer_email = c.email AND d.user_id = coalesce(c.user_id, '')
+        ORDER BY d.fold_slot DESC, d.occurred_at DESC, d.event_id DESC
+        LIMIT 1;
+        outcome := CASE WHEN NOT FOUND THEN 'granted' WHEN former.granted_until IS DISTINCT FROM c.until THEN 'changed' ELSE 'unchanged' END;
+        IF outcome <> 'unchanged' THEN
+            PERFORM bagelpay.store_decision ('grant', c.order_id, c.email, c.product_id, NULL, c.until, c.note, the_mode, c.user_id);
+            has_changed := TRUE;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+    PERFORM bagelpay.notify_orders (has_changed);
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.adopt IS 'Grants what customers have who bought before; for bagelhook adopt';
 
 -- Ends the entitlement to items of an order: of a product, of a customer (id or e-mail), of both, or all. Returns the
 -- order's entitlements after that. For errors and locks, see bagelpay.decide().

@@ -272,6 +272,8 @@ CREATE TABLE bagelpay.decisions (
     granted_until timestamptz,
     occurred_at timestamptz NOT NULL,
     fold_slot bigint NOT NULL,
+    -- For grants by adopt(): the user of the item that it makes; '' where unknown.
+    user_id text COLLATE "C" NOT NULL,
     PRIMARY KEY (order_id, mode, event_id)
 );
 
@@ -283,6 +285,9 @@ WHERE customer_email IS NOT NULL;
 
 CREATE INDEX decisions_by_email ON bagelpay.decisions (customer_email, nullif(product_id, ''))
 WHERE customer_email IS NOT NULL;
+
+CREATE INDEX decisions_by_user ON bagelpay.decisions (nullif(user_id, ''), nullif(product_id, ''))
+WHERE nullif(user_id, '') IS NOT NULL;
 
 -- Linked ids of a subscription: a purchase of the order has both the provider's (kind p) and the card processor's (kind
 -- r). An id that is not linked has no row.
@@ -353,9 +358,10 @@ WHERE p.is_trial;
 
 COMMENT ON VIEW bagelpay.trials IS 'One row per subscription.trialing event; payment_id is the payment that bought it';
 
--- Returns TRUE if an order has an item of a product and an e-mail: a purchase of the product has the e-mail, or the
--- customer is known by it alone. Reads only; waits for no writer.
-CREATE FUNCTION bagelpay.has_item (mode text, order_id text, product_id text, customer_email text)
+-- Returns TRUE if an order has another item of a product and an e-mail than the one that a grant of them and a user
+-- ('': of none) would make: a purchase of the product has the e-mail, or the customer is known by it alone, or, if the
+-- grant names no user, another one does. Reads only; waits for no writer.
+CREATE FUNCTION bagelpay.has_item (mode text, order_id text, product_id text, customer_email text, user_id text)
     RETURNS boolean
     LANGUAGE sql
     STABLE PARALLEL SAFE
@@ -369,22 +375,27 @@ CREATE FUNCTION bagelpay.has_item (mode text, order_id text, product_id text, cu
         SELECT
         FROM bagelpay.stored_items AS i
         WHERE i.order_id = $2 COLLATE "C" AND i.mode = $1 COLLATE "C" AND i.customer_id = ('email:' || $4) COLLATE "C" AND i.product_id = $3 COLLATE "C")
+        OR ($5 = '' AND EXISTS (
+        SELECT
+        FROM bagelpay.decisions AS d
+        WHERE d.order_id = $2 COLLATE "C" AND d.mode = $1 COLLATE "C" AND d.decision = 'grant' AND d.product_id = $3 COLLATE "C"
+            AND d.customer_email = $4 COLLATE "C" AND d.user_id <> ''))
 $$;
 
-COMMENT ON FUNCTION bagelpay.has_item IS 'Returns TRUE if purchases make an item of a product and an e-mail';
+COMMENT ON FUNCTION bagelpay.has_item IS 'Returns TRUE if an order has an item of a product and an e-mail without a grant';
 
 -- The items of bagelpay.stored_items, and those that exist only by a grant.
 CREATE VIEW bagelpay.all_items AS
 SELECT i.*
 FROM bagelpay.stored_items AS i
 UNION ALL
-SELECT DISTINCT d.mode, d.order_id, d.product_id, 'email:' || d.customer_email, '' COLLATE "C", NULL::text, d.customer_email,
+SELECT DISTINCT d.mode, d.order_id, d.product_id, 'email:' || d.customer_email, d.user_id, NULL::text, d.customer_email,
     NULL::bagelpay.subscription_status, NULL::integer, NULL::interval, NULL::text COLLATE "C", NULL::text COLLATE "C", NULL::timestamptz, NULL::timestamptz,
     NULL::timestamptz, NULL::timestamptz, NULL::timestamptz, NULL::timestamptz, NULL::boolean, NULL::text, NULL::text, NULL::numeric,
     NULL::bigint, NULL::bigint, NULL::timestamptz, NULL::text COLLATE "C", NULL::text COLLATE "C", NULL::boolean, NULL::text COLLATE "C"
 FROM bagelpay.decisions AS d
 WHERE d.decision = 'grant' AND d.product_id IS NOT NULL AND d.customer_email IS NOT NULL
-    AND NOT bagelpay.has_item (d.mode, d.order_id, d.product_id, d.customer_email);
+    AND NOT bagelpay.has_item (d.mode, d.order_id, d.product_id, d.customer_email, d.user_id);
 
 COMMENT ON VIEW bagelpay.all_items IS 'Every item, with the columns of bagelpay.stored_items';
 

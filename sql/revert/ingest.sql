@@ -4,6 +4,8 @@ BEGIN;
 
 \ir keep_events.psql
 
+DROP FUNCTION bagelpay.readmit;
+
 DROP FUNCTION bagelpay.ingest;
 
 DROP FUNCTION bagelpay.move_events;

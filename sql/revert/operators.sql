@@ -10,9 +10,13 @@ DROP FUNCTION bagelpay.clear;
 
 DROP FUNCTION bagelpay.revoke;
 
+DROP FUNCTION bagelpay.adopt;
+
 DROP FUNCTION bagelpay.grant;
 
 DROP FUNCTION bagelpay.decide;
+
+DROP FUNCTION bagelpay.store_decision;
 
 DROP FUNCTION bagelpay.expect_order;
 

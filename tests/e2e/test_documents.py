@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 import harness
-from test_manual import said_by
+from test_manual import COMMANDS, said_by
 
 DOCUMENTS = sorted([harness.SOURCE / "README.md", harness.SOURCE / "SECURITY.md", harness.SOURCE / "fcgi" / "DESIGN.md",
                     *(harness.SOURCE / "docs").glob("*.md")])
@@ -58,8 +58,7 @@ def options():
     """The options of each command that is ours."""
     found = {script: options_in(subprocess.run([harness.SOURCE / script, "--help"], capture_output=True, text=True,
                                                check=True).stdout) for script in ("scripts/run", "scripts/test")}
-    found["bagelhook"] = set().union(*(options_in(said_by("bagelhook", *command))
-                                       for command in ([], ["redrive"], ["import"])))
+    found["bagelhook"] = set().union(*(options_in(said_by("bagelhook", *command)) for command in COMMANDS))
     for program in ("bagelhook-send", "bagelhook-console"):
         found[program] = options_in(said_by(program))
     for name in ("run", "grow", "large", "scale", "console"):

@@ -7,6 +7,8 @@ import pytest
 
 import harness
 
+# What the program bagelhook is told first.
+COMMANDS = ([], ["redrive"], ["import"], ["export"], ["adopt"], ["status"])
 PAGES = ("bagelhook.8", "bagelhook-console.8", "bagelhook-send.1", "bagelpay.7")
 
 
@@ -34,7 +36,7 @@ def test_lint(page):
 def test_options():
     """The page names the options that the help names, with arguments, limits, defaults and variables; no others."""
     page = text("bagelhook.8")
-    options = "".join(said_by("bagelhook", *command) for command in ([], ["redrive"], ["import"]))
+    options = "".join(said_by("bagelhook", *command) for command in COMMANDS)
     for option, limits, variable in re.findall(
             r"^  (--[a-z-]+(?: [A-Z]+)?)\n      .*?(\(\d.*default.*\)|\(octal.*\))?\n(?:      (BAGELHOOK_\w+)\n)?",
             options, re.MULTILINE):

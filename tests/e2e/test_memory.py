@@ -124,16 +124,17 @@ def test_start_without_memory(cluster, faults):
     assert not all([start(skip)[0] for skip in last_of(count, 90)[:60:2]])
 
 
-@pytest.mark.parametrize("command", ["import", "redrive"])
+@pytest.mark.parametrize("command", ["import", "redrive", "export", "adopt", "status"])
 def test_commands_without_memory(cluster, faults, tmp_path, command):
     """Whichever allocation fails, the operator's commands end with 0 or with 1 and the reason; run again, they finish."""
     db = cluster.create_database()
     (tmp_path / "bodies").write_bytes(bodies.payment() + b"\nno event\n")
-    arguments = {"import": [tmp_path / "bodies"], "redrive": ["--all"]}
+    (tmp_path / "customers.csv").write_text("user_id,email,product_id,paid_until\nu,ann@example.com,p,\n")
+    arguments = {"import": [tmp_path / "bodies"], "redrive": ["--all"], "adopt": [tmp_path / "customers.csv"]}
 
     def run(which, skip=1 << 40):
         faults.arm("memory", skip)
-        done = subprocess.run([harness.BUILD / "bagelhook", which, "--database", cluster.dsn(db=db), *arguments[which]],
+        done = subprocess.run([harness.BUILD / "bagelhook", which, "--database", cluster.dsn(db=db), *arguments.get(which, [])],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
                               env=harness.clean_environment(**environment(faults)))
         return done.returncode, done.stdout, faults.seen

@@ -157,15 +157,15 @@ def count_events(cluster, db):
         return connection.execute("SELECT count(*) FROM bagelpay.events").fetchone()[0]
 
 
-@pytest.mark.parametrize("command", [["import", "-"], ["redrive", "--all"]], ids=["import", "redrive"])
+@pytest.mark.parametrize("command", [["import", "-"], ["redrive", "--all"], ["export"], ["adopt", "-"], ["status"]], ids=lambda command: command[0])
 def test_operator_commands(stack, command, tmp_path):
     """They are shut in as well; --no-sandbox leaves it out."""
     need_seccomp(parts(stack.responder)[1])
     shut_in, free = (subprocess.Popen(
         [harness.BUILD / "bagelhook", *command, *more, "--database", stack.cluster.dsn("postgres", stack.db)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=harness.clean_environment()) for more in ([], ["--no-sandbox"]))
-    with waiting.holding(stack, "LOCK TABLE bagelpay.dead_letters"), shut_in, free:
-        # The one waits for its input, the other for the lock.
+    with waiting.holding(stack, "LOCK TABLE bagelpay.dead_letters, bagelpay.event_bodies"), shut_in, free:
+        # They wait for their input, or for the lock.
         harness.wait_until(lambda: statuses(shut_in.pid)[0]["Seccomp"] == 2, "the sandbox", timeout=10)
         assert_shut_in(shut_in.pid)
         assert statuses(free.pid)[0] == statuses("self")[0]

@@ -129,6 +129,29 @@ def test_stdin(shared):
         0, [f"-\t200\tapplied\t{bodies.event_id(body)}"], [])
 
 
+def test_lines(shared):
+    """With --stdin each line that is not empty is a body, byte by byte; a FILE may come before."""
+    sent = [bodies.payment() + end for end in (b"", b" ", b"\r")]
+    stdin = b"\n".join([sent[0], b"", *sent[1:]])
+    assert send("--stdin", shared.url, secret=shared.responder.secret_path, stdin=stdin) == (
+        0, [f"-:{number}\t200\tapplied\t{bodies.event_id(body)}" for number, body in zip((1, 3, 4), sent)], [])
+    assert {body for body, in shared.query("SELECT body FROM bagelpay.event_bodies WHERE event_id = ANY (%s)",
+                                           [bodies.event_id(body) for body in sent])} == set(sent)
+    assert send("--stdin", "--duplicate", 1, "--order-id", "order_lines", shared.url, secret=shared.responder.secret_path,
+                stdin=b"x\n" + sent[0])[1:] != ([], [])
+    assert shared.query("SELECT deliveries FROM bagelpay.events WHERE order_id = 'order_lines'") == [(2,)]
+    assert send("--stdin", shared.url, secret=shared.responder.secret_path) == (0, [], [])
+
+
+def test_lines_that_are_tried_again(shared):
+    """A line that is not answered 200 is tried again, and holds up no other."""
+    seen = []
+    with web_server(b"{}", first=[503], seen=seen) as url:
+        status, lines, _ = send("--stdin", "--retry-interval", "0.5", url, secret=shared.responder.secret_path, stdin=b"a\nb\n")
+    assert (status, [line.split("\t")[:2] for line in lines]) == (0, [["-:1", "503"], ["-:2", "200"], ["-:1", "200"]])
+    assert [body for _, body in seen] == [b"a", b"b", b"a"]
+
+
 def test_timestamp(shared, body_file):
     """--timestamp is what is signed; by default it is now."""
     body = bodies.payment()
@@ -217,7 +240,8 @@ def test_only_200_is_success(shared, body_file, status):
     ([], "usage"), (["http://127.0.0.1/"], "usage"), (["--nonsense", "u", "f"], "--nonsense"),
     (["--timestamp", "now", "u", "f"], "--timestamp"), (["--timestamp", "1234567890123", "u", "f"], "--timestamp"),
     (["--timeout", "0", "u", "f"], "--timeout"), (["--timeout", "1s", "u", "f"], "--timeout"),
-    (["u", "-", "-"], "standard input"), (["u", "f"], "--secret-file")])
+    (["u", "-", "-"], "standard input"),
+    (["u", "-", "--stdin"], "standard input"), (["u", "--stdin", "--shuffle"], "--shuffle"), (["u", "f"], "--secret-file")])
 def test_usage(arguments, named):
     """2, what is wrong, and where there is help."""
     status, lines, complaints = send(*arguments)

@@ -435,7 +435,8 @@ def test_help():
     status, output, complaints = run("--help", "--threads", "7")
     assert (status, complaints) == (0, [])
     assert run("-h") == run("--help") == (0, output, [])
-    assert [run(command, "-h") for command in ("redrive", "import")] == [run(command, "--help") for command in ("redrive", "import")]
+    commands = ("redrive", "import", "export", "adopt", "status")
+    assert [run(command, "-h") for command in commands] == [run(command, "--help") for command in commands]
     assert output.startswith("Usage: bagelhook [OPTIONS]\n")
     options = re.findall(r"^  --([a-z-]+)", output, re.MULTILINE)
     assert {"listen", "secret-file", "database", "insecure-no-signature", "max-age", "check", "help", "version"} <= set(

@@ -18,7 +18,9 @@ import harness
 UNITS = (harness.BUILD / "systemd" / "bagelhook.service", harness.SOURCE / "systemd" / "bagelhook.socket",
          harness.BUILD / "systemd" / "bagelhook-console.service", harness.SOURCE / "systemd" / "bagelhook-console.socket",
          harness.SOURCE / "contrib" / "systemd" / "bagelhook-forget.service",
-         harness.SOURCE / "contrib" / "systemd" / "bagelhook-forget.timer")
+         harness.SOURCE / "contrib" / "systemd" / "bagelhook-forget.timer",
+         harness.SOURCE / "contrib" / "systemd" / "bagelhook-attention.service",
+         harness.SOURCE / "contrib" / "systemd" / "bagelhook-attention.timer")
 EXPOSURE = 1.5
 sanitized = pytest.mark.skipif(harness.is_sanitized(), reason="sanitizers make calls of their own")
 

@@ -71,6 +71,7 @@ def test_content(deb):
             "/lib/systemd/system/bagelhook.service", "/lib/systemd/system/bagelhook.socket",
             "/lib/systemd/system/bagelhook-console.service", "/lib/systemd/system/bagelhook-console.socket",
             "/lib/systemd/system/bagelhook-forget.service", "/lib/systemd/system/bagelhook-forget.timer",
+            "/lib/systemd/system/bagelhook-attention.service", "/lib/systemd/system/bagelhook-attention.timer",
             "/usr/lib/sysusers.d/bagelhook.conf", f"{share}/nginx/bagelhook.conf", f"{share}/nginx/bagelhook-console.conf",
             f"{share}/apache/bagelhook-proxy.conf", f"{share}/apache/bagelhook-fcgid.conf",
             f"{share}/apache/bagelhook-cgi.conf", f"{share}/apache/bagelhook-console.conf",
@@ -91,7 +92,7 @@ def test_upgrade_stops_nothing(deb, tmp_path):
     script = (tmp_path / "control" / "postinst").read_text()
     invoked = re.findall(r"deb-systemd-invoke (\S+) (.*?) >", script)
     assert invoked == [("start", "'bagelhook.service' 'bagelhook.socket'"),
-                       ("start", "'bagelhook-console.service' 'bagelhook-console.socket' 'bagelhook-forget.timer'")]
+                       ("start", "'bagelhook-attention.timer' 'bagelhook-console.service' 'bagelhook-console.socket' 'bagelhook-forget.timer'")]
     assert not (tmp_path / "control" / "preinst").exists()
     script = (tmp_path / "control" / "prerm").read_text()
     for line in script.splitlines():

@@ -88,7 +88,7 @@ SELECT is(pg_temp.listed (), 'ignored_type live - i1 - -', 'an unknown type, onc
 SELECT is((SELECT remedy FROM bagelpay.attention), 'bagelhook redrive --ignored', 'for a newer version');
 SELECT is((SELECT count(*) FROM bagelpay.attention AS a CROSS JOIN LATERAL bagelpay.dismiss (a.id)), 1::bigint, 'dismissed');
 SELECT bagelpay.ingest ('[{"outcome":"invalid","detail":"object.mode: missing","event_id":"d1","customer_email":"d@example.com"}]', '{x}') \g /dev/null
-SELECT is(pg_temp.listed () || ': ' || (SELECT detail || ': ' || remedy FROM bagelpay.attention), 'dead_letter - - d1 - d@example.com: invalid: object.mode: missing: bagelhook redrive', 'a dead letter');
+SELECT is(pg_temp.listed () || ': ' || (SELECT detail || ': ' || remedy FROM bagelpay.attention), (SELECT 'dead_letter - - d1 - d@example.com: invalid: object.mode: missing: bagelhook redrive --id ' || id FROM bagelpay.dead_letters), 'a dead letter');
 UPDATE bagelpay.dead_letters SET resolved_at = now();
 SELECT is(pg_temp.listed (), '', 'until it is resolved');
 SELECT pg_temp.forget () \g /dev/null

@@ -35,8 +35,8 @@ SELECT is(string_agg(DISTINCT f.proname::text COLLATE "C", ' ' ORDER BY f.pronam
         || 'console_deliveries console_delivery console_item console_order console_overview console_search console_window '
         || 'decision_on entitlement_changes entitlements_at equal_lengths event_rank explain find fold_slot given_mode '
         || 'given_moment has_feature has_item is_entitled is_expected is_user_entitled item_mismatches items_named '
-        || 'names_between payment_by_provider_order purchase_window subscription_key trimmed user_has_feature utc_minus '
-        || 'utc_plus zone_half_hours',
+        || 'names_between payment_by_provider_order purchase_window served_responders subscription_key trimmed user_has_feature '
+        || 'utc_minus utc_plus zone_half_hours',
     'and calls only what reads')
 FROM pg_proc AS f
 WHERE f.pronamespace = 'bagelpay'::regnamespace AND has_function_privilege('bagelpay_console', f.oid, 'EXECUTE');

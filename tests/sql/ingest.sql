@@ -7,7 +7,7 @@ SET client_min_messages = warning;
 
 BEGIN;
 
-SELECT plan(76);
+SELECT plan(84);
 
 \ir builder.psql
 
@@ -154,6 +154,26 @@ SELECT is(bagelpay.zone_half_hours (1757666485, to_timestamp(1757666485 + 28800)
 -- In a gap of summer time the offset before it counts, in the hour that comes twice the second.
 SELECT is(bagelpay.local_time (jsonb_build_object('t', t), 't', 'Europe/Berlin'), meant::timestamptz, t || ' in Berlin')
 FROM (VALUES ('2025-03-30 02:30:00', '2025-03-30 01:30:00+00'), ('2025-10-26 02:30:00', '2025-10-26 01:30:00+00'), ('2999-07-01 00:00:00', '2999-06-30 22:00:00+00')) AS v (t, meant);
+
+-- Ignored events are taken in again when their type is known.
+SELECT pg_get_functiondef('bagelpay.event_rank (text)'::regprocedure) AS newer \gset
+SELECT replace(:'newer', $$WHEN 'refund.created' THEN 6$$, '') AS older \gset
+SELECT pg_temp.take ('k', 'checkout.completed', '2025-03-01 00:00:00', '{"payment_id":"k","metadata":{"order_id":"k"}}') \g /dev/null
+:older;
+SELECT is(pg_temp.take ('r1', 'refund.created', '2025-03-02 00:00:00', '{"payment_id":"k","digest":"\\x01"}'), 'ignored', 'a refund that is not known');
+SELECT is(pg_temp.take ('r1', 'refund.created', '2025-03-02 00:00:00', '{"payment_id":"k","digest":"\\x01"}'), 'duplicate', 'twice');
+UPDATE bagelpay.events SET received_at = '2025-03-02', last_delivered_at = '2025-03-03' WHERE event_id = 'r1';
+SELECT is((SELECT outcome FROM bagelpay.readmit (
+        json_build_array(pg_temp.made ('r1', 'refund.created', '2025-03-02 00:00:00', '{"payment_id":"k","metadata":null}')), ARRAY['r1'::bytea])), 'ignored', 'is not known yet');
+:newer;
+SELECT is((SELECT outcome FROM bagelpay.readmit (
+        json_build_array(pg_temp.made ('r1', 'refund.created', '2025-03-02 00:00:00', '{"payment_id":"k","metadata":null}')), ARRAY['r1'::bytea])), 'applied', 'when it is known');
+SELECT is(pg_temp.told ($$SELECT order_id, outcome, deliveries, pg_temp.utc (received_at), pg_temp.utc (last_delivered_at) FROM bagelpay.events WHERE event_id = 'r1'$$),
+    'k applied 2 2025-03-02 2025-03-03', 'it is an event of its order, that came when it came');
+SELECT is(pg_temp.state ('k'), 'refunded / - / k=refunded', 'with its effect');
+SELECT is((SELECT body FROM bagelpay.event_bodies WHERE event_id = 'r1'), 'r1'::bytea, 'and its body');
+SELECT throws_ok(format('SELECT bagelpay.readmit (%L, %L)', json_build_array(pg_temp.made ('r1', 'refund.created', '2025-03-02 00:00:00'), pg_temp.made ('k', 'x', '')), '{a,b}'),
+    '55000', 'readmit: 0 of 2 events are stored as ignored', 'no other event is');
 
 SELECT * FROM finish();
 

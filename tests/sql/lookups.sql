@@ -53,7 +53,7 @@ BEGIN
         CROSS JOIN LATERAL bagelpay.ingest (batch.deliveries, batch.bodies);
         COMMIT;
     END LOOP;
-    PERFORM bagelpay.grant ('gift' || n, 'gift' || n || '@example.com', 'p' || n % 7) FROM generate_series(1, 100) AS n;
+    PERFORM bagelpay.grant ('gift' || n, 'gift' || n || '@example.com', 'p' || n % 7) FROM generate_series(1, 1000) AS n;
 END
 $$;
 ANALYZE;

@@ -5,7 +5,7 @@
 SET client_min_messages = warning;
 
 -- Every statement is a transaction of its own, as decisions are. The database is this file's.
-SELECT plan(97);
+SELECT plan(120);
 
 \ir builder.psql
 
@@ -202,5 +202,45 @@ SELECT is((SELECT count(*) FROM bagelpay.events WHERE event_type LIKE 'operator.
 SELECT is(pg_temp.told ($$SELECT reason FROM bagelpay.revoke ('failed')$$), 'failed', 'an order that there is can be revoked');
 SELECT pg_temp.take ('f2', 'checkout.completed', '2025-01-02 00:00:00', '{"payment_id":"f","metadata":{"order_id":"failed"}}') \g /dev/null
 SELECT is(pg_temp.now ('failed'), 'p1/c1 no revoked', 'before anything is bought');
+
+-- Customers of before: granted once, whoever asks by whichever name.
+SELECT pg_temp.forget () \g /dev/null
+CREATE FUNCTION pg_temp.adopted (customers json)
+    RETURNS text
+    LANGUAGE sql
+    AS $$
+    SELECT string_agg(outcome, ' ' ORDER BY ordinal) FROM bagelpay.adopt (customers)
+$$;
+
+SELECT '[{"user_id":" u1 ","email":" Ann@Example.com","product_id":"p1 ","until":"2100-01-01Z","note":"moved"},
+    {"user_id":"u1","email":"ann@example.com","product_id":"p2","until":null},
+    {"order_id":"o7","user_id":"","email":"bob@example.com","product_id":"p1","until":"infinity"}]' AS file \gset
+SELECT is(pg_temp.adopted (:'file'), 'granted granted granted', 'customers of before');
+SELECT is(pg_temp.told ($$SELECT order_id, product_id, customer_id, customer_email, user_id, reason, pg_temp.utc (valid_until) AS until FROM bagelpay.entitlements ORDER BY order_id, product_id$$),
+    'adopted:u1 p1 email:ann@example.com ann@example.com u1 granted 2100-01-01 | adopted:u1 p2 email:ann@example.com ann@example.com u1 granted - | o7 p1 email:bob@example.com bob@example.com - granted -',
+    'have what they had');
+SELECT is(pg_temp.told ($$SELECT note, user_id, received_at = now() FROM bagelpay.events WHERE product_id = 'p1' AND order_id = 'adopted:u1'$$), 'moved u1 false', 'as events');
+SELECT ok(bagelpay.is_user_entitled ('u1', 'p1') AND bagelpay.is_user_entitled ('u1', 'p2') AND bagelpay.is_entitled ('ann@example.com', 'p1'), 'asked by the user or by the e-mail');
+SELECT ok(NOT bagelpay.is_user_entitled ('u1', 'p3') AND NOT bagelpay.is_user_entitled ('u2', 'p1') AND NOT bagelpay.is_user_entitled ('', 'p1'), 'and nothing else');
+INSERT INTO bagelpay.products (product_id) VALUES ('p1');
+INSERT INTO bagelpay.product_features (product_id, feature, quantity) VALUES ('p1', 'seats', 3);
+SELECT ok(bagelpay.user_has_feature ('u1', 'seats'), 'with its features');
+SELECT is(pg_temp.adopted (:'file'), 'unchanged unchanged unchanged', 'the same again');
+SELECT is((SELECT count(*) FROM bagelpay.events), 3::bigint, 'stores nothing');
+SELECT is(pg_temp.adopted (replace(:'file', '2100', '2101')::json), 'changed unchanged unchanged', 'another end');
+SELECT is(pg_temp.told ($$SELECT count(*), min(pg_temp.utc (valid_until)) FROM bagelpay.entitlements WHERE user_id = 'u1' AND product_id = 'p1'$$), '1 2101-01-01', 'replaces the first');
+SELECT bagelpay.revoke ('adopted:u1', product_id => 'p1') \g /dev/null
+SELECT is(pg_temp.adopted (replace(:'file', '2100', '2101')::json), 'unchanged unchanged unchanged', 'the same after a revocation');
+SELECT ok(NOT bagelpay.is_user_entitled ('u1', 'p1'), 'does not undo it');
+SELECT bagelpay.grant ('adopted:u1', 'ann@example.com', 'p1') \g /dev/null
+SELECT is(pg_temp.told ($$SELECT user_id, quantity FROM bagelpay.entitled_features WHERE customer_email = 'ann@example.com'$$), 'u1 3', 'a later grant is about the same item');
+SELECT is(pg_temp.adopted ('[{"order_id":"o8","user_id":"u3","email":"cy@example.com","product_id":"p1"},{"order_id":"o8","user_id":"u3","email":"cy@example.com","product_id":"p1"}]'),
+    'granted unchanged', 'twice in one file');
+SELECT is((SELECT count(*) FROM bagelpay.adopt (:'file', 'test') WHERE outcome = 'granted'), 3::bigint, 'modes are apart');
+SELECT is(bagelpay.rebuild (), 0::bigint, 'it follows from the events');
+SELECT throws_ok(format('SELECT bagelpay.adopt (%L)', ('[' || customer || ']')::text), '22023', NULL, customer)
+FROM unnest(ARRAY['{"user_id":"u","product_id":"p"}', '{"user_id":"u","email":"@x","product_id":"p"}', '{"user_id":"u","email":"a@x"}', '{"user_id":"u","email":"a@x","product_id":" "}',
+    '{"email":"a@x","product_id":"p"}', '{"user_id":"u","email":"a@x","product_id":"p","until":"1999-01-01"}']) AS customer;
+SELECT throws_ok($$SELECT bagelpay.adopt ('[]', 'Live')$$, '22023', NULL, 'a mode that there is not');
 
 SELECT * FROM finish();

@@ -11,7 +11,7 @@ SELECT plan(119);
 \ir builder.psql
 
 -- Functions that change what is stored, and that run with their owner's rights to read.
-\set app_writes 'clear dismiss dispute_won expect_order grant revoke'
+\set app_writes 'adopt clear dismiss dispute_won expect_order grant revoke'
 \set owner_reads 'changes_since explain'
 
 -- The tests run as these roles, too.

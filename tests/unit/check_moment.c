@@ -291,6 +291,32 @@ START_TEST(printed)
 }
 END_TEST
 
+static void check_read(const char *text, bool is_end, const char *wanted)
+{
+	char out[MOMENT_SIZE];
+	const bool read = moment_read(text, strlen(text), is_end, out);
+
+	ck_assert_msg(read == (wanted != NULL), "\"%s\" is read: %d", text, read);
+	if (wanted != NULL)
+		ck_assert_str_eq(out, wanted);
+}
+
+START_TEST(read_from_people)
+{
+	check_read("2025-09-14", false, "2025-09-14 00:00:00.000000+00");
+	check_read("2025-09-14", true, "2025-09-14 24:00:00.000000+00");
+	check_read("2025-09-14T08:30:00", true, "2025-09-14 08:30:00.000000+00");
+	check_read("2025-09-14 08:30:00.5", false, "2025-09-14 08:30:00.500000+00");
+	check_read("2025-09-14T08:30:00+02", true, "2025-09-14 06:30:00.000000+00");
+	check_read("1757666484", true, "2025-09-12 08:41:24.000000+00");
+	check_read("2025-02-29", false, NULL);
+	check_read("2025-9-14", false, NULL);
+	check_read("2025/09/14", false, NULL);
+	check_read("14.09.2025", false, NULL);
+	check_read("", false, NULL);
+}
+END_TEST
+
 static Suite *moment_suite(void)
 {
 	Suite *suite = suite_create("moment");
@@ -300,6 +326,7 @@ static Suite *moment_suite(void)
 	tcase_add_test(tcase, every_prefix);
 	tcase_add_test(tcase, nul_is_no_end);
 	tcase_add_test(tcase, printed);
+	tcase_add_test(tcase, read_from_people);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
