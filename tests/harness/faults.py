@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import mmap
 import os
 import struct
@@ -22,8 +23,11 @@ class Faults:
     HANGS = 0
 
     def __init__(self, directory):
-        built = subprocess.run(["make", "-s", "-C", BUILD, LIBRARY], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               text=True, check=False)
+        # Several processes of pytest may want it at once.
+        with open(BUILD / "faults.lock", "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            built = subprocess.run(["make", "-s", "-C", BUILD, LIBRARY], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   text=True, check=False)
         if built.returncode != 0:
             raise HarnessError(f"{LIBRARY} cannot be built:\n{built.stdout}")
         path = directory / "faults"
