@@ -137,7 +137,8 @@ static struct peer *take(struct peers *peers, const char *body)
 
 	ck_assert_ptr_nonnull(peer);
 	ck_assert_uint_eq(peer->records.body.len, strlen(body));
-	ck_assert_mem_eq(peer->records.body.data, body, strlen(body));
+	if (body[0] != '\0')
+		ck_assert_mem_eq(peer->records.body.data, body, strlen(body));
 	return peer;
 }
 
