@@ -177,7 +177,7 @@ class Trouble:
         assert [answer.status for answer in self.answers[-3:]] == [200, 405, 411]
         garbage = (MARK * 20).encode()
         for content in (garbage, begin + garbage, begin + fastcgi.record(fastcgi.PARAMS, b"\xff" * 8 + garbage),
-                        fastcgi.record(9, garbage, 0), begin + fastcgi.stream(fastcgi.STDIN, garbage) + RAW,
+                        fastcgi.record(9, garbage, 0) + garbage, begin + fastcgi.stream(fastcgi.STDIN, garbage) + RAW,
                         begin + fastcgi.stream(fastcgi.PARAMS, fastcgi.encode({f"{MARK}\0": f"{MARK}\0"}))
                         + fastcgi.record(fastcgi.PARAMS)):
             with fastcgi.Peer(self.responder.address) as peer, contextlib.suppress(fastcgi.Cut, ConnectionError):

@@ -81,7 +81,10 @@ def test_values(responder):
     """What a web server may ask for before its first request, and between requests, or amid one."""
     names = ["FCGI_MAX_CONNS", "FCGI_MAX_REQS", "FCGI_MPXS_CONNS", "OTHER"]
     question = fastcgi.record(GET_VALUES, fastcgi.encode(dict.fromkeys(names, "")), request_id=0)
-    content = fastcgi.encode({"FCGI_MAX_CONNS": "1024", "FCGI_MAX_REQS": "1024", "FCGI_MPXS_CONNS": "0"})
+    # As many as files may be open, less those for other things.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    places = 1024 if most == resource.RLIM_INFINITY else min(1024, most - 24)
+    content = fastcgi.encode({"FCGI_MAX_CONNS": places, "FCGI_MAX_REQS": places, "FCGI_MPXS_CONNS": "0"})
     told = fastcgi.record(GET_VALUES_RESULT, content, request_id=0)
     with fastcgi.Peer(responder.address, timeout=5) as peer:
         for _ in range(2):
