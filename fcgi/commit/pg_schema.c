@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One transaction, so that the role's own limits are not those of the call. It may have to wait for
- * rebuild(); deliveries wait longer. */
-#define SETTINGS_QUESTION                                                                                    \
-	"SET LOCAL statement_timeout = 5000; SELECT FROM bagelpay.ingest('[]', '{}', NULL, 100)"
+/* Before a question, in one transaction with it: the role's own limit is not that of the question. */
+#define IN_TIME "SET LOCAL statement_timeout = 5000; "
+/* It may have to wait for rebuild(); deliveries wait longer. */
+#define SETTINGS_QUESTION IN_TIME "SELECT FROM bagelpay.ingest('[]', '{}', NULL, 100)"
 
 /* The reason of an error 42501 (insufficient privilege): a missing grant, or a deployment that did not come
  * to its end. */
@@ -17,6 +17,7 @@ static void explain_rights(PGconn *pg, int64_t deadline_ms, char error[PG_ERROR_
 {
 	char remedy[PG_REMEDY_SIZE];
 	PGresult *result = pg_query(pg,
+		IN_TIME
 		"SELECT FROM pg_catalog.pg_roles WHERE rolname = 'bagelpay_ingest' AND "
 		"pg_catalog.pg_has_role(oid, 'USAGE')",
 		deadline_ms);
@@ -89,7 +90,7 @@ enum pg_state pg_schema_check(PGconn *pg, int64_t deadline_ms, char error[PG_ERR
 	enum pg_state checked = PG_UNUSABLE;
 	char remedy[PG_REMEDY_SIZE] = "install a newer bagelhook";
 	PGresult *result = pg_query(pg,
-		"SELECT oldest, newest, pg_catalog.current_setting('transaction_read_only')"
+		IN_TIME "SELECT oldest, newest, pg_catalog.current_setting('transaction_read_only')"
 		" FROM bagelpay.served_responders()",
 		deadline_ms);
 

@@ -118,14 +118,13 @@ def test_bounds(make_stand, totals, option, value, reason):
 
 
 def test_file_size_limit(make_stand, totals):
-    """A limit of the system on the size of files is a reason like another, not a death. It holds for what is in memory,
-    too."""
+    """A limit of the system on the size of files is a reason like another, not a death."""
     stand = make_stand(prefix=("prlimit", "--fsize=200000:200000"))
     stand.cluster.stop()
     with Load(stand) as load:
         load.wait_for(5, lambda entry: entry.spooled)
     answer = harness.deliver(stand.urls[0], stand.secret, bodies.payment(note="x" * 300000))
-    assert (answer.status, answer.json) == (503, {"error": "Out of memory", "spooled": False})
+    assert (answer.status, answer.json) == (503, {"error": "Database unavailable", "spooled": False})
     harness.wait_until(lambda: "File too large" in stand.responder.log, "the record")
     assert stand.responder.running
     assert stand.files("tmp") == []
