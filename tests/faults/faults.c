@@ -169,11 +169,8 @@ static void *next(const char *name)
 		return atomic_load(&real) arguments;                                                         \
 	}
 
-FAILING(int, memfd_create, (const char *name, unsigned int flags), (name, flags))
-FAILING(off_t, lseek, (int fd, off_t offset, int whence), (fd, offset, whence))
 FAILING(ssize_t, read, (int fd, void *bytes, size_t len), (fd, bytes, len))
 FAILING(ssize_t, write, (int fd, const void *bytes, size_t len), (fd, bytes, len))
-FAILING(ssize_t, pwrite, (int fd, const void *bytes, size_t len, off_t at), (fd, bytes, len, at))
 FAILING(int, close, (int fd), (fd))
 FAILING(int, fsync, (int fd), (fd))
 FAILING(int, stat, (const char *path, struct stat *status), (path, status))
