@@ -56,11 +56,12 @@ void gathering_end_early(struct peers *, struct peer *);
  * is to be closed then. The watching thread, with or without the lock. */
 void gathering_apologise(struct peers *, struct peer *, enum refusal);
 
-/* What was answered may wait for its next request now, until the idle time is over. The watching thread or the
- * peer's worker, with the lock. */
+/* Lets an answered connection wait for its next request, until the idle timeout. The watching thread or the peer's
+ * worker, with the lock. */
 void gathering_keep(struct peers *, struct peer *);
 
-/* What was answered is read from until the peer closes. The watching thread or the peer's worker, with the lock. */
+/* Closes an answered connection when the peer does, and drops what still comes until then. The watching thread or
+ * the peer's worker, with the lock. */
 void gathering_begin_linger(struct peers *, struct peer *);
 
 /* Has epoll tell when the peer is readable. Returns false without memory. Any thread, with the lock. */

@@ -24,7 +24,7 @@
 /* How long a peer has at the least to send its request, however many others want its place. */
 #define GRACE_MS 250
 
-/* What the watching thread answers without a worker: a few hundred bytes. */
+/* Size of the answers that the watching thread sends itself, at most. */
 #define ANSWER_BYTES 4096
 
 struct peers *peers_new(const struct peers_limits *limits, const struct peers_owner *owner)

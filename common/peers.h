@@ -23,7 +23,7 @@ enum refusal {
 	REFUSAL_BUSY    /* it waited too long for a worker */
 };
 
-/* What peers ask whoever serves. Any thread; must not block. */
+/* Functions of the program that serves the peers. Called by any thread; they must not block. */
 struct peers_owner {
 	void *context;
 	/* Returns true if the body is to be waited for, once the parameters are there: "NAME=value" each, NULL

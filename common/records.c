@@ -263,7 +263,7 @@ bool records_keep(const struct records *r)
 	return (r->begin[2] & FCGI_KEEP_CONN) != 0;
 }
 
-/* What libfcgi calls when it has read all that is there. */
+/* libfcgi calls this at the end of the bytes. */
 static void end_stream(FCGX_Stream *in)
 {
 	in->isClosed = 1;

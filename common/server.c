@@ -30,8 +30,8 @@
 #define SPARE_DESCRIPTORS 24
 /* Fewer connections are no service. */
 #define LEAST_PLACES 16
-/* Of requests that are on their way, all together, beside one of the longest; of the parameters of one. Web
- * servers accept header fields of a few dozen kilobytes. */
+/* The most bytes of all unfinished requests together, one of the longest not counted; and of one request's
+ * parameters. Web servers accept header fields of a few dozen kilobytes. */
 #define GATHERED_BYTES ((size_t)64 * 1024 * 1024)
 #define PARAMS_BYTES ((size_t)256 * 1024)
 /* How long a kept connection may wait for its next request. Longer than the web server keeps it
@@ -44,8 +44,7 @@
 #define ERROR_LOG_MS 1000
 /* How long the watching thread rests at most: it looks after the other threads. */
 #define TURN_MS 1000
-/* What a worker has of room for an answer from the beginning, and keeps, so that without memory at least that can be
- * said. */
+/* Each worker keeps this much room for an answer, so that it can say that there is no memory. */
 #define ANSWER_BYTES ((size_t)8 * 1024)
 
 struct server {
@@ -60,7 +59,7 @@ struct server {
 	int64_t accept_error_ms; /* when the last error of accept(2) was logged */
 };
 
-/* What a worker has. */
+/* A worker thread's own data. */
 struct worker {
 	void *own; /* the service's */
 	struct buffer text;

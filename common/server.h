@@ -22,11 +22,11 @@ struct server_limits {
 	size_t other_descriptors; /* that are opened beside the server's own */
 };
 
-/* What a program does with requests. A function that is NULL has nothing to do. */
+/* A program's functions for its requests. Those that it does not need are NULL. */
 struct server_service {
 	/* Its context is all the functions'. */
 	struct peers_owner peers;
-	/* What a worker has for itself. */
+	/* Make and free the data of one worker, such as its database connection. */
 	void *(*open_worker)(void *context);
 	void (*close_worker)(void *worker);
 	/* Serves a request, which can be read with libfcgi's functions until this returns. Returns true with the

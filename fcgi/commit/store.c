@@ -484,15 +484,16 @@ static enum store_result commit(
 	return STORE_OK;
 }
 
-/* Gives back what a large batch took. libpq keeps it for as long as the connection lives. */
-static void shrink(struct store *store)
+/* Frees the memory of a large batch. libpq keeps its own as long as the connection lives, so a committed one is
+ * followed by a new connection. */
+static void shrink(struct store *store, enum store_result result)
 {
 	const bool large = store->bodies.len + store->deliveries.len > KEPT_BYTES;
 
 	buffer_recycle(&store->deliveries, KEPT_BYTES);
 	buffer_recycle(&store->bodies, KEPT_BYTES);
 	buffer_recycle(&store->signatures, KEPT_BYTES);
-	if (large && store->pg != NULL)
+	if (large && result == STORE_OK)
 		store_connect(store, RENEW_MS);
 }
 
@@ -501,6 +502,6 @@ enum store_result store_commit(
 {
 	const enum store_result result = commit(store, batch, count, limits);
 
-	shrink(store);
+	shrink(store, result);
 	return result;
 }

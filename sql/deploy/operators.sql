@@ -13,8 +13,8 @@ SET LOCAL ROLE bagelpay_owner;
 -- customer_email, currency   trimmed, in any ASCII case
 -- amount                     as in bagelpay.payments
 --
--- NULL, or an empty text, matches anything. Returns the order's entitlements after that; none if it has no events. Raises invalid_parameter_value if order_id is NULL, empty or too long, or
--- mode is neither test nor live. Waits for other transactions that expect the same order; holds its row lock until the
+-- NULL, or an empty text, matches anything. Returns the order's entitlements after that; none if it has no events.
+-- Raises invalid_parameter_value if order_id is NULL, empty or too long, or mode is neither test nor live. Waits for other transactions that expect the same order; holds its row lock until the
 -- transaction ends.
 CREATE FUNCTION bagelpay.expect_order (
     order_id text,
