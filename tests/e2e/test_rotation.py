@@ -145,7 +145,7 @@ def hang(request, tmp_path):
     (tmp_path / "secrets").mkdir(mode=0o700)
     if request.param == "call":
         faults = request.getfixturevalue("faults")
-        return faults.environment, faults.armed("stat", times=1 << 40, error=harness.Faults.HANGS)
+        return faults.environment, faults.armed("stat", error=harness.Faults.HANGS)
     if harness.is_sanitized():
         pytest.skip("at its end, LeakSanitizer waits for every thread, also one that hangs in the kernel")
     if os.geteuid() != 0 or not os.access("/dev/fuse", os.W_OK):
@@ -178,7 +178,7 @@ def test_file_system_answers_again(make_responder, tmp_path, faults):
     path.touch(mode=0o600)
     path.write_text("the_first_secret_of_the_webhook\n")
     responder = make_responder("--secret-file", path, environment=faults.environment)
-    with faults.armed("stat", times=1 << 40, error=harness.Faults.HANGS):
+    with faults.armed("stat", error=harness.Faults.HANGS):
         harness.wait_until(lambda: faults.failed == 1, "a look at the file")
         path.write_text("the_second_secret_of_the_webhook\n")
         assert status(responder, "the_first_secret_of_the_webhook") == 200

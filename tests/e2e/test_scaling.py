@@ -156,7 +156,7 @@ def test_backup_is_restored(make_stack):
 
     roles = run(stack.cluster, "pg_dumpall", "--roles-only", "--dbname", stack.cluster.dsn())
     dump = run(stack.cluster, "pg_dump", "--format=custom", stack.cluster.dsn(db=stack.db))
-    with harness.Cluster() as other:
+    with harness.Cluster(migrated=False) as other:
         (other.directory / "roles").write_bytes(roles)
         (other.directory / "dump").write_bytes(dump)
         # The role postgres is there already.

@@ -224,8 +224,8 @@ def test_not_ready_where_it_cannot_serve(manager, make_responder):
 def test_activation_and_credentials(cluster, tmp_path):
     """systemd's own tool hands over the socket as descriptor 0; the secrets come from the credentials' directory."""
     credential = tmp_path / "secret"
-    credential.touch(mode=0o400)
     credential.write_text("a_credential_of_ours\n")
+    credential.chmod(0o400)
     path = tmp_path / "activated"
     process = harness.Process(
         ["systemd-socket-activate", "--inetd", f"--listen={path}", "--setenv=CREDENTIALS_DIRECTORY",
@@ -260,8 +260,8 @@ def start_service(unit, path, environment):
 def test_restart_of_the_unit(cluster, units, tmp_path, trouble):
     """The service comes up, and spools, while a setting of the database is of no use, or the database is away."""
     name = cluster.create_database()
-    (tmp_path / "secret").touch(mode=0o400)
     (tmp_path / "secret").write_text("a_credential_of_ours\n")
+    (tmp_path / "secret").chmod(0o400)
     with cluster.connect(name) as connection:
         if trouble == "zone":
             connection.execute("ALTER TABLE bagelpay.settings DISABLE TRIGGER settings_check_zone")
@@ -305,8 +305,8 @@ def test_activation_of_the_console(cluster, tmp_path):
 
 def test_secret_file_before_credential(cluster, make_responder, tmp_path):
     """A file that is named is meant."""
-    (tmp_path / "secret").touch(mode=0o400)
     (tmp_path / "secret").write_text("a_credential_of_ours\n")
+    (tmp_path / "secret").chmod(0o400)
     responder = make_responder(environment={"CREDENTIALS_DIRECTORY": tmp_path})
     body = bodies.payment()
     for secret, status in ((responder.secret, 200), ("a credential", 401)):

@@ -259,7 +259,9 @@ def debians_lighttpd(tmp_path):
     """A copy of /etc/lighttpd, and a function that runs a command with all its paths led there."""
     shutil.copytree("/etc/lighttpd", tmp_path / "lighttpd", symlinks=True)
     main = tmp_path / "lighttpd" / "lighttpd.conf"
-    main.write_text(main.read_text().replace("/etc/lighttpd/", f"{tmp_path}/lighttpd/"))
+    # Debian's directory for uploads only its own user can see.
+    main.write_text(main.read_text().replace("/etc/lighttpd/", f"{tmp_path}/lighttpd/")
+                    .replace("/var/cache/lighttpd/uploads", f"{tmp_path}"))
     enable = pathlib.Path(shutil.which("lighty-enable-mod", path="/usr/sbin")).read_text()
     (tmp_path / "lighty-enable-mod").write_text(enable.replace("/etc/lighttpd/", f"{tmp_path}/lighttpd/"))
     (tmp_path / "lighty-enable-mod").chmod(0o755)

@@ -1,6 +1,7 @@
 """PostgreSQL as a process, and databases in it."""
 
 import contextlib
+import fcntl
 import itertools
 import os
 import pathlib
@@ -13,14 +14,21 @@ import psycopg
 
 from .process import SOURCE, HarnessError, Process, clean_environment, make_directory, wait_until
 
+# The database of which migrated ones are copies.
+TEMPLATE = "bagelpay_template"
+
 
 class Cluster:
     """A private PostgreSQL server. Durability is off by default: a test kills processes, not the machine."""
 
     SPEED = {"fsync": "off", "full_page_writes": "off", "autovacuum": "on", "max_connections": "200"}
 
-    def __init__(self, primary=None, **settings):
-        """With a primary it is a standby of that cluster, which takes its data and follows it."""
+    def __init__(self, primary=None, migrated=True, **settings):
+        """With a primary it is a standby of that cluster, which takes its data and follows it.
+
+        Migrating takes seconds. Where the environment has BAGELHOOK_SEED, a directory of the server's user, the first
+        cluster of a run leaves its migrated data there, and the others begin with a copy, unless they are not to be migrated.
+        """
         self.user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         self.bin = self._find_server()
         self.directory = make_directory("postgres", self.user)
@@ -32,16 +40,37 @@ class Cluster:
         self._names = itertools.count(1)
         self._template = None
         try:
-            if primary is None:
-                self._as_user(self.bin / "initdb", f"--pgdata={self.directory / 'data'}", "--username=postgres",
-                              "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
-            else:
+            if primary is not None:
                 self._as_user(self.program("pg_basebackup"), f"--pgdata={self.directory / 'data'}", f"--host={primary.host}",
                               "--username=postgres", "--checkpoint=fast", "--write-recovery-conf", "--no-sync")
+            elif migrated and "BAGELHOOK_SEED" in os.environ:
+                self._copy_seed(pathlib.Path(os.environ["BAGELHOOK_SEED"]))
+            else:
+                self._initialise()
             self.start()
         except BaseException:
             self.close()
             raise
+
+    def _initialise(self):
+        self._as_user(self.bin / "initdb", f"--pgdata={self.directory / 'data'}", "--username=postgres",
+                      "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
+
+    def _copy_seed(self, directory):
+        seed = directory / str(self.bin).replace("/", "_")
+        lock = os.open(directory, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not seed.exists():
+                self._initialise()
+                self.start()
+                self._migrated_template()
+                self.stop()
+                self._as_user("mv", self.directory / "data", seed)
+        finally:
+            os.close(lock)
+        self._as_user("cp", "-a", seed, self.directory / "data")
+        self._template = TEMPLATE
 
     @staticmethod
     def _find_server():
@@ -136,12 +165,12 @@ class Cluster:
     def _migrated_template(self):
         if self._template is None:
             with self.connect() as connection:
-                connection.execute("CREATE DATABASE bagelpay_template TEMPLATE template0")
-            self.deploy("bagelpay_template")
+                connection.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE template0")
+            self.deploy(TEMPLATE)
             with self.connect() as connection:
                 connection.execute("CREATE ROLE bagelhook LOGIN IN ROLE bagelpay_ingest")
                 connection.execute("CREATE ROLE bagelhook_console LOGIN IN ROLE bagelpay_console")
-            self._template = "bagelpay_template"
+            self._template = TEMPLATE
         return self._template
 
     def sqitch(self, command, db, *arguments, **more):
