@@ -280,6 +280,7 @@ def test_queue_full_behind_locks(make_stack, background):
         answers = [future.result() for future in [background(stack.deliver, bodies.payment()) for _ in range(16)]]
         for answer in answers:
             assert_unavailable(answer)
+        waiting.wait_given_up(stack)
     assert "Too many requests at once" in {answer.json["error"] for answer in answers}
     assert counts(stack) == (0, 0)
     assert stack.deliver(bodies.payment()).status == 200

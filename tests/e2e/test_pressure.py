@@ -131,7 +131,7 @@ def answer_of(responder, body):
 
 def test_largest_bodies(make_responder):
     """With the largest limit that can be given, a body of that length is an event like another."""
-    responder = make_responder("--max-body", 64 * MEBIBYTE, "--commit-timeout", 60)
+    responder = make_responder("--max-body", 64 * MEBIBYTE, "--commit-timeout", 60, "--read-timeout", 60)
     frame = bodies.payment(note="")
     body = frame.replace(b'"note": ""', b'"note": "%b"' % (b"x" * (64 * MEBIBYTE - len(frame))))
     answer = answer_of(responder, body)
@@ -161,7 +161,7 @@ def test_more_than_memory_allows(make_responder):
     """Of requests that take too much memory together, the largest are refused with a 503 that is counted."""
     with contextlib.ExitStack() as owned:
         admin = owned.enter_context(contextlib.closing(watching.Admin()))
-        responder = make_responder(*admin.arguments)
+        responder = make_responder(*admin.arguments, "--read-timeout", 60)
         peers = [owned.enter_context(fastcgi.Peer(responder.address)) for _ in range(80)]
         for peer in peers:
             peer.begin(fastcgi.post_params(MEBIBYTE, "0" * 64, 1))
@@ -179,7 +179,7 @@ def test_more_than_memory_allows(make_responder):
 
 def test_memory_is_given_back(make_responder):
     """What large bodies took is given back when they are done with, for the most part."""
-    responder = make_responder("--max-body", 64 * MEBIBYTE, "--commit-timeout", 60)
+    responder = make_responder("--max-body", 64 * MEBIBYTE, "--commit-timeout", 60, "--read-timeout", 60)
 
     def resident():
         status = pathlib.Path(f"/proc/{responder.pid}/status").read_text(encoding="utf-8")
