@@ -145,9 +145,18 @@ run_pytest() {
     return "$status"
 }
 
+# Node.js may have come from elsewhere than Debian, with its own npm.
+need_npm() {
+    command -v npm >/dev/null || need_packages npm
+}
+
 # Mostly they wait for processes, theirs and each other's; the tests of a file share a stack.
 run_e2e() {
-    if (($# == 0)); then set -- "$tree/tests/e2e"; fi
+    if (($# == 0)); then
+        # For the examples.
+        need_npm
+        set -- "$tree/tests/e2e"
+    fi
     run_pytest -n 4 --dist loadfile "$@"
 }
 
@@ -159,8 +168,7 @@ part_e2e() {
 # The console, in a browser, too. axe-core comes from npm's registry; where that cannot be, its tests are skipped.
 part_console() {
     build_plain
-    # Node.js may have come from elsewhere than Debian, with its own npm.
-    command -v npm >/dev/null || need_packages npm
+    need_npm
     run_pytest -n 2 --dist loadfile "$tree/tests/console"
 }
 
@@ -243,7 +251,7 @@ part_reference() {
 # only, with Debian's programs to talk to them; and pgTAP is SQL, the same for all.
 part_postgres() {
     local major debian=$PG_MAJOR bad=0
-    command -v npm >/dev/null || need_packages npm
+    need_npm
     build_plain
     # Not in the tree, which PostgreSQL's user need not be able to enter. Not local: the trap runs later.
     servers=$(mktemp -d /tmp/bagelhook-test.XXXXXX)

@@ -12,6 +12,7 @@ import pytest
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / "e2e"), str(TESTS)]
 
+import examples as programs  # noqa: E402
 import harness  # noqa: E402
 
 
@@ -123,6 +124,12 @@ def faults(tmp_path):
     if harness.is_sanitized():
         pytest.skip("the sanitizers' functions are not to be replaced")
     return harness.Faults(tmp_path)
+
+
+@pytest.fixture(scope="session", params=programs.LANGUAGES)
+def examples(request, tmp_path_factory):
+    """The programs of examples/, in each language."""
+    return programs.Examples(request.param, tmp_path_factory.mktemp("examples"))
 
 
 @pytest.fixture

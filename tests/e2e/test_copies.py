@@ -1,51 +1,40 @@
-"""The program of docs/copies.md: it keeps a copy right, whatever happens to it and to its connections."""
+"""The programs of docs/copies.md: they keep a copy right, whatever happens to them and to their connections."""
 
 import contextlib
 import datetime
 import hashlib
 import json
 import random
-import re
-import subprocess
-import sys
+import signal
 import time
 
 import pytest
 
 import harness
+from examples import copy_database, create_role
 
-PAGE = (harness.SOURCE / "docs" / "copies.md").read_text()
 COLUMNS = "order_id, product_id, customer_id, customer_email, user_id, entitled, reason, valid_until"
 
 
 class Copy:
     """A database with events, a copy of its entitlements in another one, and the program that keeps it."""
 
-    def __init__(self, cluster, directory):
+    def __init__(self, cluster, examples, directory):
         self.cluster = cluster
+        self.examples = examples
         self.db = cluster.create_database()
-        self.copy_db = cluster.create_database(migrated=False)
-        self.script = directory / "keep.py"
-        self.script.write_text(re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)[1])
+        self.copy_db = copy_database(cluster)
         self.log = directory / "keep.log"
         self.process = None
         self.number = 0
-        with cluster.connect(self.db) as connection:
-            connection.execute("CREATE ROLE copier LOGIN IN ROLE bagelpay_reader" if not connection.execute(
-                "SELECT FROM pg_roles WHERE rolname = 'copier'").fetchall() else "SELECT")
-        with cluster.connect(self.copy_db) as connection:
-            connection.execute("".join(line[4:] for line in re.search(
-                r"^    CREATE TABLE access \(.*?(?=^\S)", PAGE, re.DOTALL | re.MULTILINE)[0].splitlines(keepends=True)))
+        create_role(cluster, "copier", "bagelpay_reader")
 
     def start(self):
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, self.script, self.cluster.dsn("copier", self.db), self.cluster.dsn("postgres", self.copy_db)],
-                stdout=log, stderr=log, env=harness.clean_environment())
+        self.process = self.examples.keep_copy((self.cluster, "copier", self.db),
+                                               (self.cluster, "postgres", self.copy_db), self.log)
 
     def kill(self):
-        self.process.kill()
-        self.process.wait()
+        self.process.end(signal.SIGKILL)
 
     def query(self, statement, *parameters):
         with self.cluster.connect(self.db) as connection:
@@ -82,8 +71,8 @@ class Copy:
 
 
 @pytest.fixture
-def copy(cluster, tmp_path):
-    one = Copy(cluster, tmp_path)
+def copy(cluster, examples, tmp_path):
+    one = Copy(cluster, examples, tmp_path)
     with contextlib.ExitStack() as made:
         made.callback(lambda: print(one.log.read_text() if one.log.exists() else ""))
         made.callback(lambda: one.process is not None and one.kill())
@@ -197,7 +186,8 @@ def test_refused_cursor(copy):
         connection.execute("UPDATE access_cursor SET cursor = '99999999999999999'")
     copy.start()
     copy.wait()
-    assert "begins again: cursor" in copy.log.read_text()
+    log = copy.log.read_text()
+    assert "begins again: " in log and "cursor: 99999999999999999 is not of this server" in log
 
 
 def test_everything_at_once(copy):

@@ -10,7 +10,7 @@ import harness
 from test_manual import COMMANDS, said_by
 
 DOCUMENTS = sorted([harness.SOURCE / "README.md", harness.SOURCE / "SECURITY.md", harness.SOURCE / "fcgi" / "DESIGN.md",
-                    *(harness.SOURCE / "docs").glob("*.md")])
+                    harness.SOURCE / "examples" / "README.md", *(harness.SOURCE / "docs").glob("*.md")])
 # What begins with "bagelpay." in the documents and is nothing of the schema: a setting of a session, a file, domains.
 NOT_IN_SCHEMA = {"drop_events", "dump", "invalid", "io"}
 # Where a name may be without its directory.
