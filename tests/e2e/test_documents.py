@@ -147,16 +147,6 @@ def test_files_in(document):
             assert any((harness.SOURCE / place / span).exists() for place in NAMED_ALONE), span
 
 
-@each([harness.SOURCE / "README.md", harness.SOURCE / "docs" / "settings.md"])
-def test_examples_in(document, cluster):
-    """Statements that are shown can be run."""
-    statements = "".join(line[4:] for line in document.read_text().splitlines(keepends=True)
-                         if re.match(r" {4}(--|SELECT|FROM|WHERE|UPDATE) ", line))
-    assert "SELECT" in statements
-    with cluster.connect(cluster.create_database()) as connection:
-        connection.execute(statements)
-
-
 def test_schema_in(cluster):
     """What the documents name of the schema is there; the settings have their rows, with the defaults that they have."""
     named = {name for document in DOCUMENTS for name in re.findall(r"\bbagelpay\.(\w+)\b", document.read_text())
