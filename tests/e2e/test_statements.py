@@ -15,9 +15,12 @@ from sending import send
 from test_documents import DOCUMENTS
 
 STATE = harness.SOURCE / "docs" / "state.md"
-# What a page takes for granted, beside what scripts/run delivers.
+# Statements that a page relies on, beside the data of scripts/run.
 PREPARED = {
     "adopting.md": "CREATE TABLE customers (email text, product_id text, paid_until timestamptz);",
+    # The page's login, with a schema of its own.
+    "recipes.md": "CREATE ROLE shop LOGIN IN ROLE bagelpay_app; CREATE SCHEMA shop AUTHORIZATION shop;"
+                  "SET SESSION AUTHORIZATION shop;",
 }
 # A line of an example: moment, type, fields.
 EVENT = re.compile(r"(\d{4}-\d\d-\d\d(?: \d\d:\d\d(?::\d\d)?)?)  ([a-z_]+\.[a-z_]+) *(.*)")
@@ -109,7 +112,7 @@ def last_table(answer):
 
 
 def psql(cluster, db, script):
-    """What psql prints of a script: aligned tables without footers, each followed by an empty line."""
+    """Runs a script; returns the aligned tables that it prints, without footers, each followed by an empty line."""
     done = subprocess.run(
         [cluster.program("psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--pset=footer=off", cluster.dsn(db=db)],
         input=script, capture_output=True, text=True, check=False, env=harness.clean_environment(PGTZ="UTC"))
@@ -141,7 +144,7 @@ def ingest(order_id, events):
 
 
 def examples():
-    """Of each example of docs/state.md: its heading, the order id that it is about, and its paragraphs."""
+    """Yields the heading, the order id and the paragraphs of each example of docs/state.md."""
     for section in re.split(r"^### ", STATE.read_text(), flags=re.MULTILINE)[1:]:
         heading, _, text = section.partition("\n")
         yield heading, heading.lower().replace(" ", "-"), list(paragraphs(text))
@@ -157,13 +160,15 @@ def test_statements_in(document, sampled, db):
         # Its row is of the example in which two customers share an order.
         example, = [example for example in EXAMPLES if example[0] == "Two customers in one order"]
         prepared = ingest(example[1], example[2][0].splitlines())
-    check(sampled, db, steps(document), prepared)
+    # An administrator runs statements that need the owner's role.
+    check(sampled, db, [("RESET SESSION AUTHORIZATION;\n" * ("bagelpay_owner" in statement) + statement, table)
+                        for statement, table in steps(document)], prepared)
 
 
 def test_pages_are_found():
     """Pages do not lose their statements unnoticed."""
     assert {document.name for document in WITH_STATEMENTS} >= {
-        "README.md", "adopting.md", "attention.md", "backup.md", "console.md", "copies.md",
+        "README.md", "adopting.md", "attention.md", "backup.md", "console.md", "copies.md", "recipes.md",
         "retention.md", "settings.md", "webservers.md"}
 
 
