@@ -81,10 +81,15 @@ def copy(cluster, examples, tmp_path):
         cluster.drop_database(db)
 
 
+# What the others do shows in all that happens at once.
+in_python = pytest.mark.parametrize("examples", ["python"], indirect=True)
+
+
 def in_seconds(seconds):
     return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)).isoformat(" ")
 
 
+@in_python
 def test_follows(copy):
     """It begins with what is there, and follows events, decisions, rebuild() and rekey()."""
     for order in range(50):
@@ -108,6 +113,7 @@ def test_follows(copy):
     assert "7" not in [row[0] for row in copy.rows()]
 
 
+@in_python
 def test_settings(copy):
     """Settings, products and expected orders change entitlements without an event."""
     for order in range(10):
@@ -143,6 +149,7 @@ def test_clock(copy):
     copy.wait()
 
 
+@in_python
 def test_restart(copy):
     """Killed and started again, it continues where it was, without copying everything anew."""
     for order in range(20):
