@@ -20,6 +20,14 @@ def pytest_configure():
     harness.end_on_sigterm()
 
 
+# Files that take longest begin first, so that several processes end at about the same time.
+LONGEST = ["test_stuck", "test_faults", "test_operator", "test_start", "test_copies", "test_webservers", "test_memory"]
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
 def pytest_report_header():
     return f"bagelhook: binaries in {harness.BUILD}, source in {harness.SOURCE}"
 
