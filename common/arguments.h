@@ -1,42 +1,62 @@
-/* The command line of a program: long options, spelled in full, and `-h`; the other arguments may stand
- * anywhere between them. getopt_long(3) would take an abbreviation as well: `--ins` would switch signatures
- * off. */
+/* The command line of a program, and its environment. Options are long, and spelled in full: getopt_long(3)
+ * would take an abbreviation as well, and `--ins` would switch signatures off. Other arguments may stand
+ * anywhere between them. One table says everything about each option: its name, its variable, its limits, its
+ * default and its line in the help. */
 #ifndef BAGELHOOK_ARGUMENTS_H
 #define BAGELHOOK_ARGUMENTS_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
-#define ARGUMENTS_ERROR_SIZE 256
+#define ARGUMENTS_ERROR_SIZE 512
+
+/* What a value is, and the member that takes it. Texts belong to argv or to the environment. */
+enum argument_kind {
+	ARGUMENT_TEXT,    /* const char *; not empty */
+	ARGUMENT_MAYBE,   /* const char *; an empty one is NULL */
+	ARGUMENT_TEXTS,   /* struct argument_texts; may be given several times */
+	ARGUMENT_NUMBER,  /* long */
+	ARGUMENT_SECONDS, /* double, with or without decimals */
+	ARGUMENT_MODE,    /* long, in octal */
+	ARGUMENT_WORD,    /* long: the position among the words of argument */
+	ARGUMENT_SWITCH,  /* bool; without a value on the command line */
+	ARGUMENT_FROM,    /* char[MOMENT_SIZE]: a moment, or the start of a day; "" if not given */
+	ARGUMENT_TO       /* char[MOMENT_SIZE]: a moment, or the end of a day */
+};
+
+struct argument_texts {
+	const char **texts; /* with room for as many as there are arguments */
+	size_t count;
+};
 
 /* One option. A table of them ends with a name that is NULL. */
 struct argument {
-	const char *name; /* without -- */
-	bool has_value;   /* as the next argument, or behind = */
+	unsigned commands;    /* a bit for each command of the program that has it */
+	const char *name;     /* without -- */
+	const char *variable; /* of the environment; NULL: none */
+	enum argument_kind kind;
+	size_t offset; /* of the member, in the structure of options */
+	long lowest;   /* of a number */
+	long highest;
+	long otherwise;       /* a number's, seconds' or word's default; one below the lowest is not shown */
+	const char *argument; /* its name in the help, or words between bars; NULL of a switch */
+	const char *help;
 };
 
-struct arguments {
-	int argc;
-	char **argv;
-	int next;        /* the next argument to look at */
-	int words;       /* how many of those before it are no options; they are in argv from 1 */
-	bool only_words; /* behind -- */
-	const struct argument *table;
-	char *value; /* of the option that was taken last */
-	char error[ARGUMENTS_ERROR_SIZE];
-};
+/* Fills in the members of *options from defaults, the environment and the arguments behind argv[0], the latter
+ * before the former; all other members stay. Returns how many of the arguments are no options, which are argv[1]
+ * and those behind it then; or -1 with what is wrong, one line that names the option, in error. `-h` is taken as
+ * `--help`. Reorders argv. To be called while there is only one thread. */
+int arguments_take(const struct argument table[], unsigned command, void *options, int argc, char *argv[],
+	char error[ARGUMENTS_ERROR_SIZE]);
 
-enum { ARGUMENTS_END = -1, ARGUMENTS_WRONG = -2 };
+/* Checks that each variable whose name begins with prefix is one of the table: one that is misspelt would be as
+ * good as none, and nobody would know. Returns 0, or -1 with the reason in error. program: whose --help to see. */
+int arguments_check_environment(
+	const struct argument table[], const char *prefix, const char *program, char error[ARGUMENTS_ERROR_SIZE]);
 
-/* Begins with the arguments behind argv[0]. Table and argv must outlive it. */
-void arguments_begin(struct arguments *, int argc, char **argv, const struct argument *table);
-
-/* Returns the position in the table of the next option, whose value is then in value; ARGUMENTS_END if there
- * is none, and argv[1] to argv[words] are the other arguments then; or ARGUMENTS_WRONG with the reason, one
- * line that names the remedy, in error. `-h` is taken as `--help`. Reorders argv. */
-int arguments_next(struct arguments *);
-
-/* Returns the name that is nearest to a mistyped word, or NULL if none is near. names ends with NULL. */
-const char *arguments_nearest(const char *word, const char *const names[]);
+/* Writes the options that a command has. */
+void arguments_help(const struct argument table[], unsigned command, FILE *);
 
 #endif

@@ -182,7 +182,7 @@ static int serve(const struct console_options *options, struct views *views)
 	if (signals_catch() != 0)
 		return complain(EXIT_CANNOT_RUN, text_error(errno));
 	if (server_check_descriptors(&limits, error) != 0
-		|| listener_open(&listener, "--listen", options->listen, options->socket_mode, error) != 0)
+		|| listener_open(&listener, "--listen", options->listen, (mode_t)options->socket_mode, error) != 0)
 		return complain(EXIT_CANNOT_RUN, error);
 	log_record(LOG_INFO, "listening",
 		LOG_PAIRS("address", options->listen == NULL ? "descriptor 0" : options->listen, "version",

@@ -4,9 +4,10 @@
 
 #include <stdbool.h>
 #include <stdio.h>
-#include <sys/types.h>
 
-#define OPTIONS_ERROR_SIZE 512
+#include "common/arguments.h"
+
+#define OPTIONS_ERROR_SIZE ARGUMENTS_ERROR_SIZE
 
 struct console_options {
 	/* Texts belong to argv; NULL where not given. */
@@ -14,7 +15,7 @@ struct console_options {
 	const char *database;
 	const char *page;
 	const char *admin;
-	mode_t socket_mode;
+	long socket_mode;
 	bool check;
 	bool no_sandbox;
 	bool help;

@@ -1,13 +1,9 @@
-/* One table says everything about each option: its flag, its variable, its limits, its
- * default and its line in the help. */
 #include "config.h"
 
 #include "options.h"
 
-#include <errno.h>
 #include <libpq-fe.h>
 #include <limits.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,29 +11,6 @@
 #include "common/admin_client.h"
 #include "common/arguments.h"
 #include "common/listener.h"
-
-enum kind {
-	KIND_TEXT,
-	KIND_NUMBER,
-	KIND_MODE, /* octal */
-	KIND_WORD, /* one of those in argument, as its position there */
-	KIND_SWITCH,
-	KIND_FROM, /* a moment, or the start of a day */
-	KIND_TO    /* a moment, or the end of a day */
-};
-
-struct option_spec {
-	unsigned commands;    /* a bit for each that has it */
-	const char *flag;     /* without -- */
-	const char *variable; /* NULL: no variable */
-	enum kind kind;
-	size_t offset;
-	long lowest;
-	long highest;
-	long otherwise;
-	const char *argument;
-	const char *help;
-};
 
 #define FOR(command) (1U << (command))
 #define SERVE FOR(OPTIONS_SERVE)
@@ -50,88 +23,89 @@ struct option_spec {
 
 #define AT(member) offsetof(struct options, member)
 
-static const struct option_spec specs[] = {
-	{SERVE, "listen", "BAGELHOOK_LISTEN", KIND_TEXT, AT(listen), 0, 0, 0, "ADDRESS",
+static const struct argument table[] = {
+	{SERVE, "listen", "BAGELHOOK_LISTEN", ARGUMENT_TEXT, AT(listen), 0, 0, 0, "ADDRESS",
 		"unix:/path or host:port; without it, a listening socket inherited as descriptor 0"},
-	{SERVE, "socket-mode", "BAGELHOOK_SOCKET_MODE", KIND_MODE, AT(socket_mode), 0, 0777, 0660, "MODE",
+	{SERVE, "socket-mode", "BAGELHOOK_SOCKET_MODE", ARGUMENT_MODE, AT(socket_mode), 0, 0777, 0660, "MODE",
 		"permissions of a Unix socket"},
-	{SERVE, "secret-file", "BAGELHOOK_SECRET_FILE", KIND_TEXT, AT(secret_file), 0, 0, 0, "FILE",
+	{SERVE, "secret-file", "BAGELHOOK_SECRET_FILE", ARGUMENT_TEXT, AT(secret_file), 0, 0, 0, "FILE",
 		"the webhook's signing secrets, one per line (live:SECRET or test:SECRET: for events of that "
 		"mode), "
 		"read again when it is changed; without it, $CREDENTIALS_DIRECTORY/secret"},
-	{EACH, "database", "BAGELHOOK_DATABASE", KIND_TEXT, AT(database), 0, 0, 0,
+	{EACH, "database", "BAGELHOOK_DATABASE", ARGUMENT_TEXT, AT(database), 0, 0, 0,
 		"CONNINFO", "a libpq connection string or URI; without it, PGHOST, PGSERVICE and so on"},
-	{SERVE, "threads", "BAGELHOOK_THREADS", KIND_NUMBER, AT(threads), 1, 512, 4, "N",
+	{SERVE, "threads", "BAGELHOOK_THREADS", ARGUMENT_NUMBER, AT(threads), 1, 512, 4, "N",
 		"requests checked at once; waiting, for peers or for the database, holds no thread"},
-	{SERVE, "queue", "BAGELHOOK_QUEUE", KIND_NUMBER, AT(queue), 1, 100000, 1024, "N",
+	{SERVE, "queue", "BAGELHOOK_QUEUE", ARGUMENT_NUMBER, AT(queue), 1, 100000, 1024, "N",
 		"events that may wait for the database, up to 64 MiB; one more is answered 503"},
-	{SERVE, "batch", "BAGELHOOK_BATCH", KIND_NUMBER, AT(batch), 1, 1000, 64, "N",
+	{SERVE, "batch", "BAGELHOOK_BATCH", ARGUMENT_NUMBER, AT(batch), 1, 1000, 64, "N",
 		"events in one transaction at most"},
-	{SERVE, "max-body", "BAGELHOOK_MAX_BODY", KIND_NUMBER, AT(max_body), 1, 64L * 1024 * 1024,
+	{SERVE, "max-body", "BAGELHOOK_MAX_BODY", ARGUMENT_NUMBER, AT(max_body), 1, 64L * 1024 * 1024,
 		1024L * 1024, "BYTES", "longer bodies are answered 413"},
-	{SERVE, "read-timeout", "BAGELHOOK_READ_TIMEOUT", KIND_NUMBER, AT(read_timeout), 1, 3600, 10,
+	{SERVE, "read-timeout", "BAGELHOOK_READ_TIMEOUT", ARGUMENT_NUMBER, AT(read_timeout), 1, 3600, 10,
 		"SECONDS", "for all of the reading of a request"},
-	{SERVE, "commit-timeout", "BAGELHOOK_COMMIT_TIMEOUT", KIND_NUMBER, AT(commit_timeout), 1, 3600, 15,
+	{SERVE, "commit-timeout", "BAGELHOOK_COMMIT_TIMEOUT", ARGUMENT_NUMBER, AT(commit_timeout), 1, 3600, 15,
 		"SECONDS", "for the database to take an event; then 503"},
-	{SERVE, "max-age", "BAGELHOOK_MAX_AGE", KIND_NUMBER, AT(max_age), 0, 1000000000, 0, "SECONDS",
+	{SERVE, "max-age", "BAGELHOOK_MAX_AGE", ARGUMENT_NUMBER, AT(max_age), 0, 1000000000, 0, "SECONDS",
 		"older signatures are answered 401; 0 for any age"},
-	{SERVE, "spool", "BAGELHOOK_SPOOL", KIND_TEXT, AT(spool), 0, 0, 0, "DIR",
+	{SERVE, "spool", "BAGELHOOK_SPOOL", ARGUMENT_TEXT, AT(spool), 0, 0, 0, "DIR",
 		"keep events that the database cannot take in files there, and commit them when it can"},
-	{SERVE, "spool-files", "BAGELHOOK_SPOOL_FILES", KIND_NUMBER, AT(spool_files), 1, 1000000, 100000, "N",
+	{SERVE, "spool-files", "BAGELHOOK_SPOOL_FILES", ARGUMENT_NUMBER, AT(spool_files), 1, 1000000, 100000, "N",
 		"files in the spool at most"},
-	{SERVE, "spool-bytes", "BAGELHOOK_SPOOL_BYTES", KIND_NUMBER, AT(spool_bytes), 1, LONG_MAX,
+	{SERVE, "spool-bytes", "BAGELHOOK_SPOOL_BYTES", ARGUMENT_NUMBER, AT(spool_bytes), 1, LONG_MAX,
 		1024L * 1024 * 1024, "BYTES", "bytes in the spool at most"},
-	{SERVE, "spool-free", "BAGELHOOK_SPOOL_FREE", KIND_NUMBER, AT(spool_free), 0, 99, 10, "PERCENT",
+	{SERVE, "spool-free", "BAGELHOOK_SPOOL_FREE", ARGUMENT_NUMBER, AT(spool_free), 0, 99, 10, "PERCENT",
 		"how much of its disk the spool leaves free"},
-	{SERVE, "admin-listen", "BAGELHOOK_ADMIN_LISTEN", KIND_TEXT, AT(admin_listen), 0, 0, 0, "ADDRESS",
+	{SERVE, "admin-listen", "BAGELHOOK_ADMIN_LISTEN", ARGUMENT_TEXT, AT(admin_listen), 0, 0, 0, "ADDRESS",
 		"answer /healthz, /readyz and /metrics there: unix:/path or host:port, not for the public"},
-	{SERVE, "log-format", "BAGELHOOK_LOG_FORMAT", KIND_WORD, AT(log_format), 0, 0, 0, "logfmt|json",
+	{SERVE, "log-format", "BAGELHOOK_LOG_FORMAT", ARGUMENT_WORD, AT(log_format), 0, 0, 0, "logfmt|json",
 		"how records are written to standard error, a line each"},
-	{SERVE, "log-level", "BAGELHOOK_LOG_LEVEL", KIND_WORD, AT(log_level), 0, 0, 2, "error|warn|info",
+	{SERVE, "log-level", "BAGELHOOK_LOG_LEVEL", ARGUMENT_WORD, AT(log_level), 0, 0, 2, "error|warn|info",
 		"the least that is logged; each event that is accepted is info"},
-	{SERVE, "insecure-no-signature", "BAGELHOOK_INSECURE_NO_SIGNATURE", KIND_SWITCH,
+	{SERVE, "insecure-no-signature", "BAGELHOOK_INSECURE_NO_SIGNATURE", ARGUMENT_SWITCH,
 		AT(insecure_no_signature), 0, 0, 0, NULL,
 		"take every body for authentic: anyone can then entitle anyone (the variable: yes or no)"},
-	{EACH, "no-sandbox", "BAGELHOOK_NO_SANDBOX", KIND_SWITCH, AT(no_sandbox), 0, 0, 0,
+	{EACH, "no-sandbox", "BAGELHOOK_NO_SANDBOX", ARGUMENT_SWITCH, AT(no_sandbox), 0, 0, 0,
 		NULL,
 		"keep the rights to run programs, look into processes and write outside the spool (the "
 		"variable: "
 		"yes or no)"},
-	{SERVE, "check", NULL, KIND_SWITCH, AT(check), 0, 0, 0, NULL,
+	{SERVE, "check", NULL, ARGUMENT_SWITCH, AT(check), 0, 0, 0, NULL,
 		"check all that a start needs, print a line for each part, then exit"},
-	{EACH, "help", NULL, KIND_SWITCH, AT(help), 0, 0, 0, NULL,
+	{EACH, "help", NULL, ARGUMENT_SWITCH, AT(help), 0, 0, 0, NULL,
 		"print this, then exit; -h does the same"},
-	{REDRIVE, "id", NULL, KIND_NUMBER, AT(id), 1, LONG_MAX, 0, "N", "try the dead letter of this id"},
-	{REDRIVE, "all", NULL, KIND_SWITCH, AT(all), 0, 0, 0, NULL,
+	{REDRIVE, "id", NULL, ARGUMENT_NUMBER, AT(id), 1, LONG_MAX, 0, "N", "try the dead letter of this id"},
+	{REDRIVE, "all", NULL, ARGUMENT_SWITCH, AT(all), 0, 0, 0, NULL,
 		"try all dead letters that are not resolved, but those with the reason mode"},
-	{REDRIVE, "ignored", NULL, KIND_SWITCH, AT(ignored), 0, 0, 0, NULL,
+	{REDRIVE, "ignored", NULL, ARGUMENT_SWITCH, AT(ignored), 0, 0, 0, NULL,
 		"try events whose type was unknown when they came, if it is known now"},
-	{EXPORT, "since", NULL, KIND_FROM, AT(since), 0, 0, 0, "MOMENT",
+	{EXPORT, "since", NULL, ARGUMENT_FROM, AT(since), 0, 0, 0, "MOMENT",
 		"events received then or later, such as 2026-01-31 or 2026-01-31T08:00:00Z; UTC without a zone"},
-	{EXPORT, "until", NULL, KIND_TO, AT(until), 0, 0, 0, "MOMENT",
+	{EXPORT, "until", NULL, ARGUMENT_TO, AT(until), 0, 0, 0, "MOMENT",
 		"events received before; if it is a day, until its end"},
-	{EXPORT, "mode", NULL, KIND_WORD, AT(mode), 0, 0, OPTIONS_ANY_MODE, "live|test", "events of this mode"},
-	{EXPORT, "order", NULL, KIND_TEXT, AT(order), 0, 0, 0, "ID", "events of the order of this id"},
-	{ADOPT, "mode", NULL, KIND_WORD, AT(mode), 0, 0, OPTIONS_ANY_MODE, "live|test", "the mode of the grants: live, unless given"},
-	{ADOPT, "keep-going", NULL, KIND_SWITCH, AT(keep_going), 0, 0, 0, NULL,
+	{EXPORT, "mode", NULL, ARGUMENT_WORD, AT(mode), 0, 0, OPTIONS_ANY_MODE, "live|test", "events of this mode"},
+	{EXPORT, "order", NULL, ARGUMENT_TEXT, AT(order), 0, 0, 0, "ID", "events of the order of this id"},
+	{ADOPT, "mode", NULL, ARGUMENT_WORD, AT(mode), 0, 0, OPTIONS_ANY_MODE, "live|test", "the mode of the grants: live, unless given"},
+	{ADOPT, "keep-going", NULL, ARGUMENT_SWITCH, AT(keep_going), 0, 0, 0, NULL,
 		"leave out wrong lines, and grant the others in many short transactions"},
-	{ADOPT, "dry-run", NULL, KIND_SWITCH, AT(dry_run), 0, 0, 0, NULL,
+	{ADOPT, "dry-run", NULL, ARGUMENT_SWITCH, AT(dry_run), 0, 0, 0, NULL,
 		"do all of it, count what it changes, and roll back"},
-	{STATUS, "admin", NULL, KIND_TEXT, AT(admin), 0, 0, 0, "ADDRESS",
+	{STATUS, "admin", NULL, ARGUMENT_TEXT, AT(admin), 0, 0, 0, "ADDRESS",
 		"a responder's --admin-listen, to be asked for its spool: unix:/path or host:port"},
-	{STATUS, "brief", NULL, KIND_SWITCH, AT(brief), 0, 0, 0, NULL, "one line, for monitors"},
-	{STATUS, "metrics", NULL, KIND_SWITCH, AT(metrics), 0, 0, 0, NULL,
+	{STATUS, "brief", NULL, ARGUMENT_SWITCH, AT(brief), 0, 0, 0, NULL, "one line, for monitors"},
+	{STATUS, "metrics", NULL, ARGUMENT_SWITCH, AT(metrics), 0, 0, 0, NULL,
 		"what a person should look at as metrics in Prometheus's text format, by kind and mode"},
-	{SERVE, "version", NULL, KIND_SWITCH, AT(version), 0, 0, 0, NULL, "print the version, then exit"},
+	{SERVE, "version", NULL, ARGUMENT_SWITCH, AT(version), 0, 0, 0, NULL, "print the version, then exit"},
+	{.name = NULL},
 };
 
 static const struct {
 	const char *name; /* the first argument */
-	const char *said;
+	const char *said; /* with the program's name */
 	const char *help; /* before the options, and after them */
 	const char *end;
 } commands[] = {
-	[OPTIONS_SERVE] = {NULL, "",
+	[OPTIONS_SERVE] = {NULL, "bagelhook",
 		"Usage: bagelhook [OPTIONS]\n"
 		"       bagelhook redrive (--id N | --all | --ignored) [--database CONNINFO]\n"
 		"       bagelhook import [--database CONNINFO] FILE...\n"
@@ -145,20 +119,20 @@ static const struct {
 		"Exit status: 0 stopped as told, 1 could not run, 2 wrong usage; 3 of --check, where only "
 		"the\n"
 		"database could not be reached.\n"},
-	[OPTIONS_REDRIVE] = {"redrive", " redrive",
+	[OPTIONS_REDRIVE] = {"redrive", "bagelhook redrive",
 		"Usage: bagelhook redrive (--id N | --all | --ignored) [--database CONNINFO]\n"
 		"Tries dead letters again, after bagelhook, the schema or a setting has changed: what is\n"
 		"a valid event now is committed, and its letter marked as resolved. With --ignored, tries\n"
 		"stored events instead that took no part in any order. Needs the rights of bagelpay_owner.\n\n",
 		"\nExit status: 0 all that were tried are resolved, 1 some are not, 2 wrong usage.\n"},
-	[OPTIONS_IMPORT] = {"import", " import",
+	[OPTIONS_IMPORT] = {"import", "bagelhook import",
 		"Usage: bagelhook import [--database CONNINFO] FILE...\n"
 		"Commits bodies of webhooks that came by other means than deliveries, such as a list of\n"
 		"events from the provider: one JSON document a line, or one in a file; - is standard\n"
 		"input. They are taken for authentic. What is there already stays as it is; another body\n"
 		"under a known event id becomes a dead letter. Needs the rights of bagelpay_ingest.\n\n",
 		"\nExit status: 0 all bodies are committed, 1 some are not, 2 wrong usage.\n"},
-	[OPTIONS_EXPORT] = {"export", " export",
+	[OPTIONS_EXPORT] = {"export", "bagelhook export",
 		"Usage: bagelhook export [OPTIONS]\n"
 		"Writes the bodies of stored events to standard output, one a line, in the order in which\n"
 		"they were received, for bagelhook import or bagelhook-send --stdin. A line break between\n"
@@ -166,7 +140,7 @@ static const struct {
 		"the rights of bagelpay_owner or bagelpay_console.\n\n",
 		"\nExit status: 0 all are written, 1 some are not, such as those whose body retention has\n"
 		"removed, 2 wrong usage.\n"},
-	[OPTIONS_ADOPT] = {"adopt", " adopt",
+	[OPTIONS_ADOPT] = {"adopt", "bagelhook adopt",
 		"Usage: bagelhook adopt [OPTIONS] FILE.csv\n"
 		"Grants what the customers have who bought before bagelhook was there. The first line of\n"
 		"FILE names the columns: order_id or user_id or both, email, product_id, paid_until (a day,\n"
@@ -175,7 +149,7 @@ static const struct {
 		"Responders wait meanwhile, about a second for a thousand lines. Needs the rights of\n"
 		"bagelpay_app or bagelpay_owner.\n\n",
 		"\nExit status: 0 all lines are granted, 1 some are not, 2 wrong usage.\n"},
-	[OPTIONS_STATUS] = {"status", " status",
+	[OPTIONS_STATUS] = {"status", "bagelhook status",
 		"Usage: bagelhook status [OPTIONS]\n"
 		"Prints versions, the last events, dead letters, and what a person should look at. Needs the\n"
 		"rights of bagelpay_reader.\n\n",
@@ -183,184 +157,17 @@ static const struct {
 		"look, 2 wrong usage.\n"},
 };
 
-#define SPEC_COUNT (sizeof specs / sizeof specs[0])
-
-static bool is_for(const struct option_spec *spec, enum options_command command)
-{
-	return (spec->commands & FOR(command)) != 0;
-}
-
-/* The position of a word among those between bars, or -1. */
-static long find_word(const char *words, const char *text)
-{
-	const size_t len = strlen(text);
-
-	for (long i = 0;; i++) {
-		const size_t word_len = strcspn(words, "|");
-
-		if (word_len == len && memcmp(words, text, len) == 0)
-			return i;
-		if (words[word_len] == '\0')
-			return -1;
-		words += word_len + 1;
-	}
-}
-
-/* The word at a position. */
-static int word_at(const char *words, long position, const char **word)
-{
-	*word = words;
-	for (long i = 0; i < position; i++)
-		*word += strcspn(*word, "|") + 1;
-	return (int)strcspn(*word, "|");
-}
-
-/* Sets one option from a text. name is how the user said it. */
-static int set(struct options *options, const struct option_spec *spec, const char *name, const char *text,
-	char error[OPTIONS_ERROR_SIZE])
-{
-	char *member = (char *)options + spec->offset;
-	char *end = NULL;
-	long value;
-
-	switch (spec->kind) {
-	case KIND_TEXT:
-		if (text[0] == '\0') {
-			snprintf(error, OPTIONS_ERROR_SIZE, "%s: must not be empty", name);
-			return -1;
-		}
-		memcpy(member, &text, sizeof text);
-		return 0;
-	case KIND_SWITCH: {
-		bool on = strcmp(text, "1") == 0 || strcmp(text, "yes") == 0 || strcmp(text, "true") == 0;
-
-		if (!on && strcmp(text, "0") != 0 && strcmp(text, "no") != 0 && strcmp(text, "false") != 0) {
-			snprintf(error, OPTIONS_ERROR_SIZE, "%s: must be yes or no, not \"%.100s\"", name,
-				text);
-			return -1;
-		}
-		memcpy(member, &on, sizeof on);
-		return 0;
-	}
-	case KIND_WORD:
-		value = find_word(spec->argument, text);
-		if (value < 0) {
-			snprintf(error, OPTIONS_ERROR_SIZE, "%s: must be one of %s, not \"%.100s\"", name,
-				spec->argument, text);
-			return -1;
-		}
-		memcpy(member, &value, sizeof value);
-		return 0;
-	case KIND_FROM:
-	case KIND_TO:
-		if (moment_read(text, strlen(text), spec->kind == KIND_TO, member))
-			return 0;
-		snprintf(error, OPTIONS_ERROR_SIZE,
-			"%s: must be a day such as 2026-01-31, or a moment such as 2026-01-31T08:00:00Z, not \"%.100s\"",
-			name, text);
-		return -1;
-	case KIND_NUMBER:
-	case KIND_MODE:
-		break;
-	}
-	errno = 0;
-	value = strtol(text, &end, spec->kind == KIND_MODE ? 8 : 10);
-	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < spec->lowest
-		|| value > spec->highest) {
-		snprintf(error, OPTIONS_ERROR_SIZE,
-			spec->kind == KIND_MODE ? "%s: must be an octal mode from %lo to %lo, not \"%.100s\""
-						: "%s: must be a number from %ld to %ld, not \"%.100s\"",
-			name, (unsigned long)spec->lowest, (unsigned long)spec->highest, text);
-		return -1;
-	}
-	memcpy(member, &value, sizeof value);
-	return 0;
-}
-
-/* A variable that is misspelt would be as good as none, and nobody would know. */
-static int check_environment(enum options_command command, char error[OPTIONS_ERROR_SIZE])
-{
-	const char *names[SPEC_COUNT + 1];
-	size_t count = 0;
-
-	for (size_t i = 0; i < SPEC_COUNT; i++)
-		if (specs[i].variable != NULL)
-			names[count++] = specs[i].variable;
-	names[count] = NULL;
-	for (char **variable = environ; *variable != NULL; variable++) {
-		const size_t len = strcspn(*variable, "=");
-		char name[128];
-		size_t i = 0;
-
-		if (strncmp(*variable, "BAGELHOOK_", 10) != 0)
-			continue;
-		snprintf(name, sizeof name, "%.*s", (int)(len < 100 ? len : 100), *variable);
-		while (i < count && strcmp(names[i], name) != 0)
-			i++;
-		if (i < count)
-			continue;
-		const char *nearest = arguments_nearest(name, names);
-		if (nearest != NULL)
-			snprintf(error, OPTIONS_ERROR_SIZE, "%s: no such variable; did you mean %s?", name,
-				nearest);
-		else
-			snprintf(error, OPTIONS_ERROR_SIZE, "%s: no such variable; see bagelhook%s --help",
-				name, commands[command].said);
-		return -1;
-	}
-	return 0;
-}
-
-static int take_environment(struct options *options, char error[OPTIONS_ERROR_SIZE])
-{
-	for (size_t i = 0; i < SPEC_COUNT; i++) {
-		const struct option_spec *spec = &specs[i];
-		/* Only the main thread runs yet. */
-		const char *text = spec->variable == NULL
-			? NULL
-			: getenv(spec->variable); /* NOLINT(concurrency-mt-unsafe) */
-
-		if (spec->kind == KIND_NUMBER || spec->kind == KIND_MODE || spec->kind == KIND_WORD)
-			memcpy((char *)options + spec->offset, &spec->otherwise, sizeof spec->otherwise);
-		/* Unit files and containers set variables to nothing where they mean none. */
-		if (text != NULL && text[0] != '\0' && is_for(spec, options->command)
-			&& set(options, spec, spec->variable, text, error) != 0)
-			return -1;
-	}
-	return 0;
-}
-
 static int take_arguments(struct options *options, int argc, char *argv[], char error[OPTIONS_ERROR_SIZE])
 {
-	const struct option_spec *known[SPEC_COUNT];
-	struct argument table[SPEC_COUNT + 1] = {{NULL, false}};
-	struct arguments arguments;
-	size_t count = 0;
-	char name[64];
-	int got;
+	const int words = arguments_take(table, FOR(options->command), options, argc, argv, error);
 
-	for (size_t i = 0; i < SPEC_COUNT; i++)
-		if (is_for(&specs[i], options->command)) {
-			known[count] = &specs[i];
-			table[count++] = (struct argument){specs[i].flag, specs[i].argument != NULL};
-		}
-	arguments_begin(&arguments, argc, argv, table);
-	while ((got = arguments_next(&arguments)) >= 0) {
-		const char *text = known[got]->argument == NULL ? "yes" : arguments.value;
-
-		snprintf(name, sizeof name, "--%s", known[got]->flag);
-		if (set(options, known[got], name, text, error) != 0)
-			return -1;
-	}
+	if (words < 0)
+		return -1;
 	options->files = argv + 1;
-	options->file_count = (size_t)arguments.words;
-	if (got == ARGUMENTS_WRONG)
-		snprintf(error, OPTIONS_ERROR_SIZE, "%s", arguments.error);
-	else if (arguments.words > 0 && options->command != OPTIONS_IMPORT && options->command != OPTIONS_ADOPT)
-		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: takes no arguments besides options; try --help",
-			argv[1]);
-	else
+	options->file_count = (size_t)words;
+	if (words == 0 || options->command == OPTIONS_IMPORT || options->command == OPTIONS_ADOPT)
 		return 0;
+	snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: takes no arguments besides options; try --help", argv[1]);
 	return -1;
 }
 
@@ -461,7 +268,7 @@ int options_parse(struct options *options, int argc, char *argv[], char error[OP
 		argc--;
 		argv++;
 	}
-	if (check_environment(options->command, error) != 0 || take_environment(options, error) != 0
+	if (arguments_check_environment(table, "BAGELHOOK_", commands[options->command].said, error) != 0
 		|| take_arguments(options, argc, argv, error) != 0)
 		return -1;
 	take_credential(options);
@@ -471,27 +278,6 @@ int options_parse(struct options *options, int argc, char *argv[], char error[OP
 void options_help(enum options_command command, FILE *out)
 {
 	fputs(commands[command].help, out);
-	for (size_t i = 0; i < SPEC_COUNT; i++) {
-		const struct option_spec *spec = &specs[i];
-
-		if (!is_for(spec, command))
-			continue;
-		fprintf(out, "  --%s%s%s\n      %s", spec->flag, spec->argument == NULL ? "" : " ",
-			spec->argument == NULL ? "" : spec->argument, spec->help);
-		if (spec->kind == KIND_NUMBER && spec->otherwise >= spec->lowest)
-			fprintf(out, " (%ld to %ld; default %ld)", spec->lowest, spec->highest,
-				spec->otherwise);
-		if (spec->kind == KIND_MODE)
-			fprintf(out, " (octal; default %lo)", (unsigned long)spec->otherwise);
-		if (spec->kind == KIND_WORD && spec->otherwise >= 0) {
-			const char *word;
-			const int len = word_at(spec->argument, spec->otherwise, &word);
-
-			fprintf(out, " (default %.*s)", len, word);
-		}
-		fputs("\n", out);
-		if (spec->variable != NULL)
-			fprintf(out, "      %s\n", spec->variable);
-	}
+	arguments_help(table, FOR(command), out);
 	fputs(commands[command].end, out);
 }

@@ -8,9 +8,10 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "common/arguments.h"
 #include "common/moment.h"
 
-#define OPTIONS_ERROR_SIZE 512
+#define OPTIONS_ERROR_SIZE ARGUMENTS_ERROR_SIZE
 
 enum options_command { OPTIONS_SERVE, OPTIONS_REDRIVE, OPTIONS_IMPORT, OPTIONS_EXPORT, OPTIONS_ADOPT, OPTIONS_STATUS };
 

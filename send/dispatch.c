@@ -114,7 +114,7 @@ static void read_line(struct dispatcher *d)
 		body = change_body("-", &d->options->subject, body, len, &len);
 		well = body != NULL;
 	}
-	for (size_t i = 0; body != NULL && i <= d->options->duplicates; i++)
+	for (size_t i = 0; body != NULL && i <= (size_t)d->options->duplicates; i++)
 		if (!add_line(d, body, len)) {
 			complain("no memory", "for the deliveries");
 			d->lines = well = false;
@@ -181,7 +181,7 @@ static bool judge(struct dispatcher *d, struct delivery *delivery, enum post_res
 	}
 	if (delivery->tries == 1)
 		d->report.waiting++;
-	delivery->due_ms = clock_ms() + d->options->retry_interval_ms;
+	delivery->due_ms = clock_ms() + (int64_t)(d->options->retry_interval_s * 1000);
 	add(&d->waiting, delivery);
 	return true;
 }
@@ -242,9 +242,9 @@ static void run(struct dispatcher *d)
  * all in an order that depends on the seed alone. The caller's to free. NULL without memory. */
 static size_t *make_order(const struct options *options, size_t parcels, size_t *count)
 {
-	const size_t each = options->duplicates + 1;
+	const size_t each = (size_t)options->duplicates + 1;
 	size_t *order = calloc(parcels * each + 1, sizeof *order);
-	unsigned int state = options->seed;
+	unsigned int state = (unsigned int)options->seed;
 
 	if (order == NULL)
 		return NULL;
@@ -288,7 +288,7 @@ int dispatch(const struct options *options, const struct parcels *parcels, struc
 	sigaction(SIGTERM, &action, NULL);
 	report_begin(&d.report, count, options->retries);
 	if (options->shuffle)
-		fprintf(stderr, "Shuffled; the same order again: --seed %u\n", options->seed);
+		fprintf(stderr, "Shuffled; the same order again: --seed %ld\n", options->seed);
 	run(&d);
 	report_end(&d.report);
 	while (d.fresh.first != NULL)

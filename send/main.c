@@ -42,7 +42,7 @@ static bool add_file(const char *name, const struct options *options, struct par
 /* Whether all that was asked for is there. */
 static bool pack(const struct options *options, struct parcels *parcels)
 {
-	if (!story_events(options->events, options->event_count, &options->subject, parcels)
+	if (!story_events(options->events.texts, options->events.count, &options->subject, parcels)
 		|| (options->story != NULL && !story_tell(options->story, &options->subject, parcels))) {
 		complain("no memory", "for the events");
 		return false;

@@ -4,8 +4,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
+#include <stdio.h>
 
+#include "common/arguments.h"
 #include "body.h"
 
 /* A signal ends with EXIT_SIGNAL and its number, as shells have it. */
@@ -18,15 +19,17 @@ struct options {
 	const char *ca_file; /* NULL: the system's authorities */
 	struct subject subject;
 	const char *story; /* NULL: none */
-	char **events;     /* names of documented events; owned */
-	size_t event_count;
-	size_t duplicates; /* deliveries of each body beyond the first */
+	struct argument_texts events; /* names of documented events; owned */
+	long mode;                    /* of subject: 0 test, 1 live, -1 not given */
+	long duplicates;              /* deliveries of each body beyond the first */
 	bool shuffle;
-	unsigned int seed;
+	long seed;
 	bool corrupt;
 	bool retries;
-	int64_t retry_interval_ms;
-	double rate; /* deliveries a second at most; 0: no limit */
+	double retry_interval_s;
+	double rate; /* deliveries a second at most; below 0: no limit */
+	bool help;
+	bool version;
 	const char *url;
 	bool lines; /* bodies from standard input, one a line */
 	char **files;

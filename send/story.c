@@ -254,7 +254,7 @@ bool story_tell(const char *name, const struct subject *subject, struct parcels 
 	return true;
 }
 
-bool story_events(char *const *names, size_t count, const struct subject *subject, struct parcels *parcels)
+bool story_events(const char *const *names, size_t count, const struct subject *subject, struct parcels *parcels)
 {
 	const struct life life = begin_life(subject);
 	const int64_t end_ms = now_ms();

@@ -21,6 +21,6 @@ bool story_tell(const char *name, const struct subject *, struct parcels *);
 
 /* Adds single events, of one order and its one customer, as if they happened one after the other,
  * the last one now. False without memory, or where one of them is unknown. */
-bool story_events(char *const *names, size_t count, const struct subject *, struct parcels *);
+bool story_events(const char *const *names, size_t count, const struct subject *, struct parcels *);
 
 #endif
