@@ -46,13 +46,13 @@ def add_large(cluster, db):
                 """INSERT INTO bagelpay.events (event_id, event_type, mode, occurred_at, fold_slot, received_at, order_id, key_source, outcome,
                     warnings, billing_type, product_id, customer_id, customer_email,
                     payment_id)
-                SELECT n.name || i, 'checkout.completed', 'live', moment, bagelpay.fold_slot(moment, 'checkout.completed'), moment,
+                SELECT n.name || i, 'checkout.completed', 'live', moment, bagelpay_internal.fold_slot(moment, 'checkout.completed'), moment,
                     CASE n.name WHEN 'large_' THEN 'large' ELSE n.name || i END, 'metadata', 'applied', '{}', 'single_payment', 'prod',
                     'cus_' || n.name, n.email, 'pay_' || n.name || i
                 FROM (VALUES ('large_', 'one@example.com'), ('many_', 'many@example.com')) AS n (name, email), generate_series(1, %(count)s) AS i,
                     LATERAL (SELECT now() - interval '30 days' + i * interval '2 minutes') AS t (moment)""",
                 "INSERT INTO bagelpay.event_bodies (event_id, body) SELECT 'large_' || i, '{}' FROM generate_series(1, %(count)s) AS i",
-                """SELECT bagelpay.fold(array_agg(ROW('live', n.order_id, NULL, NULL, NULL)::bagelpay.fold_key))
+                """SELECT bagelpay_internal.fold(array_agg(ROW('live', n.order_id, NULL, NULL, NULL)::bagelpay_internal.fold_key))
                 FROM (SELECT DISTINCT order_id FROM bagelpay.events WHERE product_id = 'prod') AS n"""):
             connection.execute(statement, {"count": LARGE})
         connection.execute("VACUUM (ANALYZE)")

@@ -17,9 +17,10 @@ DAYS = 30
 RECEIVED = "RECEIVED_AT_"
 ITEM_KEY = "ITEM_KEY_"
 # Tables, by who copies them: two processes share the work about evenly.
-SHARES = (("events",), ("event_bodies", "effects", "orders", "purchases", "stored_items"))
+SHARES = (
+    ("bagelpay.events",), ("bagelpay.event_bodies", "bagelpay.orders", "bagelpay_internal.purchases", "bagelpay_internal.stored_items"))
 ORDERS_AT_ONCE = 2000
-# The columns of a purchase that bagelpay.item_key() reads.
+# The columns of a purchase that bagelpay_internal.item_key() reads.
 ITEM_COLUMNS = ("mode", "order_id", "product_id", "customer_id", "user_id")
 
 
@@ -66,13 +67,13 @@ def read_templates(cluster, db, tables):
     read = {}
     with cluster.connect(db, autocommit=False) as connection:
         connection.execute("SELECT bagelpay.ingest(%s, %s)", (f"[{','.join(deliveries)}]", [path.read_bytes() for path in TEMPLATES]))
-        (key, *item), = connection.execute(f"SELECT item_key, {', '.join(ITEM_COLUMNS)} FROM bagelpay.purchases").fetchall()
+        (key, *item), = connection.execute(f"SELECT item_key, {', '.join(ITEM_COLUMNS)} FROM bagelpay_internal.purchases").fetchall()
         (now,), = connection.execute("SELECT now()::text").fetchall()
         for table in tables:
             columns = ", ".join(row[0] for row in connection.execute(
                 """SELECT quote_ident(attname) FROM pg_attribute
-                WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum""", (f"bagelpay.{table}",)))
-            with connection.cursor().copy(f"COPY (SELECT {columns} FROM bagelpay.{table}) TO STDOUT") as copy:
+                WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum""", (table,)))
+            with connection.cursor().copy(f"COPY (SELECT {columns} FROM {table}) TO STDOUT") as copy:
                 text = b"".join(copy).decode()
             read[table] = columns, text.replace(MARKS[0].lower(), MARKS[0]).replace(now, RECEIVED).replace(str(key), ITEM_KEY)
         connection.rollback()
@@ -101,22 +102,23 @@ def copy_share(dsn, templates, item, orders):
         with psycopg.connect(dsn) as connection:
             keys = item_keys(connection, item, orders)
     for table, (columns, text) in templates.items():
+        schema = table.partition(".")[0]
         with psycopg.connect(dsn) as connection:
             constraints = connection.execute(
                 "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'p'",
-                (f"bagelpay.{table}",)).fetchall()
+                (table,)).fetchall()
             primary = [name for name, _ in constraints]
             indexes = connection.execute(
-                "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'bagelpay' AND tablename = %s AND indexname <> ALL (%s)",
+                "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname || '.' || tablename = %s AND indexname <> ALL (%s)",
                 (table, primary)).fetchall()
-            connection.execute(f"TRUNCATE bagelpay.{table}")
+            connection.execute(f"TRUNCATE {table}")
             for name, _ in indexes:
-                connection.execute(f"DROP INDEX bagelpay.{name}")
+                connection.execute(f"DROP INDEX {schema}.{name}")
             for name in primary:
-                connection.execute(f"ALTER TABLE bagelpay.{table} DROP CONSTRAINT {name}")
-            copy_lines(connection, f"COPY bagelpay.{table} ({columns}) FROM STDIN (FREEZE)", text, orders, keys)
+                connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+            copy_lines(connection, f"COPY {table} ({columns}) FROM STDIN (FREEZE)", text, orders, keys)
             for name, definition in constraints:
-                connection.execute(f"ALTER TABLE bagelpay.{table} ADD CONSTRAINT {name} {definition}")
+                connection.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
             for _, definition in indexes:
                 connection.execute(definition)
 
@@ -127,7 +129,7 @@ def item_keys(connection, item, orders):
     for first in range(0, orders, ORDERS_AT_ONCE):
         numbers = [order_number(index) for index in range(first, min(first + ORDERS_AT_ONCE, orders))]
         keys.extend(key for key, in connection.execute(
-            """SELECT bagelpay.item_key(json_populate_record(NULL::bagelpay.purchases, replace(%s, %s, lpad(n::text, 12, '0'))::json))
+            """SELECT bagelpay_internal.item_key(json_populate_record(NULL::bagelpay_internal.purchases, replace(%s, %s, lpad(n::text, 12, '0'))::json))
             FROM unnest(%s::bigint[]) WITH ORDINALITY AS u (n, position) ORDER BY position""", (item, MARKS[0], numbers)))
     return keys
 

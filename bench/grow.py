@@ -72,7 +72,7 @@ def pages_read(connection):
     """How many pages of the tables of state, and of their indexes, PostgreSQL did not find in its own memory so far."""
     connection.execute("SELECT pg_stat_force_next_flush()")
     return connection.execute("SELECT sum(heap_blks_read + idx_blks_read) FROM pg_statio_user_tables "
-                              "WHERE schemaname = 'bagelpay' AND relname = ANY (%s)", (list(STATE_TABLES),)).fetchone()[0]
+                              "WHERE schemaname IN ('bagelpay', 'bagelpay_internal') AND relname = ANY (%s)", (list(STATE_TABLES),)).fetchone()[0]
 
 
 def ask(contestant, stored, questions=QUESTIONS):
@@ -106,7 +106,7 @@ def prewarm(cluster, db):
     with cluster.connect(db) as connection:
         connection.execute("CREATE EXTENSION pg_prewarm")
         connection.execute("""SELECT pg_prewarm(oid) FROM pg_class
-            WHERE relnamespace = 'bagelpay'::regnamespace AND (relkind = 'i' OR (relkind = 'r' AND relname = ANY (%s)))""",
+            WHERE relnamespace::regnamespace::text IN ('bagelpay', 'bagelpay_internal') AND (relkind = 'i' OR (relkind = 'r' AND relname = ANY (%s)))""",
                            (list(STATE_TABLES),)).fetchall()
 
 
@@ -117,7 +117,7 @@ def gigabytes(cluster, db):
                 round(sum(pg_table_size(oid)) FILTER (WHERE relname = ANY (%(state)s)) / 1e9, 1),
                 round(sum(pg_table_size(oid)) FILTER (WHERE relname <> ALL (%(state)s)) / 1e9, 1),
                 round(sum(pg_indexes_size(oid)) / 1e9, 1))
-            FROM pg_class WHERE relnamespace = 'bagelpay'::regnamespace AND relkind = 'r'""", {"state": list(STATE_TABLES)}).fetchone()[0]
+            FROM pg_class WHERE relnamespace::regnamespace::text IN ('bagelpay', 'bagelpay_internal') AND relkind = 'r'""", {"state": list(STATE_TABLES)}).fetchone()[0]
 
 
 def check(contestant, stored):

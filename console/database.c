@@ -13,6 +13,7 @@
 /* The server's own limit comes first, so that it is the server that stops working. */
 #define STATEMENT_LIMIT "5s"
 #define STATEMENT_MS 7000
+#define SCHEMAS "'bagelpay'::pg_catalog.regnamespace, 'bagelpay_internal'::pg_catalog.regnamespace"
 
 /* With each transaction anew: behind a pooler, the next one may run on another of the server's
  * connections, or on one whose settings somebody else has changed. */
@@ -23,21 +24,23 @@ static const char begin_reading[] = "BEGIN READ ONLY;"
 				    "SET LOCAL DateStyle = 'ISO';"
 				    "SET LOCAL TimeZone = 'UTC'";
 
-/* A role that could write would be one mistake away from writing: all tables of the schema, and all of
- * its functions that have their owner's rights, which reach them whatever the role may do itself.
+/* A role that could write would be one mistake away from writing: all tables of the schemas, and all of
+ * their functions that have their owner's rights, which reach them whatever the role may do itself.
  * Those that are marked STABLE can only read. */
 static const char role_question[] =
-	"SELECT pg_catalog.has_function_privilege('bagelpay.console_overview(timestamptz)', 'EXECUTE'),"
+	"SELECT pg_catalog.has_schema_privilege('bagelpay_internal', 'USAGE')"
+	" AND pg_catalog.has_function_privilege('bagelpay_internal.console_overview(timestamptz)', "
+	"'EXECUTE'),"
 	" pg_catalog.has_schema_privilege('bagelpay', 'CREATE')"
+	" OR pg_catalog.has_schema_privilege('bagelpay_internal', 'CREATE')"
 	" OR EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.rolname IN ('bagelpay_owner', "
 	"'bagelpay_ingest', 'bagelpay_app') AND pg_catalog.pg_has_role(r.oid, 'MEMBER'))"
 	" OR EXISTS (SELECT FROM pg_catalog.pg_class AS c"
-	" WHERE c.relnamespace = 'bagelpay'::pg_catalog.regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', "
-	"'f')"
+	" WHERE c.relnamespace IN (" SCHEMAS ") AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
 	" AND (pg_catalog.has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER')"
 	" OR pg_catalog.has_any_column_privilege(c.oid, 'INSERT, UPDATE')))"
 	" OR EXISTS (SELECT FROM pg_catalog.pg_proc AS p"
-	" WHERE p.pronamespace = 'bagelpay'::pg_catalog.regnamespace AND p.prosecdef AND p.provolatile = 'v'"
+	" WHERE p.pronamespace IN (" SCHEMAS ") AND p.prosecdef AND p.provolatile = 'v'"
 	" AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE'))";
 
 void database_init(struct database *db, const char *conninfo)

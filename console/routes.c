@@ -29,17 +29,18 @@ static const struct view {
 	const char *statement;
 	const char *parameters[MAX_PARAMETERS + 1];
 } views[] = {
-	{"/api/overview", "SELECT bagelpay.console_overview($1::timestamptz)", {"since"}},
+	{"/api/overview", "SELECT bagelpay_internal.console_overview($1::timestamptz)", {"since"}},
 	{"/api/deliveries",
-		"SELECT bagelpay.console_deliveries($1::timestamptz, $2, $3::timestamptz, $4, $5, $6, $7, "
+		"SELECT bagelpay_internal.console_deliveries($1::timestamptz, $2, $3::timestamptz, $4, $5, "
+		"$6, $7, "
 		"$8, $9::boolean)",
 		{"before_at", "before_id", "since", "mode", "type", "outcome", "order", "event", "warned"}},
-	{"/api/delivery", "SELECT bagelpay.console_delivery($1)", {"event"}},
-	{"/api/order", "SELECT bagelpay.console_order($1, $2)", {"mode", "order"}},
-	{"/api/search", "SELECT bagelpay.console_search($1, $2::integer)", {"q", "skip"}},
-	{"/api/dead-letters", "SELECT bagelpay.console_dead_letters($1::bigint, $2::boolean)",
+	{"/api/delivery", "SELECT bagelpay_internal.console_delivery($1)", {"event"}},
+	{"/api/order", "SELECT bagelpay_internal.console_order($1, $2)", {"mode", "order"}},
+	{"/api/search", "SELECT bagelpay_internal.console_search($1, $2::integer)", {"q", "skip"}},
+	{"/api/dead-letters", "SELECT bagelpay_internal.console_dead_letters($1::bigint, $2::boolean)",
 		{"before", "resolved"}},
-	{"/api/dead-letter", "SELECT bagelpay.console_dead_letter($1::bigint)", {"id"}},
+	{"/api/dead-letter", "SELECT bagelpay_internal.console_dead_letter($1::bigint)", {"id"}},
 };
 
 static void begin(struct buffer *out, const char *status, const char *type, const char *caching)

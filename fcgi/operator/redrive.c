@@ -29,7 +29,7 @@
 #define IGNORED                                                                                              \
 	"SELECT e.event_id, " PRINTABLE_ID ", b.body, b.signed_timestamp::text, b.signature, NULL, 'false'"  \
 	" FROM bagelpay.events AS e LEFT JOIN bagelpay.event_bodies AS b ON b.event_id = e.event_id"         \
-	" WHERE e.outcome = 'ignored' AND bagelpay.event_rank(e.event_type) < 8"
+	" WHERE e.outcome = 'ignored' AND bagelpay_internal.event_rank(e.event_type) < 8"
 enum column {
 	COLUMN_ID,
 	COLUMN_SHOWN_ID,
@@ -167,7 +167,8 @@ static int sum_up(struct redrive *redrive)
 	if (redrive->what == REDRIVE_IGNORED) {
 		rest = session_query(&redrive->session,
 			"SELECT pg_catalog.count(*)::text FROM bagelpay.events"
-			" WHERE outcome = 'ignored' AND bagelpay.event_rank(event_type) < 8 IS NOT TRUE",
+			" WHERE outcome = 'ignored' AND bagelpay_internal.event_rank(event_type) < 8 IS NOT "
+			"TRUE",
 			0, NULL);
 		if (rest == NULL)
 			return complain(redrive->session.error);

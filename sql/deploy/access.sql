@@ -8,6 +8,8 @@ SET LOCAL ROLE bagelpay_owner;
 
 GRANT USAGE ON SCHEMA bagelpay TO bagelpay_ingest, bagelpay_reader;
 
+GRANT USAGE ON SCHEMA bagelpay_internal TO bagelpay_reader;
+
 -- Default privileges do not cover the row types of tables and views. A role that used one in a table of its own would
 -- keep the owner from altering ours.
 DO $$
@@ -17,7 +19,8 @@ BEGIN
     FOR row_type IN
         SELECT c.reltype
         FROM pg_catalog.pg_class AS c
-        WHERE c.relnamespace = 'bagelpay'::regnamespace AND c.relkind IN ('r', 'v')
+        WHERE c.relnamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnamespace)
+            AND c.relkind IN ('r', 'v')
     LOOP
         EXECUTE format('REVOKE USAGE ON TYPE %s FROM PUBLIC', row_type);
     END LOOP;
@@ -27,10 +30,11 @@ $$;
 -- Responders: the ingest functions and nothing else, not even SELECT.
 GRANT EXECUTE ON FUNCTION bagelpay.served_responders (), bagelpay.ingest (json, bytea[], text[], integer) TO bagelpay_ingest;
 
-GRANT SELECT ON bagelpay.settings, bagelpay.products, bagelpay.product_features, bagelpay.events,
-    bagelpay.orders, bagelpay.items, bagelpay.all_items, bagelpay.stored_items, bagelpay.subscriptions, bagelpay.purchases,
-    bagelpay.payments, bagelpay.trials, bagelpay.cancellations, bagelpay.refunds, bagelpay.decisions,
-    bagelpay.subscription_links, bagelpay.changed_orders, bagelpay.changed_settings, bagelpay.expected_orders, bagelpay.entitlements, bagelpay.entitlements_test,
+GRANT SELECT ON bagelpay.settings, bagelpay.products, bagelpay.product_features, bagelpay.events, bagelpay.orders,
+    bagelpay.items, bagelpay_internal.all_items, bagelpay_internal.stored_items, bagelpay.subscriptions,
+    bagelpay_internal.purchases, bagelpay.payments, bagelpay.trials, bagelpay.cancellations, bagelpay.refunds,
+    bagelpay_internal.decisions, bagelpay_internal.subscription_links, bagelpay_internal.changed_orders,
+    bagelpay_internal.changed_settings, bagelpay.expected_orders, bagelpay.entitlements, bagelpay.entitlements_test,
     bagelpay.entitled_features, bagelpay.order_checks, bagelpay.zone_evidence, bagelpay.attention, bagelpay.dismissals
 TO bagelpay_reader;
 
@@ -41,21 +45,25 @@ ON bagelpay.dead_letters TO bagelpay_reader;
 GRANT EXECUTE ON FUNCTION bagelpay.is_entitled (text, text, text, timestamptz),
     bagelpay.is_user_entitled (text, text, text, timestamptz), bagelpay.has_feature (text, text, text, timestamptz),
     bagelpay.user_has_feature (text, text, text, timestamptz), bagelpay.entitlements_at (timestamptz, text),
-    bagelpay.served_responders (), bagelpay.trimmed (text), bagelpay.given_mode (text), bagelpay.given_moment (timestamptz, text),
-    bagelpay.utc_plus (timestamptz, interval),
-    bagelpay.purchase_window (bagelpay.purchases, bagelpay.settings, interval, text),
-    bagelpay.decision_on (bagelpay.all_items, timestamptz), bagelpay.has_item (text, text, text, text, text),
-    bagelpay.item_mismatches (bagelpay.all_items, bagelpay.expected_orders), bagelpay.is_expected (bagelpay.all_items),
-    bagelpay.zone_half_hours (bigint, timestamptz, jsonb, text), bagelpay.explain (text, text),
+    bagelpay.served_responders (), bagelpay_internal.trimmed (text), bagelpay_internal.given_mode (text),
+    bagelpay_internal.given_moment (timestamptz, text), bagelpay.utc_plus (timestamptz, interval),
+    bagelpay_internal.purchase_window (bagelpay_internal.purchases, bagelpay.settings, interval, text),
+    bagelpay_internal.decision_on (bagelpay_internal.all_items, timestamptz),
+    bagelpay_internal.has_item (text, text, text, text, text),
+    bagelpay_internal.item_mismatches (bagelpay_internal.all_items, bagelpay.expected_orders),
+    bagelpay_internal.is_expected (bagelpay_internal.all_items),
+    bagelpay_internal.zone_half_hours (bigint, timestamptz, jsonb, text), bagelpay.explain (text, text),
     bagelpay.changes_since (text), bagelpay.entitlement_changes (timestamptz, timestamptz, text),
-    bagelpay.clock_moments (timestamptz, timestamptz, text), bagelpay.utc_minus (timestamptz, interval, boolean),
-    bagelpay.equal_lengths (interval), bagelpay.fold_slot (timestamptz, text), bagelpay.event_rank (text),
-    bagelpay.is_user_entitled (bigint, text, text, timestamptz), bagelpay.user_has_feature (bigint, text, text, timestamptz),
-    bagelpay.find (bigint, text), bagelpay.explain (bigint, text), bagelpay.attention_rows (),
-    bagelpay.attention_row (text, text[], timestamptz, text, text, text, text, text, text, text),
-    bagelpay.payment_by_provider_order (text, text, text),
-    bagelpay.find (text, text), bagelpay.names_between (text, text, integer),
-    bagelpay.items_named (bagelpay.found_name), bagelpay.subscription_key (text, text, text, text)
+    bagelpay_internal.clock_moments (timestamptz, timestamptz, text),
+    bagelpay_internal.utc_minus (timestamptz, interval, boolean), bagelpay_internal.equal_lengths (interval),
+    bagelpay_internal.fold_slot (timestamptz, text), bagelpay_internal.event_rank (text),
+    bagelpay.is_user_entitled (bigint, text, text, timestamptz),
+    bagelpay.user_has_feature (bigint, text, text, timestamptz), bagelpay.find (bigint, text),
+    bagelpay.explain (bigint, text), bagelpay_internal.attention_rows (),
+    bagelpay_internal.attention_row (text, text[], timestamptz, text, text, text, text, text, text, text),
+    bagelpay_internal.payment_by_provider_order (text, text, text), bagelpay.find (text, text),
+    bagelpay_internal.names_between (text, text, integer), bagelpay_internal.items_named (bagelpay_internal.found_name),
+    bagelpay_internal.subscription_key (text, text, text, text)
 TO bagelpay_reader;
 
 GRANT EXECUTE ON FUNCTION bagelpay.expect_order (text, text, text, numeric, text, text),

@@ -161,7 +161,7 @@ RETURNS SETOF bagelpay.entitlement
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    digits text := nullif(bagelpay.trimmed ($4), '');
+    digits text := nullif(bagelpay_internal.trimmed ($4), '');
 BEGIN
     IF digits !~ '^[0-9]{1,100}(\.[0-9]{1,100})?$' THEN
         RAISE EXCEPTION 'amount: must be a number such as 397.16, not %', quote_literal($4)

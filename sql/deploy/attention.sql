@@ -18,28 +18,28 @@ WHERE event_type = 'checkout.cancel' AND order_id IS NOT NULL AND (payment_id IS
 CREATE INDEX events_of_mismatch ON bagelpay.events (order_id)
 WHERE (effect).note LIKE 'names another %';
 
-CREATE INDEX purchases_disputed ON bagelpay.purchases (order_id)
+CREATE INDEX purchases_disputed ON bagelpay_internal.purchases (order_id)
 WHERE status = 'disputed';
 
-CREATE INDEX purchases_without_billing_type ON bagelpay.purchases (began_at)
+CREATE INDEX purchases_without_billing_type ON bagelpay_internal.purchases (began_at)
 WHERE NOT has_billing_type AND NOT is_trial AND began_at IS NOT NULL;
 
 CREATE INDEX refunds_without_payment ON bagelpay.refunds (order_id)
 WHERE payment_id IS NULL;
 
-CREATE INDEX decisions_revoked ON bagelpay.decisions (order_id)
+CREATE INDEX decisions_revoked ON bagelpay_internal.decisions (order_id)
 WHERE decision = 'revoke';
 
-CREATE INDEX stored_items_without_product ON bagelpay.stored_items (order_id)
+CREATE INDEX stored_items_without_product ON bagelpay_internal.stored_items (order_id)
 WHERE product_id = '';
 
-CREATE INDEX stored_items_without_customer ON bagelpay.stored_items (order_id)
+CREATE INDEX stored_items_without_customer ON bagelpay_internal.stored_items (order_id)
 WHERE customer_id = '';
 
-CREATE INDEX stored_items_subscribed ON bagelpay.stored_items (customer_id, mode)
+CREATE INDEX stored_items_subscribed ON bagelpay_internal.stored_items (customer_id, mode)
 WHERE subscription_status IN ('trialing', 'active', 'past_due') AND customer_id <> '';
 
-CREATE INDEX stored_items_subscribed_users ON bagelpay.stored_items (user_id, mode)
+CREATE INDEX stored_items_subscribed_users ON bagelpay_internal.stored_items (user_id, mode)
 WHERE subscription_status IN ('trialing', 'active', 'past_due') AND user_id <> '';
 
 CREATE TABLE bagelpay.dismissals (
@@ -66,7 +66,7 @@ CREATE TYPE bagelpay.attention_row AS (
 
 -- Returns a row of the list. its_key: what makes it the same row as before; part of the id as a hash, because ids are
 -- stored and may not hold personal data. Without a remedy, it is to look at the order or event, and to dismiss the row.
-CREATE FUNCTION bagelpay.attention_row (
+CREATE FUNCTION bagelpay_internal.attention_row (
     kind text, its_key text[], since timestamptz, mode text, order_id text, event_id text, payment_id text, customer_email text,
     detail text, remedy text DEFAULT NULL)
 RETURNS bagelpay.attention_row
@@ -82,11 +82,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.attention_row IS 'A row of the list bagelpay.attention';
+COMMENT ON FUNCTION bagelpay_internal.attention_row IS 'A row of the list bagelpay.attention';
 
 -- Returns the whole list, with what was dismissed. The view bagelpay.attention shows the rest. Reads only; waits for no
 -- writer.
-CREATE FUNCTION bagelpay.attention_rows ()
+CREATE FUNCTION bagelpay_internal.attention_rows ()
     RETURNS SETOF bagelpay.attention_row
     LANGUAGE plpgsql
     STABLE
@@ -107,7 +107,7 @@ BEGIN
 
     -- One order id for several customers.
     RETURN QUERY
-    SELECT (bagelpay.attention_row (
+    SELECT (bagelpay_internal.attention_row (
         CASE WHEN n.customers > most_customers THEN 'reused_key' ELSE 'conflict' END, ARRAY[o.order_id], o.updated_at, o.mode, o.order_id, o.last_event_id,
         NULL, NULL,
         format('%s customers have purchases under one order id', CASE WHEN n.customers > most_customers THEN 'more than ' || most_customers ELSE n.customers::text END),
@@ -120,7 +120,7 @@ BEGIN
         SELECT count(*) AS customers
         FROM (
             SELECT DISTINCT i.customer_id
-            FROM bagelpay.stored_items AS i
+            FROM bagelpay_internal.stored_items AS i
             WHERE i.order_id = o.order_id AND i.mode = o.mode AND i.customer_id > ''
             LIMIT most_customers + 1) AS c
         OFFSET 0) AS n
@@ -129,32 +129,32 @@ BEGIN
     -- Recent payments that are not as expected.
     IF setting.require_expected_order OR EXISTS (SELECT FROM bagelpay.expected_orders) THEN
         RETURN QUERY
-        SELECT (bagelpay.attention_row (
+        SELECT (bagelpay_internal.attention_row (
             'unconfirmed', ARRAY[p.order_id, p.name], p.began_at, p.mode, p.order_id, p.began_event_id, p.name, p.customer_email,
-            'paid, but not as expected: ' || array_to_string(CASE WHEN x.order_id IS NULL THEN '{unexpected}' ELSE bagelpay.item_mismatches (i, x) END, ', '),
+            'paid, but not as expected: ' || array_to_string(CASE WHEN x.order_id IS NULL THEN '{unexpected}' ELSE bagelpay_internal.item_mismatches (i, x) END, ', '),
             format('SELECT * FROM bagelpay.grant(%L, %L, %L, NULL, %L, %L);', p.order_id, p.customer_email, p.product_id, 'sale confirmed', p.mode))).*
-        FROM bagelpay.purchases AS p
+        FROM bagelpay_internal.purchases AS p
         LEFT JOIN bagelpay.expected_orders AS x ON x.order_id = p.order_id AND x.mode = p.mode
-        JOIN bagelpay.all_items AS i ON i.order_id = p.order_id AND i.mode = p.mode AND i.customer_id = coalesce(p.customer_id, '')
+        JOIN bagelpay_internal.all_items AS i ON i.order_id = p.order_id AND i.mode = p.mode AND i.customer_id = coalesce(p.customer_id, '')
             AND i.user_id = coalesce(p.user_id, '') AND i.product_id = coalesce(p.product_id, '')
         WHERE p.began_at > now() - recent AND NOT p.is_trial AND p.status IN ('paid', 'partially_refunded')
             AND (x.order_id IS NOT NULL OR setting.require_expected_order)
             -- A payment that is as expected makes its item so, most often.
             AND NOT coalesce(x.order_id IS NOT NULL AND coalesce(x.customer_email = p.customer_email, TRUE) AND coalesce(x.product_id = p.product_id, TRUE)
                 AND coalesce(x.amount = p.amount, TRUE) AND coalesce(x.currency = p.currency, TRUE), FALSE)
-            AND NOT bagelpay.is_expected (i)
-            AND NOT EXISTS (SELECT FROM bagelpay.decision_on (i, now()));
+            AND NOT bagelpay_internal.is_expected (i)
+            AND NOT EXISTS (SELECT FROM bagelpay_internal.decision_on (i, now()));
     END IF;
 
     -- Events without an order, and of unknown types.
     RETURN QUERY
-    SELECT (bagelpay.attention_row (
+    SELECT (bagelpay_internal.attention_row (
         'unmatched', ARRAY[e.event_id], e.received_at, e.mode, NULL, e.event_id, e.payment_id, e.customer_email,
         format('%s of %s has nothing that names its order', e.event_type, e.occurred_at))).*
     FROM bagelpay.events AS e
     WHERE e.outcome = 'unmatched' AND e.outcome <> 'applied';
     RETURN QUERY
-    SELECT (bagelpay.attention_row (
+    SELECT (bagelpay_internal.attention_row (
         'ignored_type', ARRAY[n.event_type], n.since, n.mode, NULL, n.event_id, NULL, NULL,
         format('%s events of the type %s, which this version does not know', n.events, n.event_type),
         'bagelhook redrive --ignored')).*
@@ -164,7 +164,7 @@ BEGIN
         WHERE e.outcome = 'ignored' AND e.outcome <> 'applied'
         GROUP BY e.event_type, e.mode) AS n;
     RETURN QUERY
-    SELECT (bagelpay.attention_row (
+    SELECT (bagelpay_internal.attention_row (
         'dead_letter', ARRAY[d.id::text], d.received_at, NULL, d.order_id, d.event_id, NULL, d.customer_email,
         concat_ws(': ', d.reason, d.detail),
         CASE WHEN d.reason = 'conflict' THEN format('SELECT * FROM bagelpay.events WHERE event_id = %L;', d.event_id) ELSE 'bagelhook redrive --id ' || d.id END)).*
@@ -172,11 +172,11 @@ BEGIN
 
     -- Disputes, and what may be one.
     RETURN QUERY
-    SELECT (bagelpay.attention_row (
+    SELECT (bagelpay_internal.attention_row (
         'open_dispute', ARRAY[p.order_id, p.name], coalesce(n.occurred_at, p.began_at), p.mode, p.order_id, n.event_id, p.name, p.customer_email,
         format('%s %s are disputed', p.amount, p.currency),
         format('SELECT * FROM bagelpay.dispute_won(%L, %L, %L, %L); -- once it is won', p.name, 'won', p.mode, p.order_id))).*
-    FROM bagelpay.purchases AS p
+    FROM bagelpay_internal.purchases AS p
     LEFT JOIN LATERAL (
         SELECT e.occurred_at, e.event_id
         FROM bagelpay.events AS e
@@ -186,7 +186,7 @@ BEGIN
         LIMIT 1) AS n ON TRUE
     WHERE p.status = 'disputed' AND NOT p.is_trial;
     RETURN QUERY
-    SELECT (bagelpay.attention_row (
+    SELECT (bagelpay_internal.attention_row (
         'possible_dispute', ARRAY[e.event_id], e.occurred_at, e.mode, e.order_id, e.event_id, p.name, p.customer_email,
         format('cancelled %s after it was paid: a page that was closed, or a dispute', e.occurred_at - p.began_at),
         format('SELECT * FROM bagelpay.revoke(%L, %L, %L, %L, %L); -- if it is a dispute', e.order_id, 'disputed', e.mode, p.product_id,
@@ -194,8 +194,8 @@ BEGIN
     FROM bagelpay.events AS e
     CROSS JOIN LATERAL (
         SELECT n.*
-        FROM bagelpay.purchases AS n
-        WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = coalesce(e.payment_id, bagelpay.payment_by_provider_order (e.mode, e.order_id, e.provider_order_id))
+        FROM bagelpay_internal.purchases AS n
+        WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = coalesce(e.payment_id, bagelpay_internal.payment_by_provider_order (e.mode, e.order_id, e.provider_order_id))
             AND NOT n.is_trial AND n.status IN ('paid', 'partially_refunded')
         OFFSET 0) AS p
     WHERE e.event_type = 'checkout.cancel' AND e.order_id IS NOT NULL AND (e.payment_id IS NOT NULL OR e.provider_order_id IS NOT NULL)
@@ -203,13 +203,13 @@ BEGIN
 
     -- Revoked, though paid time is left.
     RETURN QUERY
-    SELECT (bagelpay.attention_row (
+    SELECT (bagelpay_internal.attention_row (
         'paid_but_revoked', ARRAY[v.order_id, v.product_id, v.customer_id, v.user_id], d.occurred_at, v.mode, v.order_id, d.event_id, NULL, v.customer_email,
         'revoked, but paid for until ' || coalesce((SELECT upper(r)::text FROM unnest(v.periods) AS r WHERE r @> now()), 'ever'),
         format('SELECT * FROM bagelpay.clear(%L, %L, %L, %L, %L);', v.order_id, 'paid', v.mode, v.product_id, coalesce(v.customer_id, v.customer_email)))).*
     FROM (
         SELECT n.order_id, n.mode, max(n.occurred_at) AS occurred_at, (array_agg(n.event_id ORDER BY n.fold_slot DESC, n.event_id DESC))[1] AS event_id
-        FROM bagelpay.decisions AS n
+        FROM bagelpay_internal.decisions AS n
         WHERE n.decision = 'revoke'
         GROUP BY n.order_id, n.mode) AS d
     CROSS JOIN LATERAL (
@@ -217,14 +217,14 @@ BEGIN
 
     -- Events that do not fit together.
     RETURN QUERY
-    SELECT (bagelpay.attention_row (
+    SELECT (bagelpay_internal.attention_row (
         'payment_mismatch', ARRAY[e.order_id, (e.effect).payment_id], min(e.occurred_at), e.mode, e.order_id, min(e.event_id), (e.effect).payment_id, min(e.customer_email),
         'an event of the payment ' || min((e.effect).note))).*
     FROM bagelpay.events AS e
     WHERE (e.effect).note LIKE 'names another %'
     GROUP BY e.mode, e.order_id, (e.effect).payment_id;
     RETURN QUERY
-    SELECT (bagelpay.attention_row (
+    SELECT (bagelpay_internal.attention_row (
         'refund_without_payment', ARRAY[r.event_id], r.occurred_at, r.mode, r.order_id, r.event_id, r.named_payment_id, e.customer_email,
         concat('a refund', ' of ' || r.amount, ' counts against no payment', ': ' || coalesce(r.named_payment_id, r.named_provider_order_id) || ' is not known as paid'))).*
     FROM bagelpay.refunds AS r
@@ -233,25 +233,25 @@ BEGIN
 
     -- What purchases lack.
     RETURN QUERY
-    SELECT (bagelpay.attention_row (
+    SELECT (bagelpay_internal.attention_row (
         'no_product', ARRAY[i.order_id, i.customer_id, i.user_id], i.latest_at, i.mode, i.order_id, i.latest_event_id, NULL, i.customer_email,
         'paid for an unknown product, which entitles to none')).*
-    FROM bagelpay.stored_items AS i
+    FROM bagelpay_internal.stored_items AS i
     WHERE i.product_id = '';
     RETURN QUERY
-    SELECT (bagelpay.attention_row (
+    SELECT (bagelpay_internal.attention_row (
         'no_customer', ARRAY[i.order_id, i.product_id, i.user_id], i.latest_at, i.mode, i.order_id, i.latest_event_id, NULL, i.customer_email,
         'paid by an unknown customer' || coalesce('; by the user ' || nullif(i.user_id, ''), ', whom nothing entitles'))).*
-    FROM bagelpay.stored_items AS i
+    FROM bagelpay_internal.stored_items AS i
     WHERE i.customer_id = '';
     RETURN QUERY
-    SELECT (bagelpay.attention_row (
+    SELECT (bagelpay_internal.attention_row (
         'unknown_billing_type', ARRAY[p.order_id, p.name], p.began_at, p.mode, p.order_id, p.began_event_id, p.name, p.customer_email,
         format('no event says how it is billed; it counts as %s', p.kind))).*
-    FROM bagelpay.purchases AS p
+    FROM bagelpay_internal.purchases AS p
     WHERE NOT p.has_billing_type AND NOT p.is_trial AND p.began_at IS NOT NULL;
     RETURN QUERY
-    SELECT (bagelpay.attention_row (
+    SELECT (bagelpay_internal.attention_row (
         'no_period', ARRAY[n.product_id], n.since, n.mode, n.order_id, n.event_id, n.payment_id, n.customer_email,
         format('%s payments of %s say no period and run for %s by default', n.payments, coalesce('the product ' || n.product_id, 'no product'), setting.default_period),
         CASE WHEN n.product_id IS NOT NULL THEN
@@ -261,7 +261,7 @@ BEGIN
         SELECT p.mode, p.product_id, count(*) AS payments, min(p.began_at) AS since,
             (array_agg(p.order_id ORDER BY p.began_at DESC))[1] AS order_id, (array_agg(p.began_event_id ORDER BY p.began_at DESC))[1] AS event_id,
             (array_agg(p.name ORDER BY p.began_at DESC))[1] AS payment_id, (array_agg(p.customer_email ORDER BY p.began_at DESC))[1] AS customer_email
-        FROM bagelpay.purchases AS p
+        FROM bagelpay_internal.purchases AS p
         LEFT JOIN bagelpay.products AS x ON x.product_id = p.product_id
         WHERE p.recurring_interval IS NULL AND p.began_at > bagelpay.utc_plus (now(), -setting.default_period - setting.grace)
             AND p.kind = 'subscription' AND (CASE WHEN p.is_trial THEN p.trial_end IS NULL ELSE (p.period_end > p.began_at) IS NOT TRUE END)
@@ -270,7 +270,7 @@ BEGIN
 
     -- Two subscriptions at once: of a customer, or of a user with several customers.
     RETURN QUERY
-    SELECT (bagelpay.attention_row (
+    SELECT (bagelpay_internal.attention_row (
         'double_subscription', ARRAY[n.who, n.id], n.since, n.mode, n.order_id, n.event_id, n.payment_id, n.customer_email,
         format('the %s has %s live subscriptions, of the orders %s', n.who, n.subscriptions, n.orders))).*
     FROM (
@@ -280,43 +280,43 @@ BEGIN
             string_agg(DISTINCT p.order_id, ', ') AS orders, count(DISTINCT p.customer_id) AS customers
         FROM (
             SELECT 'customer' AS who, i.customer_id AS id, i.mode
-            FROM bagelpay.stored_items AS i
+            FROM bagelpay_internal.stored_items AS i
             WHERE i.subscription_status IN ('trialing', 'active', 'past_due') AND i.customer_id <> ''
             GROUP BY i.customer_id, i.mode
             HAVING count(*) > 1
             UNION ALL
             SELECT 'user', i.user_id, i.mode
-            FROM bagelpay.stored_items AS i
+            FROM bagelpay_internal.stored_items AS i
             WHERE i.subscription_status IN ('trialing', 'active', 'past_due') AND i.user_id <> ''
             GROUP BY i.user_id, i.mode
             HAVING count(*) > 1) AS c
         CROSS JOIN LATERAL (
             SELECT i.item_key, i.order_id, i.mode
-            FROM bagelpay.stored_items AS i
+            FROM bagelpay_internal.stored_items AS i
             WHERE c.who = 'customer' AND i.customer_id = c.id AND i.mode = c.mode AND i.subscription_status IN ('trialing', 'active', 'past_due') AND i.customer_id <> ''
             UNION ALL
             SELECT i.item_key, i.order_id, i.mode
-            FROM bagelpay.stored_items AS i
+            FROM bagelpay_internal.stored_items AS i
             WHERE c.who = 'user' AND i.user_id = c.id AND i.mode = c.mode AND i.subscription_status IN ('trialing', 'active', 'past_due') AND i.user_id <> ''
             OFFSET 0) AS i
         CROSS JOIN LATERAL (
             SELECT q
-            FROM bagelpay.purchases AS q
+            FROM bagelpay_internal.purchases AS q
             WHERE q.item_key = i.item_key AND q.kind = 'subscription'
             ORDER BY q.began_slot DESC
             LIMIT 10) AS b
         CROSS JOIN LATERAL (SELECT (b.q).*) AS p
         LEFT JOIN bagelpay.products AS x ON x.product_id = p.product_id
         LEFT JOIN LATERAL (
-            SELECT m.status::text FROM bagelpay.purchases AS m WHERE m.order_id = p.order_id AND m.mode = p.mode AND m.name = p.buyer AND NOT m.is_trial OFFSET 0) AS buyer ON TRUE
-        CROSS JOIN LATERAL bagelpay.purchase_window (b.q, graceless, x.period, buyer.status) AS w
+            SELECT m.status::text FROM bagelpay_internal.purchases AS m WHERE m.order_id = p.order_id AND m.mode = p.mode AND m.name = p.buyer AND NOT m.is_trial OFFSET 0) AS buyer ON TRUE
+        CROSS JOIN LATERAL bagelpay_internal.purchase_window (b.q, graceless, x.period, buyer.status) AS w
         WHERE p.order_id = i.order_id AND p.mode = i.mode AND w.starts_at <= now() AND now() < w.ends_at
         GROUP BY c.who, c.id, c.mode) AS n
     WHERE n.subscriptions > 1 AND (n.who = 'customer' OR n.customers > 1);
 
     -- Most of the latest times without zone are off by the same half hours.
     RETURN QUERY
-    SELECT (bagelpay.attention_row (
+    SELECT (bagelpay_internal.attention_row (
         'wrong_zone', ARRAY[n.half_hours::text, setting.provider_timezone], n.since, NULL, NULL, n.event_id, NULL, NULL,
         format('%s of the latest %s events are %s half hours ahead of their signed timestamps', n.events, n.of_all, n.half_hours),
         format('UPDATE bagelpay.settings SET provider_timezone = %L; SELECT bagelpay.rebuild();', (
@@ -331,7 +331,7 @@ BEGIN
         SELECT h.half_hours, count(*) AS events, max(h.of_all) AS of_all, min(h.received_at) AS since, min(h.event_id) AS event_id
         FROM (
             SELECT e.received_at, e.event_id, count(*) OVER () AS of_all,
-                bagelpay.zone_half_hours (e.signed_timestamp, e.occurred_at, e.local_times, e.created_at_raw) AS half_hours
+                bagelpay_internal.zone_half_hours (e.signed_timestamp, e.occurred_at, e.local_times, e.created_at_raw) AS half_hours
             FROM (SELECT * FROM bagelpay.events AS t ORDER BY t.received_at DESC LIMIT 100) AS e
             WHERE e.signed_timestamp IS NOT NULL AND e.local_times ->> 'occurred_at' = e.created_at_raw) AS h
         WHERE h.half_hours IS NOT NULL
@@ -340,11 +340,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.attention_rows IS 'What a person should look at, dismissed or not';
+COMMENT ON FUNCTION bagelpay_internal.attention_rows IS 'What a person should look at, dismissed or not';
 
 CREATE VIEW bagelpay.attention AS
 SELECT a.id, a.kind, a.since, a.mode, a.order_id, a.event_id, a.payment_id, a.customer_email, a.detail, a.remedy
-FROM bagelpay.attention_rows () AS a
+FROM bagelpay_internal.attention_rows () AS a
 WHERE NOT EXISTS (SELECT FROM bagelpay.dismissals AS d WHERE d.id = a.id);
 
 COMMENT ON VIEW bagelpay.attention IS 'What a person should look at, each with a remedy; dismiss(id, note) takes it off';
@@ -360,10 +360,10 @@ CREATE FUNCTION bagelpay.dismiss (id text, note text DEFAULT NULL)
     AS $$
 #variable_conflict use_column
 DECLARE
-    the_id text COLLATE "C" := bagelpay.trimmed ($1);
+    the_id text COLLATE "C" := bagelpay_internal.trimmed ($1);
     dismissed bagelpay.attention_row;
 BEGIN
-    SELECT * INTO dismissed FROM bagelpay.attention_rows () AS a WHERE a.id = the_id;
+    SELECT * INTO dismissed FROM bagelpay_internal.attention_rows () AS a WHERE a.id = the_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'id: bagelpay.attention has no row %', quote_nullable($1)
             USING ERRCODE = 'invalid_parameter_value', HINT = 'SELECT id, kind, detail FROM bagelpay.attention;';

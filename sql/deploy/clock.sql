@@ -7,37 +7,37 @@ BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
-CREATE INDEX purchases_by_start ON bagelpay.purchases (began_at)
+CREATE INDEX purchases_by_start ON bagelpay_internal.purchases (began_at)
 WHERE began_at IS NOT NULL;
 
-CREATE INDEX purchases_by_period_end ON bagelpay.purchases (period_end)
+CREATE INDEX purchases_by_period_end ON bagelpay_internal.purchases (period_end)
 WHERE period_end > began_at AND kind = 'subscription' AND NOT is_trial;
 
 -- A trial whose end is earlier than its start ends at its start; grace comes after that.
-CREATE INDEX purchases_by_trial_end ON bagelpay.purchases (greatest(began_at, trial_end))
+CREATE INDEX purchases_by_trial_end ON bagelpay_internal.purchases (greatest(began_at, trial_end))
 WHERE is_trial AND trial_end IS NOT NULL;
 
 -- Those whose end follows from a length.
-CREATE INDEX purchases_by_length ON bagelpay.purchases (recurring_interval, began_at)
+CREATE INDEX purchases_by_length ON bagelpay_internal.purchases (recurring_interval, began_at)
 WHERE kind = 'subscription' AND (CASE WHEN is_trial THEN trial_end IS NULL ELSE (period_end > began_at) IS NOT TRUE END);
 
-CREATE INDEX purchases_by_replacement ON bagelpay.purchases (replaced_at)
+CREATE INDEX purchases_by_replacement ON bagelpay_internal.purchases (replaced_at)
 WHERE replaced_at IS NOT NULL;
 
-CREATE INDEX purchases_by_cut ON bagelpay.purchases (cut_at)
+CREATE INDEX purchases_by_cut ON bagelpay_internal.purchases (cut_at)
 WHERE cut_at IS NOT NULL;
 
-CREATE INDEX purchases_by_cut_end ON bagelpay.purchases (cut_until)
+CREATE INDEX purchases_by_cut_end ON bagelpay_internal.purchases (cut_until)
 WHERE cut_until IS NOT NULL;
 
-CREATE INDEX decisions_by_time ON bagelpay.decisions (occurred_at);
+CREATE INDEX decisions_by_time ON bagelpay_internal.decisions (occurred_at);
 
-CREATE INDEX decisions_by_end ON bagelpay.decisions (granted_until)
+CREATE INDEX decisions_by_end ON bagelpay_internal.decisions (granted_until)
 WHERE granted_until IS NOT NULL;
 
 -- Returns the earliest, or the latest, moment from which a calendar length may lead to a moment (see
 -- bagelpay.utc_plus()). Months lead from several days to the last ones of a month, so there it may be days off.
-CREATE FUNCTION bagelpay.utc_minus (moment timestamptz, length interval, latest boolean)
+CREATE FUNCTION bagelpay_internal.utc_minus (moment timestamptz, length interval, latest boolean)
     RETURNS timestamptz
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
@@ -51,10 +51,10 @@ CREATE FUNCTION bagelpay.utc_minus (moment timestamptz, length interval, latest 
         END
 $$;
 
-COMMENT ON FUNCTION bagelpay.utc_minus IS 'A bound of the moments from which a calendar length leads to a moment';
+COMMENT ON FUNCTION bagelpay_internal.utc_minus IS 'A bound of the moments from which a calendar length leads to a moment';
 
 -- Returns lengths that are equal by comparison: 30 days and 1 month.
-CREATE FUNCTION bagelpay.equal_lengths (length interval)
+CREATE FUNCTION bagelpay_internal.equal_lengths (length interval)
     RETURNS SETOF interval
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
@@ -67,20 +67,20 @@ CREATE FUNCTION bagelpay.equal_lengths (length interval)
     WHERE n.days % 30 = 0
 $$;
 
-COMMENT ON FUNCTION bagelpay.equal_lengths IS 'Lengths in days and in months that are equal by comparison';
+COMMENT ON FUNCTION bagelpay_internal.equal_lengths IS 'Lengths in days and in months that are equal by comparison';
 
 -- Returns the moments after one moment, up to another, at which the entitlement of an item may change; each item and
 -- moment once. It leaves out the bounds of windows that another window of the item covers, as those of most renewals.
 --
 -- Reads only; waits for no writer. A plain query, which is inlined. OFFSET keeps look-ups what they are.
-CREATE FUNCTION bagelpay.clock_moments (after timestamptz, until timestamptz, mode text)
+CREATE FUNCTION bagelpay_internal.clock_moments (after timestamptz, until timestamptz, mode text)
     RETURNS TABLE (order_id text, product_id text, customer_id text, user_id text, at timestamptz)
     LANGUAGE sql
     STABLE PARALLEL SAFE
     AS $$
     WITH RECURSIVE lengths AS (
         (SELECT q.recurring_interval AS length
-         FROM bagelpay.purchases AS q
+         FROM bagelpay_internal.purchases AS q
          WHERE q.kind = 'subscription' AND (CASE WHEN q.is_trial THEN q.trial_end IS NULL ELSE (q.period_end > q.began_at) IS NOT TRUE END)
             AND q.recurring_interval IS NOT NULL
          ORDER BY q.recurring_interval
@@ -88,7 +88,7 @@ CREATE FUNCTION bagelpay.clock_moments (after timestamptz, until timestamptz, mo
         UNION ALL
         SELECT (
             SELECT q.recurring_interval
-            FROM bagelpay.purchases AS q
+            FROM bagelpay_internal.purchases AS q
             WHERE q.kind = 'subscription' AND (CASE WHEN q.is_trial THEN q.trial_end IS NULL ELSE (q.period_end > q.began_at) IS NOT TRUE END)
                 AND q.recurring_interval > l.length
             ORDER BY q.recurring_interval
@@ -100,22 +100,22 @@ CREATE FUNCTION bagelpay.clock_moments (after timestamptz, until timestamptz, mo
     FROM bagelpay.settings AS setting
     -- Ends with grace, and those of purchases that a cancellation cut, without.
     CROSS JOIN LATERAL (
-        VALUES (bagelpay.utc_minus (clock_moments.after, setting.grace, FALSE), bagelpay.utc_minus (clock_moments.until, setting.grace, TRUE), FALSE),
+        VALUES (bagelpay_internal.utc_minus (clock_moments.after, setting.grace, FALSE), bagelpay_internal.utc_minus (clock_moments.until, setting.grace, TRUE), FALSE),
             (clock_moments.after, clock_moments.until, TRUE)
     ) AS span (after, until, is_cut)
     CROSS JOIN LATERAL (
         SELECT p
-        FROM bagelpay.purchases AS p
+        FROM bagelpay_internal.purchases AS p
         WHERE p.period_end > span.after AND p.period_end <= span.until
             AND p.period_end > p.began_at AND p.kind = 'subscription' AND NOT p.is_trial AND (NOT span.is_cut OR p.cut_at IS NOT NULL)
         UNION ALL
         SELECT p
-        FROM bagelpay.purchases AS p
+        FROM bagelpay_internal.purchases AS p
         WHERE greatest(p.began_at, p.trial_end) > span.after AND greatest(p.began_at, p.trial_end) <= span.until
             AND p.is_trial AND p.trial_end IS NOT NULL AND (NOT span.is_cut OR p.cut_at IS NOT NULL)
         UNION ALL
         SELECT p
-        FROM bagelpay.purchases AS p
+        FROM bagelpay_internal.purchases AS p
         WHERE p.replaced_at > span.after AND p.replaced_at <= span.until
             AND p.replaced_at IS NOT NULL AND (NOT span.is_cut OR p.cut_at IS NOT NULL)
         UNION ALL
@@ -123,15 +123,15 @@ CREATE FUNCTION bagelpay.clock_moments (after timestamptz, until timestamptz, mo
         FROM lengths AS l
         CROSS JOIN LATERAL (
             -- Not UNION: 30 days and a month are equal by comparison.
-            SELECT n.length FROM bagelpay.equal_lengths (l.length) AS n (length)
+            SELECT n.length FROM bagelpay_internal.equal_lengths (l.length) AS n (length)
             -- Payments of 0, and trials.
             UNION ALL
             SELECT setting.default_period) AS n (length)
         CROSS JOIN LATERAL (
             SELECT p
-            FROM bagelpay.purchases AS p
+            FROM bagelpay_internal.purchases AS p
             WHERE p.recurring_interval = l.length
-                AND p.began_at > bagelpay.utc_minus (span.after, n.length, FALSE) AND p.began_at <= bagelpay.utc_minus (span.until, n.length, TRUE)
+                AND p.began_at > bagelpay_internal.utc_minus (span.after, n.length, FALSE) AND p.began_at <= bagelpay_internal.utc_minus (span.until, n.length, TRUE)
                 AND p.kind = 'subscription' AND (CASE WHEN p.is_trial THEN p.trial_end IS NULL ELSE (p.period_end > p.began_at) IS NOT TRUE END)
                 AND (NOT span.is_cut OR p.cut_at IS NOT NULL)
             OFFSET 0) AS t
@@ -144,23 +144,23 @@ CREATE FUNCTION bagelpay.clock_moments (after timestamptz, until timestamptz, mo
             SELECT setting.default_period) AS n (length)
         CROSS JOIN LATERAL (
             SELECT p
-            FROM bagelpay.purchases AS p
+            FROM bagelpay_internal.purchases AS p
             WHERE p.recurring_interval IS NULL
-                AND p.began_at > bagelpay.utc_minus (span.after, n.length, FALSE) AND p.began_at <= bagelpay.utc_minus (span.until, n.length, TRUE)
+                AND p.began_at > bagelpay_internal.utc_minus (span.after, n.length, FALSE) AND p.began_at <= bagelpay_internal.utc_minus (span.until, n.length, TRUE)
                 AND p.kind = 'subscription' AND (CASE WHEN p.is_trial THEN p.trial_end IS NULL ELSE (p.period_end > p.began_at) IS NOT TRUE END)
                 AND (NOT span.is_cut OR p.cut_at IS NOT NULL)
             OFFSET 0) AS t
         UNION ALL
         SELECT p
-        FROM bagelpay.purchases AS p
+        FROM bagelpay_internal.purchases AS p
         WHERE span.is_cut AND p.cut_until > span.after AND p.cut_until <= span.until AND p.cut_until IS NOT NULL
         UNION ALL
         SELECT p
-        FROM bagelpay.purchases AS p
+        FROM bagelpay_internal.purchases AS p
         WHERE span.is_cut AND p.cut_at > span.after AND p.cut_at <= span.until AND p.cut_at IS NOT NULL
         UNION ALL
         SELECT p
-        FROM bagelpay.purchases AS p
+        FROM bagelpay_internal.purchases AS p
         WHERE span.is_cut AND p.began_at > span.after AND p.began_at <= span.until AND p.began_at IS NOT NULL
     ) AS c (p)
     LEFT JOIN LATERAL (
@@ -168,10 +168,10 @@ CREATE FUNCTION bagelpay.clock_moments (after timestamptz, until timestamptz, mo
     ) AS product ON TRUE
     LEFT JOIN LATERAL (
         SELECT n.status::text
-        FROM bagelpay.purchases AS n
+        FROM bagelpay_internal.purchases AS n
         WHERE n.order_id = (c.p).order_id AND n.mode = (c.p).mode AND n.name = (c.p).buyer AND NOT n.is_trial
         OFFSET 0) AS buyer ON TRUE
-    CROSS JOIN LATERAL bagelpay.purchase_window (c.p, setting, product.period, buyer.status) AS w
+    CROSS JOIN LATERAL bagelpay_internal.purchase_window (c.p, setting, product.period, buyer.status) AS w
     CROSS JOIN LATERAL (VALUES (w.starts_at), (w.ends_at)) AS m (at)
     WHERE (c.p).mode = clock_moments.mode COLLATE "C" AND m.at > clock_moments.after AND m.at <= clock_moments.until
         -- The purchases that began last before the moment.
@@ -179,8 +179,8 @@ CREATE FUNCTION bagelpay.clock_moments (after timestamptz, until timestamptz, mo
             SELECT
             FROM (
                 SELECT q
-                FROM bagelpay.purchases AS q
-                WHERE q.item_key = (c.p).item_key AND q.began_slot <= bagelpay.fold_slot (m.at, 'subscription.canceled')
+                FROM bagelpay_internal.purchases AS q
+                WHERE q.item_key = (c.p).item_key AND q.began_slot <= bagelpay_internal.fold_slot (m.at, 'subscription.canceled')
                 ORDER BY q.began_slot DESC
                 LIMIT 3) AS n
             LEFT JOIN LATERAL (
@@ -188,10 +188,10 @@ CREATE FUNCTION bagelpay.clock_moments (after timestamptz, until timestamptz, mo
             ) AS its_product ON TRUE
             LEFT JOIN LATERAL (
                 SELECT x.status::text
-                FROM bagelpay.purchases AS x
+                FROM bagelpay_internal.purchases AS x
                 WHERE x.order_id = (n.q).order_id AND x.mode = (n.q).mode AND x.name = (n.q).buyer AND NOT x.is_trial
                 OFFSET 0) AS its_buyer ON TRUE
-            CROSS JOIN LATERAL bagelpay.purchase_window (n.q, setting, its_product.period, its_buyer.status) AS v
+            CROSS JOIN LATERAL bagelpay_internal.purchase_window (n.q, setting, its_product.period, its_buyer.status) AS v
             WHERE (n.q).order_id = (c.p).order_id AND (n.q).mode = (c.p).mode AND (n.q).product_id IS NOT DISTINCT FROM (c.p).product_id
                 AND (n.q).customer_id IS NOT DISTINCT FROM (c.p).customer_id AND (n.q).user_id IS NOT DISTINCT FROM (c.p).user_id
                 AND v.starts_at < m.at AND (v.ends_at IS NULL OR v.ends_at > m.at))
@@ -199,22 +199,22 @@ CREATE FUNCTION bagelpay.clock_moments (after timestamptz, until timestamptz, mo
     SELECT d.order_id::text, i.product_id, i.customer_id, i.user_id, d.at
     FROM (
         SELECT n.mode, n.order_id, n.product_id, n.customer_id, n.occurred_at AS at
-        FROM bagelpay.decisions AS n
+        FROM bagelpay_internal.decisions AS n
         WHERE n.occurred_at > clock_moments.after AND n.occurred_at <= clock_moments.until
         UNION
         SELECT n.mode, n.order_id, n.product_id, n.customer_id, n.granted_until
-        FROM bagelpay.decisions AS n
+        FROM bagelpay_internal.decisions AS n
         WHERE n.granted_until > clock_moments.after AND n.granted_until <= clock_moments.until AND n.granted_until IS NOT NULL) AS d
     CROSS JOIN LATERAL (
         SELECT n.product_id, n.customer_id, n.user_id
-        FROM bagelpay.all_items AS n
+        FROM bagelpay_internal.all_items AS n
         WHERE n.order_id = d.order_id AND n.mode = d.mode
             AND (d.product_id IS NULL OR n.product_id = d.product_id) AND (d.customer_id IS NULL OR n.customer_id = d.customer_id)
         OFFSET 0) AS i
     WHERE d.mode = clock_moments.mode COLLATE "C"
 $$;
 
-COMMENT ON FUNCTION bagelpay.clock_moments IS 'The moments of a span at which the entitlement of an item may change';
+COMMENT ON FUNCTION bagelpay_internal.clock_moments IS 'The moments of a span at which the entitlement of an item may change';
 
 CREATE TYPE bagelpay.entitlement_change AS (
     at timestamptz,
@@ -243,9 +243,9 @@ CREATE FUNCTION bagelpay.entitlement_changes ("from" timestamptz, "to" timestamp
     SET plan_cache_mode = force_generic_plan
     AS $$
 DECLARE
-    after CONSTANT timestamptz := bagelpay.given_moment ($1, 'from');
-    until CONSTANT timestamptz := bagelpay.given_moment ($2, 'to');
-    of_mode CONSTANT text := bagelpay.given_mode ($3);
+    after CONSTANT timestamptz := bagelpay_internal.given_moment ($1, 'from');
+    until CONSTANT timestamptz := bagelpay_internal.given_moment ($2, 'to');
+    of_mode CONSTANT text := bagelpay_internal.given_mode ($3);
 BEGIN
     IF NOT (isfinite(after) AND isfinite(until)) OR after > until THEN
         RAISE EXCEPTION 'from: must be a finite moment and not later than to: % and %', after, until
@@ -253,7 +253,7 @@ BEGIN
     END IF;
     RETURN QUERY
     SELECT c.at, of_mode COLLATE "C", e.order_id, e.product_id, e.customer_id, e.customer_email, e.user_id, e.entitled, e.reason
-    FROM bagelpay.clock_moments (after, until, of_mode) AS c
+    FROM bagelpay_internal.clock_moments (after, until, of_mode) AS c
     CROSS JOIN LATERAL (
         SELECT n.*
         FROM bagelpay.entitlements_at (c.at, of_mode) AS n

@@ -55,7 +55,7 @@ WHERE resolved_at IS NULL;
 -- looked   the number of events read if the limit of about 20000 ended the page, else NULL
 --
 -- A page that the limit ended may be short or empty and still have a next one, from where it stopped reading.
-CREATE FUNCTION bagelpay.console_deliveries (
+CREATE FUNCTION bagelpay_internal.console_deliveries (
     before_at timestamptz DEFAULT NULL,
     before_id text DEFAULT NULL,
     since timestamptz DEFAULT NULL,
@@ -180,11 +180,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.console_deliveries IS 'Events and dead letters, newest first, as JSON for the console';
+COMMENT ON FUNCTION bagelpay_internal.console_deliveries IS 'Events and dead letters, newest first, as JSON for the console';
 
 -- Returns one event: its columns, its body in base64 (NULL once it was removed), and late, note and statuses as in
 -- explain(). NULL if there is no event of this id.
-CREATE FUNCTION bagelpay.console_delivery (event_id text)
+CREATE FUNCTION bagelpay_internal.console_delivery (event_id text)
     RETURNS json
     LANGUAGE plpgsql
     STABLE
@@ -214,13 +214,13 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.console_delivery IS 'One event with its body, as JSON for the console';
+COMMENT ON FUNCTION bagelpay_internal.console_delivery IS 'One event with its body, as JSON for the console';
 
 -- Returns for each minute of the last hour, or since a later moment, the numbers of events and dead letters, and the
 -- median and 95th percentile of the seconds from event to receipt; also the last applied event (among the newest
 -- 20000), the last dead letter, and the number of open ones (at most 1001). In a minute at most 10000 events are
 -- counted, and the last 100 are timed.
-CREATE FUNCTION bagelpay.console_overview (since timestamptz DEFAULT NULL)
+CREATE FUNCTION bagelpay_internal.console_overview (since timestamptz DEFAULT NULL)
     RETURNS json
     LANGUAGE plpgsql
     STABLE
@@ -277,11 +277,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.console_overview IS 'Numbers and delays of the last hour, as JSON for the console';
+COMMENT ON FUNCTION bagelpay_internal.console_overview IS 'Numbers and delays of the last hour, as JSON for the console';
 
 -- Returns dead letters, newest first, 50 rows: those with an id below before_id, and only open ones unless resolved_too
 -- is TRUE. next is the before_id of the next page, NULL at the end.
-CREATE FUNCTION bagelpay.console_dead_letters (before_id bigint DEFAULT NULL, resolved_too boolean DEFAULT NULL)
+CREATE FUNCTION bagelpay_internal.console_dead_letters (before_id bigint DEFAULT NULL, resolved_too boolean DEFAULT NULL)
     RETURNS json
     LANGUAGE sql
     STABLE
@@ -304,10 +304,10 @@ CREATE FUNCTION bagelpay.console_dead_letters (before_id bigint DEFAULT NULL, re
              WHERE $2 AND n.id < coalesce($1, 9223372036854775807) ORDER BY n.id DESC LIMIT 50)) AS d) AS d
 $$;
 
-COMMENT ON FUNCTION bagelpay.console_dead_letters IS 'Dead letters, newest first, as JSON for the console';
+COMMENT ON FUNCTION bagelpay_internal.console_dead_letters IS 'Dead letters, newest first, as JSON for the console';
 
 -- Returns one dead letter with its body in base64. NULL if there is no dead letter of this id.
-CREATE FUNCTION bagelpay.console_dead_letter (id bigint)
+CREATE FUNCTION bagelpay_internal.console_dead_letter (id bigint)
     RETURNS json
     LANGUAGE sql
     STABLE
@@ -321,16 +321,16 @@ CREATE FUNCTION bagelpay.console_dead_letter (id bigint)
     WHERE d.id = $1
 $$;
 
-COMMENT ON FUNCTION bagelpay.console_dead_letter IS 'One dead letter with its bytes, as JSON for the console';
+COMMENT ON FUNCTION bagelpay_internal.console_dead_letter IS 'One dead letter with its bytes, as JSON for the console';
 
-GRANT USAGE ON SCHEMA bagelpay TO bagelpay_console;
+GRANT USAGE ON SCHEMA bagelpay, bagelpay_internal TO bagelpay_console;
 
 GRANT SELECT ON bagelpay.event_bodies, bagelpay.dead_letters TO bagelpay_console;
 
-GRANT EXECUTE ON FUNCTION bagelpay.trimmed (text),
-    bagelpay.console_deliveries (timestamptz, text, timestamptz, text, text, text, text, text, boolean),
-    bagelpay.console_delivery (text), bagelpay.console_overview (timestamptz),
-    bagelpay.console_dead_letters (bigint, boolean), bagelpay.console_dead_letter (bigint)
+GRANT EXECUTE ON FUNCTION bagelpay_internal.trimmed (text),
+    bagelpay_internal.console_deliveries (timestamptz, text, timestamptz, text, text, text, text, text, boolean),
+    bagelpay_internal.console_delivery (text), bagelpay_internal.console_overview (timestamptz),
+    bagelpay_internal.console_dead_letters (bigint, boolean), bagelpay_internal.console_dead_letter (bigint)
 TO bagelpay_console;
 
 COMMIT;

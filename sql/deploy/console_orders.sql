@@ -17,8 +17,8 @@ WHERE NOT has_sold;
 CREATE INDEX orders_unsold_by_user ON bagelpay.orders (user_id)
 WHERE NOT has_sold;
 
--- Returns the window of a stored purchase: bagelpay.purchase_window() with its arguments from other tables.
-CREATE FUNCTION bagelpay.console_window (p bagelpay.purchases, setting bagelpay.settings)
+-- Returns the window of a stored purchase: bagelpay_internal.purchase_window() with its arguments from other tables.
+CREATE FUNCTION bagelpay_internal.console_window (p bagelpay_internal.purchases, setting bagelpay.settings)
     RETURNS TABLE (starts_at timestamptz, ends_at timestamptz, is_cut boolean)
     LANGUAGE sql
     STABLE
@@ -26,11 +26,11 @@ CREATE FUNCTION bagelpay.console_window (p bagelpay.purchases, setting bagelpay.
     SELECT w.*
     FROM (SELECT) AS one
     LEFT JOIN bagelpay.products AS n ON n.product_id = p.product_id
-    LEFT JOIN bagelpay.purchases AS b ON b.order_id = p.order_id AND b.mode = p.mode AND b.name = p.buyer AND NOT b.is_trial
-    CROSS JOIN LATERAL bagelpay.purchase_window (p, setting, n.period, b.status) AS w
+    LEFT JOIN bagelpay_internal.purchases AS b ON b.order_id = p.order_id AND b.mode = p.mode AND b.name = p.buyer AND NOT b.is_trial
+    CROSS JOIN LATERAL bagelpay_internal.purchase_window (p, setting, n.period, b.status) AS w
 $$;
 
-COMMENT ON FUNCTION bagelpay.console_window IS 'The window of time that a stored purchase opens';
+COMMENT ON FUNCTION bagelpay_internal.console_window IS 'The window of time that a stored purchase opens';
 
 -- Returns a row of entitlements_at(now()) as JSON, with the facts that explain its reason:
 --
@@ -41,7 +41,7 @@ COMMENT ON FUNCTION bagelpay.console_window IS 'The window of time that a stored
 -- paid_until, trial_until   the latest end of its payments and trials, without grace and cancellations
 -- taken_back_at             when the payment that the reason is about was refunded or disputed
 -- mismatches                if it is unconfirmed: its differences from the expected order; NULL: none was expected
-CREATE FUNCTION bagelpay.console_item (e bagelpay.entitlement)
+CREATE FUNCTION bagelpay_internal.console_item (e bagelpay.entitlement)
     RETURNS jsonb
     LANGUAGE plpgsql
     STABLE
@@ -51,12 +51,12 @@ CREATE FUNCTION bagelpay.console_item (e bagelpay.entitlement)
     SET plan_cache_mode = force_generic_plan
     AS $$
 DECLARE
-    i bagelpay.all_items;
+    i bagelpay_internal.all_items;
     setting bagelpay.settings;
     uncut bagelpay.settings;
 BEGIN
     SELECT * INTO i
-    FROM bagelpay.all_items AS n
+    FROM bagelpay_internal.all_items AS n
     WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.customer_id = coalesce(e.customer_id, '')
         AND n.user_id = coalesce(e.user_id, '') AND n.product_id = coalesce(e.product_id, '');
     SELECT * INTO setting FROM bagelpay.settings;
@@ -73,7 +73,7 @@ BEGIN
                 WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.fold_slot & 15 IN (2, 6)
                     AND (n.effect).payment_id = bought.latest_name AND (n.effect).payment_status = e.reason) END,
             'mismatches', CASE WHEN e.reason = 'unconfirmed' THEN (
-                SELECT to_jsonb(CASE WHEN x.mode = e.mode THEN bagelpay.item_mismatches (i, x) ELSE '{mode}' END)
+                SELECT to_jsonb(CASE WHEN x.mode = e.mode THEN bagelpay_internal.item_mismatches (i, x) ELSE '{mode}' END)
                 FROM bagelpay.expected_orders AS x
                 WHERE x.order_id = e.order_id
                 ORDER BY x.mode = e.mode DESC
@@ -83,8 +83,8 @@ BEGIN
                 max(w.ends_at) FILTER (WHERE NOT p.is_trial AND (e.reason IN ('canceling', 'canceled') OR NOT w.is_cut)) AS paid_until,
                 max(w.ends_at) FILTER (WHERE p.is_trial) AS trial_until,
                 (array_agg(p.name ORDER BY p.began_at DESC, p.name DESC) FILTER (WHERE NOT p.is_trial))[1] AS latest_name
-            FROM bagelpay.purchases AS p
-            LEFT JOIN LATERAL bagelpay.console_window (p, uncut) AS w ON e.kind = 'subscription'
+            FROM bagelpay_internal.purchases AS p
+            LEFT JOIN LATERAL bagelpay_internal.console_window (p, uncut) AS w ON e.kind = 'subscription'
             WHERE p.item_key = i.item_key AND p.order_id = e.order_id AND p.mode = e.mode) AS bought
         -- The decision can only change at these moments. It overrides the paid time.
         CROSS JOIN LATERAL (
@@ -92,24 +92,24 @@ BEGIN
                 coalesce(jsonb_agg(jsonb_build_object('decision', d.decision, 'at', d.occurred_at, 'until', d.granted_until)
                     ORDER BY d.occurred_at) FILTER (WHERE d.occurred_at = lower(m.span)), '[]') AS decisions,
                 coalesce(range_agg(m.span) FILTER (WHERE d.decision = 'grant'), '{}')
-                    + (CASE WHEN setting.require_expected_order AND NOT bagelpay.is_expected (i) THEN '{}' ELSE e.periods END
+                    + (CASE WHEN setting.require_expected_order AND NOT bagelpay_internal.is_expected (i) THEN '{}' ELSE e.periods END
                         - coalesce(range_agg(m.span) FILTER (WHERE d.decision = 'revoke'), '{}')) AS access
             FROM (
                 SELECT tstzrange(t.at, lead(t.at) OVER (ORDER BY t.at)) AS span
                 FROM (
                     SELECT DISTINCT v.at
-                    FROM bagelpay.decisions AS n
+                    FROM bagelpay_internal.decisions AS n
                     CROSS JOIN LATERAL (VALUES (n.occurred_at), (n.granted_until)) AS v (at)
                     WHERE n.order_id = e.order_id AND n.mode = e.mode AND v.at IS NOT NULL) AS t) AS m
-            CROSS JOIN LATERAL bagelpay.decision_on (i, lower(m.span)) AS d) AS decided);
+            CROSS JOIN LATERAL bagelpay_internal.decision_on (i, lower(m.span)) AS d) AS decided);
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.console_item IS 'The entitlement of an item now, with the facts that explain its reason';
+COMMENT ON FUNCTION bagelpay_internal.console_item IS 'The entitlement of an item now, with the facts that explain its reason';
 
 -- Returns one order: its row, its items (at most 100), purchases, refunds and cancellations (the last 500 of each),
 -- events (the last 200), and its row of order_checks. NULL if there is no such order.
-CREATE FUNCTION bagelpay.console_order (mode text, order_id text)
+CREATE FUNCTION bagelpay_internal.console_order (mode text, order_id text)
     RETURNS json
     LANGUAGE plpgsql
     STABLE
@@ -130,7 +130,7 @@ BEGIN
             'order', to_jsonb(o) || jsonb_build_object('amount', o.amount::text, 'tax_amount', o.tax_amount::text,
                 'metadata', o.metadata::text),
             'items', (
-                SELECT json_agg(bagelpay.console_item (n.e) ORDER BY (n.e).entitled DESC, (n.e).product_id, (n.e).customer_id, (n.e).user_id)
+                SELECT json_agg(bagelpay_internal.console_item (n.e) ORDER BY (n.e).entitled DESC, (n.e).product_id, (n.e).customer_id, (n.e).user_id)
                 FROM (
                     SELECT e
                     FROM bagelpay.entitlements_at (now(), $1) AS e
@@ -144,12 +144,12 @@ BEGIN
                     ORDER BY (n.p).began_at, (n.p).name), '[]')
                 FROM (
                     SELECT p
-                    FROM bagelpay.purchases AS p
+                    FROM bagelpay_internal.purchases AS p
                     WHERE p.mode = $1 COLLATE "C" AND p.order_id = $2 COLLATE "C"
                     ORDER BY p.began_at DESC, p.name DESC
                     LIMIT most) AS n
-                LEFT JOIN LATERAL bagelpay.console_window (n.p, setting) AS counting ON TRUE
-                LEFT JOIN LATERAL bagelpay.console_window (jsonb_populate_record(n.p, '{"status": "paid"}'), setting) AS w ON TRUE),
+                LEFT JOIN LATERAL bagelpay_internal.console_window (n.p, setting) AS counting ON TRUE
+                LEFT JOIN LATERAL bagelpay_internal.console_window (jsonb_populate_record(n.p, '{"status": "paid"}'), setting) AS w ON TRUE),
             'refunds', (
                 SELECT coalesce(json_agg(to_jsonb(r) || jsonb_build_object('amount', r.amount::text) ORDER BY r.occurred_at, r.event_id), '[]')
                 FROM (
@@ -178,7 +178,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.console_order IS 'One order with its items, purchases and events, as JSON for the console';
+COMMENT ON FUNCTION bagelpay_internal.console_order IS 'One order with its items, purchases and events, as JSON for the console';
 
 -- Returns the items, and the orders without items, that a text names: by the id of an order (also without the prefix of
 -- a derived key), an event, a customer or a user, by an e-mail in any case, or by the beginning of one of these, except
@@ -191,7 +191,7 @@ COMMENT ON FUNCTION bagelpay.console_order IS 'One order with its items, purchas
 -- more                    TRUE: there is a next page
 --
 -- Raises invalid_parameter_value for an empty text.
-CREATE FUNCTION bagelpay.console_search (wanted text, skip integer DEFAULT NULL)
+CREATE FUNCTION bagelpay_internal.console_search (wanted text, skip integer DEFAULT NULL)
     RETURNS json
     LANGUAGE plpgsql
     STABLE
@@ -204,7 +204,7 @@ DECLARE
     most CONSTANT integer := 20;
     most_judged CONSTANT integer := 500;
     most_found CONSTANT integer := 5000;
-    needle text COLLATE "C" := bagelpay.trimmed (wanted);
+    needle text COLLATE "C" := bagelpay_internal.trimmed (wanted);
     email text COLLATE "C" := lower(needle);
     skipped integer := greatest(skip, 0);
     answer json;
@@ -231,22 +231,22 @@ BEGIN
                 (chr(1), chr(1114111), 4, most)) AS r (first, behind, distance, most)
             CROSS JOIN LATERAL (
                 (SELECT i.mode, i.order_id
-                 FROM bagelpay.stored_items AS i
+                 FROM bagelpay_internal.stored_items AS i
                  WHERE nullif(i.customer_id, '') >= needle || r.first AND nullif(i.customer_id, '') < needle || r.behind
                  ORDER BY nullif(i.customer_id, '') LIMIT r.most)
                 UNION ALL
                 (SELECT i.mode, i.order_id
-                 FROM bagelpay.stored_items AS i
+                 FROM bagelpay_internal.stored_items AS i
                  WHERE nullif(i.user_id, '') >= needle || r.first AND nullif(i.user_id, '') < needle || r.behind
                  ORDER BY nullif(i.user_id, '') LIMIT r.most)
                 UNION ALL
                 (SELECT i.mode, i.order_id
-                 FROM bagelpay.stored_items AS i
+                 FROM bagelpay_internal.stored_items AS i
                  WHERE i.customer_email >= email || r.first AND i.customer_email < email || r.behind
                  ORDER BY i.customer_email LIMIT r.most)
                 UNION ALL
                 (SELECT d.mode, d.order_id
-                 FROM bagelpay.decisions AS d
+                 FROM bagelpay_internal.decisions AS d
                  WHERE d.customer_email >= email || r.first AND d.customer_email < email || r.behind
                  ORDER BY d.customer_email LIMIT r.most)
                 UNION ALL
@@ -309,17 +309,17 @@ BEGIN
         'entitled', c.entitled,
         'cut', greatest(c.exact, (SELECT count(*) FROM found AS f WHERE f.distance < 3)) > most_judged,
         'more', c.of_all > skipped + most,
-        'items', (SELECT coalesce(json_agg(bagelpay.console_item (l.e) ORDER BY l.place), '[]') FROM listed AS l))
+        'items', (SELECT coalesce(json_agg(bagelpay_internal.console_item (l.e) ORDER BY l.place), '[]') FROM listed AS l))
     INTO answer
     FROM counted AS c;
     RETURN answer;
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.console_search IS 'The entitlements that a text names, as JSON for the console';
+COMMENT ON FUNCTION bagelpay_internal.console_search IS 'The entitlements that a text names, as JSON for the console';
 
-GRANT EXECUTE ON FUNCTION bagelpay.console_window (bagelpay.purchases, bagelpay.settings), bagelpay.console_item (bagelpay.entitlement),
-    bagelpay.console_order (text, text), bagelpay.console_search (text, integer)
+GRANT EXECUTE ON FUNCTION bagelpay_internal.console_window (bagelpay_internal.purchases, bagelpay.settings), bagelpay_internal.console_item (bagelpay.entitlement),
+    bagelpay_internal.console_order (text, text), bagelpay_internal.console_search (text, integer)
 TO bagelpay_console;
 
 COMMIT;

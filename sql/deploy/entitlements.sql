@@ -16,8 +16,8 @@ SET LOCAL ROLE bagelpay_owner;
 -- is_cut               TRUE if a cancellation cut it
 --
 -- Reads no table.
-CREATE FUNCTION bagelpay.purchase_window (
-    p bagelpay.purchases,
+CREATE FUNCTION bagelpay_internal.purchase_window (
+    p bagelpay_internal.purchases,
     setting bagelpay.settings,
     period interval,
     payment_status text)
@@ -54,17 +54,17 @@ AS $$
         END
 $$;
 
-COMMENT ON FUNCTION bagelpay.purchase_window IS 'The window of time that a purchase opens, by the settings';
+COMMENT ON FUNCTION bagelpay_internal.purchase_window IS 'The window of time that a purchase opens, by the settings';
 
 -- Returns the decision that holds for an item at the moment t: the latest one until then that covers the item, except
 -- grants that have ended. No row if there is none. Reads only; waits for no writer.
-CREATE FUNCTION bagelpay.decision_on (i bagelpay.all_items, t timestamptz)
-    RETURNS SETOF bagelpay.decisions
+CREATE FUNCTION bagelpay_internal.decision_on (i bagelpay_internal.all_items, t timestamptz)
+    RETURNS SETOF bagelpay_internal.decisions
     LANGUAGE sql
     STABLE PARALLEL SAFE
     AS $$
     SELECT d.*
-    FROM bagelpay.decisions AS d
+    FROM bagelpay_internal.decisions AS d
     WHERE d.order_id = i.order_id AND d.mode = i.mode AND d.occurred_at <= t
         AND (d.decision <> 'grant' OR d.granted_until IS NULL OR t < d.granted_until)
         AND (d.product_id IS NULL OR d.product_id = i.product_id)
@@ -73,20 +73,20 @@ CREATE FUNCTION bagelpay.decision_on (i bagelpay.all_items, t timestamptz)
             OR i.customer_id = 'email:' || d.customer_email
             OR EXISTS (
                 SELECT
-                FROM bagelpay.purchases AS p
+                FROM bagelpay_internal.purchases AS p
                 WHERE p.item_key = i.item_key AND p.customer_email = d.customer_email))
         -- A grant that names neither product nor customer covers the items that were bought before it.
         AND (d.decision <> 'grant' OR d.product_id IS NOT NULL OR d.customer_email IS NOT NULL
             OR EXISTS (
                 SELECT
-                FROM bagelpay.purchases AS p
+                FROM bagelpay_internal.purchases AS p
                 WHERE p.item_key = i.item_key
                     AND (p.began_slot, p.began_at, p.began_event_id) < (d.fold_slot, d.occurred_at, d.event_id)))
     ORDER BY d.fold_slot DESC, d.occurred_at DESC, d.event_id DESC
     LIMIT 1
 $$;
 
-COMMENT ON FUNCTION bagelpay.decision_on IS 'The operator''s decision that holds for an item at a moment';
+COMMENT ON FUNCTION bagelpay_internal.decision_on IS 'The operator''s decision that holds for an item at a moment';
 
 CREATE TYPE bagelpay.entitlement AS (
     mode text COLLATE "C",
@@ -111,7 +111,7 @@ CREATE TYPE bagelpay.entitlement AS (
 --
 -- Raises invalid_parameter_value if mode is neither test nor live, or t is NULL. Reads only; waits for no writer.
 --
--- A plain query, which is inlined: conditions on its rows reach the indexes of bagelpay.stored_items.
+-- A plain query, which is inlined: conditions on its rows reach the indexes of bagelpay_internal.stored_items.
 CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live')
     RETURNS SETOF bagelpay.entitlement
     LANGUAGE sql
@@ -151,7 +151,7 @@ CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live
         END,
         coalesce(bought.units, 1),
         coalesce(bought.periods, '{}')
-    FROM bagelpay.all_items AS i
+    FROM bagelpay_internal.all_items AS i
     CROSS JOIN bagelpay.settings AS setting
     -- OFFSET keeps this a look-up for each item. A plan that is made while the tables are empty would otherwise read
     -- all orders of the mode to answer for one item.
@@ -179,7 +179,7 @@ CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live
             bool_and(w.is_cut) FILTER (WHERE h.holds) AS all_cut,
             bool_and(p.is_trial) FILTER (WHERE h.holds) AS only_trials,
             (array_agg(p.units ORDER BY w.starts_at DESC, p.began_slot DESC, p.began_at DESC, p.began_event_id DESC) FILTER (WHERE h.holds))[1] AS units
-        FROM bagelpay.purchases AS p
+        FROM bagelpay_internal.purchases AS p
         LEFT JOIN LATERAL (
             SELECT n.period
             FROM bagelpay.products AS n
@@ -187,10 +187,10 @@ CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live
             OFFSET 0) AS product ON TRUE
         LEFT JOIN LATERAL (
             SELECT n.status::text
-            FROM bagelpay.purchases AS n
+            FROM bagelpay_internal.purchases AS n
             WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.name = p.buyer AND NOT n.is_trial
             OFFSET 0) AS buyer ON TRUE
-        LEFT JOIN LATERAL bagelpay.purchase_window (p, setting, product.period, buyer.status) AS w ON TRUE
+        LEFT JOIN LATERAL bagelpay_internal.purchase_window (p, setting, product.period, buyer.status) AS w ON TRUE
         CROSS JOIN LATERAL (SELECT coalesce(w.starts_at <= t AND (w.ends_at IS NULL OR t < w.ends_at), FALSE)) AS h (holds)
         -- item_key is a hash, so the columns are compared, too.
         WHERE p.item_key = i.item_key AND p.order_id IS NOT DISTINCT FROM i.order_id AND p.mode IS NOT DISTINCT FROM i.mode
@@ -198,12 +198,12 @@ CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live
         OFFSET 0
     ) AS bought
     LEFT JOIN LATERAL (
-        SELECT d.decision, d.granted_until FROM bagelpay.decision_on (i, t) AS d WHERE o.has_decisions
+        SELECT d.decision, d.granted_until FROM bagelpay_internal.decision_on (i, t) AS d WHERE o.has_decisions
     ) AS decided ON TRUE
     -- The first rule that fits, without decisions.
     CROSS JOIN LATERAL (
         SELECT CASE
-            WHEN setting.require_expected_order AND NOT bagelpay.is_expected (i) THEN 'unconfirmed'
+            WHEN setting.require_expected_order AND NOT bagelpay_internal.is_expected (i) THEN 'unconfirmed'
             WHEN bought.holds THEN 'periods'
             WHEN NOT bought.any_purchase THEN 'no_purchase'
             WHEN bought.any_payment AND NOT bought.any_counts AND bought.periods IS NULL THEN 'none_counts'
@@ -214,13 +214,13 @@ CREATE FUNCTION bagelpay.entitlements_at (t timestamptz, mode text DEFAULT 'live
         OFFSET 0
     ) AS rule (first_fitting)
     WHERE i.mode = entitlements_at.mode COLLATE "C"
-        AND bagelpay.given_mode (entitlements_at.mode) IS NOT NULL AND bagelpay.given_moment (t, 't') IS NOT NULL
+        AND bagelpay_internal.given_mode (entitlements_at.mode) IS NOT NULL AND bagelpay_internal.given_moment (t, 't') IS NOT NULL
     UNION ALL
     SELECT o.mode::text, o.order_id, NULL, NULL, NULL, NULL, NULL, NULL, o.status, FALSE, o.status, NULL, NULL, 1, '{}'
     FROM bagelpay.orders AS o
     WHERE o.mode = entitlements_at.mode COLLATE "C"
-        AND bagelpay.given_mode (entitlements_at.mode) IS NOT NULL AND bagelpay.given_moment (t, 't') IS NOT NULL
-        AND NOT EXISTS (SELECT FROM bagelpay.all_items AS i WHERE i.order_id = o.order_id AND i.mode = o.mode)
+        AND bagelpay_internal.given_mode (entitlements_at.mode) IS NOT NULL AND bagelpay_internal.given_moment (t, 't') IS NOT NULL
+        AND NOT EXISTS (SELECT FROM bagelpay_internal.all_items AS i WHERE i.order_id = o.order_id AND i.mode = o.mode)
 $$;
 
 COMMENT ON FUNCTION bagelpay.entitlements_at IS 'Entitlements of one mode at a moment, by all events stored now';
@@ -259,14 +259,14 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    the_customer text COLLATE "C" := nullif(bagelpay.trimmed (customer), '');
+    the_customer text COLLATE "C" := nullif(bagelpay_internal.trimmed (customer), '');
     the_email text COLLATE "C" := lower(the_customer COLLATE "C");
     -- The customer's id, or the id of a customer who is known by this e-mail alone.
     the_ids text[] COLLATE "C" := ARRAY[the_customer, 'email:' || the_email];
-    the_product text COLLATE "C" := nullif(bagelpay.trimmed (product), '');
+    the_product text COLLATE "C" := nullif(bagelpay_internal.trimmed (product), '');
 BEGIN
-    PERFORM bagelpay.given_mode (is_entitled.mode), bagelpay.given_moment (is_entitled.at);
-    IF EXISTS (SELECT FROM bagelpay.all_items AS i WHERE nullif(i.customer_id, '') = ANY (the_ids) AND nullif(i.product_id, '') = the_product) THEN
+    PERFORM bagelpay_internal.given_mode (is_entitled.mode), bagelpay_internal.given_moment (is_entitled.at);
+    IF EXISTS (SELECT FROM bagelpay_internal.all_items AS i WHERE nullif(i.customer_id, '') = ANY (the_ids) AND nullif(i.product_id, '') = the_product) THEN
         IF EXISTS (
             SELECT
             FROM bagelpay.entitlements_at (is_entitled.at, is_entitled.mode) AS e
@@ -274,7 +274,7 @@ BEGIN
             RETURN TRUE;
         END IF;
     END IF;
-    IF EXISTS (SELECT FROM bagelpay.all_items AS i WHERE i.customer_email = the_email AND nullif(i.product_id, '') = the_product) THEN
+    IF EXISTS (SELECT FROM bagelpay_internal.all_items AS i WHERE i.customer_email = the_email AND nullif(i.product_id, '') = the_product) THEN
         RETURN EXISTS (
             SELECT
             FROM bagelpay.entitlements_at (is_entitled.at, is_entitled.mode) AS e
@@ -300,11 +300,11 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    the_user text COLLATE "C" := nullif(bagelpay.trimmed (is_user_entitled.user_id), '');
-    the_product text COLLATE "C" := nullif(bagelpay.trimmed (product), '');
+    the_user text COLLATE "C" := nullif(bagelpay_internal.trimmed (is_user_entitled.user_id), '');
+    the_product text COLLATE "C" := nullif(bagelpay_internal.trimmed (product), '');
 BEGIN
-    PERFORM bagelpay.given_mode (is_user_entitled.mode), bagelpay.given_moment (is_user_entitled.at);
-    RETURN EXISTS (SELECT FROM bagelpay.all_items AS i WHERE nullif(i.user_id, '') = the_user AND nullif(i.product_id, '') = the_product)
+    PERFORM bagelpay_internal.given_mode (is_user_entitled.mode), bagelpay_internal.given_moment (is_user_entitled.at);
+    RETURN EXISTS (SELECT FROM bagelpay_internal.all_items AS i WHERE nullif(i.user_id, '') = the_user AND nullif(i.product_id, '') = the_product)
         AND EXISTS (
             SELECT
             FROM bagelpay.entitlements_at (is_user_entitled.at, is_user_entitled.mode) AS e

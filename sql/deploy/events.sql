@@ -9,7 +9,7 @@ SET LOCAL ROLE bagelpay_owner;
 
 -- Returns the rank of an event type, by which events of one second are folded, terminal ones last. NULL if the fold
 -- ignores the type.
-CREATE FUNCTION bagelpay.event_rank (event_type text)
+CREATE FUNCTION bagelpay_internal.event_rank (event_type text)
     RETURNS integer
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
@@ -29,19 +29,19 @@ CREATE FUNCTION bagelpay.event_rank (event_type text)
     END
 $$;
 
-COMMENT ON FUNCTION bagelpay.event_rank IS 'The rank of an event type among events of one second';
+COMMENT ON FUNCTION bagelpay_internal.event_rank IS 'The rank of an event type among events of one second';
 
 -- Returns 16 × the Unix time in seconds + the rank of the event type: the first of the three keys by which the fold
 -- sorts (fold_slot, occurred_at, event_id). NULL if the fold ignores the type.
-CREATE FUNCTION bagelpay.fold_slot (occurred_at timestamptz, event_type text)
+CREATE FUNCTION bagelpay_internal.fold_slot (occurred_at timestamptz, event_type text)
     RETURNS bigint
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
     AS $$
-    SELECT floor(extract(epoch FROM occurred_at AT TIME ZONE 'UTC'))::bigint * 16 + bagelpay.event_rank (event_type)
+    SELECT floor(extract(epoch FROM occurred_at AT TIME ZONE 'UTC'))::bigint * 16 + bagelpay_internal.event_rank (event_type)
 $$;
 
-COMMENT ON FUNCTION bagelpay.fold_slot IS 'Second and rank of an event, as one number that the fold sorts by';
+COMMENT ON FUNCTION bagelpay_internal.fold_slot IS 'Second and rank of an event, as one number that the fold sorts by';
 
 -- The effect of an event: the statuses of its order, its item and its payment after it, and a note.
 CREATE TYPE bagelpay.effect AS (
@@ -58,7 +58,7 @@ CREATE TABLE bagelpay.events (
     event_type text COLLATE "C" NOT NULL,
     mode bagelpay.mode NOT NULL,
     occurred_at timestamptz NOT NULL,
-    -- See bagelpay.fold_slot(); NULL if the fold ignores the event.
+    -- See bagelpay_internal.fold_slot(); NULL if the fold ignores the event.
     fold_slot bigint,
     order_id text COLLATE "C",
     key_source bagelpay.key_source,
@@ -197,7 +197,7 @@ CREATE TABLE bagelpay.event_bodies (
 COMMENT ON TABLE bagelpay.event_bodies IS 'The exact bytes of each event, with their timestamp and signature';
 
 -- Deletes the bodies of deleted events. (A foreign key would cost time for every event that is stored.)
-CREATE FUNCTION bagelpay.events_delete_body ()
+CREATE FUNCTION bagelpay_internal.events_delete_body ()
     RETURNS trigger
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -212,7 +212,7 @@ CREATE TRIGGER events_delete_body
     AFTER DELETE ON bagelpay.events
     REFERENCING OLD TABLE AS gone
     FOR EACH STATEMENT
-    EXECUTE FUNCTION bagelpay.events_delete_body ();
+    EXECUTE FUNCTION bagelpay_internal.events_delete_body ();
 
 CREATE TABLE bagelpay.dead_letters (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

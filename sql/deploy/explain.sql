@@ -67,8 +67,8 @@ CREATE FUNCTION bagelpay.explain (order_id text, mode text DEFAULT 'live')
         e.mode::text,
         e.order_id
     FROM bagelpay.events AS e
-    WHERE e.mode = bagelpay.given_mode (explain.mode) COLLATE "C"
-        AND e.order_id = bagelpay.given_order_id (explain.order_id) COLLATE "C"
+    WHERE e.mode = bagelpay_internal.given_mode (explain.mode) COLLATE "C"
+        AND e.order_id = bagelpay_internal.given_order_id (explain.order_id) COLLATE "C"
     WINDOW folded AS (ORDER BY e.fold_slot, e.occurred_at, e.event_id),
         of_payment AS (PARTITION BY (e.effect).payment_id ORDER BY e.fold_slot, e.occurred_at, e.event_id),
         -- From the newest on, so that the minimum is a running one.
@@ -80,7 +80,7 @@ COMMENT ON FUNCTION bagelpay.explain IS 'The events of an order in the sequence 
 
 -- Returns the transaction id of a cursor, -1 for the empty text. Raises invalid_parameter_value if it is no cursor, or
 -- ahead of this server's transactions: another server gave it, from which the database was dumped and restored.
-CREATE FUNCTION bagelpay.given_cursor (cursor text)
+CREATE FUNCTION bagelpay_internal.given_cursor (cursor text)
     RETURNS bigint
     LANGUAGE plpgsql
     STABLE
@@ -99,23 +99,23 @@ END
 $$;
 
 -- Stores that settings, products or expected orders changed, and notifies listeners.
-CREATE FUNCTION bagelpay.note_change ()
+CREATE FUNCTION bagelpay_internal.note_change ()
     RETURNS trigger
     LANGUAGE plpgsql
     SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
-    INSERT INTO bagelpay.changed_settings DEFAULT VALUES
+    INSERT INTO bagelpay_internal.changed_settings DEFAULT VALUES
     ON CONFLICT (stored_xid) DO NOTHING;
     -- This row replaces earlier ones.
-    DELETE FROM bagelpay.changed_settings AS s
+    DELETE FROM bagelpay_internal.changed_settings AS s
     WHERE s.stored_xid IN (
         SELECT n.stored_xid
-        FROM bagelpay.changed_settings AS n
+        FROM bagelpay_internal.changed_settings AS n
         WHERE n.stored_xid < pg_current_xact_id()::text::bigint
         FOR UPDATE SKIP LOCKED);
-    PERFORM bagelpay.notify_orders (TRUE);
+    PERFORM bagelpay_internal.notify_orders (TRUE);
     RETURN NULL;
 END
 $$;
@@ -123,22 +123,22 @@ $$;
 CREATE TRIGGER settings_note_change
     AFTER UPDATE ON bagelpay.settings
     FOR EACH STATEMENT
-    EXECUTE FUNCTION bagelpay.note_change ();
+    EXECUTE FUNCTION bagelpay_internal.note_change ();
 
 CREATE TRIGGER products_note_change
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON bagelpay.products
     FOR EACH STATEMENT
-    EXECUTE FUNCTION bagelpay.note_change ();
+    EXECUTE FUNCTION bagelpay_internal.note_change ();
 
 CREATE TRIGGER product_features_note_change
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON bagelpay.product_features
     FOR EACH STATEMENT
-    EXECUTE FUNCTION bagelpay.note_change ();
+    EXECUTE FUNCTION bagelpay_internal.note_change ();
 
 CREATE TRIGGER expected_orders_note_change
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON bagelpay.expected_orders
     FOR EACH STATEMENT
-    EXECUTE FUNCTION bagelpay.note_change ();
+    EXECUTE FUNCTION bagelpay_internal.note_change ();
 
 -- Returns the orders that changed since a cursor ('' for the beginning), each once. A row without an order means that
 -- settings, products or expected orders changed, which may change any entitlement. Pass next time the cursor of the
@@ -161,24 +161,24 @@ CREATE FUNCTION bagelpay.changes_since (cursor text)
         FROM (
             SELECT e.mode, e.order_id, e.stored_xid, e.received_at AS changed_at
             FROM bagelpay.events AS e
-            WHERE e.stored_xid > bagelpay.given_cursor ($1)
+            WHERE e.stored_xid > bagelpay_internal.given_cursor ($1)
                 AND e.stored_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
                 AND e.order_id IS NOT NULL
             UNION ALL
             SELECT e.mode, e.order_id, 0, e.received_at
             FROM bagelpay.events AS e
-            WHERE bagelpay.given_cursor ($1) < 0
+            WHERE bagelpay_internal.given_cursor ($1) < 0
                 AND e.stored_xid >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint
                 AND e.order_id IS NOT NULL
             UNION ALL
             SELECT m.mode, m.order_id, m.stored_xid, m.changed_at
-            FROM bagelpay.changed_orders AS m
-            WHERE m.stored_xid > bagelpay.given_cursor ($1)
+            FROM bagelpay_internal.changed_orders AS m
+            WHERE m.stored_xid > bagelpay_internal.given_cursor ($1)
                 AND m.stored_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
             UNION ALL
             SELECT NULL, NULL, s.stored_xid, s.changed_at
-            FROM bagelpay.changed_settings AS s
-            WHERE s.stored_xid > bagelpay.given_cursor ($1)
+            FROM bagelpay_internal.changed_settings AS s
+            WHERE s.stored_xid > bagelpay_internal.given_cursor ($1)
                 AND s.stored_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint) AS c
         GROUP BY c.mode, c.order_id
     )

@@ -29,17 +29,17 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    the_customer text COLLATE "C" := nullif(bagelpay.trimmed (customer), '');
+    the_customer text COLLATE "C" := nullif(bagelpay_internal.trimmed (customer), '');
     the_email text COLLATE "C" := lower(the_customer COLLATE "C");
     -- The customer's id, or the id of a customer who is known by this e-mail alone.
     the_ids text[] COLLATE "C" := ARRAY[the_customer, 'email:' || the_email];
-    the_feature text COLLATE "C" := nullif(bagelpay.trimmed (has_feature.feature), '');
+    the_feature text COLLATE "C" := nullif(bagelpay_internal.trimmed (has_feature.feature), '');
     the_products text[] COLLATE "C";
 BEGIN
-    PERFORM bagelpay.given_mode (has_feature.mode), bagelpay.given_moment (has_feature.at);
+    PERFORM bagelpay_internal.given_mode (has_feature.mode), bagelpay_internal.given_moment (has_feature.at);
     the_products := array(
         SELECT i.product_id
-        FROM bagelpay.all_items AS i
+        FROM bagelpay_internal.all_items AS i
         WHERE nullif(i.customer_id, '') = ANY (the_ids)
             AND EXISTS (SELECT FROM bagelpay.product_features AS f WHERE f.product_id = i.product_id AND f.feature = the_feature));
     IF the_products <> '{}' THEN
@@ -52,7 +52,7 @@ BEGIN
     END IF;
     the_products := array(
         SELECT i.product_id
-        FROM bagelpay.all_items AS i
+        FROM bagelpay_internal.all_items AS i
         WHERE i.customer_email = the_email
             AND EXISTS (SELECT FROM bagelpay.product_features AS f WHERE f.product_id = i.product_id AND f.feature = the_feature));
     RETURN the_products <> '{}'
@@ -79,14 +79,14 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    the_user text COLLATE "C" := nullif(bagelpay.trimmed (user_has_feature.user_id), '');
-    the_feature text COLLATE "C" := nullif(bagelpay.trimmed (user_has_feature.feature), '');
+    the_user text COLLATE "C" := nullif(bagelpay_internal.trimmed (user_has_feature.user_id), '');
+    the_feature text COLLATE "C" := nullif(bagelpay_internal.trimmed (user_has_feature.feature), '');
     the_products text[] COLLATE "C";
 BEGIN
-    PERFORM bagelpay.given_mode (user_has_feature.mode), bagelpay.given_moment (user_has_feature.at);
+    PERFORM bagelpay_internal.given_mode (user_has_feature.mode), bagelpay_internal.given_moment (user_has_feature.at);
     the_products := array(
         SELECT i.product_id
-        FROM bagelpay.all_items AS i
+        FROM bagelpay_internal.all_items AS i
         WHERE nullif(i.user_id, '') = the_user
             AND EXISTS (SELECT FROM bagelpay.product_features AS f WHERE f.product_id = i.product_id AND f.feature = the_feature));
     RETURN the_products <> '{}'
@@ -99,7 +99,7 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.user_has_feature IS 'Like has_feature(), for a user by the merchant''s own id';
 
--- Conditions on the columns by which it groups reach the indexes of bagelpay.stored_items.
+-- Conditions on the columns by which it groups reach the indexes of bagelpay_internal.stored_items.
 CREATE VIEW bagelpay.entitled_features AS
 SELECT e.mode, e.customer_id, e.customer_email, e.user_id, f.feature, sum(f.quantity * e.units) AS quantity,
     nullif(max(coalesce(e.valid_until, 'infinity')), 'infinity') AS valid_until

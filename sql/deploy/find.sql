@@ -19,7 +19,7 @@ WHERE resolved_at IS NULL AND customer_email IS NOT NULL;
 CREATE INDEX expected_orders_by_email ON bagelpay.expected_orders (customer_email)
 WHERE customer_email IS NOT NULL;
 
-CREATE TYPE bagelpay.found_name AS (
+CREATE TYPE bagelpay_internal.found_name AS (
     kind text COLLATE "C",
     value text COLLATE "C",
     mode text COLLATE "C",
@@ -35,8 +35,8 @@ CREATE TYPE bagelpay.found_name AS (
 -- first, behind   names from first to before behind, bytewise; e-mails are compared with both in lower case
 --
 -- Reads only; waits for no writer.
-CREATE FUNCTION bagelpay.names_between (first text, behind text, most integer)
-    RETURNS SETOF bagelpay.found_name
+CREATE FUNCTION bagelpay_internal.names_between (first text, behind text, most integer)
+    RETURNS SETOF bagelpay_internal.found_name
     LANGUAGE plpgsql
     STABLE
     SET enable_seqscan = off
@@ -140,7 +140,7 @@ BEGIN
     -- Items of customers who are known by an e-mail alone are shown as those of email:<e-mail>.
     RETURN QUERY
     SELECT 'customer', i.customer_id, i.mode::text, i.order_id, NULL, NULL, NULL
-    FROM bagelpay.stored_items AS i
+    FROM bagelpay_internal.stored_items AS i
     WHERE nullif(i.customer_id, '') >= a AND nullif(i.customer_id, '') < z AND i.customer_id LIKE 'email:%'
     ORDER BY nullif(i.customer_id, '')
     LIMIT most;
@@ -163,11 +163,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.names_between IS 'Where the names between two texts occur; a part of find()';
+COMMENT ON FUNCTION bagelpay_internal.names_between IS 'Where the names between two texts occur; a part of find()';
 
 -- Returns the items of an order that a name is about, by their keys; NULL if it is about all of them. Items that exist
 -- only by a grant have no key. Reads only; waits for no writer.
-CREATE FUNCTION bagelpay.items_named (n bagelpay.found_name)
+CREATE FUNCTION bagelpay_internal.items_named (n bagelpay_internal.found_name)
     RETURNS bigint[]
     LANGUAGE plpgsql
     STABLE
@@ -183,46 +183,46 @@ BEGIN
         WHEN 'payment' THEN
             keys := array(
                 SELECT p.item_key
-                FROM bagelpay.purchases AS p
+                FROM bagelpay_internal.purchases AS p
                 WHERE p.order_id = n.order_id AND p.mode = n.mode AND p.name = n.value AND p.item_key IS NOT NULL);
         WHEN 'event' THEN
             SELECT (e.effect).payment_id INTO payment FROM bagelpay.events AS e WHERE e.event_id = n.value;
             keys := array(
                 SELECT p.item_key
-                FROM bagelpay.purchases AS p
+                FROM bagelpay_internal.purchases AS p
                 WHERE p.order_id = n.order_id AND p.mode = n.mode AND p.item_key IS NOT NULL
                     AND ((p.name = payment AND NOT p.is_trial) OR (p.name = n.value AND p.is_trial)));
         WHEN 'provider_order' THEN
             keys := array(
                 SELECT p.item_key
-                FROM bagelpay.purchases AS p
+                FROM bagelpay_internal.purchases AS p
                 WHERE p.provider_order_id = n.value AND p.order_id IS NOT DISTINCT FROM n.order_id AND p.mode IS NOT DISTINCT FROM n.mode
                     AND p.item_key IS NOT NULL);
         WHEN 'subscription', 'processor_subscription' THEN
             keys := array(
                 SELECT DISTINCT p.item_key
-                FROM bagelpay.purchases AS p
-                WHERE p.subscription_key = bagelpay.subscription_key (n.mode, n.order_id, CASE n.kind WHEN 'subscription' THEN 'p' ELSE 'r' END, n.value) COLLATE "C"
+                FROM bagelpay_internal.purchases AS p
+                WHERE p.subscription_key = bagelpay_internal.subscription_key (n.mode, n.order_id, CASE n.kind WHEN 'subscription' THEN 'p' ELSE 'r' END, n.value) COLLATE "C"
                     AND p.order_id IS NOT DISTINCT FROM n.order_id AND p.mode IS NOT DISTINCT FROM n.mode AND p.item_key IS NOT NULL);
         WHEN 'customer' THEN
             keys := array(
                 SELECT i.item_key
-                FROM bagelpay.stored_items AS i
+                FROM bagelpay_internal.stored_items AS i
                 WHERE i.order_id = n.order_id AND i.mode = n.mode AND i.customer_id = n.value);
         WHEN 'email' THEN
             keys := array(
                 SELECT i.item_key
-                FROM bagelpay.stored_items AS i
+                FROM bagelpay_internal.stored_items AS i
                 WHERE i.order_id = n.order_id AND i.mode = n.mode AND i.customer_id = 'email:' || n.value
                 UNION
                 SELECT p.item_key
-                FROM bagelpay.purchases AS p
+                FROM bagelpay_internal.purchases AS p
                 WHERE p.customer_email = n.value AND p.order_id = n.order_id AND p.mode IS NOT DISTINCT FROM n.mode
                     AND p.customer_id NOT LIKE 'email:%' AND p.item_key IS NOT NULL);
         WHEN 'user' THEN
             keys := array(
                 SELECT i.item_key
-                FROM bagelpay.stored_items AS i
+                FROM bagelpay_internal.stored_items AS i
                 WHERE nullif(i.user_id, '') = n.value AND i.order_id IS NOT DISTINCT FROM n.order_id AND i.mode IS NOT DISTINCT FROM n.mode);
         ELSE
             NULL;
@@ -231,7 +231,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.items_named IS 'The items of an order that a name is about; a part of find()';
+COMMENT ON FUNCTION bagelpay_internal.items_named IS 'The items of an order that a name is about; a part of find()';
 
 CREATE TYPE bagelpay.finding AS (
     kind text COLLATE "C",
@@ -279,11 +279,11 @@ DECLARE
     of_mode text COLLATE "C" := $2;
     name text COLLATE "C" := btrim($1 COLLATE "C", around);
     is_beginning boolean := name LIKE '%*';
-    n bagelpay.found_name;
+    n bagelpay_internal.found_name;
     keys bigint[];
 BEGIN
     IF of_mode IS NOT NULL THEN
-        PERFORM bagelpay.given_mode (of_mode);
+        PERFORM bagelpay_internal.given_mode (of_mode);
     END IF;
     IF is_beginning THEN
         name := btrim(rtrim(name, '*'), around);
@@ -297,7 +297,7 @@ BEGIN
     END IF;
     FOR n IN
         SELECT DISTINCT ON (array_position(kinds, f.kind), f.value, coalesce(f.mode = 'test', TRUE), f.order_id, f.outcome) f.*
-        FROM bagelpay.names_between (name, name || CASE WHEN is_beginning THEN chr(1114111) ELSE chr(1) END,
+        FROM bagelpay_internal.names_between (name, name || CASE WHEN is_beginning THEN chr(1114111) ELSE chr(1) END,
             CASE WHEN is_beginning THEN most_begun ELSE most_names END) AS f
         WHERE (is_beginning OR f.value = CASE f.kind WHEN 'email' THEN lower(name) ELSE name END)
             AND (of_mode IS NULL OR f.mode = of_mode OR f.mode IS NULL)
@@ -307,14 +307,14 @@ BEGIN
             RETURN NEXT ROW (n.kind, n.value, n.mode, NULL, n.product_id, n.customer_email, FALSE, n.outcome)::bagelpay.finding;
             CONTINUE;
         END IF;
-        keys := bagelpay.items_named (n);
+        keys := bagelpay_internal.items_named (n);
         RETURN QUERY
         SELECT n.kind, n.value, n.mode, n.order_id, e.product_id, e.customer_email, e.entitled, e.reason
         FROM bagelpay.entitlements_at (now(), n.mode) AS e
         WHERE e.order_id = n.order_id
             AND (keys IS NULL OR EXISTS (
                 SELECT
-                FROM bagelpay.stored_items AS i
+                FROM bagelpay_internal.stored_items AS i
                 WHERE i.item_key = ANY (keys) AND i.order_id = n.order_id AND i.mode = n.mode AND i.customer_id = coalesce(e.customer_id, '')
                     AND i.user_id = coalesce(e.user_id, '') AND i.product_id = coalesce(e.product_id, ''))
                 OR (n.kind = 'email' AND e.customer_id = 'email:' || n.value))

@@ -1,21 +1,21 @@
 -- Deploy bagelpay:fold to pg
 --
--- Derives the state of orders from their events. There is one transition, the inner loop of bagelpay.fold(). It starts
--- from the stored rows for events that are the newest of their order, and from nothing for an order that is folded
--- again. Rows are looked up by keys, so that an event costs the same however many purchases its order has.
+-- Derives the state of orders from their events. There is one transition, the inner loop of bagelpay_internal.fold().
+-- It starts from the stored rows for events that are the newest of their order, and from nothing for an order that is
+-- folded again. Rows are looked up by keys, so that an event costs the same however many purchases its order has.
 
 BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
 -- An order that is to be folded from nothing.
-CREATE TYPE bagelpay.fold_key AS (
+CREATE TYPE bagelpay_internal.fold_key AS (
     mode text,
     order_id text
 );
 
 -- Returns the number of an order's advisory lock, a 64-bit hash. Orders that share a number only wait for each other.
-CREATE FUNCTION bagelpay.order_lock (mode text, order_id text)
+CREATE FUNCTION bagelpay_internal.order_lock (mode text, order_id text)
     RETURNS bigint
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
@@ -25,7 +25,7 @@ $$;
 
 -- Takes advisory locks until the transaction ends, in ascending order, so that two calls cannot deadlock. NULL is no
 -- number. Blocks while another transaction holds one of them.
-CREATE FUNCTION bagelpay.take_locks (numbers bigint[])
+CREATE FUNCTION bagelpay_internal.take_locks (numbers bigint[])
     RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -46,10 +46,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.take_locks IS 'Takes advisory locks until the transaction ends, in ascending order';
+COMMENT ON FUNCTION bagelpay_internal.take_locks IS 'Takes advisory locks until the transaction ends, in ascending order';
 
 -- Sends NOTIFY bagelpay_orders if has_changed is TRUE and the setting notify is on.
-CREATE FUNCTION bagelpay.notify_orders (has_changed boolean)
+CREATE FUNCTION bagelpay_internal.notify_orders (has_changed boolean)
     RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -60,25 +60,25 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.notify_orders IS 'Notifies listeners that orders changed, if the setting notify is on';
+COMMENT ON FUNCTION bagelpay_internal.notify_orders IS 'Notifies listeners that orders changed, if the setting notify is on';
 
 -- Removes the state of an order; its events stay. Needs its lock.
-CREATE FUNCTION bagelpay.remove_state (of_mode text, of_order text)
+CREATE FUNCTION bagelpay_internal.remove_state (of_mode text, of_order text)
     RETURNS void
     LANGUAGE plpgsql
     AS $$
 BEGIN
     DELETE FROM bagelpay.orders AS t WHERE t.order_id = of_order COLLATE "C" AND t.mode = of_mode COLLATE "C";
-    DELETE FROM bagelpay.stored_items AS t WHERE t.order_id = of_order COLLATE "C" AND t.mode = of_mode COLLATE "C";
-    DELETE FROM bagelpay.purchases AS t WHERE t.order_id = of_order COLLATE "C" AND t.mode = of_mode COLLATE "C";
+    DELETE FROM bagelpay_internal.stored_items AS t WHERE t.order_id = of_order COLLATE "C" AND t.mode = of_mode COLLATE "C";
+    DELETE FROM bagelpay_internal.purchases AS t WHERE t.order_id = of_order COLLATE "C" AND t.mode = of_mode COLLATE "C";
     DELETE FROM bagelpay.cancellations AS t WHERE t.order_id = of_order COLLATE "C" AND t.mode = of_mode COLLATE "C";
     DELETE FROM bagelpay.refunds AS t WHERE t.order_id = of_order COLLATE "C" AND t.mode = of_mode COLLATE "C";
-    DELETE FROM bagelpay.decisions AS t WHERE t.order_id = of_order COLLATE "C" AND t.mode = of_mode COLLATE "C";
-    DELETE FROM bagelpay.subscription_links AS t WHERE t.order_id = of_order COLLATE "C" AND t.mode = of_mode COLLATE "C";
+    DELETE FROM bagelpay_internal.decisions AS t WHERE t.order_id = of_order COLLATE "C" AND t.mode = of_mode COLLATE "C";
+    DELETE FROM bagelpay_internal.subscription_links AS t WHERE t.order_id = of_order COLLATE "C" AND t.mode = of_mode COLLATE "C";
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.remove_state IS 'Removes the state of an order, but not its events';
+COMMENT ON FUNCTION bagelpay_internal.remove_state IS 'Removes the state of an order, but not its events';
 
 -- Folds events into the state of their orders, and stores both.
 --
@@ -86,10 +86,10 @@ COMMENT ON FUNCTION bagelpay.remove_state IS 'Removes the state of an order, but
 -- fresh   events that are not stored yet, each once; those without an order are only stored
 --
 -- An order is also folded from nothing if one of the fresh events is not its newest. The caller holds the locks of all
--- these orders (bagelpay.order_lock()), or an EXCLUSIVE lock on bagelpay.orders. It took them in an earlier statement,
--- because the snapshot of this one must be newer. Raises invalid_transaction_state unless the transaction is READ
--- COMMITTED, so that each statement has its own snapshot.
-CREATE FUNCTION bagelpay.fold (keys bagelpay.fold_key[], fresh bagelpay.events[])
+-- these orders (bagelpay_internal.order_lock()), or an EXCLUSIVE lock on bagelpay.orders. It took them in an earlier
+-- statement, because the snapshot of this one must be newer. Raises invalid_transaction_state unless the transaction is
+-- READ COMMITTED, so that each statement has its own snapshot.
+CREATE FUNCTION bagelpay_internal.fold (keys bagelpay_internal.fold_key[], fresh bagelpay.events[])
     RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -114,13 +114,13 @@ DECLARE
     -- Rows kept in memory: new purchases, and items by their keys. One statement for many rows costs much less than one
     -- for each. And a transaction is slowed by the old versions of a row that it updated often.
     most_purchases CONSTANT integer := 64;
-    purchases bagelpay.purchases[];
+    purchases bagelpay_internal.purchases[];
     names text[] COLLATE "C";       -- the names of those purchases that are of this order
-    items bagelpay.stored_items[];
+    items bagelpay_internal.stored_items[];
     item_keys bigint[];
     -- Stored rows that fresh events may be about, read by one query: the items of their orders, if these have one product,
     -- one customer and no user; and those of their payments that have a row.
-    loaded_items bagelpay.stored_items[];
+    loaded_items bagelpay_internal.stored_items[];
     loaded_keys bigint[];
     payment_ids text[] COLLATE "C";
     loaded_payments text[] COLLATE "C";
@@ -174,12 +174,12 @@ BEGIN
             FROM unnest(order_ids, payment_ids) AS f (order_id, payment_id)
             CROSS JOIN LATERAL (
                 SELECT n.name
-                FROM bagelpay.purchases AS n
+                FROM bagelpay_internal.purchases AS n
                 WHERE n.order_id = f.order_id AND n.mode IN ('test', 'live') AND n.name = f.payment_id
                 OFFSET 0) AS p)
         INTO loaded_items, loaded_keys, loaded_payments
         FROM bagelpay.orders AS t
-        JOIN bagelpay.stored_items AS n ON n.order_id = t.order_id AND n.mode = t.mode
+        JOIN bagelpay_internal.stored_items AS n ON n.order_id = t.order_id AND n.mode = t.mode
         WHERE t.order_id = ANY (order_ids) AND NOT (t.has_products OR t.has_users OR t.conflict);
     END IF;
 
@@ -193,12 +193,12 @@ BEGIN
                 at := NULL;
                 IF is_fresh THEN
                     at := array_position(known, e.mode || ' ' || e.order_id);
-                    is_folded_again := ROW (e.mode, e.order_id)::bagelpay.fold_key = ANY (keys);
+                    is_folded_again := ROW (e.mode, e.order_id)::bagelpay_internal.fold_key = ANY (keys);
                     IF at IS NOT NULL AND NOT is_folded_again THEN
                         o := states[at];
                         IF (e.fold_slot, e.occurred_at, e.event_id) <= (o.last_slot, o.last_event_at, o.last_event_id) THEN
                             o := NULL;
-                            keys := keys || ROW (e.mode, e.order_id)::bagelpay.fold_key;
+                            keys := keys || ROW (e.mode, e.order_id)::bagelpay_internal.fold_key;
                             is_folded_again := TRUE;
                         END IF;
                     END IF;
@@ -223,7 +223,7 @@ BEGIN
             END IF;
             rank := e.fold_slot & 15;
             sells := rank IN (3, 4, 5);
-            is_billed := bagelpay.billed_as_subscription (e.event_type, e.billing_type, e.kind, e.has_subscription);
+            is_billed := bagelpay_internal.billed_as_subscription (e.event_type, e.billing_type, e.kind, e.has_subscription);
             is_first := o.last_event_id IS NULL;
 
             -- A plain payment event needs to inherit nothing, and its order has had no unnamed payments, linked
@@ -238,14 +238,14 @@ BEGIN
                 has_all := has_all AND (is_plain OR is_first);
             ELSIF NOT (is_plain OR is_first) OR e.payment_id = ANY (names) OR events = large
                 OR cardinality(item_keys) >= (CASE WHEN seen IS NULL THEN 64 ELSE 4096 END) THEN
-                PERFORM bagelpay.store_rows (purchases, items);
+                PERFORM bagelpay_internal.store_rows (purchases, items);
                 purchases := NULL;
                 names := NULL;
                 items := NULL;
                 item_keys := NULL;
                 has_all := is_first;
             ELSIF cardinality(purchases) >= most_purchases THEN
-                PERFORM bagelpay.store_rows (purchases, NULL);
+                PERFORM bagelpay_internal.store_rows (purchases, NULL);
                 purchases := NULL;
                 names := NULL;
             END IF;
@@ -253,7 +253,7 @@ BEGIN
                 seen := array_fill(FALSE, ARRAY[hashes]);
                 places := array_fill(0, ARRAY[hashes]);
                 FOR name, item_key IN
-                    SELECT n.name, coalesce(n.item_key, 0) FROM bagelpay.purchases AS n WHERE n.order_id = e.order_id AND n.mode = e.mode
+                    SELECT n.name, coalesce(n.item_key, 0) FROM bagelpay_internal.purchases AS n WHERE n.order_id = e.order_id AND n.mode = e.mode
                 LOOP
                     seen[1 + (hashtext(name) & (hashes - 1))] := TRUE;
                     seen[1 + (item_key & (hashes - 1))] := TRUE;
@@ -262,9 +262,9 @@ BEGIN
 
             DECLARE
                 -- NULL at first, for each event.
-                stored bagelpay.purchases;      -- the row of p before this event
-                p bagelpay.purchases;           -- the purchase that it is about
-                i bagelpay.stored_items;
+                stored bagelpay_internal.purchases;      -- the row of p before this event
+                p bagelpay_internal.purchases;           -- the purchase that it is about
+                i bagelpay_internal.stored_items;
                 begins boolean;                 -- the event begins p
                 concerned text COLLATE "C";     -- the payment that the event is about
                 other text COLLATE "C";         -- another payment, or the event that began it
@@ -277,25 +277,25 @@ BEGIN
                     concerned := e.payment_id;
                     IF concerned IS NULL THEN
                         IF NOT is_first AND e.provider_order_id IS NOT NULL THEN
-                            concerned := bagelpay.payment_by_provider_order (e.mode, e.order_id, e.provider_order_id);
+                            concerned := bagelpay_internal.payment_by_provider_order (e.mode, e.order_id, e.provider_order_id);
                         END IF;
                         concerned := coalesce(concerned, 'order:' || e.provider_order_id, 'event:' || e.event_id);
                         paid := paid || concerned;
                     END IF;
                     IF (CASE WHEN seen IS NULL THEN concerned = ANY (paid) ELSE seen[1 + (hashtext(concerned) & (hashes - 1))] END) THEN
                         SELECT * INTO stored
-                        FROM bagelpay.purchases AS n
+                        FROM bagelpay_internal.purchases AS n
                         WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = concerned AND NOT n.is_trial;
                     END IF;
                     IF NOT is_plain AND rank <> 1 AND NOT is_first AND o.has_unnamed AND stored.began_at IS NULL AND e.payment_id IS NOT NULL THEN
-                        other := bagelpay.rename_payment (e.mode, e.order_id, 'order:' || e.provider_order_id, e.payment_id);
+                        other := bagelpay_internal.rename_payment (e.mode, e.order_id, 'order:' || e.provider_order_id, e.payment_id);
                         IF other IS NOT NULL THEN
                             SELECT * INTO stored
-                            FROM bagelpay.purchases AS n
+                            FROM bagelpay_internal.purchases AS n
                             WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = concerned AND NOT n.is_trial;
                             -- If paid_at is equal, the name decides which payment is the latest.
                             SELECT n.name, n.began_at INTO o.latest_payment_id, o.latest_paid_at
-                            FROM bagelpay.purchases AS n
+                            FROM bagelpay_internal.purchases AS n
                             WHERE n.order_id = e.order_id AND n.mode = e.mode AND NOT n.is_trial AND n.began_at IS NOT NULL
                             ORDER BY n.began_at DESC, n.name DESC
                             LIMIT 1;
@@ -309,40 +309,40 @@ BEGIN
                     IF NOT begins THEN
                         p := stored;
                     END IF;
-                    p := bagelpay.purchase_after (p, e, TRUE, rank = 4, coalesce(concerned, e.event_id), is_billed OR p.is_billed IS TRUE);
+                    p := bagelpay_internal.purchase_after (p, e, TRUE, rank = 4, coalesce(concerned, e.event_id), is_billed OR p.is_billed IS TRUE);
 
                     -- Its subscription, customer, product and user.
                     IF NOT is_plain THEN
                         IF p.subscription_id IS NOT NULL AND p.processor_subscription_id IS NOT NULL THEN
-                            p.subscription_key := bagelpay.link_subscription (p.mode, p.order_id, p.subscription_id, p.processor_subscription_id);
+                            p.subscription_key := bagelpay_internal.link_subscription (p.mode, p.order_id, p.subscription_id, p.processor_subscription_id);
                         ELSIF o.has_links THEN
                             p.subscription_key := coalesce(
-                                bagelpay.subscription_key (p.mode, p.order_id, 'p', p.subscription_id),
-                                bagelpay.subscription_key (p.mode, p.order_id, 'r', p.processor_subscription_id));
+                                bagelpay_internal.subscription_key (p.mode, p.order_id, 'p', p.subscription_id),
+                                bagelpay_internal.subscription_key (p.mode, p.order_id, 'r', p.processor_subscription_id));
                         END IF;
                         IF p.own_customer < 2 AND p.customer_email IS NOT NULL THEN
-                            p.customer_id := bagelpay.customer_by_email (
+                            p.customer_id := bagelpay_internal.customer_by_email (
                                 p.mode, p.order_id, p.customer_email, p.began_slot, p.began_at, p.began_event_id);
                             p.own_customer := 1;
                         END IF;
                         IF begins AND NOT is_first AND (p.product_id IS NULL OR p.customer_id IS NULL OR (p.user_id IS NULL AND o.has_users)) THEN
-                            p := bagelpay.inheriting (p, o);
+                            p := bagelpay_internal.inheriting (p, o);
                         END IF;
                     END IF;
                     IF NOT begins AND (e.product_id <> p.product_id OR e.customer_id <> p.customer_id) THEN
                         note := 'names another product or customer than the payment before';
                     END IF;
-                    p.item_key := bagelpay.item_key (p);
+                    p.item_key := bagelpay_internal.item_key (p);
                     IF NOT is_plain AND p.kind = 'one_time' AND NOT p.has_billing_type AND NOT is_first THEN
                         IF EXISTS (
                             SELECT
-                            FROM bagelpay.stored_items AS n
+                            FROM bagelpay_internal.stored_items AS n
                             WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id = coalesce(p.customer_id, '')
                                 AND n.user_id = coalesce(p.user_id, '') AND n.product_id = coalesce(p.product_id, '')
                                 AND n.latest_subscription IS NOT NULL)
                             AND EXISTS (
                             SELECT
-                            FROM bagelpay.purchases AS n
+                            FROM bagelpay_internal.purchases AS n
                             WHERE n.item_key = p.item_key AND n.kind = 'subscription'
                                 AND (n.began_slot, n.began_at, n.began_event_id) < (p.began_slot, p.began_at, p.began_event_id)) THEN
                             p.kind := 'subscription';
@@ -354,19 +354,19 @@ BEGIN
                         NULL;
                     ELSIF rank = 4 THEN
                         IF NOT is_first THEN
-                            other := bagelpay.named_payment (e);
-                            UPDATE bagelpay.purchases AS n
+                            other := bagelpay_internal.named_payment (e);
+                            UPDATE bagelpay_internal.purchases AS n
                             SET bought_trial = TRUE
                             WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = other AND NOT n.is_trial AND n.only_checkout
                                 AND e.occurred_at BETWEEN n.began_at - interval '24 hours' AND n.began_at + interval '24 hours'
                             RETURNING n.name, n.began_event_id, ARRAY[n.item_key] INTO p.buyer, other, moved;
-                            UPDATE bagelpay.purchases AS n
+                            UPDATE bagelpay_internal.purchases AS n
                             SET replaced_at = e.occurred_at
                             WHERE o.has_trials AND n.item_key = p.item_key AND n.is_trial
                                 AND n.replaced_at IS NULL;
                         END IF;
                     ELSIF o.has_trials AND p.only_checkout THEN
-                        UPDATE bagelpay.purchases AS n
+                        UPDATE bagelpay_internal.purchases AS n
                         SET buyer = p.name
                         WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.is_trial AND n.buyer IS NULL
                             AND n.began_at BETWEEN p.began_at - interval '24 hours' AND p.began_at + interval '24 hours'
@@ -374,17 +374,17 @@ BEGIN
                                 OR (n.named_payment_id IS NULL AND n.provider_order_id = p.provider_order_id
                                     AND (p.began_at, p.name) >= ALL (
                                         SELECT m.began_at, m.name
-                                        FROM bagelpay.purchases AS m
+                                        FROM bagelpay_internal.purchases AS m
                                         WHERE m.provider_order_id = p.provider_order_id AND m.order_id IS NOT DISTINCT FROM p.order_id AND m.mode IS NOT DISTINCT FROM p.mode
                                             AND NOT m.is_trial AND m.began_at IS NOT NULL)));
                         IF FOUND THEN
                             p.bought_trial := TRUE;
-                            moved := bagelpay.items_of_trials (p);
+                            moved := bagelpay_internal.items_of_trials (p);
                         END IF;
                     ELSIF p.bought_trial THEN
-                        moved := bagelpay.items_of_trials (p);
+                        moved := bagelpay_internal.items_of_trials (p);
                         -- A trial that lost its payment names none any more, so that no payment can buy it.
-                        UPDATE bagelpay.purchases AS n
+                        UPDATE bagelpay_internal.purchases AS n
                         SET buyer = NULL, named_payment_id = ''
                         WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.is_trial AND n.buyer = p.name;
                         p.bought_trial := FALSE;
@@ -395,15 +395,15 @@ BEGIN
                         names := names || p.name::text;
                     ELSE
                         IF stored.name IS NOT NULL THEN
-                            DELETE FROM bagelpay.purchases AS n
+                            DELETE FROM bagelpay_internal.purchases AS n
                             WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.name = p.name AND n.is_trial = p.is_trial;
                         END IF;
-                        INSERT INTO bagelpay.purchases SELECT p.*;
+                        INSERT INTO bagelpay_internal.purchases SELECT p.*;
                     END IF;
                     IF rank <> 4 AND o.has_refunds THEN
-                        PERFORM bagelpay.settle_payment (p);
+                        PERFORM bagelpay_internal.settle_payment (p);
                         SELECT n.status INTO p.status
-                        FROM bagelpay.purchases AS n
+                        FROM bagelpay_internal.purchases AS n
                         WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.name = p.name AND NOT n.is_trial;
                     END IF;
 
@@ -424,7 +424,7 @@ BEGIN
                         i := loaded_items[array_position(loaded_keys, p.item_key)];
                     ELSIF seen IS NULL OR seen[1 + (p.item_key & (hashes - 1))] THEN
                         SELECT * INTO i
-                        FROM bagelpay.stored_items AS n
+                        FROM bagelpay_internal.stored_items AS n
                         WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id = coalesce(p.customer_id, '')
                             AND n.user_id = coalesce(p.user_id, '') AND n.product_id = coalesce(p.product_id, '');
                     END IF;
@@ -440,26 +440,26 @@ BEGIN
                     IF (moved IS NULL OR (moved = ARRAY[p.item_key] AND i.latest_event_id = other))
                         AND (begins OR (stored.item_key = p.item_key AND stored.kind = p.kind AND i.latest_event_id = p.began_event_id)) THEN
                         renews := p.kind = 'subscription';
-                        i := bagelpay.item_after (i, p, renews, bagelpay.item_status (i, p, stored, begins));
+                        i := bagelpay_internal.item_after (i, p, renews, bagelpay_internal.item_status (i, p, stored, begins));
                     ELSE
-                        PERFORM bagelpay.store_rows (purchases, items);
+                        PERFORM bagelpay_internal.store_rows (purchases, items);
                         purchases := NULL;
                         names := NULL;
                         items := NULL;
                         item_keys := NULL;
                         has_all := FALSE;
                         at := NULL;
-                        PERFORM bagelpay.refold_item (p.mode, p.order_id, n.item_key)
+                        PERFORM bagelpay_internal.refold_item (p.mode, p.order_id, n.item_key)
                         FROM (SELECT DISTINCT unnest(moved || stored.item_key || p.item_key) AS item_key) AS n;
                         SELECT * INTO i
-                        FROM bagelpay.stored_items AS n
+                        FROM bagelpay_internal.stored_items AS n
                         WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id = coalesce(p.customer_id, '')
                             AND n.user_id = coalesce(p.user_id, '') AND n.product_id = coalesce(p.product_id, '');
                         SELECT min(n.customer_id), max(n.customer_id) INTO o.only_customer_id, last_customer
-                        FROM bagelpay.stored_items AS n
+                        FROM bagelpay_internal.stored_items AS n
                         WHERE n.order_id = p.order_id AND n.mode = p.mode AND n.customer_id > '';
                         o.conflict := coalesce(o.only_customer_id <> last_customer, FALSE);
-                        i.subscription_status := bagelpay.item_status (i, p, stored, begins);
+                        i.subscription_status := bagelpay_internal.item_status (i, p, stored, begins);
                     END IF;
                     IF seen IS NULL THEN
                         paid := paid || concerned;
@@ -476,7 +476,7 @@ BEGIN
                                 places[place] := at;
                             ELSE
                                 -- Other items have both places.
-                                PERFORM bagelpay.store_rows (NULL, ARRAY[i]);
+                                PERFORM bagelpay_internal.store_rows (NULL, ARRAY[i]);
                                 at := 0;
                             END IF;
                         END IF;
@@ -491,11 +491,11 @@ BEGIN
                     -- A failed payment. It does not change a payment that is already paid.
                     IF stored.began_at IS NULL THEN
                         IF stored.name IS NOT NULL THEN
-                            DELETE FROM bagelpay.purchases AS n
+                            DELETE FROM bagelpay_internal.purchases AS n
                             WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = concerned AND NOT n.is_trial;
                         END IF;
-                        p := bagelpay.purchase_after (stored, e, FALSE, FALSE, concerned, is_billed OR stored.is_billed IS TRUE);
-                        INSERT INTO bagelpay.purchases SELECT p.*;
+                        p := bagelpay_internal.purchase_after (stored, e, FALSE, FALSE, concerned, is_billed OR stored.is_billed IS TRUE);
+                        INSERT INTO bagelpay_internal.purchases SELECT p.*;
                         IF seen IS NULL THEN
                             paid := paid || concerned;
                         ELSE
@@ -507,13 +507,13 @@ BEGIN
                     IF o.status IN ('pending', 'canceled') THEN
                         o.status := 'failed';
                     END IF;
-                    IF o.has_sold AND bagelpay.fold_failure (e, o.has_trials) > 0 THEN
+                    IF o.has_sold AND bagelpay_internal.fold_failure (e, o.has_trials) > 0 THEN
                         i.subscription_status := 'past_due';
                     END IF;
 
                 WHEN rank = 2 THEN
                     IF NOT is_first THEN
-                        concerned := bagelpay.fold_dispute (e);
+                        concerned := bagelpay_internal.fold_dispute (e);
                     END IF;
                     IF concerned IS NOT NULL THEN
                         p.status := 'disputed';
@@ -527,13 +527,13 @@ BEGIN
                     END IF;
 
                 WHEN rank = 6 THEN
-                    concerned := bagelpay.fold_refund (e);
+                    concerned := bagelpay_internal.fold_refund (e);
                     IF concerned IS NULL THEN
                         note := 'finds no payment to count against';
                     END IF;
 
                 WHEN rank = 7 THEN
-                    IF bagelpay.fold_cancellation (e) > 0 THEN
+                    IF bagelpay_internal.fold_cancellation (e) > 0 THEN
                         i.subscription_status := 'canceled';
                     ELSE
                         note := 'finds no subscription to end';
@@ -541,10 +541,10 @@ BEGIN
 
                 WHEN e.event_type = 'operator.dispute_won' THEN
                     concerned := e.payment_id;
-                    PERFORM bagelpay.fold_dispute_won (e);
+                    PERFORM bagelpay_internal.fold_dispute_won (e);
 
                 ELSE
-                    INSERT INTO bagelpay.decisions (mode, order_id, event_id, decision, product_id, customer_id, customer_email, granted_until,
+                    INSERT INTO bagelpay_internal.decisions (mode, order_id, event_id, decision, product_id, customer_id, customer_email, granted_until,
                         occurred_at, fold_slot, user_id)
                     VALUES (e.mode, e.order_id, e.event_id, split_part(e.event_type, '.', 2), e.product_id, e.customer_id, e.customer_email,
                         e.granted_until, e.occurred_at, e.fold_slot, coalesce(e.user_id, ''));
@@ -552,11 +552,11 @@ BEGIN
 
                 takes := sells OR (o.has_sold IS NOT TRUE AND (rank < 8 OR e.event_type = 'operator.grant'));
                 is_latest := begins AND rank <> 4 AND ((p.began_at, p.name) > (o.latest_paid_at, o.latest_payment_id)) IS NOT FALSE;
-                o := bagelpay.order_after (o, e, rank, p, sells, is_latest, takes);
+                o := bagelpay_internal.order_after (o, e, rank, p, sells, is_latest, takes);
                 -- After a payment, a refund or a won dispute, the order has the status of its latest paid payment.
                 IF rank IN (6, 8) AND concerned IS NOT NULL THEN
                     SELECT n.status INTO p.status
-                    FROM bagelpay.purchases AS n
+                    FROM bagelpay_internal.purchases AS n
                     WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.name = concerned AND NOT n.is_trial;
                 END IF;
                 IF rank = 4 THEN
@@ -568,7 +568,7 @@ BEGIN
                     o.status := 'paid';
                 ELSIF o.latest_payment_id IS NOT NULL AND (rank IN (3, 5, 6) OR (rank = 8 AND concerned IS NOT NULL)) THEN
                     SELECT n.status INTO o.status
-                    FROM bagelpay.purchases AS n
+                    FROM bagelpay_internal.purchases AS n
                     WHERE n.order_id = o.order_id AND n.mode = o.mode AND n.name = o.latest_payment_id AND NOT n.is_trial;
                 END IF;
                 did := ROW (o.status, i.subscription_status, concerned, p.status, note)::bagelpay.effect;
@@ -600,7 +600,7 @@ BEGIN
                 o := NULL;
             END IF;
             -- All lose their state before any is folded, because an event may have moved from one order to another.
-            PERFORM bagelpay.remove_state (k.mode, k.order_id) FROM unnest(keys) AS k;
+            PERFORM bagelpay_internal.remove_state (k.mode, k.order_id) FROM unnest(keys) AS k;
         END IF;
         -- One query for the events of several orders, because starting a query costs as much as many rows. (Whole rows
         -- of the table, because the rows of a subquery have no type, and each would be converted as text.)
@@ -623,7 +623,7 @@ BEGIN
     END LOOP;
 
     IF item_keys IS NOT NULL THEN
-        PERFORM bagelpay.store_rows (purchases, items);
+        PERFORM bagelpay_internal.store_rows (purchases, items);
     END IF;
     IF o.order_id IS NOT NULL THEN
         orders := orders || o;
@@ -652,6 +652,6 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.fold IS 'Folds events into the state of their orders, and stores both';
+COMMENT ON FUNCTION bagelpay_internal.fold IS 'Folds events into the state of their orders, and stores both';
 
 COMMIT;

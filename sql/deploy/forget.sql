@@ -9,7 +9,7 @@ SET LOCAL ROLE bagelpay_owner;
 
 -- Returns the strings and numbers of metadata at the paths of the setting order_key. The same key follows from them.
 -- NULL for NULL.
-CREATE FUNCTION bagelpay.key_metadata (metadata jsonb, paths text[])
+CREATE FUNCTION bagelpay_internal.key_metadata (metadata jsonb, paths text[])
     RETURNS jsonb
     LANGUAGE plpgsql
     IMMUTABLE PARALLEL SAFE
@@ -32,7 +32,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.key_metadata IS 'The parts of metadata that the setting order_key names';
+COMMENT ON FUNCTION bagelpay_internal.key_metadata IS 'The parts of metadata that the setting order_key names';
 
 -- Returns an event without the personal data that no state needs, now or later.
 --
@@ -41,7 +41,7 @@ COMMENT ON FUNCTION bagelpay.key_metadata IS 'The parts of metadata that the set
 -- Events of an order are compared only if both have the merchant's key, because a link may still move others to another
 -- order. The e-mail of a payment or a trial always stays: by it, other events that have an e-mail and no customer_id
 -- find their customer.
-CREATE FUNCTION bagelpay.without_old_data (e bagelpay.events, paths text[])
+CREATE FUNCTION bagelpay_internal.without_old_data (e bagelpay.events, paths text[])
     RETURNS bagelpay.events
     LANGUAGE plpgsql
     STABLE
@@ -49,7 +49,7 @@ CREATE FUNCTION bagelpay.without_old_data (e bagelpay.events, paths text[])
 DECLARE
     selling CONSTANT text[] := '{checkout.completed,subscription.trialing,subscription.paid}';
     is_selling boolean := e.event_type = ANY (selling);
-    key_data jsonb := bagelpay.key_metadata (e.metadata, paths);
+    key_data jsonb := bagelpay_internal.key_metadata (e.metadata, paths);
     unused boolean;     -- no purchase takes its payment_method and last4, nor, if it sells nothing, its e-mail
 BEGIN
     IF e.order_id IS NULL THEN
@@ -111,7 +111,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.without_old_data IS 'An event without the personal data that no state needs';
+COMMENT ON FUNCTION bagelpay_internal.without_old_data IS 'An event without the personal data that no state needs';
 
 -- Removes bodies and personal data of events that were received longer ago than older_than, and dead letters that were
 -- resolved longer ago. State does not change, and duplicates are still recognised. Returns the numbers of events
@@ -169,7 +169,7 @@ BEGIN
         FROM bagelpay.events AS t
         WHERE t.event_id = ANY (due) AND t.order_id IS NOT NULL) AS o
     JOIN bagelpay.events AS e ON e.mode = o.mode AND e.order_id = o.order_id
-    CROSS JOIN LATERAL bagelpay.without_old_data (e, paths) AS k
+    CROSS JOIN LATERAL bagelpay_internal.without_old_data (e, paths) AS k
     WHERE e.forgotten_at IS NOT NULL AND k IS DISTINCT FROM e;
 
     -- Responders hold locks of orders when they lock events: whoever has none must not wait for an event. Orders of
@@ -194,7 +194,7 @@ BEGIN
     SET forgotten_at = coalesce(t.forgotten_at, now()),
         (customer_email, metadata, payment_method, last4, note) = (
             SELECT k.customer_email, k.metadata, k.payment_method, k.last4, k.note
-            FROM bagelpay.without_old_data (t, paths) AS k)
+            FROM bagelpay_internal.without_old_data (t, paths) AS k)
     WHERE t.event_id = ANY (concerned);
     IF events > 0 THEN
         INSERT INTO bagelpay.forgotten_keys (order_key)

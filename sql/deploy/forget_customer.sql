@@ -11,7 +11,7 @@ SET LOCAL ROLE bagelpay_owner;
 --
 -- In doubt it returns TRUE: a false match removes one body too many, but a missed one would keep data that was to be
 -- erased. So a letter that is not ASCII ends an address, as in texts without spaces, and éann@… counts as ann@….
-CREATE FUNCTION bagelpay.mentions (body bytea, email text)
+CREATE FUNCTION bagelpay_internal.mentions (body bytea, email text)
     RETURNS boolean
     LANGUAGE plpgsql
     IMMUTABLE STRICT PARALLEL SAFE
@@ -47,48 +47,48 @@ BEGIN
     EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
         RETURN FALSE;
     END;
-    RETURN strpos(decoded, '\u') = 0 AND bagelpay.mentions (convert_to(decoded, 'UTF8'), email);
+    RETURN strpos(decoded, '\u') = 0 AND bagelpay_internal.mentions (convert_to(decoded, 'UTF8'), email);
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.mentions (bytea, text) IS 'Returns TRUE if bytes contain an e-mail address';
+COMMENT ON FUNCTION bagelpay_internal.mentions (bytea, text) IS 'Returns TRUE if bytes contain an e-mail address';
 
 -- Returns TRUE if a body, or a text, contains one of several e-mail addresses; never NULL.
-CREATE FUNCTION bagelpay.mentions (body bytea, emails text[])
+CREATE FUNCTION bagelpay_internal.mentions (body bytea, emails text[])
     RETURNS boolean
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
     AS $$
-    SELECT EXISTS (SELECT FROM unnest(emails) AS email WHERE bagelpay.mentions (body, email))
+    SELECT EXISTS (SELECT FROM unnest(emails) AS email WHERE bagelpay_internal.mentions (body, email))
 $$;
 
-COMMENT ON FUNCTION bagelpay.mentions (bytea, text[]) IS 'Returns TRUE if a body contains one of several addresses';
+COMMENT ON FUNCTION bagelpay_internal.mentions (bytea, text[]) IS 'Returns TRUE if a body contains one of several addresses';
 
-CREATE FUNCTION bagelpay.mentions (content text, emails text[])
+CREATE FUNCTION bagelpay_internal.mentions (content text, emails text[])
     RETURNS boolean
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
     AS $$
-    SELECT bagelpay.mentions (convert_to(content, 'UTF8'), emails)
+    SELECT bagelpay_internal.mentions (convert_to(content, 'UTF8'), emails)
 $$;
 
-COMMENT ON FUNCTION bagelpay.mentions (text, text[]) IS 'Returns TRUE if a text contains one of several addresses';
+COMMENT ON FUNCTION bagelpay_internal.mentions (text, text[]) IS 'Returns TRUE if a text contains one of several addresses';
 
--- Returns metadata as bagelpay.key_metadata() does, without values that contain one of the e-mail addresses. The value
--- that named the order stays, so that the same setting derives the same key. NULL for NULL.
-CREATE FUNCTION bagelpay.erased_metadata (metadata jsonb, paths text[], order_id text, emails text[])
+-- Returns metadata as bagelpay_internal.key_metadata() does, without values that contain one of the e-mail addresses.
+-- The value that named the order stays, so that the same setting derives the same key. NULL for NULL.
+CREATE FUNCTION bagelpay_internal.erased_metadata (metadata jsonb, paths text[], order_id text, emails text[])
     RETURNS jsonb
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
     AS $$
-    SELECT bagelpay.key_metadata (metadata, array(
+    SELECT bagelpay_internal.key_metadata (metadata, array(
         SELECT path
         FROM unnest(paths) AS path
-        CROSS JOIN LATERAL (SELECT bagelpay.trimmed (metadata #>> (string_to_array(path, '.'))[2:])) AS found (content)
-        WHERE found.content = order_id OR NOT bagelpay.mentions (found.content, emails)))
+        CROSS JOIN LATERAL (SELECT bagelpay_internal.trimmed (metadata #>> (string_to_array(path, '.'))[2:])) AS found (content)
+        WHERE found.content = order_id OR NOT bagelpay_internal.mentions (found.content, emails)))
 $$;
 
-COMMENT ON FUNCTION bagelpay.erased_metadata IS 'The parts of metadata that name the order, without e-mail addresses';
+COMMENT ON FUNCTION bagelpay_internal.erased_metadata IS 'The parts of metadata that name the order, without e-mail addresses';
 
 -- Erases the data of the customer with an e-mail address in any case, or with a customer id of BagelPay's. With an id,
 -- it erases each address of that id's events and purchases, and the data of its events without an address.
@@ -120,8 +120,8 @@ SET jit = off
 AS $$
 DECLARE
     -- An item shows a customer who is known by e-mail alone as email:<e-mail>.
-    the_email text COLLATE "C" := nullif(regexp_replace(bagelpay.trimmed (lower(email COLLATE "C")), '^email:', ''), '');
-    the_id text COLLATE "C" := bagelpay.trimmed (email);
+    the_email text COLLATE "C" := nullif(regexp_replace(bagelpay_internal.trimmed (lower(email COLLATE "C")), '^email:', ''), '');
+    the_id text COLLATE "C" := bagelpay_internal.trimmed (email);
     -- All addresses, and the replacement of each. Only names with an @ are searched for in texts.
     names text[] COLLATE "C";
     nobodies text[] COLLATE "C";
@@ -131,7 +131,7 @@ DECLARE
     hits text[] COLLATE "C";
     letters bigint[];
     concerned text[] COLLATE "C";
-    keys bagelpay.fold_key[];
+    keys bagelpay_internal.fold_key[];
 BEGIN
     IF the_email IS NULL THEN
         RAISE EXCEPTION 'email: missing' USING ERRCODE = 'invalid_parameter_value';
@@ -141,7 +141,7 @@ BEGIN
         FROM (
             SELECT e.customer_email FROM bagelpay.events AS e WHERE e.customer_id = the_id
             UNION
-            SELECT p.customer_email FROM bagelpay.purchases AS p WHERE p.customer_id = the_id) AS n
+            SELECT p.customer_email FROM bagelpay_internal.purchases AS p WHERE p.customer_id = the_id) AS n
         WHERE n.customer_email <> the_email AND n.customer_email NOT LIKE 'forgotten-%@bagelpay.invalid');
     nobodies := array(
         SELECT 'forgotten-' || replace(gen_random_uuid()::text, '-', '') || '@bagelpay.invalid' FROM unnest(names));
@@ -152,12 +152,12 @@ BEGIN
     SELECT
         coalesce(array_agg(e.event_id) FILTER (WHERE e.customer_email = ANY (names)
             OR (e.customer_id = the_id AND (e.forgotten_at IS NULL OR num_nonnulls(e.payment_method, e.last4, e.note) > 0))
-            OR bagelpay.mentions (b.body, addresses)
-            OR bagelpay.mentions (e.note, addresses)
-            OR ((e.customer_id = the_id OR bagelpay.mentions (e.metadata::text, addresses))
-                AND e.metadata <> bagelpay.erased_metadata (e.metadata, paths, e.order_id, addresses))), '{}'),
+            OR bagelpay_internal.mentions (b.body, addresses)
+            OR bagelpay_internal.mentions (e.note, addresses)
+            OR ((e.customer_id = the_id OR bagelpay_internal.mentions (e.metadata::text, addresses))
+                AND e.metadata <> bagelpay_internal.erased_metadata (e.metadata, paths, e.order_id, addresses))), '{}'),
         coalesce(array_agg(DISTINCT e.customer_id) FILTER (WHERE e.customer_email = ANY (names)), '{}') || the_id,
-        count(*) FILTER (WHERE bagelpay.mentions (
+        count(*) FILTER (WHERE bagelpay_internal.mentions (
             concat_ws(' ', e.event_id, e.order_id, e.customer_id, e.user_id, e.request_id, e.payment_id, e.provider_order_id),
             addresses))
     INTO hits, customers, ids
@@ -166,8 +166,8 @@ BEGIN
     letters := array(
         SELECT d.id
         FROM bagelpay.dead_letters AS d
-        WHERE d.customer_email = ANY (names) OR bagelpay.mentions (d.body, addresses)
-            OR bagelpay.mentions (concat_ws(' ', d.event_id, d.order_id, d.detail), addresses));
+        WHERE d.customer_email = ANY (names) OR bagelpay_internal.mentions (d.body, addresses)
+            OR bagelpay_internal.mentions (concat_ws(' ', d.event_id, d.order_id, d.detail), addresses));
 
     -- Responders wait from now on, not during the long reads above. (With the locks of single orders, it could deadlock
     -- with a responder, which locks rows of events before orders.)
@@ -183,9 +183,9 @@ BEGIN
     JOIN bagelpay.events AS e ON e.mode = o.mode AND e.order_id = o.order_id
     WHERE e.customer_email IS NULL AND coalesce(e.customer_id = ANY (customers), TRUE)
         AND (e.forgotten_at IS NULL OR num_nonnulls(e.payment_method, e.last4, e.note) > 0
-            OR e.metadata <> bagelpay.erased_metadata (e.metadata, paths, e.order_id, addresses));
+            OR e.metadata <> bagelpay_internal.erased_metadata (e.metadata, paths, e.order_id, addresses));
 
-    SELECT coalesce(array_agg(ROW (o.mode, o.order_id)::bagelpay.fold_key), '{}') INTO keys
+    SELECT coalesce(array_agg(ROW (o.mode, o.order_id)::bagelpay_internal.fold_key), '{}') INTO keys
     FROM (
         SELECT DISTINCT t.mode, t.order_id
         FROM bagelpay.events AS t
@@ -201,7 +201,7 @@ BEGIN
 
     UPDATE bagelpay.events AS t
     SET forgotten_at = coalesce(t.forgotten_at, now()),
-        metadata = bagelpay.erased_metadata (t.metadata, paths, t.order_id, addresses),
+        metadata = bagelpay_internal.erased_metadata (t.metadata, paths, t.order_id, addresses),
         note = NULL,
         customer_email = coalesce(nobodies[array_position(names, t.customer_email)], t.customer_email),
         -- They stay if another customer's event only mentions this one.
@@ -229,7 +229,7 @@ BEGIN
         UPDATE bagelpay.expected_orders AS x
         SET customer_email = CASE WHEN NOT coalesce((
                 SELECT bool_and(i.customer_email IS NOT DISTINCT FROM x.customer_email)
-                FROM bagelpay.all_items AS i
+                FROM bagelpay_internal.all_items AS i
                 WHERE i.mode = x.mode AND i.order_id = x.order_id), FALSE)
             THEN nobodies[array_position(names, x.customer_email)] END
         FROM bagelpay.orders AS o
@@ -238,10 +238,10 @@ BEGIN
     )
     SELECT (SELECT count(*) FROM removed) + (SELECT count(*) FROM changed) INTO expected_orders;
 
-    orders := bagelpay.refold (keys, FALSE);
-    PERFORM bagelpay.notify_orders (orders > 0);
+    orders := bagelpay_internal.refold (keys, FALSE);
+    PERFORM bagelpay_internal.notify_orders (orders > 0);
 
-    UPDATE bagelpay.dismissals AS d SET note = NULL WHERE bagelpay.mentions (d.note, addresses);
+    UPDATE bagelpay.dismissals AS d SET note = NULL WHERE bagelpay_internal.mentions (d.note, addresses);
     DELETE FROM bagelpay.dead_letters AS d WHERE d.id = ANY (letters);
     GET DIAGNOSTICS dead_letters = ROW_COUNT;
 END

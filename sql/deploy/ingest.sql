@@ -8,7 +8,7 @@ BEGIN;
 SET LOCAL ROLE bagelpay_owner;
 
 -- A stored event without the merchant's key, and the order that it moves to.
-CREATE TYPE bagelpay.link AS (
+CREATE TYPE bagelpay_internal.link AS (
     event_id text,
     mode text,
     left_order text,
@@ -16,13 +16,14 @@ CREATE TYPE bagelpay.link AS (
 );
 
 -- Links events without the merchant's key. Returns the fresh events with the orders that they are linked to, those of
--- them that others are linked by, and the links of stored events, which are yet to be moved (bagelpay.move_events()).
+-- them that others are linked by, and the links of stored events, which are yet to be moved
+-- (bagelpay_internal.move_events()).
 --
 -- fresh     events that are not stored yet
 -- linkable  stored events that may be linked by one of them
 --
 -- The caller holds the locks of all names of the fresh events (see bagelpay.ingest()), taken in an earlier statement.
-CREATE FUNCTION bagelpay.link_events (INOUT fresh bagelpay.events[], linkable text[], OUT linking bagelpay.events[], OUT links bagelpay.link[])
+CREATE FUNCTION bagelpay_internal.link_events (INOUT fresh bagelpay.events[], linkable text[], OUT linking bagelpay.events[], OUT links bagelpay_internal.link[])
     LANGUAGE plpgsql
     STABLE
     AS $$
@@ -33,7 +34,7 @@ BEGIN
     linking := array(SELECT f FROM unnest(fresh) AS f WHERE f.key_source = 'metadata' AND f.fold_slot & 15 IN (1, 3, 5));
     FOR n IN 1 .. cardinality(fresh) LOOP
         IF fresh[n].key_source <> 'metadata' THEN
-            linked := bagelpay.linked_order (fresh[n].mode, fresh[n].payment_id, fresh[n].provider_order_id, linking);
+            linked := bagelpay_internal.linked_order (fresh[n].mode, fresh[n].payment_id, fresh[n].provider_order_id, linking);
             IF linked IS NOT NULL THEN
                 fresh[n].order_id := linked;
                 fresh[n].key_source := 'linked';
@@ -41,10 +42,10 @@ BEGIN
         END IF;
     END LOOP;
     links := array(
-        SELECT ROW (n.event_id, n.mode, n.order_id, n.linked)::bagelpay.link
+        SELECT ROW (n.event_id, n.mode, n.order_id, n.linked)::bagelpay_internal.link
         FROM (
             SELECT e.event_id, e.mode, e.order_id, e.key_source,
-                bagelpay.linked_order (e.mode, e.payment_id, e.provider_order_id, linking) AS linked
+                bagelpay_internal.linked_order (e.mode, e.payment_id, e.provider_order_id, linking) AS linked
             FROM bagelpay.events AS e
             WHERE e.event_id = ANY (linkable) AND e.fold_slot & 15 < 8
             OFFSET 0) AS n
@@ -52,13 +53,13 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.link_events IS 'Finds the orders that events without the merchant''s key are linked to';
+COMMENT ON FUNCTION bagelpay_internal.link_events IS 'Finds the orders that events without the merchant''s key are linked to';
 
 -- Moves stored events to the orders that they are linked to. Returns the orders that lost or gained one. The caller
 -- holds the locks of these orders and of the events' rows. An event has two names: raises serialization_failure if a
 -- transaction that had the other one has linked an event meanwhile.
-CREATE FUNCTION bagelpay.move_events (links bagelpay.link[], linking bagelpay.events[])
-    RETURNS bagelpay.fold_key[]
+CREATE FUNCTION bagelpay_internal.move_events (links bagelpay_internal.link[], linking bagelpay.events[])
+    RETURNS bagelpay_internal.fold_key[]
     LANGUAGE plpgsql
     AS $$
 DECLARE
@@ -68,7 +69,7 @@ BEGIN
     SET order_id = l.order_id, key_source = 'linked', has_new_name = TRUE
     FROM unnest(links) AS l
     WHERE e.event_id = l.event_id AND e.order_id = l.left_order
-        AND bagelpay.linked_order (e.mode, e.payment_id, e.provider_order_id, linking) = l.order_id;
+        AND bagelpay_internal.linked_order (e.mode, e.payment_id, e.provider_order_id, linking) = l.order_id;
     GET DIAGNOSTICS moved = ROW_COUNT;
     IF moved < cardinality(links) THEN
         RAISE EXCEPTION 'ingest: an event was linked by another transaction at the same moment'
@@ -79,18 +80,18 @@ BEGIN
     SET has_new_name = TRUE
     FROM (SELECT DISTINCT l.mode, l.left_order FROM unnest(links) AS l) AS n
     WHERE e.order_id = n.left_order AND e.mode = n.mode AND NOT e.has_new_name;
-    INSERT INTO bagelpay.changed_orders (mode, order_id)
+    INSERT INTO bagelpay_internal.changed_orders (mode, order_id)
     SELECT n.mode, n.order_id
     FROM (SELECT l.mode, l.left_order FROM unnest(links) AS l UNION SELECT l.mode, l.order_id FROM unnest(links) AS l) AS n (mode, order_id)
     ORDER BY n.mode COLLATE "C", n.order_id COLLATE "C"
     ON CONFLICT (mode, order_id) DO UPDATE SET stored_xid = excluded.stored_xid, changed_at = excluded.changed_at;
     RETURN array(
-        SELECT ROW (n.mode, n.order_id)::bagelpay.fold_key
+        SELECT ROW (n.mode, n.order_id)::bagelpay_internal.fold_key
         FROM (SELECT l.mode, l.left_order FROM unnest(links) AS l UNION SELECT l.mode, l.order_id FROM unnest(links) AS l) AS n (mode, order_id));
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.move_events IS 'Moves stored events to the orders that they are linked to; returns the orders to fold';
+COMMENT ON FUNCTION bagelpay_internal.move_events IS 'Moves stored events to the orders that they are linked to; returns the orders to fold';
 
 -- Stores a batch of deliveries in the caller's transaction.
 --
@@ -163,8 +164,8 @@ DECLARE
     has_dead boolean;               -- there are dead letters that are not resolved
     redelivered text[] COLLATE "C" := ARRAY[]::text[];
     linking bagelpay.events[];
-    links bagelpay.link[];
-    keys bagelpay.fold_key[] := ARRAY[]::bagelpay.fold_key[];
+    links bagelpay_internal.link[];
+    keys bagelpay_internal.fold_key[] := ARRAY[]::bagelpay_internal.fold_key[];
     ignored text;
 BEGIN
     -- 200 means committed durably, whatever the server's default is. (A setting of the function would end before the
@@ -191,7 +192,7 @@ BEGIN
 
     -- In the order of the table's columns. Values that are not the responder's are given here.
     FOR e IN
-        SELECT d.event_id, d.event_type, d.mode, d.occurred_at, bagelpay.fold_slot (d.occurred_at, d.event_type), NULL, NULL, d.outcome,
+        SELECT d.event_id, d.event_type, d.mode, d.occurred_at, bagelpay_internal.fold_slot (d.occurred_at, d.event_type), NULL, NULL, d.outcome,
             coalesce(d.warnings, '{}'), coalesce(d.received_at, now()), 1, now(), pg_current_xact_id()::text::bigint,
             d.signed_timestamp, d.digest, d.created_at_raw, d.local_times, d.kind, d.has_subscription, d.product_id, d.product_name,
             d.billing_type, d.customer_id, d.customer_email, NULL, d.provider_order_id, d.payment_id, d.request_id, d.amount, d.tax_amount,
@@ -226,13 +227,13 @@ BEGIN
 
         IF e.fold_slot & 15 < 8 THEN
             -- Most events have their key at the first path.
-            e.order_id := bagelpay.key_text (e.metadata #> first_path);
-            IF bagelpay.is_usable_key (e.order_id, TRUE) THEN
+            e.order_id := bagelpay_internal.key_text (e.metadata #> first_path);
+            IF bagelpay_internal.is_usable_key (e.order_id, TRUE) THEN
                 e.key_source := 'metadata';
             ELSE
-                own := bagelpay.order_key (
+                own := bagelpay_internal.order_key (
                     setting.order_key, e.metadata, e.request_id, e.customer_id, e.product_id, e.provider_order_id, e.payment_id,
-                    bagelpay.billed_as_subscription (e.event_type, e.billing_type, e.kind, e.has_subscription));
+                    bagelpay_internal.billed_as_subscription (e.event_type, e.billing_type, e.kind, e.has_subscription));
                 e.order_id := own.order_id;
                 e.key_source := own.key_source;
                 e.warnings := e.warnings || own.warnings;
@@ -242,15 +243,15 @@ BEGIN
             e.outcome := 'ignored';
         END IF;
         IF e.metadata ?| members OR 'request_id' = ANY (setting.user_key) THEN
-            own := bagelpay.key_at (setting.user_key, e.metadata, e.request_id, 'user', FALSE);
+            own := bagelpay_internal.key_at (setting.user_key, e.metadata, e.request_id, 'user', FALSE);
             e.user_id := own.key;
             e.warnings := e.warnings || own.warnings;
         END IF;
         -- zone_half_hours() would say this, too, at a higher price.
         IF (abs((e.fold_slot >> 4) - e.signed_timestamp) BETWEEN 1739 AND 50461) IS NOT FALSE THEN
-            half_hours := bagelpay.zone_half_hours (e.signed_timestamp, e.occurred_at, e.local_times, e.created_at_raw);
+            half_hours := bagelpay_internal.zone_half_hours (e.signed_timestamp, e.occurred_at, e.local_times, e.created_at_raw);
             IF half_hours IS NOT NULL THEN
-                e.warnings := e.warnings || bagelpay.zone_warning (half_hours);
+                e.warnings := e.warnings || bagelpay_internal.zone_warning (half_hours);
             END IF;
         END IF;
         outcomes[cardinality(outcomes)] := e.outcome;
@@ -261,7 +262,7 @@ BEGIN
             hashtextextended('p' || e.payment_id, 5417303),
             hashtextextended(coalesce('o' || e.provider_order_id, CASE WHEN e.payment_id IS NULL THEN 'e' || e.event_id END), 5417303)];
         IF e.order_id IS NOT NULL THEN
-            locks := locks || bagelpay.order_lock (e.mode, e.order_id);
+            locks := locks || bagelpay_internal.order_lock (e.mode, e.order_id);
             IF e.key_source <> 'metadata' THEN
                 is_linkable := TRUE;
             ELSIF e.fold_slot & 15 IN (1, 3, 5) THEN
@@ -276,8 +277,8 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
-    PERFORM bagelpay.take_locks (names);
-    SELECT array_agg(t.event_id), array_agg(t.digest), array_agg(bagelpay.order_lock (t.mode, t.order_id)),
+    PERFORM bagelpay_internal.take_locks (names);
+    SELECT array_agg(t.event_id), array_agg(t.digest), array_agg(bagelpay_internal.order_lock (t.mode, t.order_id)),
         array(
             SELECT l.event_id
             FROM bagelpay.events AS l
@@ -304,8 +305,8 @@ BEGIN
     END IF;
 
     IF cardinality(linkable) > 0 OR is_linkable THEN
-        SELECT l.fresh, l.linking, l.links INTO fresh, linking, links FROM bagelpay.link_events (fresh, linkable) AS l;
-        SELECT locks || array_agg(bagelpay.order_lock (n.mode, n.order_id)) INTO locks
+        SELECT l.fresh, l.linking, l.links INTO fresh, linking, links FROM bagelpay_internal.link_events (fresh, linkable) AS l;
+        SELECT locks || array_agg(bagelpay_internal.order_lock (n.mode, n.order_id)) INTO locks
         FROM (
             SELECT f.mode, f.order_id FROM unnest(fresh) AS f WHERE f.key_source = 'linked'
             UNION ALL
@@ -313,7 +314,7 @@ BEGIN
             UNION ALL
             SELECT l.mode, l.order_id FROM unnest(links) AS l) AS n;
     END IF;
-    PERFORM bagelpay.take_locks (locks);
+    PERFORM bagelpay_internal.take_locks (locks);
     IF cardinality(links) > 0 OR cardinality(redelivered) > 0 THEN
         PERFORM
         FROM bagelpay.events AS t
@@ -322,10 +323,10 @@ BEGIN
         FOR UPDATE;
     END IF;
     IF cardinality(links) > 0 THEN
-        keys := bagelpay.move_events (links, linking);
+        keys := bagelpay_internal.move_events (links, linking);
     END IF;
     IF cardinality(fresh) > 0 OR cardinality(keys) > 0 THEN
-        PERFORM bagelpay.fold (keys, fresh);
+        PERFORM bagelpay_internal.fold (keys, fresh);
         IF setting.notify AND cardinality(locks) > 0 THEN
             NOTIFY bagelpay_orders;
         END IF;
@@ -353,7 +354,7 @@ BEGIN
             unnest(bodies), unnest(signatures), unnest(ids), unnest(outcomes)) WITH ORDINALITY AS d (
             detail, event_id, customer_email, metadata, request_id, signed_timestamp, received_at,
             body, signature, id, reason, n)
-        CROSS JOIN LATERAL bagelpay.key_at (setting.order_key, d.metadata, d.request_id, 'order', TRUE) AS k
+        CROSS JOIN LATERAL bagelpay_internal.key_at (setting.order_key, d.metadata, d.request_id, 'order', TRUE) AS k
         WHERE d.id IS NULL OR d.reason = 'conflict'
         ORDER BY sha256(d.body), d.n
         ON CONFLICT (sha256) DO UPDATE SET deliveries = t.deliveries + excluded.deliveries;

@@ -8,19 +8,19 @@ SET LOCAL ROLE bagelpay_owner;
 
 -- Returns a value of metadata as the text of a key: a string, or an integer in any notation (123.0, 1e2) as its digits;
 -- NULL for other values. This and the next are single expressions, which the planner inlines.
-CREATE FUNCTION bagelpay.key_text (value jsonb)
+CREATE FUNCTION bagelpay_internal.key_text (value jsonb)
     RETURNS text
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT CASE jsonb_typeof(value)
-        WHEN 'string' THEN bagelpay.trimmed (value #>> '{}')
+        WHEN 'string' THEN bagelpay_internal.trimmed (value #>> '{}')
         WHEN 'number' THEN substring(value #>> '{}' FROM '^(-?[0-9]+)(\.0+)?$')
     END
 $$;
 
 -- Returns TRUE if a text can serve as a key. reserved: TRUE if those that begin like a derived key cannot.
-CREATE FUNCTION bagelpay.is_usable_key (candidate text, reserved boolean)
+CREATE FUNCTION bagelpay_internal.is_usable_key (candidate text, reserved boolean)
     RETURNS boolean
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
@@ -38,7 +38,7 @@ $$;
 -- warnings              for each skipped value, its path and the reason
 --
 -- Raises nothing.
-CREATE FUNCTION bagelpay.key_at (paths text[], metadata jsonb, request_id text, place text, reserved boolean, OUT key text, OUT warnings text[])
+CREATE FUNCTION bagelpay_internal.key_at (paths text[], metadata jsonb, request_id text, place text, reserved boolean, OUT key text, OUT warnings text[])
 LANGUAGE plpgsql
 IMMUTABLE PARALLEL SAFE
 AS $$
@@ -58,13 +58,13 @@ BEGIN
             -- 'metadata.a.b' is the path {a,b} below the metadata.
             found_value := metadata #> (string_to_array(path, '.'))[2:];
             CONTINUE WHEN found_value IS NULL;
-            candidate := bagelpay.key_text (found_value);
+            candidate := bagelpay_internal.key_text (found_value);
             IF candidate IS NULL AND jsonb_typeof(found_value) <> 'null' THEN
                 warnings := warnings || format('object.%s: neither text nor an integer, not used as the %s''s key', path, place);
             END IF;
         END IF;
         CONTINUE WHEN candidate = '' OR candidate IS NULL;
-        IF bagelpay.is_usable_key (candidate, reserved) THEN
+        IF bagelpay_internal.is_usable_key (candidate, reserved) THEN
             key := candidate;
             RETURN;
         END IF;
@@ -75,10 +75,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.key_at IS 'The first value at some paths of metadata that can serve as a key';
+COMMENT ON FUNCTION bagelpay_internal.key_at IS 'The first value at some paths of metadata that can serve as a key';
 
 -- Returns TRUE if an event is billed as a subscription; never NULL.
-CREATE FUNCTION bagelpay.billed_as_subscription (event_type text, billing_type text, kind text, has_subscription boolean)
+CREATE FUNCTION bagelpay_internal.billed_as_subscription (event_type text, billing_type text, kind text, has_subscription boolean)
     RETURNS boolean
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
@@ -89,10 +89,10 @@ CREATE FUNCTION bagelpay.billed_as_subscription (event_type text, billing_type t
         OR coalesce(kind = 'subscription', FALSE)
 $$;
 
-COMMENT ON FUNCTION bagelpay.billed_as_subscription IS 'Returns TRUE if an event is billed as a subscription';
+COMMENT ON FUNCTION bagelpay_internal.billed_as_subscription IS 'Returns TRUE if an event is billed as a subscription';
 
 -- Returns the key of an event by its own fields: the merchant's, or else the first that can be derived. For links, see
--- bagelpay.linked_order().
+-- bagelpay_internal.linked_order().
 --
 -- paths        bagelpay.settings.order_key
 -- billed       TRUE if it is billed as a subscription
@@ -100,7 +100,7 @@ COMMENT ON FUNCTION bagelpay.billed_as_subscription IS 'Returns TRUE if an event
 -- warnings     for each skipped value, its path and the reason
 --
 -- Depends on its arguments alone, so that any database with the same settings derives the same key. Raises nothing.
-CREATE FUNCTION bagelpay.order_key (
+CREATE FUNCTION bagelpay_internal.order_key (
     paths text[],
     metadata jsonb,
     request_id text,
@@ -116,7 +116,7 @@ LANGUAGE plpgsql
 IMMUTABLE PARALLEL SAFE
 AS $$
 DECLARE
-    merchants record := bagelpay.key_at (paths, metadata, request_id, 'order', TRUE);
+    merchants record := bagelpay_internal.key_at (paths, metadata, request_id, 'order', TRUE);
 BEGIN
     warnings := merchants.warnings;
     IF merchants.key IS NOT NULL THEN
@@ -138,13 +138,13 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.order_key IS 'The key of an event by its normalised fields and the paths of the settings';
+COMMENT ON FUNCTION bagelpay_internal.order_key IS 'The key of an event by its normalised fields and the paths of the settings';
 
 -- Returns the order that an event without the merchant's key is linked to; NULL if there is none. It is the order of a
 -- payment event or checkout.failed with the merchant's key and the same payment_id, or else the same provider_order_id;
 -- of several orders, the bytewise first. also: such events that are not stored yet. Free of races only if the caller
 -- holds the locks of the two names (see bagelpay.ingest()).
-CREATE FUNCTION bagelpay.linked_order (mode text, payment_id text, provider_order_id text, also bagelpay.events[])
+CREATE FUNCTION bagelpay_internal.linked_order (mode text, payment_id text, provider_order_id text, also bagelpay.events[])
     RETURNS text
     LANGUAGE plpgsql
     STABLE
@@ -175,6 +175,6 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.linked_order IS 'The order to which an event without the merchant''s key is linked';
+COMMENT ON FUNCTION bagelpay_internal.linked_order IS 'The order to which an event without the merchant''s key is linked';
 
 COMMIT;

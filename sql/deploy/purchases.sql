@@ -2,7 +2,7 @@
 --
 -- The transition of one event: an order, a purchase and an item after it. These are single SQL expressions, which the
 -- planner inlines. Functions that read or write rows are in PL/pgSQL, which caches plans; SQL functions are planned at
--- each call. bagelpay.fold() calls them, for new events and for orders that it folds again.
+-- each call. bagelpay_internal.fold() calls them, for new events and for orders that it folds again.
 
 BEGIN;
 
@@ -10,12 +10,12 @@ SET LOCAL ROLE bagelpay_owner;
 
 -- Returns an order after one more event e, with its status unchanged.
 --
--- rank       bagelpay.event_rank() of e
+-- rank       bagelpay_internal.event_rank() of e
 -- p          the purchase that a selling event is about
 -- sells      TRUE if e is a selling event
 -- is_latest  TRUE if e begins p and p is the latest payment
 -- takes      TRUE if the order takes over the values that e carries
-CREATE FUNCTION bagelpay.order_after (o bagelpay.orders, e bagelpay.events, rank integer, p bagelpay.purchases, sells boolean, is_latest boolean, takes boolean)
+CREATE FUNCTION bagelpay_internal.order_after (o bagelpay.orders, e bagelpay.events, rank integer, p bagelpay_internal.purchases, sells boolean, is_latest boolean, takes boolean)
     RETURNS bagelpay.orders
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
@@ -60,8 +60,8 @@ $$;
 -- is_trial   TRUE for a trial, FALSE for a payment
 -- name       the payment's, or the event_id of a trial
 -- is_billed  TRUE if e or an earlier event of it is billed as a subscription
-CREATE FUNCTION bagelpay.purchase_after (p bagelpay.purchases, e bagelpay.events, sells boolean, is_trial boolean, name text, is_billed boolean)
-    RETURNS bagelpay.purchases
+CREATE FUNCTION bagelpay_internal.purchase_after (p bagelpay_internal.purchases, e bagelpay.events, sells boolean, is_trial boolean, name text, is_billed boolean)
+    RETURNS bagelpay_internal.purchases
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
     AS $$
@@ -96,11 +96,11 @@ CREATE FUNCTION bagelpay.purchase_after (p bagelpay.purchases, e bagelpay.events
         coalesce(p.only_checkout, TRUE) AND e.event_type = 'checkout.completed',
         coalesce(p.is_disputed, FALSE), coalesce(p.bought_trial, FALSE),
         CASE WHEN p.name IS NULL AND is_trial THEN e.payment_id ELSE p.named_payment_id END,
-        p.buyer, p.replaced_at, p.cut_at, p.cut_until, p.canceled_at, p.cancel_at, p.cancel_at_period_end)::bagelpay.purchases
+        p.buyer, p.replaced_at, p.cut_at, p.cut_until, p.canceled_at, p.cancel_at, p.cancel_at_period_end)::bagelpay_internal.purchases
 $$;
 
 -- Returns a 64-bit hash of an item's key, by which an index finds its purchases.
-CREATE FUNCTION bagelpay.item_key (p bagelpay.purchases)
+CREATE FUNCTION bagelpay_internal.item_key (p bagelpay_internal.purchases)
     RETURNS bigint
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
@@ -111,7 +111,7 @@ $$;
 
 -- Returns the status of an item after a purchase p began, or had another event; stored is p before that. A payment that
 -- bought a trial does not end the trial.
-CREATE FUNCTION bagelpay.item_status (i bagelpay.stored_items, p bagelpay.purchases, stored bagelpay.purchases, begins boolean)
+CREATE FUNCTION bagelpay_internal.item_status (i bagelpay_internal.stored_items, p bagelpay_internal.purchases, stored bagelpay_internal.purchases, begins boolean)
     RETURNS text
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
@@ -127,8 +127,8 @@ $$;
 
 -- Returns an item after its latest purchase p, which is new or has changed; i is NULL before the first. renews is TRUE if
 -- p is of the kind subscription.
-CREATE FUNCTION bagelpay.item_after (i bagelpay.stored_items, p bagelpay.purchases, renews boolean, status text)
-    RETURNS bagelpay.stored_items
+CREATE FUNCTION bagelpay_internal.item_after (i bagelpay_internal.stored_items, p bagelpay_internal.purchases, renews boolean, status text)
+    RETURNS bagelpay_internal.stored_items
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
     AS $$
@@ -146,13 +146,13 @@ CREATE FUNCTION bagelpay.item_after (i bagelpay.stored_items, p bagelpay.purchas
         p.item_key, p.began_slot, p.began_at, p.began_event_id,
         CASE WHEN renews THEN p.name ELSE i.latest_subscription END,
         CASE WHEN renews THEN p.is_trial ELSE i.latest_is_trial END,
-        CASE WHEN renews THEN p.subscription_key ELSE i.latest_subscription_key END)::bagelpay.stored_items
+        CASE WHEN renews THEN p.subscription_key ELSE i.latest_subscription_key END)::bagelpay_internal.stored_items
 $$;
 
 -- Returns TRUE if the subscription of a purchase differs from those that an event names, by ids of the same kind; FALSE
 -- if either names none. A key begins with p if it stands for an id of the provider, r for the card processor's, b for
 -- both.
-CREATE FUNCTION bagelpay.names_other (subscription_key text, named text[])
+CREATE FUNCTION bagelpay_internal.names_other (subscription_key text, named text[])
     RETURNS boolean
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
@@ -168,7 +168,7 @@ $$;
 
 -- Returns the key of the subscription that an id of one kind (p: the provider's, r: the card processor's) has in an
 -- order: the kind and the id, or the common key of linked ids. NULL for NULL.
-CREATE FUNCTION bagelpay.subscription_key (mode text, order_id text, kind text, id text)
+CREATE FUNCTION bagelpay_internal.subscription_key (mode text, order_id text, kind text, id text)
     RETURNS text
     LANGUAGE plpgsql
     STABLE PARALLEL SAFE
@@ -177,14 +177,14 @@ BEGIN
     RETURN (
         SELECT coalesce(
             (SELECT l.subscription_key
-             FROM bagelpay.subscription_links AS l
+             FROM bagelpay_internal.subscription_links AS l
              WHERE l.order_id = $2 COLLATE "C" AND l.mode = $1 COLLATE "C" AND l.kind = $3 COLLATE "C" AND l.id = $4 COLLATE "C"),
             $3 || ':' || $4));
 END
 $$;
 
 -- Returns the keys of the subscriptions that an event names; empty if it names none.
-CREATE FUNCTION bagelpay.named_subscriptions (e bagelpay.events)
+CREATE FUNCTION bagelpay_internal.named_subscriptions (e bagelpay.events)
     RETURNS text[]
     LANGUAGE plpgsql
     STABLE PARALLEL SAFE
@@ -192,19 +192,19 @@ CREATE FUNCTION bagelpay.named_subscriptions (e bagelpay.events)
 BEGIN
     RETURN (
         SELECT array_remove(ARRAY[
-            bagelpay.subscription_key (e.mode, e.order_id, 'p', e.subscription_id),
-            bagelpay.subscription_key (e.mode, e.order_id, 'r', e.processor_subscription_id)], NULL));
+            bagelpay_internal.subscription_key (e.mode, e.order_id, 'p', e.subscription_id),
+            bagelpay_internal.subscription_key (e.mode, e.order_id, 'r', e.processor_subscription_id)], NULL));
 END
 $$;
 
 -- Links two ids of one subscription; returns its key. Needs the lock of the order.
-CREATE FUNCTION bagelpay.link_subscription (of_mode text, of_order text, subscription_id text, processor_subscription_id text)
+CREATE FUNCTION bagelpay_internal.link_subscription (of_mode text, of_order text, subscription_id text, processor_subscription_id text)
     RETURNS text
     LANGUAGE plpgsql
     AS $$
 DECLARE
-    one text COLLATE "C" := bagelpay.subscription_key (of_mode, of_order, 'p', link_subscription.subscription_id);
-    other text COLLATE "C" := bagelpay.subscription_key (of_mode, of_order, 'r', link_subscription.processor_subscription_id);
+    one text COLLATE "C" := bagelpay_internal.subscription_key (of_mode, of_order, 'p', link_subscription.subscription_id);
+    other text COLLATE "C" := bagelpay_internal.subscription_key (of_mode, of_order, 'r', link_subscription.processor_subscription_id);
     joined text COLLATE "C" := 'b:' || least(regexp_replace(one, '^b:', ''), regexp_replace(other, '^b:', ''));
 BEGIN
     IF one = other THEN
@@ -212,21 +212,21 @@ BEGIN
     END IF;
     -- Ids that are not linked have no rows.
     IF one LIKE 'b:%' OR other LIKE 'b:%' THEN
-        UPDATE bagelpay.subscription_links AS l
+        UPDATE bagelpay_internal.subscription_links AS l
         SET subscription_key = joined
         WHERE l.subscription_key IN (one, other) AND l.order_id IS NOT DISTINCT FROM of_order COLLATE "C" AND l.mode IS NOT DISTINCT FROM of_mode COLLATE "C";
     END IF;
-    INSERT INTO bagelpay.subscription_links (mode, order_id, kind, id, subscription_key)
+    INSERT INTO bagelpay_internal.subscription_links (mode, order_id, kind, id, subscription_key)
     VALUES (of_mode, of_order, 'p', link_subscription.subscription_id, joined),
         (of_mode, of_order, 'r', link_subscription.processor_subscription_id, joined)
     ON CONFLICT (order_id, mode, kind, id) DO NOTHING;
     WITH renamed AS (
-        UPDATE bagelpay.purchases AS p
+        UPDATE bagelpay_internal.purchases AS p
         SET subscription_key = joined
         WHERE p.subscription_key IN (one, other) AND p.order_id IS NOT DISTINCT FROM of_order COLLATE "C" AND p.mode IS NOT DISTINCT FROM of_mode COLLATE "C"
         RETURNING p.customer_id, p.user_id, p.product_id
     )
-    UPDATE bagelpay.stored_items AS i
+    UPDATE bagelpay_internal.stored_items AS i
     SET latest_subscription_key = joined
     FROM renamed AS p
     WHERE i.order_id = of_order COLLATE "C" AND i.mode = of_mode COLLATE "C" AND i.customer_id = coalesce(p.customer_id, '')
@@ -236,11 +236,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.link_subscription IS 'Links the provider''s and the processor''s id of a subscription';
+COMMENT ON FUNCTION bagelpay_internal.link_subscription IS 'Links the provider''s and the processor''s id of a subscription';
 
 -- Returns the customer of a purchase or an event that has only an e-mail: the customer id of the order's latest
 -- purchase with this e-mail and an id, before the position (slot, at, event_id), else email:<e-mail>. NULL for NULL.
-CREATE FUNCTION bagelpay.customer_by_email (mode text, order_id text, email text, slot bigint, at timestamptz, event_id text)
+CREATE FUNCTION bagelpay_internal.customer_by_email (mode text, order_id text, email text, slot bigint, at timestamptz, event_id text)
     RETURNS text
     LANGUAGE plpgsql
     STABLE PARALLEL SAFE
@@ -251,14 +251,14 @@ DECLARE
 BEGIN
     -- The index is sorted by the slot: first the slot, then the latest in it.
     SELECT p.began_slot INTO latest_slot
-    FROM bagelpay.purchases AS p
+    FROM bagelpay_internal.purchases AS p
     WHERE p.customer_email = $3 COLLATE "C" AND p.order_id = $2 COLLATE "C" AND p.mode IS NOT DISTINCT FROM $1 COLLATE "C"
         AND p.customer_id NOT LIKE 'email:%'
         AND (p.began_slot, p.began_at, p.began_event_id) < ($4, $5, $6 COLLATE "C")
     ORDER BY p.began_slot DESC
     LIMIT 1;
     SELECT p.customer_id INTO found
-    FROM bagelpay.purchases AS p
+    FROM bagelpay_internal.purchases AS p
     WHERE p.customer_email = $3 COLLATE "C" AND p.order_id = $2 COLLATE "C" AND p.mode IS NOT DISTINCT FROM $1 COLLATE "C"
         AND p.customer_id NOT LIKE 'email:%' AND p.began_slot = latest_slot
         AND (p.began_at, p.began_event_id) < (CASE WHEN latest_slot = $4 THEN $5 ELSE 'infinity' END, $6 COLLATE "C")
@@ -270,19 +270,19 @@ $$;
 
 -- Returns a purchase that begins, with the product, customer and user that it inherits from earlier purchases if its
 -- own event does not have them. The caller has stored the order's purchases and items.
-CREATE FUNCTION bagelpay.inheriting (p bagelpay.purchases, o bagelpay.orders)
-    RETURNS bagelpay.purchases
+CREATE FUNCTION bagelpay_internal.inheriting (p bagelpay_internal.purchases, o bagelpay.orders)
+    RETURNS bagelpay_internal.purchases
     LANGUAGE plpgsql
     STABLE
     AS $$
 DECLARE
-    same bagelpay.purchases;
+    same bagelpay_internal.purchases;
     first_known text;
     last_known text;
 BEGIN
     IF p.subscription_key IS NOT NULL THEN
         SELECT * INTO same
-        FROM bagelpay.purchases AS n
+        FROM bagelpay_internal.purchases AS n
         WHERE n.subscription_key = p.subscription_key AND n.order_id IS NOT DISTINCT FROM p.order_id AND n.mode IS NOT DISTINCT FROM p.mode AND n.began_at IS NOT NULL
         ORDER BY n.began_slot DESC, n.began_at DESC, n.began_event_id DESC
         LIMIT 1;
@@ -291,7 +291,7 @@ BEGIN
     p.customer_id := coalesce(p.customer_id, same.customer_id, CASE WHEN NOT o.conflict THEN o.only_customer_id END);
     IF p.user_id IS NULL AND p.subscription_key IS NOT NULL THEN
         SELECT n.user_id INTO p.user_id
-        FROM bagelpay.purchases AS n
+        FROM bagelpay_internal.purchases AS n
         WHERE n.subscription_key = p.subscription_key AND n.order_id IS NOT DISTINCT FROM p.order_id AND n.mode IS NOT DISTINCT FROM p.mode AND n.began_at IS NOT NULL
             AND n.customer_id IS NOT DISTINCT FROM p.customer_id
         ORDER BY n.began_slot DESC, n.began_at DESC, n.began_event_id DESC
@@ -299,7 +299,7 @@ BEGIN
     END IF;
     IF p.user_id IS NULL THEN
         SELECT min(i.user_id), max(i.user_id) INTO first_known, last_known
-        FROM bagelpay.stored_items AS i
+        FROM bagelpay_internal.stored_items AS i
         WHERE i.order_id = p.order_id AND i.mode = p.mode AND i.customer_id = coalesce(p.customer_id, '') AND i.user_id > '';
         IF first_known = last_known THEN
             p.user_id := first_known;
@@ -309,21 +309,21 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.inheriting IS 'A purchase with the product, customer and user that it inherits';
+COMMENT ON FUNCTION bagelpay_internal.inheriting IS 'A purchase with the product, customer and user that it inherits';
 
 -- Stores new purchases, and items, each once; either may be NULL. An item is written if a byte of its row differs
 -- (*<>), because 2.0 equals 2, and the stored one of these must not depend on the row before. Needs the lock of the
 -- order.
-CREATE FUNCTION bagelpay.store_rows (purchases bagelpay.purchases[], items bagelpay.stored_items[])
+CREATE FUNCTION bagelpay_internal.store_rows (purchases bagelpay_internal.purchases[], items bagelpay_internal.stored_items[])
     RETURNS void
     LANGUAGE plpgsql
     AS $$
 BEGIN
     IF cardinality(purchases) > 0 THEN
-        INSERT INTO bagelpay.purchases SELECT * FROM unnest(purchases);
+        INSERT INTO bagelpay_internal.purchases SELECT * FROM unnest(purchases);
     END IF;
     IF cardinality(items) > 0 THEN
-        INSERT INTO bagelpay.stored_items AS t
+        INSERT INTO bagelpay_internal.stored_items AS t
         SELECT * FROM unnest(items)
         ON CONFLICT (order_id, mode, customer_id, user_id, product_id) DO UPDATE SET
             product_name = excluded.product_name, customer_email = excluded.customer_email,
@@ -342,7 +342,7 @@ END
 $$;
 
 -- Returns the keys of the items of the trials that a payment bought.
-CREATE FUNCTION bagelpay.items_of_trials (payment bagelpay.purchases)
+CREATE FUNCTION bagelpay_internal.items_of_trials (payment bagelpay_internal.purchases)
     RETURNS bigint[]
     LANGUAGE plpgsql
     STABLE
@@ -350,7 +350,7 @@ CREATE FUNCTION bagelpay.items_of_trials (payment bagelpay.purchases)
 BEGIN
     RETURN array(
         SELECT t.item_key
-        FROM bagelpay.purchases AS t
+        FROM bagelpay_internal.purchases AS t
         WHERE t.order_id = payment.order_id AND t.mode = payment.mode AND t.is_trial AND t.buyer = payment.name
             AND t.began_at BETWEEN payment.began_at - interval '24 hours' AND payment.began_at + interval '24 hours');
 END
@@ -358,25 +358,25 @@ $$;
 
 -- Derives an item from its purchases again. Deletes it if it has none. It keeps its status if it has a subscription
 -- purchase. Needs the lock of the order.
-CREATE FUNCTION bagelpay.refold_item (of_mode text, of_order text, of_key bigint)
+CREATE FUNCTION bagelpay_internal.refold_item (of_mode text, of_order text, of_key bigint)
     RETURNS void
     LANGUAGE plpgsql
     AS $$
 DECLARE
-    i bagelpay.stored_items;
-    p bagelpay.purchases;
+    i bagelpay_internal.stored_items;
+    p bagelpay_internal.purchases;
 BEGIN
     FOR p IN
         SELECT n.*
-        FROM bagelpay.purchases AS n
+        FROM bagelpay_internal.purchases AS n
         -- A payment and the trial that it bought count as one, which began when the later of them did.
         LEFT JOIN LATERAL (
             SELECT m.began_slot, m.began_at, m.began_event_id
-            FROM bagelpay.purchases AS m
+            FROM bagelpay_internal.purchases AS m
             WHERE m.order_id = n.order_id AND m.mode = n.mode AND m.name = n.buyer AND NOT m.is_trial AND n.is_trial
             UNION ALL
             SELECT m.began_slot, m.began_at, m.began_event_id
-            FROM bagelpay.purchases AS m
+            FROM bagelpay_internal.purchases AS m
             WHERE m.order_id = n.order_id AND m.mode = n.mode AND m.is_trial AND m.buyer = n.name AND n.bought_trial
                 AND m.began_at BETWEEN n.began_at - interval '24 hours' AND n.began_at + interval '24 hours'
             ORDER BY began_slot DESC, began_at DESC, began_event_id DESC
@@ -385,22 +385,22 @@ BEGIN
         ORDER BY coalesce(pair.began_slot, n.began_slot), coalesce(pair.began_at, n.began_at), coalesce(pair.began_event_id, n.began_event_id),
             n.began_slot, n.began_at, n.began_event_id
     LOOP
-        i := bagelpay.item_after (i, p, p.kind = 'subscription', NULL);
+        i := bagelpay_internal.item_after (i, p, p.kind = 'subscription', NULL);
     END LOOP;
     IF i.item_key IS NULL THEN
-        DELETE FROM bagelpay.stored_items AS t
+        DELETE FROM bagelpay_internal.stored_items AS t
         WHERE t.order_id = of_order COLLATE "C" AND t.mode = of_mode COLLATE "C" AND t.item_key = of_key;
         RETURN;
     END IF;
     IF i.latest_subscription IS NOT NULL THEN
         SELECT t.subscription_status INTO i.subscription_status
-        FROM bagelpay.stored_items AS t
+        FROM bagelpay_internal.stored_items AS t
         WHERE t.order_id = i.order_id AND t.mode = i.mode AND t.customer_id = i.customer_id AND t.user_id = i.user_id AND t.product_id = i.product_id;
     END IF;
-    PERFORM bagelpay.store_rows ('{}', ARRAY[i]);
+    PERFORM bagelpay_internal.store_rows ('{}', ARRAY[i]);
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.refold_item IS 'Derives an item from its purchases again';
+COMMENT ON FUNCTION bagelpay_internal.refold_item IS 'Derives an item from its purchases again';
 
 COMMIT;

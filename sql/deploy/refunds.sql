@@ -9,7 +9,7 @@ BEGIN;
 SET LOCAL ROLE bagelpay_owner;
 
 -- Returns the latest paid payment of an order that has this provider_order_id; NULL if there is none.
-CREATE FUNCTION bagelpay.payment_by_provider_order (mode text, order_id text, provider_order_id text)
+CREATE FUNCTION bagelpay_internal.payment_by_provider_order (mode text, order_id text, provider_order_id text)
     RETURNS text
     LANGUAGE plpgsql
     STABLE PARALLEL SAFE
@@ -17,7 +17,7 @@ CREATE FUNCTION bagelpay.payment_by_provider_order (mode text, order_id text, pr
 BEGIN
     RETURN (
         SELECT p.name
-        FROM bagelpay.purchases AS p
+        FROM bagelpay_internal.purchases AS p
         WHERE p.provider_order_id = $3 COLLATE "C" AND p.order_id IS NOT DISTINCT FROM $2 COLLATE "C" AND p.mode IS NOT DISTINCT FROM $1 COLLATE "C" AND NOT p.is_trial
             AND p.began_at IS NOT NULL
         ORDER BY p.began_at DESC, p.name DESC
@@ -27,7 +27,7 @@ $$;
 
 -- Returns the paid payment that an event names: by payment_id, or, only if it has none, by provider_order_id. NULL if
 -- there is none.
-CREATE FUNCTION bagelpay.named_payment (e bagelpay.events)
+CREATE FUNCTION bagelpay_internal.named_payment (e bagelpay.events)
     RETURNS text
     LANGUAGE plpgsql
     STABLE PARALLEL SAFE
@@ -35,17 +35,17 @@ CREATE FUNCTION bagelpay.named_payment (e bagelpay.events)
 BEGIN
     RETURN (
         SELECT CASE
-            WHEN e.payment_id IS NULL THEN bagelpay.payment_by_provider_order (e.mode, e.order_id, e.provider_order_id)
+            WHEN e.payment_id IS NULL THEN bagelpay_internal.payment_by_provider_order (e.mode, e.order_id, e.provider_order_id)
             ELSE (
                 SELECT p.name
-                FROM bagelpay.purchases AS p
+                FROM bagelpay_internal.purchases AS p
                 WHERE p.order_id = e.order_id AND p.mode = e.mode AND p.name = e.payment_id AND NOT p.is_trial AND p.began_at IS NOT NULL)
         END);
 END
 $$;
 
 -- Sets refunded_amount and status of payments from all refunds that count against them.
-CREATE FUNCTION bagelpay.judge_payments (of_mode text, of_order text, names text[])
+CREATE FUNCTION bagelpay_internal.judge_payments (of_mode text, of_order text, names text[])
     RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -73,7 +73,7 @@ BEGIN
             told.without_id := 0;
             told.without_id_or_label := 0;
         END IF;
-        UPDATE bagelpay.purchases AS p
+        UPDATE bagelpay_internal.purchases AS p
         SET refunded_amount = trim_scale(greatest(told.running_total, told.by_id + told.without_id, 0)),
             status = CASE
                 WHEN told.refunds > 0 AND (
@@ -89,11 +89,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.judge_payments IS 'Sets refunded_amount and status of payments from their refunds';
+COMMENT ON FUNCTION bagelpay_internal.judge_payments IS 'Sets refunded_amount and status of payments from their refunds';
 
 -- Finds the payments of refunds again, with all refunds that share a refund_id. Judges the payments that gained or lost
 -- a refund, those that still have one of them, and the payment also, if it is not NULL.
-CREATE FUNCTION bagelpay.settle_refunds (of_mode text, of_order text, event_ids text[], also text)
+CREATE FUNCTION bagelpay_internal.settle_refunds (of_mode text, of_order text, event_ids text[], also text)
     RETURNS void
     LANGUAGE plpgsql
     SET enable_hashjoin = off
@@ -132,7 +132,7 @@ BEGIN
         FROM bagelpay.refunds AS m
         LEFT JOIN LATERAL (
             SELECT p.name
-            FROM bagelpay.purchases AS p
+            FROM bagelpay_internal.purchases AS p
             WHERE p.order_id = m.order_id AND p.mode = m.mode AND p.name = m.named_payment_id AND NOT p.is_trial AND p.began_at IS NOT NULL
             OFFSET 0) AS paid ON TRUE
         WHERE m.event_id = ANY (members);
@@ -149,16 +149,16 @@ BEGIN
         concerned := array_remove(concerned || left_payments || target, NULL);
     END LOOP;
     IF concerned <> '{}' THEN
-        PERFORM bagelpay.judge_payments (of_mode, of_order, concerned);
+        PERFORM bagelpay_internal.judge_payments (of_mode, of_order, concerned);
     END IF;
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.settle_refunds IS 'Finds the payments of refunds again, and judges these payments';
+COMMENT ON FUNCTION bagelpay_internal.settle_refunds IS 'Finds the payments of refunds again, and judges these payments';
 
 -- Settles the refunds that name a payment, after it became paid, or got another name or provider order, and judges the
 -- payment.
-CREATE FUNCTION bagelpay.settle_payment (p bagelpay.purchases)
+CREATE FUNCTION bagelpay_internal.settle_payment (p bagelpay_internal.purchases)
     RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -169,7 +169,7 @@ BEGIN
         -- If a refund has a payment_id, its provider order names only the payment without payment_id.
         AND (r.named_payment_id IS NULL OR p.name = 'order:' || p.provider_order_id)
         AND r.order_id IS NOT DISTINCT FROM p.order_id AND r.mode IS NOT DISTINCT FROM p.mode;
-    PERFORM bagelpay.settle_refunds (
+    PERFORM bagelpay_internal.settle_refunds (
         p.mode, p.order_id,
         array(
             SELECT r.event_id
@@ -183,10 +183,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.settle_payment IS 'Settles the refunds that name a payment, and judges the payment';
+COMMENT ON FUNCTION bagelpay_internal.settle_payment IS 'Settles the refunds that name a payment, and judges the payment';
 
 -- Folds a refund.created. Returns the payment that it counts against; NULL if there is none.
-CREATE FUNCTION bagelpay.fold_refund (e bagelpay.events)
+CREATE FUNCTION bagelpay_internal.fold_refund (e bagelpay.events)
     RETURNS text
     LANGUAGE plpgsql
     AS $$
@@ -196,13 +196,13 @@ DECLARE
 BEGIN
     IF e.payment_id IS NOT NULL THEN
         SELECT p.name INTO found_payment
-        FROM bagelpay.purchases AS p
+        FROM bagelpay_internal.purchases AS p
         WHERE p.order_id = e.order_id AND p.mode = e.mode AND p.name = 'order:' || e.provider_order_id AND NOT p.is_trial AND p.began_at IS NOT NULL;
     ELSIF e.provider_order_id IS NOT NULL THEN
-        found_payment := bagelpay.payment_by_provider_order (e.mode, e.order_id, e.provider_order_id);
+        found_payment := bagelpay_internal.payment_by_provider_order (e.mode, e.order_id, e.provider_order_id);
     ELSE
         SELECT p.name INTO found_payment
-        FROM bagelpay.purchases_meant (e, TRUE) AS p
+        FROM bagelpay_internal.purchases_meant (e, TRUE) AS p
         ORDER BY p.began_at DESC, p.name DESC
         LIMIT 1;
     END IF;
@@ -210,7 +210,7 @@ BEGIN
         named_payment_id, named_provider_order_id, found)
     VALUES (e.mode, e.order_id, e.event_id, e.refund_id, e.refund_amount, e.refund_running_total, e.refund_label, e.occurred_at, e.fold_slot,
         e.unknown_refund, e.payment_id, e.provider_order_id, found_payment);
-    PERFORM bagelpay.settle_refunds (e.mode, e.order_id, ARRAY[e.event_id], NULL);
+    PERFORM bagelpay_internal.settle_refunds (e.mode, e.order_id, ARRAY[e.event_id], NULL);
     SELECT r.payment_id INTO target
     FROM bagelpay.refunds AS r
     WHERE r.event_id = e.event_id;
@@ -218,72 +218,72 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.fold_refund IS 'Folds a refund.created; returns the payment that it counts against';
+COMMENT ON FUNCTION bagelpay_internal.fold_refund IS 'Folds a refund.created; returns the payment that it counts against';
 
 -- Folds a checkout.cancel. If it names a payment and occurred more than an hour after it, it is a dispute; else the
 -- customer closed the page. Returns the payment that it disputes; NULL if there is none.
-CREATE FUNCTION bagelpay.fold_dispute (e bagelpay.events)
+CREATE FUNCTION bagelpay_internal.fold_dispute (e bagelpay.events)
     RETURNS text
     LANGUAGE plpgsql
     AS $$
 DECLARE
     disputed text;
 BEGIN
-    UPDATE bagelpay.purchases AS p
+    UPDATE bagelpay_internal.purchases AS p
     SET is_disputed = TRUE, status = 'disputed'
-    WHERE p.order_id = e.order_id AND p.mode = e.mode AND p.name = bagelpay.named_payment (e) AND NOT p.is_trial
+    WHERE p.order_id = e.order_id AND p.mode = e.mode AND p.name = bagelpay_internal.named_payment (e) AND NOT p.is_trial
         AND p.status IN ('paid', 'partially_refunded') AND e.occurred_at > p.began_at + interval '1 hour'
     RETURNING p.name INTO disputed;
     RETURN disputed;
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.fold_dispute IS 'Folds a checkout.cancel; returns the payment that it disputes';
+COMMENT ON FUNCTION bagelpay_internal.fold_dispute IS 'Folds a checkout.cancel; returns the payment that it disputes';
 
 -- Folds an operator.dispute_won: only its refunds decide the status of a disputed payment again.
-CREATE FUNCTION bagelpay.fold_dispute_won (e bagelpay.events)
+CREATE FUNCTION bagelpay_internal.fold_dispute_won (e bagelpay.events)
     RETURNS void
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    UPDATE bagelpay.purchases AS p
+    UPDATE bagelpay_internal.purchases AS p
     SET is_disputed = FALSE
     WHERE p.order_id = e.order_id AND p.mode = e.mode AND p.name = e.payment_id AND NOT p.is_trial AND p.status = 'disputed';
-    PERFORM bagelpay.judge_payments (e.mode, e.order_id, ARRAY[e.payment_id]);
+    PERFORM bagelpay_internal.judge_payments (e.mode, e.order_id, ARRAY[e.payment_id]);
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.fold_dispute_won IS 'Folds an operator.dispute_won';
+COMMENT ON FUNCTION bagelpay_internal.fold_dispute_won IS 'Folds an operator.dispute_won';
 
 -- Gives the payment order:<provider order> its payment_id once that is known. Returns the old name; NULL if there is no
 -- such payment.
-CREATE FUNCTION bagelpay.rename_payment (of_mode text, of_order text, old_name text, new_name text)
+CREATE FUNCTION bagelpay_internal.rename_payment (of_mode text, of_order text, old_name text, new_name text)
     RETURNS text
     LANGUAGE plpgsql
     AS $$
 DECLARE
-    renamed bagelpay.purchases;
+    renamed bagelpay_internal.purchases;
 BEGIN
-    PERFORM FROM bagelpay.purchases AS p
+    PERFORM FROM bagelpay_internal.purchases AS p
     WHERE p.order_id = of_order COLLATE "C" AND p.mode = of_mode COLLATE "C" AND p.name = old_name COLLATE "C" AND NOT p.is_trial;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
     -- A payment of the new name has only failed. The renamed one replaces it.
-    DELETE FROM bagelpay.purchases AS p
+    DELETE FROM bagelpay_internal.purchases AS p
     WHERE p.order_id = of_order COLLATE "C" AND p.mode = of_mode COLLATE "C" AND p.name = new_name COLLATE "C" AND NOT p.is_trial;
-    UPDATE bagelpay.purchases AS p
+    UPDATE bagelpay_internal.purchases AS p
     SET name = new_name
     WHERE p.order_id = of_order COLLATE "C" AND p.mode = of_mode COLLATE "C" AND p.name = old_name COLLATE "C" AND NOT p.is_trial
     RETURNING p.* INTO renamed;
-    UPDATE bagelpay.purchases AS p
+    UPDATE bagelpay_internal.purchases AS p
     SET buyer = new_name
     WHERE renamed.bought_trial AND p.order_id = of_order COLLATE "C" AND p.mode = of_mode COLLATE "C" AND p.is_trial AND p.buyer = old_name COLLATE "C";
     UPDATE bagelpay.refunds AS r
     SET found = CASE WHEN r.found = old_name COLLATE "C" THEN new_name ELSE r.found END,
         payment_id = CASE WHEN r.payment_id = old_name COLLATE "C" THEN new_name ELSE r.payment_id END
     WHERE r.order_id = of_order COLLATE "C" AND r.mode = of_mode COLLATE "C" AND (r.found = old_name COLLATE "C" OR r.payment_id = old_name COLLATE "C");
-    UPDATE bagelpay.stored_items AS i
+    UPDATE bagelpay_internal.stored_items AS i
     SET latest_subscription = new_name
     WHERE i.order_id = of_order COLLATE "C" AND i.mode = of_mode COLLATE "C" AND i.customer_id = coalesce(renamed.customer_id, '')
         AND i.user_id = coalesce(renamed.user_id, '') AND i.product_id = coalesce(renamed.product_id, '')
@@ -292,6 +292,6 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION bagelpay.rename_payment IS 'Gives a payment its payment_id once that is known';
+COMMENT ON FUNCTION bagelpay_internal.rename_payment IS 'Gives a payment its payment_id once that is known';
 
 COMMIT;

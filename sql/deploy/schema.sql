@@ -18,6 +18,12 @@ CREATE SCHEMA bagelpay AUTHORIZATION bagelpay_owner;
 
 COMMENT ON SCHEMA bagelpay IS 'BagelPay events, and the orders and entitlements that follow from them';
 
+-- Objects here may change with any version. Readers may use some, because views and inlined functions need them with the
+-- caller's rights.
+CREATE SCHEMA bagelpay_internal AUTHORIZATION bagelpay_owner;
+
+COMMENT ON SCHEMA bagelpay_internal IS 'How the schema bagelpay works; not a stable interface';
+
 SET LOCAL ROLE bagelpay_owner;
 
 -- Functions and types of later changes are closed, too, until they are granted.
@@ -48,7 +54,7 @@ CREATE DOMAIN bagelpay.key_source AS text COLLATE "C" CHECK (VALUE IN ('metadata
 CREATE DOMAIN bagelpay.refund_label AS text COLLATE "C" CHECK (VALUE IN ('full', 'partial'));
 
 -- Returns a text without ASCII white space (space, and 9 to 13) at its ends.
-CREATE FUNCTION bagelpay.trimmed (value text)
+CREATE FUNCTION bagelpay_internal.trimmed (value text)
     RETURNS text
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
@@ -56,7 +62,7 @@ CREATE FUNCTION bagelpay.trimmed (value text)
     SELECT btrim(value COLLATE "C", E' \t\n\x0B\f\r')
 $$;
 
-COMMENT ON FUNCTION bagelpay.trimmed (text) IS 'A text without ASCII white space at its ends';
+COMMENT ON FUNCTION bagelpay_internal.trimmed (text) IS 'A text without ASCII white space at its ends';
 
 -- Returns a moment plus a calendar length, computed in UTC whatever zone the session has. The last day of a month plus
 -- months or years is the last day of a month; days and times are added after that. Raises datetime_field_overflow if

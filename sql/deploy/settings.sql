@@ -60,7 +60,7 @@ COMMENT ON COLUMN bagelpay.settings.notify IS 'If true, transactions that change
 
 -- Accepts only listed names of zones: PostgreSQL would read a misspelt one as a POSIX zone ("Mars5"). Rejects CET, EET,
 -- MET and WET, which PostgreSQL reads as abbreviations, without summer time.
-CREATE FUNCTION bagelpay.settings_check_zone ()
+CREATE FUNCTION bagelpay_internal.settings_check_zone ()
     RETURNS trigger
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -81,10 +81,10 @@ $$;
 CREATE TRIGGER settings_check_zone
     BEFORE INSERT OR UPDATE OF provider_timezone ON bagelpay.settings
     FOR EACH ROW
-    EXECUTE FUNCTION bagelpay.settings_check_zone ();
+    EXECUTE FUNCTION bagelpay_internal.settings_check_zone ();
 
 -- Keeps the row, without which nothing could be ingested.
-CREATE FUNCTION bagelpay.settings_keep_row ()
+CREATE FUNCTION bagelpay_internal.settings_keep_row ()
     RETURNS trigger
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -98,7 +98,7 @@ $$;
 CREATE TRIGGER settings_keep_row
     BEFORE DELETE OR TRUNCATE ON bagelpay.settings
     FOR EACH STATEMENT
-    EXECUTE FUNCTION bagelpay.settings_keep_row ();
+    EXECUTE FUNCTION bagelpay_internal.settings_keep_row ();
 
 INSERT INTO bagelpay.settings DEFAULT VALUES;
 

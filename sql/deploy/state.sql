@@ -76,7 +76,7 @@ COMMENT ON COLUMN bagelpay.orders.conflict IS 'If true, its purchases name diffe
 
 -- Payments and trials, which give access. Payments that only failed are stored here, too; their began_at is NULL. The
 -- views payments and trials show the rows.
-CREATE TABLE bagelpay.purchases (
+CREATE TABLE bagelpay_internal.purchases (
     mode bagelpay.mode NOT NULL,
     order_id text COLLATE "C" NOT NULL,
     is_trial boolean NOT NULL,
@@ -111,9 +111,9 @@ CREATE TABLE bagelpay.purchases (
     began_slot bigint,
     began_at timestamptz,
     began_event_id text COLLATE "C",
-    -- Its item: see bagelpay.item_key(). NULL while a payment only failed.
+    -- Its item: see bagelpay_internal.item_key(). NULL while a payment only failed.
     item_key bigint,
-    -- See bagelpay.subscription_key(); NULL if it names no subscription.
+    -- See bagelpay_internal.subscription_key(); NULL if it names no subscription.
     subscription_key text COLLATE "C",
     -- TRUE if its own events have a product and a user. The customer: 2 its own id, 1 its own e-mail, 0 inherited or
     -- none.
@@ -141,29 +141,29 @@ CREATE TABLE bagelpay.purchases (
     PRIMARY KEY (order_id, mode, name, is_trial)
 ) WITH (fillfactor = 80);
 
-COMMENT ON TABLE bagelpay.purchases IS 'Payments and trials, with the values from which their windows are computed';
+COMMENT ON TABLE bagelpay_internal.purchases IS 'Payments and trials, with the values from which their windows are computed';
 
-CREATE INDEX purchases_by_item ON bagelpay.purchases (item_key, began_slot) WITH (deduplicate_items = off)
+CREATE INDEX purchases_by_item ON bagelpay_internal.purchases (item_key, began_slot) WITH (deduplicate_items = off)
 WHERE item_key IS NOT NULL;
 
-CREATE INDEX purchases_trials ON bagelpay.purchases (order_id, mode, began_at)
+CREATE INDEX purchases_trials ON bagelpay_internal.purchases (order_id, mode, began_at)
 WHERE is_trial;
 
-CREATE INDEX purchases_unreplaced ON bagelpay.purchases (item_key)
+CREATE INDEX purchases_unreplaced ON bagelpay_internal.purchases (item_key)
 WHERE is_trial AND replaced_at IS NULL;
 
-CREATE INDEX purchases_by_provider_order ON bagelpay.purchases (provider_order_id) WITH (deduplicate_items = off)
+CREATE INDEX purchases_by_provider_order ON bagelpay_internal.purchases (provider_order_id) WITH (deduplicate_items = off)
 WHERE provider_order_id IS NOT NULL;
 
-CREATE INDEX purchases_by_subscription ON bagelpay.purchases (subscription_key)
+CREATE INDEX purchases_by_subscription ON bagelpay_internal.purchases (subscription_key)
 WHERE subscription_key IS NOT NULL;
 
 -- Without customers who are known by an e-mail alone: they are email:<e-mail>, which stored_items finds.
-CREATE INDEX purchases_by_email ON bagelpay.purchases (customer_email, order_id, began_slot) WITH (deduplicate_items = off)
+CREATE INDEX purchases_by_email ON bagelpay_internal.purchases (customer_email, order_id, began_slot) WITH (deduplicate_items = off)
 WHERE customer_id NOT LIKE 'email:%';
 
 -- One row per item that has a purchase. Items that exist only by a grant are in the views all_items and items.
-CREATE TABLE bagelpay.stored_items (
+CREATE TABLE bagelpay_internal.stored_items (
     mode bagelpay.mode NOT NULL,
     order_id text COLLATE "C" NOT NULL,
     product_id text COLLATE "C" NOT NULL,
@@ -201,15 +201,15 @@ CREATE TABLE bagelpay.stored_items (
     PRIMARY KEY (order_id, mode, customer_id, user_id, product_id)
 ) WITH (fillfactor = 70);
 
-COMMENT ON TABLE bagelpay.stored_items IS 'One row per item that has a purchase; see the view bagelpay.items';
+COMMENT ON TABLE bagelpay_internal.stored_items IS 'One row per item that has a purchase; see the view bagelpay.items';
 
 -- Unknown values are NULL, as in entitlements.
-CREATE INDEX stored_items_by_customer ON bagelpay.stored_items (nullif(customer_id, ''), nullif(product_id, '')) WITH (deduplicate_items = off);
+CREATE INDEX stored_items_by_customer ON bagelpay_internal.stored_items (nullif(customer_id, ''), nullif(product_id, '')) WITH (deduplicate_items = off);
 
-CREATE INDEX stored_items_by_email ON bagelpay.stored_items (customer_email, nullif(product_id, ''))
+CREATE INDEX stored_items_by_email ON bagelpay_internal.stored_items (customer_email, nullif(product_id, ''))
 WHERE customer_email IS NOT NULL;
 
-CREATE INDEX stored_items_by_user ON bagelpay.stored_items (nullif(user_id, ''), nullif(product_id, ''))
+CREATE INDEX stored_items_by_user ON bagelpay_internal.stored_items (nullif(user_id, ''), nullif(product_id, ''))
 WHERE nullif(user_id, '') IS NOT NULL;
 
 CREATE TABLE bagelpay.cancellations (
@@ -260,7 +260,7 @@ WHERE named_payment_id IS NOT NULL;
 CREATE INDEX refunds_by_named_provider_order ON bagelpay.refunds (named_provider_order_id)
 WHERE named_provider_order_id IS NOT NULL;
 
-CREATE TABLE bagelpay.decisions (
+CREATE TABLE bagelpay_internal.decisions (
     mode bagelpay.mode NOT NULL,
     order_id text COLLATE "C" NOT NULL,
     event_id text COLLATE "C" NOT NULL,
@@ -277,21 +277,21 @@ CREATE TABLE bagelpay.decisions (
     PRIMARY KEY (order_id, mode, event_id)
 );
 
-COMMENT ON TABLE bagelpay.decisions IS 'Grants, revocations and clears by operators, with the items that they name';
+COMMENT ON TABLE bagelpay_internal.decisions IS 'Grants, revocations and clears by operators, with the items that they name';
 
 -- The customers of items that exist only by a grant.
-CREATE INDEX decisions_by_customer ON bagelpay.decisions (nullif('email:' || customer_email, ''), nullif(product_id, ''))
+CREATE INDEX decisions_by_customer ON bagelpay_internal.decisions (nullif('email:' || customer_email, ''), nullif(product_id, ''))
 WHERE customer_email IS NOT NULL;
 
-CREATE INDEX decisions_by_email ON bagelpay.decisions (customer_email, nullif(product_id, ''))
+CREATE INDEX decisions_by_email ON bagelpay_internal.decisions (customer_email, nullif(product_id, ''))
 WHERE customer_email IS NOT NULL;
 
-CREATE INDEX decisions_by_user ON bagelpay.decisions (nullif(user_id, ''), nullif(product_id, ''))
+CREATE INDEX decisions_by_user ON bagelpay_internal.decisions (nullif(user_id, ''), nullif(product_id, ''))
 WHERE nullif(user_id, '') IS NOT NULL;
 
 -- Linked ids of a subscription: a purchase of the order has both the provider's (kind p) and the card processor's (kind
 -- r). An id that is not linked has no row.
-CREATE TABLE bagelpay.subscription_links (
+CREATE TABLE bagelpay_internal.subscription_links (
     mode bagelpay.mode NOT NULL,
     order_id text COLLATE "C" NOT NULL,
     kind text COLLATE "C" NOT NULL,
@@ -300,9 +300,9 @@ CREATE TABLE bagelpay.subscription_links (
     PRIMARY KEY (order_id, mode, kind, id)
 );
 
-CREATE INDEX subscription_links_by_key ON bagelpay.subscription_links (subscription_key);
+CREATE INDEX subscription_links_by_key ON bagelpay_internal.subscription_links (subscription_key);
 
-COMMENT ON TABLE bagelpay.subscription_links IS 'Linked ids of a subscription: the provider''s and the processor''s';
+COMMENT ON TABLE bagelpay_internal.subscription_links IS 'Linked ids of a subscription: the provider''s and the processor''s';
 
 CREATE TABLE bagelpay.expected_orders (
     mode bagelpay.mode NOT NULL,
@@ -319,7 +319,7 @@ COMMENT ON TABLE bagelpay.expected_orders IS 'Orders that an application announc
 
 -- Orders that changed without a new event of theirs: by links, rebuild(), rekey(), forget_customer(). changes_since()
 -- reads them, and bagelpay.events for the others.
-CREATE TABLE bagelpay.changed_orders (
+CREATE TABLE bagelpay_internal.changed_orders (
     mode bagelpay.mode NOT NULL,
     order_id text COLLATE "C" NOT NULL,
     stored_xid bigint NOT NULL DEFAULT pg_current_xact_id()::text::bigint,
@@ -327,24 +327,24 @@ CREATE TABLE bagelpay.changed_orders (
     PRIMARY KEY (mode, order_id)
 );
 
-CREATE INDEX changed_orders_by_transaction ON bagelpay.changed_orders (stored_xid);
+CREATE INDEX changed_orders_by_transaction ON bagelpay_internal.changed_orders (stored_xid);
 
-COMMENT ON TABLE bagelpay.changed_orders IS 'Orders that changed or were removed without a new event, and when last';
+COMMENT ON TABLE bagelpay_internal.changed_orders IS 'Orders that changed or were removed without a new event, and when last';
 
 -- The latest transactions that changed settings, products or expectations, any of which may change any entitlement. For
 -- changes_since().
-CREATE TABLE bagelpay.changed_settings (
+CREATE TABLE bagelpay_internal.changed_settings (
     stored_xid bigint PRIMARY KEY DEFAULT pg_current_xact_id()::text::bigint,
     changed_at timestamptz NOT NULL DEFAULT now()
 );
 
-COMMENT ON TABLE bagelpay.changed_settings IS 'Transactions that changed settings, products or expected orders';
+COMMENT ON TABLE bagelpay_internal.changed_settings IS 'Transactions that changed settings, products or expected orders';
 
 CREATE VIEW bagelpay.payments AS
 SELECT p.mode, p.order_id, p.name AS payment_id, p.provider_order_id, p.kind, p.status, p.product_id, p.product_name, p.customer_id,
     p.customer_email, p.user_id, p.units, p.recurring_interval, p.subscription_id, p.processor_subscription_id, p.amount,
     p.tax_amount, p.currency, p.began_at AS paid_at, p.period_start, p.period_end, p.refunded_amount, o.updated_at
-FROM bagelpay.purchases AS p
+FROM bagelpay_internal.purchases AS p
 JOIN bagelpay.orders AS o ON o.mode = p.mode AND o.order_id = p.order_id
 WHERE NOT p.is_trial;
 
@@ -353,7 +353,7 @@ COMMENT ON VIEW bagelpay.payments IS 'One row per payment of an order; paid_at i
 CREATE VIEW bagelpay.trials AS
 SELECT p.mode, p.order_id, p.name AS event_id, p.product_id, p.customer_id, p.customer_email, p.user_id, p.units,
     p.subscription_id, p.began_at AS starts_at, p.trial_end, p.buyer AS payment_id
-FROM bagelpay.purchases AS p
+FROM bagelpay_internal.purchases AS p
 WHERE p.is_trial;
 
 COMMENT ON VIEW bagelpay.trials IS 'One row per subscription.trialing event; payment_id is the payment that bought it';
@@ -361,50 +361,50 @@ COMMENT ON VIEW bagelpay.trials IS 'One row per subscription.trialing event; pay
 -- Returns TRUE if an order has another item of a product and an e-mail than the one that a grant of them and a user
 -- ('': of none) would make: a purchase of the product has the e-mail, or the customer is known by it alone, or, if the
 -- grant names no user, another one does. Reads only; waits for no writer.
-CREATE FUNCTION bagelpay.has_item (mode text, order_id text, product_id text, customer_email text, user_id text)
+CREATE FUNCTION bagelpay_internal.has_item (mode text, order_id text, product_id text, customer_email text, user_id text)
     RETURNS boolean
     LANGUAGE sql
     STABLE PARALLEL SAFE
     AS $$
     SELECT EXISTS (
         SELECT
-        FROM bagelpay.purchases AS p
+        FROM bagelpay_internal.purchases AS p
         WHERE p.customer_email = $4 COLLATE "C" AND p.order_id = $2 COLLATE "C" AND p.mode = $1 COLLATE "C" AND p.product_id = $3 COLLATE "C" AND p.began_at IS NOT NULL
             AND p.customer_id NOT LIKE 'email:%')
         OR EXISTS (
         SELECT
-        FROM bagelpay.stored_items AS i
+        FROM bagelpay_internal.stored_items AS i
         WHERE i.order_id = $2 COLLATE "C" AND i.mode = $1 COLLATE "C" AND i.customer_id = ('email:' || $4) COLLATE "C" AND i.product_id = $3 COLLATE "C")
         OR ($5 = '' AND EXISTS (
         SELECT
-        FROM bagelpay.decisions AS d
+        FROM bagelpay_internal.decisions AS d
         WHERE d.order_id = $2 COLLATE "C" AND d.mode = $1 COLLATE "C" AND d.decision = 'grant' AND d.product_id = $3 COLLATE "C"
             AND d.customer_email = $4 COLLATE "C" AND d.user_id <> ''))
 $$;
 
-COMMENT ON FUNCTION bagelpay.has_item IS 'Returns TRUE if an order has an item of a product and an e-mail without a grant';
+COMMENT ON FUNCTION bagelpay_internal.has_item IS 'Returns TRUE if an order has an item of a product and an e-mail without a grant';
 
--- The items of bagelpay.stored_items, and those that exist only by a grant.
-CREATE VIEW bagelpay.all_items AS
+-- The items of bagelpay_internal.stored_items, and those that exist only by a grant.
+CREATE VIEW bagelpay_internal.all_items AS
 SELECT i.*
-FROM bagelpay.stored_items AS i
+FROM bagelpay_internal.stored_items AS i
 UNION ALL
 SELECT DISTINCT d.mode, d.order_id, d.product_id, 'email:' || d.customer_email, d.user_id, NULL::text, d.customer_email,
     NULL::bagelpay.subscription_status, NULL::integer, NULL::interval, NULL::text COLLATE "C", NULL::text COLLATE "C", NULL::timestamptz, NULL::timestamptz,
     NULL::timestamptz, NULL::timestamptz, NULL::timestamptz, NULL::timestamptz, NULL::boolean, NULL::text, NULL::text, NULL::numeric,
     NULL::bigint, NULL::bigint, NULL::timestamptz, NULL::text COLLATE "C", NULL::text COLLATE "C", NULL::boolean, NULL::text COLLATE "C"
-FROM bagelpay.decisions AS d
+FROM bagelpay_internal.decisions AS d
 WHERE d.decision = 'grant' AND d.product_id IS NOT NULL AND d.customer_email IS NOT NULL
-    AND NOT bagelpay.has_item (d.mode, d.order_id, d.product_id, d.customer_email, d.user_id);
+    AND NOT bagelpay_internal.has_item (d.mode, d.order_id, d.product_id, d.customer_email, d.user_id);
 
-COMMENT ON VIEW bagelpay.all_items IS 'Every item, with the columns of bagelpay.stored_items';
+COMMENT ON VIEW bagelpay_internal.all_items IS 'Every item, with the columns of bagelpay_internal.stored_items';
 
 CREATE VIEW bagelpay.items AS
 SELECT i.mode, i.order_id, i.product_id, i.customer_id, i.user_id, i.product_name, i.customer_email, i.subscription_status, i.units,
     i.recurring_interval, i.subscription_id, i.processor_subscription_id, i.trial_start, i.trial_end, i.billing_period_start,
     i.billing_period_end, i.cancel_at, i.canceled_at, i.cancel_at_period_end, i.payment_method, i.last4, i.billing_amount,
     o.updated_at
-FROM bagelpay.all_items AS i
+FROM bagelpay_internal.all_items AS i
 JOIN bagelpay.orders AS o ON o.mode = i.mode AND o.order_id = i.order_id;
 
 COMMENT ON VIEW bagelpay.items IS 'One row per item: what one customer has of one product in one order';

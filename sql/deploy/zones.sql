@@ -8,7 +8,7 @@ SET LOCAL ROLE bagelpay_owner;
 
 -- Returns a zone-less time of an event, read in a zone; NULL if the field has none. (STABLE, like the cast in it, so
 -- that the planner inlines it.)
-CREATE FUNCTION bagelpay.local_time (local_times jsonb, field text, zone text)
+CREATE FUNCTION bagelpay_internal.local_time (local_times jsonb, field text, zone text)
     RETURNS timestamptz
     LANGUAGE sql
     STABLE PARALLEL SAFE
@@ -20,7 +20,7 @@ $$;
 -- seconds): 16 if it was in UTC+8 and was read in UTC. NULL if that is zero, more than 14 hours, or not a whole number
 -- to within a minute. Otherwise provider_timezone may be wrong, or the delivery late. Reads no table. (In PL/pgSQL,
 -- which caches plans; an SQL function that cannot be inlined is planned for every statement.)
-CREATE FUNCTION bagelpay.zone_half_hours (signed_timestamp bigint, occurred_at timestamptz, local_times jsonb, created_at_raw text)
+CREATE FUNCTION bagelpay_internal.zone_half_hours (signed_timestamp bigint, occurred_at timestamptz, local_times jsonb, created_at_raw text)
     RETURNS integer
     LANGUAGE plpgsql
     IMMUTABLE PARALLEL SAFE
@@ -39,7 +39,7 @@ END
 $$;
 
 -- Returns that number as a warning of the event; NULL for NULL.
-CREATE FUNCTION bagelpay.zone_warning (half_hours integer)
+CREATE FUNCTION bagelpay_internal.zone_warning (half_hours integer)
     RETURNS text
     LANGUAGE sql
     IMMUTABLE PARALLEL SAFE
@@ -50,7 +50,7 @@ $$;
 CREATE VIEW bagelpay.zone_evidence AS
 SELECT e.event_type, (e.occurred_at AT TIME ZONE 'UTC')::date AS day, evidence.half_hours, count(*) AS events
 FROM bagelpay.events AS e
-CROSS JOIN LATERAL (SELECT bagelpay.zone_half_hours (e.signed_timestamp, e.occurred_at, e.local_times, e.created_at_raw)) AS evidence (half_hours)
+CROSS JOIN LATERAL (SELECT bagelpay_internal.zone_half_hours (e.signed_timestamp, e.occurred_at, e.local_times, e.created_at_raw)) AS evidence (half_hours)
 WHERE evidence.half_hours IS NOT NULL
 GROUP BY e.event_type, day, evidence.half_hours;
 

@@ -8,17 +8,17 @@ DROP FUNCTION bagelpay.dismiss;
 
 DROP VIEW bagelpay.attention;
 
-DROP FUNCTION bagelpay.attention_rows;
+DROP FUNCTION bagelpay_internal.attention_rows;
 
-DROP FUNCTION bagelpay.attention_row;
+DROP FUNCTION bagelpay_internal.attention_row;
 
 DROP TYPE bagelpay.attention_row;
 
 DROP TABLE bagelpay.dismissals;
 
-DROP INDEX bagelpay.stored_items_subscribed_users, bagelpay.stored_items_subscribed, bagelpay.stored_items_without_customer,
-    bagelpay.stored_items_without_product, bagelpay.decisions_revoked, bagelpay.refunds_without_payment,
-    bagelpay.purchases_without_billing_type, bagelpay.purchases_disputed, bagelpay.events_of_mismatch,
+DROP INDEX bagelpay_internal.stored_items_subscribed_users, bagelpay_internal.stored_items_subscribed, bagelpay_internal.stored_items_without_customer,
+    bagelpay_internal.stored_items_without_product, bagelpay_internal.decisions_revoked, bagelpay.refunds_without_payment,
+    bagelpay_internal.purchases_without_billing_type, bagelpay_internal.purchases_disputed, bagelpay.events_of_mismatch,
     bagelpay.events_of_closed_pages, bagelpay.events_not_applied, bagelpay.orders_in_conflict;
 
 COMMIT;

@@ -4,14 +4,14 @@ BEGIN;
 
 \ir keep_events.psql
 
-DROP FUNCTION bagelpay.fold_failure;
+DROP FUNCTION bagelpay_internal.fold_failure;
 
-DROP FUNCTION bagelpay.latest_subscriptions;
+DROP FUNCTION bagelpay_internal.latest_subscriptions;
 
-DROP FUNCTION bagelpay.fold_cancellation;
+DROP FUNCTION bagelpay_internal.fold_cancellation;
 
-DROP FUNCTION bagelpay.purchases_meant;
+DROP FUNCTION bagelpay_internal.purchases_meant;
 
-DROP TYPE bagelpay.purchase_name;
+DROP TYPE bagelpay_internal.purchase_name;
 
 COMMIT;

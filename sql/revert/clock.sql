@@ -8,14 +8,14 @@ DROP FUNCTION bagelpay.entitlement_changes;
 
 DROP TYPE bagelpay.entitlement_change;
 
-DROP FUNCTION bagelpay.clock_moments;
+DROP FUNCTION bagelpay_internal.clock_moments;
 
-DROP FUNCTION bagelpay.equal_lengths;
+DROP FUNCTION bagelpay_internal.equal_lengths;
 
-DROP FUNCTION bagelpay.utc_minus;
+DROP FUNCTION bagelpay_internal.utc_minus;
 
-DROP INDEX bagelpay.decisions_by_end, bagelpay.decisions_by_time, bagelpay.purchases_by_cut_end, bagelpay.purchases_by_cut,
-    bagelpay.purchases_by_replacement, bagelpay.purchases_by_length, bagelpay.purchases_by_trial_end,
-    bagelpay.purchases_by_period_end, bagelpay.purchases_by_start;
+DROP INDEX bagelpay_internal.decisions_by_end, bagelpay_internal.decisions_by_time, bagelpay_internal.purchases_by_cut_end, bagelpay_internal.purchases_by_cut,
+    bagelpay_internal.purchases_by_replacement, bagelpay_internal.purchases_by_length, bagelpay_internal.purchases_by_trial_end,
+    bagelpay_internal.purchases_by_period_end, bagelpay_internal.purchases_by_start;
 
 COMMIT;

@@ -6,23 +6,23 @@ BEGIN;
 
 \ir keep_events.psql
 
-DROP FUNCTION bagelpay.console_dead_letter (bigint);
+DROP FUNCTION bagelpay_internal.console_dead_letter (bigint);
 
-DROP FUNCTION bagelpay.console_dead_letters (bigint, boolean);
+DROP FUNCTION bagelpay_internal.console_dead_letters (bigint, boolean);
 
-DROP FUNCTION bagelpay.console_overview (timestamptz);
+DROP FUNCTION bagelpay_internal.console_overview (timestamptz);
 
-DROP FUNCTION bagelpay.console_delivery (text);
+DROP FUNCTION bagelpay_internal.console_delivery (text);
 
-DROP FUNCTION bagelpay.console_deliveries (timestamptz, text, timestamptz, text, text, text, text, text, boolean);
+DROP FUNCTION bagelpay_internal.console_deliveries (timestamptz, text, timestamptz, text, text, text, text, text, boolean);
 
 DROP INDEX bagelpay.dead_letters_open_by_id, bagelpay.dead_letters_by_receipt, bagelpay.events_by_receipt;
 
-REVOKE ALL ON ALL TABLES IN SCHEMA bagelpay FROM bagelpay_console;
+REVOKE ALL ON ALL TABLES IN SCHEMA bagelpay, bagelpay_internal FROM bagelpay_console;
 
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA bagelpay FROM bagelpay_console;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA bagelpay, bagelpay_internal FROM bagelpay_console;
 
-REVOKE ALL ON SCHEMA bagelpay FROM bagelpay_console;
+REVOKE ALL ON SCHEMA bagelpay, bagelpay_internal FROM bagelpay_console;
 
 DO $$
 BEGIN

@@ -16,8 +16,8 @@ DROP FUNCTION bagelpay.entitlements_at;
 
 DROP TYPE bagelpay.entitlement;
 
-DROP FUNCTION bagelpay.decision_on;
+DROP FUNCTION bagelpay_internal.decision_on;
 
-DROP FUNCTION bagelpay.purchase_window;
+DROP FUNCTION bagelpay_internal.purchase_window;
 
 COMMIT;

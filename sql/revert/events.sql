@@ -14,10 +14,10 @@ DROP TABLE bagelpay.events;
 
 DROP TYPE bagelpay.effect;
 
-DROP FUNCTION bagelpay.events_delete_body;
+DROP FUNCTION bagelpay_internal.events_delete_body;
 
-DROP FUNCTION bagelpay.fold_slot;
+DROP FUNCTION bagelpay_internal.fold_slot;
 
-DROP FUNCTION bagelpay.event_rank;
+DROP FUNCTION bagelpay_internal.event_rank;
 
 COMMIT;

@@ -6,14 +6,14 @@ BEGIN;
 
 DROP VIEW bagelpay.order_checks;
 
-DROP FUNCTION bagelpay.is_expected;
+DROP FUNCTION bagelpay_internal.is_expected;
 
-DROP FUNCTION bagelpay.item_mismatches;
+DROP FUNCTION bagelpay_internal.item_mismatches;
 
-DROP FUNCTION bagelpay.given_moment;
+DROP FUNCTION bagelpay_internal.given_moment;
 
-DROP FUNCTION bagelpay.given_mode;
+DROP FUNCTION bagelpay_internal.given_mode;
 
-DROP FUNCTION bagelpay.given_order_id;
+DROP FUNCTION bagelpay_internal.given_order_id;
 
 COMMIT;

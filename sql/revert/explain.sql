@@ -6,7 +6,7 @@ BEGIN;
 
 DROP FUNCTION bagelpay.changes_since;
 
-DROP FUNCTION bagelpay.given_cursor;
+DROP FUNCTION bagelpay_internal.given_cursor;
 
 DROP TRIGGER expected_orders_note_change ON bagelpay.expected_orders;
 
@@ -16,7 +16,7 @@ DROP TRIGGER products_note_change ON bagelpay.products;
 
 DROP TRIGGER settings_note_change ON bagelpay.settings;
 
-DROP FUNCTION bagelpay.note_change;
+DROP FUNCTION bagelpay_internal.note_change;
 
 DROP FUNCTION bagelpay.explain;
 

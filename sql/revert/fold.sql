@@ -4,16 +4,16 @@ BEGIN;
 
 \ir keep_events.psql
 
-DROP FUNCTION bagelpay.fold;
+DROP FUNCTION bagelpay_internal.fold;
 
-DROP FUNCTION bagelpay.remove_state;
+DROP FUNCTION bagelpay_internal.remove_state;
 
-DROP FUNCTION bagelpay.notify_orders;
+DROP FUNCTION bagelpay_internal.notify_orders;
 
-DROP FUNCTION bagelpay.take_locks;
+DROP FUNCTION bagelpay_internal.take_locks;
 
-DROP FUNCTION bagelpay.order_lock;
+DROP FUNCTION bagelpay_internal.order_lock;
 
-DROP TYPE bagelpay.fold_key;
+DROP TYPE bagelpay_internal.fold_key;
 
 COMMIT;

@@ -6,12 +6,12 @@ BEGIN;
 
 DROP FUNCTION bagelpay.forget_customer (text);
 
-DROP FUNCTION bagelpay.erased_metadata (jsonb, text[], text, text[]);
+DROP FUNCTION bagelpay_internal.erased_metadata (jsonb, text[], text, text[]);
 
-DROP FUNCTION bagelpay.mentions (text, text[]);
+DROP FUNCTION bagelpay_internal.mentions (text, text[]);
 
-DROP FUNCTION bagelpay.mentions (bytea, text[]);
+DROP FUNCTION bagelpay_internal.mentions (bytea, text[]);
 
-DROP FUNCTION bagelpay.mentions (bytea, text);
+DROP FUNCTION bagelpay_internal.mentions (bytea, text);
 
 COMMIT;

@@ -8,10 +8,10 @@ DROP FUNCTION bagelpay.readmit;
 
 DROP FUNCTION bagelpay.ingest;
 
-DROP FUNCTION bagelpay.move_events;
+DROP FUNCTION bagelpay_internal.move_events;
 
-DROP FUNCTION bagelpay.link_events;
+DROP FUNCTION bagelpay_internal.link_events;
 
-DROP TYPE bagelpay.link;
+DROP TYPE bagelpay_internal.link;
 
 COMMIT;

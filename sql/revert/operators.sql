@@ -14,9 +14,9 @@ DROP FUNCTION bagelpay.adopt;
 
 DROP FUNCTION bagelpay.grant;
 
-DROP FUNCTION bagelpay.decide;
+DROP FUNCTION bagelpay_internal.decide;
 
-DROP FUNCTION bagelpay.store_decision;
+DROP FUNCTION bagelpay_internal.store_decision;
 
 DROP FUNCTION bagelpay.expect_order;
 

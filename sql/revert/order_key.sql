@@ -4,16 +4,16 @@ BEGIN;
 
 \ir keep_events.psql
 
-DROP FUNCTION bagelpay.linked_order;
+DROP FUNCTION bagelpay_internal.linked_order;
 
-DROP FUNCTION bagelpay.order_key;
+DROP FUNCTION bagelpay_internal.order_key;
 
-DROP FUNCTION bagelpay.billed_as_subscription;
+DROP FUNCTION bagelpay_internal.billed_as_subscription;
 
-DROP FUNCTION bagelpay.key_at;
+DROP FUNCTION bagelpay_internal.key_at;
 
-DROP FUNCTION bagelpay.is_usable_key;
+DROP FUNCTION bagelpay_internal.is_usable_key;
 
-DROP FUNCTION bagelpay.key_text;
+DROP FUNCTION bagelpay_internal.key_text;
 
 COMMIT;

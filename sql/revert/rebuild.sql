@@ -6,22 +6,22 @@ BEGIN;
 
 DROP FUNCTION bagelpay.rekey;
 
-DROP FUNCTION bagelpay.forgotten_allow_rekey;
+DROP FUNCTION bagelpay_internal.forgotten_allow_rekey;
 
-DROP FUNCTION bagelpay.derived_keys;
+DROP FUNCTION bagelpay_internal.derived_keys;
 
 DROP FUNCTION bagelpay.rebuild ();
 
 DROP FUNCTION bagelpay.rebuild (text, text);
 
-DROP FUNCTION bagelpay.refold;
+DROP FUNCTION bagelpay_internal.refold;
 
-DROP FUNCTION bagelpay.forgotten_allow_order;
+DROP FUNCTION bagelpay_internal.forgotten_allow_order;
 
-DROP FUNCTION bagelpay.fold_order;
+DROP FUNCTION bagelpay_internal.fold_order;
 
-DROP FUNCTION bagelpay.apply_settings;
+DROP FUNCTION bagelpay_internal.apply_settings;
 
-DROP FUNCTION bagelpay.state_of;
+DROP FUNCTION bagelpay_internal.state_of;
 
 COMMIT;

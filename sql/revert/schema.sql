@@ -6,7 +6,7 @@ SET LOCAL ROLE bagelpay_owner;
 
 DROP FUNCTION bagelpay.utc_plus;
 
-DROP FUNCTION bagelpay.trimmed;
+DROP FUNCTION bagelpay_internal.trimmed;
 
 DROP DOMAIN bagelpay.refund_label;
 
@@ -19,6 +19,8 @@ DROP FUNCTION bagelpay.served_responders;
 ALTER DEFAULT PRIVILEGES FOR ROLE bagelpay_owner GRANT EXECUTE ON FUNCTIONS TO PUBLIC;
 
 ALTER DEFAULT PRIVILEGES FOR ROLE bagelpay_owner GRANT USAGE ON TYPES TO PUBLIC;
+
+DROP SCHEMA bagelpay_internal;
 
 DROP SCHEMA bagelpay;
 

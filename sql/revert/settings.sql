@@ -4,8 +4,8 @@ BEGIN;
 
 DROP TABLE bagelpay.settings;
 
-DROP FUNCTION bagelpay.settings_check_zone;
+DROP FUNCTION bagelpay_internal.settings_check_zone;
 
-DROP FUNCTION bagelpay.settings_keep_row;
+DROP FUNCTION bagelpay_internal.settings_keep_row;
 
 COMMIT;

@@ -8,31 +8,31 @@ DROP VIEW bagelpay.subscriptions;
 
 DROP VIEW bagelpay.items;
 
-DROP VIEW bagelpay.all_items;
+DROP VIEW bagelpay_internal.all_items;
 
-DROP FUNCTION bagelpay.has_item;
+DROP FUNCTION bagelpay_internal.has_item;
 
 DROP VIEW bagelpay.trials;
 
 DROP VIEW bagelpay.payments;
 
-DROP TABLE bagelpay.changed_settings;
+DROP TABLE bagelpay_internal.changed_settings;
 
-DROP TABLE bagelpay.changed_orders;
+DROP TABLE bagelpay_internal.changed_orders;
 
 DROP TABLE bagelpay.expected_orders;
 
-DROP TABLE bagelpay.subscription_links;
+DROP TABLE bagelpay_internal.subscription_links;
 
-DROP TABLE bagelpay.decisions;
+DROP TABLE bagelpay_internal.decisions;
 
 DROP TABLE bagelpay.refunds;
 
 DROP TABLE bagelpay.cancellations;
 
-DROP TABLE bagelpay.stored_items;
+DROP TABLE bagelpay_internal.stored_items;
 
-DROP TABLE bagelpay.purchases;
+DROP TABLE bagelpay_internal.purchases;
 
 DROP TABLE bagelpay.orders;
 

@@ -6,10 +6,10 @@ BEGIN;
 
 DROP VIEW bagelpay.zone_evidence;
 
-DROP FUNCTION bagelpay.zone_warning;
+DROP FUNCTION bagelpay_internal.zone_warning;
 
-DROP FUNCTION bagelpay.zone_half_hours;
+DROP FUNCTION bagelpay_internal.zone_half_hours;
 
-DROP FUNCTION bagelpay.local_time;
+DROP FUNCTION bagelpay_internal.local_time;
 
 COMMIT;

@@ -20,18 +20,18 @@ SELECT 1 / pg_catalog.has_table_privilege('bagelpay_app', 'bagelpay.products', '
 
 SELECT 1 / (count(*) = 0)::integer
 FROM pg_catalog.pg_proc AS f
-WHERE f.pronamespace = 'bagelpay'::regnamespace
+WHERE f.pronamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnamespace)
     AND pg_catalog.has_function_privilege('public', f.oid, 'EXECUTE');
 
 SELECT 1 / (count(*) = 0)::integer
 FROM pg_catalog.pg_class AS c
-WHERE c.relnamespace = 'bagelpay'::regnamespace
+WHERE c.relnamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnamespace)
     AND c.relkind IN ('r', 'v')
     AND pg_catalog.has_table_privilege('public', c.oid, 'SELECT, INSERT, UPDATE, DELETE');
 
 SELECT 1 / (count(*) = 0)::integer
 FROM pg_catalog.pg_type AS t
-WHERE t.typnamespace = 'bagelpay'::regnamespace
+WHERE t.typnamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnamespace)
     AND t.typelem = 0
     AND pg_catalog.has_type_privilege('public', t.oid, 'USAGE');
 

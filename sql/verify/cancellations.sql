@@ -2,6 +2,6 @@
 
 BEGIN;
 
-SELECT 'bagelpay.purchases_meant'::regproc, 'bagelpay.fold_cancellation'::regproc, 'bagelpay.fold_failure'::regproc;
+SELECT 'bagelpay_internal.purchases_meant'::regproc, 'bagelpay_internal.fold_cancellation'::regproc, 'bagelpay_internal.fold_failure'::regproc;
 
 ROLLBACK;

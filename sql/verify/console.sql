@@ -8,11 +8,11 @@ SELECT 1 / pg_catalog.has_table_privilege('bagelpay_console', 'bagelpay.event_bo
 
 SELECT 1 / (count(*) = 0)::integer
 FROM pg_catalog.pg_class AS c
-WHERE c.relnamespace = 'bagelpay'::regnamespace
+WHERE c.relnamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnamespace)
     AND c.relkind IN ('r', 'v')
     AND pg_catalog.has_table_privilege('bagelpay_console', c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE');
 
-SELECT bagelpay.console_deliveries (), bagelpay.console_delivery (''), bagelpay.console_overview (),
-    bagelpay.console_dead_letters (), bagelpay.console_dead_letter (0);
+SELECT bagelpay_internal.console_deliveries (), bagelpay_internal.console_delivery (''), bagelpay_internal.console_overview (),
+    bagelpay_internal.console_dead_letters (), bagelpay_internal.console_dead_letter (0);
 
 ROLLBACK;

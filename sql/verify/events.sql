@@ -18,6 +18,6 @@ SELECT id, body, sha256, reason, detail, event_id, order_id, customer_email, sig
 FROM bagelpay.dead_letters
 WHERE FALSE;
 
-SELECT 1 / (bagelpay.fold_slot ('1970-01-01 00:00:01.9+00', 'subscription.canceled') = 23)::integer;
+SELECT 1 / (bagelpay_internal.fold_slot ('1970-01-01 00:00:01.9+00', 'subscription.canceled') = 23)::integer;
 
 ROLLBACK;

@@ -2,9 +2,9 @@
 
 BEGIN;
 
-SELECT bagelpay.take_locks (ARRAY[bagelpay.order_lock ('live', 'sqitch verify')]);
+SELECT bagelpay_internal.take_locks (ARRAY[bagelpay_internal.order_lock ('live', 'sqitch verify')]);
 
-SELECT bagelpay.fold (ARRAY[ROW ('live', 'sqitch verify')::bagelpay.fold_key], '{}');
+SELECT bagelpay_internal.fold (ARRAY[ROW ('live', 'sqitch verify')::bagelpay_internal.fold_key], '{}');
 
 SELECT 1 / (count(*) = 0)::integer FROM bagelpay.orders WHERE order_id = 'sqitch verify';
 

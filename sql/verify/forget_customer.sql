@@ -2,8 +2,8 @@
 
 BEGIN;
 
-SELECT 1 / bagelpay.mentions ('to Ann@example.com', '{ann@example.com}'::text[])::integer;
+SELECT 1 / bagelpay_internal.mentions ('to Ann@example.com', '{ann@example.com}'::text[])::integer;
 
-SELECT 'bagelpay.erased_metadata(jsonb, text[], text, text[])'::regprocedure, 'bagelpay.forget_customer(text)'::regprocedure;
+SELECT 'bagelpay_internal.erased_metadata(jsonb, text[], text, text[])'::regprocedure, 'bagelpay.forget_customer(text)'::regprocedure;
 
 ROLLBACK;

@@ -356,7 +356,7 @@ def test_a_locked_table(stand):
 
 def test_a_right_that_is_gone(stand):
     """What only people can mend is no database that is away, and the log has it in the server's words."""
-    function = "FUNCTION bagelpay.console_search(text, integer)"
+    function = "FUNCTION bagelpay_internal.console_search(text, integer)"
     stand.query(f"REVOKE EXECUTE ON {function} FROM bagelpay_console")
     try:
         answer = stand.get("/api/search", q="x")

@@ -228,7 +228,7 @@ def test_the_words_agree_with_sql(lived, browser, settings):
             CROSS JOIN LATERAL (
                 SELECT max(occurred_at) FILTER (WHERE decision = 'grant') AS granted, max(granted_until) AS granted_until,
                     max(occurred_at) FILTER (WHERE decision = 'revoke') AS revoked, max(occurred_at) FILTER (WHERE decision = 'clear') AS cleared
-                FROM bagelpay.decisions AS d WHERE d.order_id = e.order_id) AS d""", CUSTOMER)}
+                FROM bagelpay_internal.decisions AS d WHERE d.order_id = e.order_id) AS d""", CUSTOMER)}
         assert set(rows) == {life for group in LIVES.values() for life in group}
         browser.go(f"#/find?q={CUSTOMER}")
         entitled = sum(row[0] for row in rows.values())
@@ -341,7 +341,7 @@ def test_a_large_order(lived, browser):
     """Of more events than are shown: its verdict, its last events, and what each of them changed."""
     lived.query("""INSERT INTO bagelpay.events (event_id, event_type, mode, occurred_at, fold_slot, received_at, order_id, key_source, outcome, warnings,
             payment_id)
-        SELECT 'large_' || i, 'checkout.completed', 'live', at, bagelpay.fold_slot(at, 'checkout.completed'), at, 'large', 'metadata', 'applied', '{}', i::text
+        SELECT 'large_' || i, 'checkout.completed', 'live', at, bagelpay_internal.fold_slot(at, 'checkout.completed'), at, 'large', 'metadata', 'applied', '{}', i::text
         FROM generate_series(1, 300) AS i, LATERAL (SELECT now() - (300 - i) * interval '1 minute') AS t (at)""")
     lived.query("INSERT INTO bagelpay.event_bodies (event_id, body) VALUES ('large_300', '{\"large\": 300}')")
     lived.query("SELECT bagelpay.rebuild('large', 'live')")

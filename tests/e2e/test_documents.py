@@ -160,7 +160,7 @@ def test_schema_in(cluster):
             " UNION SELECT relname FROM pg_class WHERE relnamespace = 'bagelpay'::regnamespace"
             " UNION SELECT typname FROM pg_type WHERE typnamespace = 'bagelpay'::regnamespace")}
         assert named and named - known == set()
-        assert roles - {"bagelpay_orders"} <= {name for name, in connection.execute("SELECT rolname FROM pg_roles")}
+        assert roles - {"bagelpay_orders", "bagelpay_internal"} <= {name for name, in connection.execute("SELECT rolname FROM pg_roles")}
         in_force = dict(connection.execute("SELECT key, value FROM bagelpay.settings AS s, jsonb_each_text(to_jsonb(s))"
                                            " WHERE key <> 'singleton'").fetchall())
         in_force["order_key"], in_force["user_key"] = connection.execute(

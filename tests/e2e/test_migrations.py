@@ -13,20 +13,23 @@ SQL = harness.SOURCE / "sql"
 
 
 def objects(cluster, database):
-    """All that a database has in the schema, as sorted texts."""
+    """All that a database has in the two schemas, as sorted texts."""
     with cluster.connect(db=database) as connection:
         return connection.execute("""
-            SELECT 'relation', c.relname::text, coalesce(pg_get_viewdef(c.oid), ''), c.relacl::text FROM pg_class AS c
-            WHERE c.relnamespace = to_regnamespace('bagelpay')
+            WITH schemas AS (SELECT n.* FROM pg_namespace AS n WHERE n.nspname IN ('bagelpay', 'bagelpay_internal'))
+            SELECT 'schema', n.nspname::text, n.nspowner::regrole::text, n.nspacl::text FROM schemas AS n
+            UNION ALL SELECT 'relation', c.oid::regclass::text, coalesce(pg_get_viewdef(c.oid), ''), c.relacl::text
+            FROM pg_class AS c JOIN schemas AS n ON n.oid = c.relnamespace
             UNION ALL SELECT 'function', f.oid::regprocedure::text, md5(pg_get_functiondef(f.oid)), f.proacl::text
-            FROM pg_proc AS f WHERE f.pronamespace = to_regnamespace('bagelpay')
+            FROM pg_proc AS f JOIN schemas AS n ON n.oid = f.pronamespace
             UNION ALL SELECT 'column', a.attrelid::regclass::text || '.' || a.attname, format_type(a.atttypid, a.atttypmod), a.attacl::text
-            FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
-            WHERE c.relnamespace = to_regnamespace('bagelpay') AND a.attnum > 0
-            UNION ALL SELECT 'type', t.typname, t.typtype::text, '' FROM pg_type AS t
-            WHERE t.typnamespace = to_regnamespace('bagelpay')
-            UNION ALL SELECT 'trigger', t.tgname, pg_get_triggerdef(t.oid), '' FROM pg_trigger AS t
-            JOIN pg_class AS c ON c.oid = t.tgrelid WHERE c.relnamespace = to_regnamespace('bagelpay') AND NOT t.tgisinternal
+            FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN schemas AS n ON n.oid = c.relnamespace
+            WHERE a.attnum > 0
+            UNION ALL SELECT 'type', t.oid::regtype::text, t.typtype::text, ''
+            FROM pg_type AS t JOIN schemas AS n ON n.oid = t.typnamespace
+            UNION ALL SELECT 'trigger', t.tgname, pg_get_triggerdef(t.oid), ''
+            FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid JOIN schemas AS n ON n.oid = c.relnamespace
+            WHERE NOT t.tgisinternal
             ORDER BY 1, 2, 3""").fetchall()
 
 
@@ -43,7 +46,7 @@ def psql(cluster, database, script, **more):
 
 def has_schema(cluster, database):
     with cluster.connect(db=database) as connection:
-        return connection.execute("SELECT to_regnamespace('bagelpay') IS NOT NULL").fetchone()[0]
+        return connection.execute("SELECT num_nonnulls(to_regnamespace('bagelpay'), to_regnamespace('bagelpay_internal')) > 0").fetchone()[0]
 
 
 def test_revert_and_deploy_again(cluster):

@@ -97,7 +97,7 @@ def test_redrive_without_rights(stack):
                           "bagelpay_owner"]
 
 
-RANK = "bagelpay.event_rank(text)"
+RANK = "bagelpay_internal.event_rank(text)"
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def refund(order, event_id, **members):
 
 def state(stack):
     """Every row that follows from the events, and the events without what depends on the moment of storing."""
-    return stack.query("SELECT bagelpay.state_of(mode, order_id) FROM bagelpay.orders ORDER BY mode, order_id") + stack.query(
+    return stack.query("SELECT bagelpay_internal.state_of(mode, order_id) FROM bagelpay.orders ORDER BY mode, order_id") + stack.query(
         "SELECT to_jsonb(e) - 'received_at' - 'last_delivered_at' - 'stored_xid' - 'signed_timestamp'"
         " FROM bagelpay.events AS e ORDER BY event_id")
 
@@ -412,7 +412,7 @@ def test_export_some(sold, arguments, expected):
 def test_export_elsewhere(sold, make_stack):
     """What was exported gives the same state by import and by bagelhook-send, and is a duplicate of what is there."""
     exported = b"".join(line + b"\n" for line in export(sold)[1])
-    rows = "SELECT bagelpay.state_of(mode, order_id) FROM bagelpay.orders ORDER BY mode, order_id"
+    rows = "SELECT bagelpay_internal.state_of(mode, order_id) FROM bagelpay.orders ORDER BY mode, order_id"
     imported, sent = make_stack(), make_stack()
     assert run(imported.cluster, imported.db, "import", "-", stdin=exported)[0] == 0
     status, lines, complaints = sending.send("--stdin", sent.url, secret=sent.responder.secret_path, stdin=exported)

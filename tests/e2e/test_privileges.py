@@ -91,7 +91,7 @@ def test_is_the_role(intruder):
 def test_tables(stack, intruder):
     """No table can be read, written, locked, changed, or leaned on."""
     tables = relations(stack, "rpf")
-    assert {"bagelpay.events", "bagelpay.event_bodies", "bagelpay.orders", "sqitch.changes"} <= {name for name, *_ in tables}
+    assert {"bagelpay.events", "bagelpay.event_bodies", "bagelpay_internal.purchases", "sqitch.changes"} <= {name for name, *_ in tables}
     statements = []
     for name, _, column in tables:
         statements += [
@@ -166,8 +166,8 @@ def test_functions(stack, intruder):
         SELECT n.nspname, p.proname, p.oid::regprocedure::text, format('%I.%I', n.nspname, p.proname), p.prokind::text,
             array(SELECT 'NULL::' || format_type(t, NULL) FROM unnest(p.proargtypes) AS t)
         FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE {OURS} ORDER BY 3""")
-    ours = [one for one in functions if one[0] == "bagelpay"]
-    assert {"rebuild", "grant", "fold", *ENTRY_POINTS} <= {name for _, name, *_ in ours}
+    assert {("bagelpay", "rebuild"), ("bagelpay", "grant"), ("bagelpay_internal", "fold")} <= {one[:2] for one in functions}
+    assert {("bagelpay", entry) for entry in ENTRY_POINTS} <= {one[:2] for one in functions}
     calls, changes = [], []
     for schema, name, signature, quoted, kind, arguments in functions:
         if (schema, name) not in [("bagelpay", entry) for entry in ENTRY_POINTS]:
@@ -193,7 +193,7 @@ def test_schemas(stack, intruder):
     """Nothing can be made where others would meet it, nor a schema be changed."""
     schemas = [name for name, in stack.query(
         "SELECT quote_ident(nspname) FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'")]
-    assert {"bagelpay", "public", "pg_catalog"} <= set(schemas)
+    assert {"bagelpay", "bagelpay_internal", "public", "pg_catalog"} <= set(schemas)
     assert not_refused(intruder, [text.format(name) for name in schemas for text in (
         "CREATE TABLE {}.evil (x integer)", "CREATE VIEW {}.evil AS SELECT 1", "CREATE SEQUENCE {}.evil",
         "CREATE TYPE {}.evil AS ENUM ('x')", "CREATE DOMAIN {}.evil AS text", "CREATE COLLATION {}.evil FROM \"C\"",
@@ -210,7 +210,7 @@ def test_types(stack, intruder):
     types = [name for name, in stack.query(f"""
         SELECT t.oid::regtype::text FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace
         LEFT JOIN pg_class AS c ON c.oid = t.typrelid WHERE {OURS} AND t.typelem = 0""")]
-    assert {"bagelpay.effect", "bagelpay.events"} <= set(types)
+    assert {"bagelpay.effect", "bagelpay.events", "bagelpay_internal.fold_key"} <= set(types)
     assert not_refused(intruder, [text.format(name) for name in types for text in (
         "CREATE TEMP TABLE evil (x {})", "CREATE FUNCTION pg_temp.evil ({}) RETURNS integer LANGUAGE sql AS 'SELECT 1'")]) == []
 
@@ -301,7 +301,8 @@ def test_nothing_shows_through(stack, intruder):
         with stack.connect() as superuser:
             assert marked(superuser, seen) == set(seen)
         assert marked(intruder, readable(intruder)) == set()
-        for export in ("schema_to_xml('bagelpay', TRUE, TRUE, '')", "database_to_xml(TRUE, TRUE, '')"):
+        for export in ("schema_to_xml('bagelpay', TRUE, TRUE, '')", "schema_to_xml('bagelpay_internal', TRUE, TRUE, '')",
+                       "database_to_xml(TRUE, TRUE, '')"):
             with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
                 text, = intruder.execute(f"SELECT {export}::text").fetchone()
                 assert not any(mark in text for mark in MARKS)
@@ -333,7 +334,7 @@ def test_answers_of_ingest(stack, intruder):
     assert ingest(intruder, delivery(known, customer_email="x@example.com")) == [(known, "duplicate")]
     # An operator's decision cannot be had by this way: it has no part in the state.
     assert ingest(intruder, delivery(bodies.unique(), event_type="operator.grant")) [0][1] == "ignored"
-    assert stack.query("SELECT count(*) FROM bagelpay.decisions") == [(0,)]
+    assert stack.query("SELECT count(*) FROM bagelpay_internal.decisions") == [(0,)]
 
 
 # Nothing that an index could hold, however well it is compressed.
@@ -417,7 +418,7 @@ def test_shadows(stack, intruder):
         SELECT array_agg(DISTINCT quote_ident(typname)) FILTER (WHERE relkind IN ('r', 'v')),
             array_agg(DISTINCT quote_ident(typname)) FILTER (WHERE (relkind IN ('r', 'v')) IS NOT TRUE)
         FROM pg_type LEFT JOIN pg_class AS c ON c.oid = typrelid
-        WHERE typelem = 0 AND (typnamespace = 'bagelpay'::regnamespace OR typname IN (
+        WHERE typelem = 0 AND (typnamespace::regnamespace::text IN ('bagelpay', 'bagelpay_internal') OR typname IN (
             'text', 'json', 'jsonb', 'bytea', 'int4', 'int8', 'numeric', 'bool', 'timestamptz', 'interval', 'regclass'))""")[0]
     assert {"events", "orders", "entitlements"} <= set(relations_) and {"effect", "fold_key", "jsonb"} <= set(types)
     intruder.execute("""
@@ -428,7 +429,7 @@ def test_shadows(stack, intruder):
         intruder.execute(f"CREATE TEMP VIEW {name} AS SELECT pg_temp.hijack('') AS evil")
     for name in types:
         intruder.execute(f"CREATE DOMAIN pg_temp.{name} AS pg_catalog.text CHECK (pg_temp.hijack(VALUE))")
-    intruder.execute("SET search_path = pg_temp, pg_catalog, bagelpay")
+    intruder.execute("SET search_path = pg_temp, pg_catalog, bagelpay, bagelpay_internal")
     # A control: functions that do not say where they look for names do come across them.
     for number, body in enumerate(("SELECT * FROM orders", "SELECT ''x''::effect")):
         stack.query(f"CREATE FUNCTION public.careless{number} () RETURNS pg_catalog.text LANGUAGE plpgsql SECURITY DEFINER AS "

@@ -208,8 +208,9 @@ def test_delete_test_data(shop):
     cursor, = shop.query("SELECT pg_current_xact_id()::text")[0]
     assert shop.run(recipe("DELETE FROM bagelpay.events"), role="postgres") == [["3"]]
     assert shop.query(live) == before and len(before) == 1
-    for table in ("events", "orders", "purchases", "stored_items", "decisions", "expected_orders"):
-        assert shop.query(f"SELECT DISTINCT mode::text FROM bagelpay.{table}") in ([("live",)], [])
+    for table in ("bagelpay.events", "bagelpay.orders", "bagelpay_internal.purchases", "bagelpay_internal.stored_items",
+                  "bagelpay_internal.decisions", "bagelpay.expected_orders"):
+        assert shop.query(f"SELECT DISTINCT mode::text FROM {table}") in ([("live",)], [])
     assert shop.query("SELECT count(*) FROM bagelpay.event_bodies") == [(1,)]
     harness.wait_until(lambda: {("test", "order_ann"), ("test", "order_bob"), ("test", "gift")} <= set(shop.query(
         "SELECT mode, order_id FROM bagelpay.changes_since(%s)", cursor)), "the orders that are gone in the feed")

@@ -64,7 +64,7 @@ def everything(world):
     """All rows of state, and who is entitled now, as sorted texts."""
     return world.connection.execute("""
         SELECT what, row FROM (
-            SELECT 'order' AS what, bagelpay.state_of(mode, order_id) AS row FROM bagelpay.orders
+            SELECT 'order' AS what, bagelpay_internal.state_of(mode, order_id) AS row FROM bagelpay.orders
             UNION ALL SELECT 'event', concat_ws(' ', event_id, outcome, mode, order_id, key_source, user_id, warnings, effect) FROM bagelpay.events
             UNION ALL SELECT 'check', t::text FROM bagelpay.order_checks AS t
             UNION ALL SELECT 'entitlement', t::text FROM bagelpay.entitlements AS t) AS rows

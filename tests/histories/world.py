@@ -216,7 +216,7 @@ class World:
         """Removes all histories: look-ups by prefix read whole tables."""
         tables = [row["name"] for row in self.connection.execute("""
             SELECT format('%%I.%%I', n.nspname, c.relname) AS name FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-            WHERE n.nspname = 'bagelpay' AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> ALL (%s)
+            WHERE n.nspname IN ('bagelpay', 'bagelpay_internal') AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> ALL (%s)
                 AND c.relname !~ 'version|schema|migration'""", (list(KEPT),))]
         self.connection.execute(f"TRUNCATE {', '.join(tables)}")
 

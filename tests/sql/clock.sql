@@ -89,7 +89,7 @@ BEGIN
         FROM (
             SELECT unnest(ARRAY[lower(r), upper(r)]) AS at FROM bagelpay.entitlements_at (after, of_mode) AS e CROSS JOIN LATERAL unnest(e.periods) AS r
             UNION ALL
-            SELECT unnest(ARRAY[d.occurred_at, d.granted_until]) FROM bagelpay.decisions AS d) AS x
+            SELECT unnest(ARRAY[d.occurred_at, d.granted_until]) FROM bagelpay_internal.decisions AS d) AS x
         WHERE x.at > after AND x.at <= until
     LOOP
         RETURN QUERY
@@ -157,11 +157,11 @@ BEGIN
     PERFORM bagelpay.grant ('o' || n, until => CASE WHEN n % 4 < 3 THEN '2025-03-01Z'::timestamptz + n * interval '1 day' END) FROM generate_series(1, 60) AS n WHERE EXISTS (SELECT FROM bagelpay.items AS i WHERE i.order_id = 'o' || n);
     PERFORM bagelpay.grant ('o' || n, 'gus@example.com', 'p1', '2025-03-01Z'::timestamptz + n * interval '1 day') FROM generate_series(50, 90) AS n;
     PERFORM bagelpay.revoke ('o' || n) FROM generate_series(40, 80) AS n WHERE EXISTS (SELECT FROM bagelpay.orders AS o WHERE o.order_id = 'o' || n);
-    UPDATE bagelpay.decisions SET occurred_at = timestamptz '2025-01-10Z' + (hashtext(event_id) & 63) * interval '1 day';
+    UPDATE bagelpay_internal.decisions SET occurred_at = timestamptz '2025-01-10Z' + (hashtext(event_id) & 63) * interval '1 day';
 END
 $$;
-SELECT cmp_ok((SELECT count(*) FROM bagelpay.purchases WHERE cut_at IS NOT NULL), '>', 5::bigint, 'purchases that were cut');
-SELECT cmp_ok((SELECT count(*) FROM bagelpay.purchases WHERE replaced_at IS NOT NULL), '>', 2::bigint, 'trials that were replaced');
+SELECT cmp_ok((SELECT count(*) FROM bagelpay_internal.purchases WHERE cut_at IS NOT NULL), '>', 5::bigint, 'purchases that were cut');
+SELECT cmp_ok((SELECT count(*) FROM bagelpay_internal.purchases WHERE replaced_at IS NOT NULL), '>', 2::bigint, 'trials that were replaced');
 SELECT cmp_ok((SELECT count(*) FROM bagelpay.entitlement_changes ('2024-01-01Z', '2026-12-31Z')), '>', 200::bigint, 'changes');
 
 INSERT INTO bagelpay.products (product_id, period) VALUES ('p2', '45 days');
@@ -211,8 +211,8 @@ BEGIN
     RETURN QUERY EXECUTE 'EXPLAIN (COSTS OFF) ' || query;
 END
 $$;
-SELECT is((SELECT string_agg(ltrim(line, ' >-'), ', ') FROM pg_temp.plan_of ('SELECT * FROM bagelpay.clock_moments (''2024-06-01Z'', ''2024-06-02Z'', ''live'')') AS line WHERE line ~ 'Seq Scan on ' AND line !~ 'on (settings|products|decisions)'), NULL, 'no table is read whole, with the server''s own settings');
-SELECT is((SELECT string_agg(n, ' ' ORDER BY n) FROM unnest('{purchases_by_start,purchases_by_period_end,purchases_by_length,purchases_by_item}'::text[]) AS n WHERE EXISTS (SELECT FROM pg_temp.plan_of ('SELECT * FROM bagelpay.clock_moments (''2024-06-01Z'', ''2024-06-02Z'', ''live'')') AS line WHERE line ~ (' using ' || n || ' | on ' || n || '$'))),
+SELECT is((SELECT string_agg(ltrim(line, ' >-'), ', ') FROM pg_temp.plan_of ('SELECT * FROM bagelpay_internal.clock_moments (''2024-06-01Z'', ''2024-06-02Z'', ''live'')') AS line WHERE line ~ 'Seq Scan on ' AND line !~ 'on (settings|products|decisions)'), NULL, 'no table is read whole, with the server''s own settings');
+SELECT is((SELECT string_agg(n, ' ' ORDER BY n) FROM unnest('{purchases_by_start,purchases_by_period_end,purchases_by_length,purchases_by_item}'::text[]) AS n WHERE EXISTS (SELECT FROM pg_temp.plan_of ('SELECT * FROM bagelpay_internal.clock_moments (''2024-06-01Z'', ''2024-06-02Z'', ''live'')') AS line WHERE line ~ (' using ' || n || ' | on ' || n || '$'))),
     'purchases_by_item purchases_by_length purchases_by_period_end purchases_by_start', 'the indexes lead to the bounds');
 
 -- Rows that were read to answer.
@@ -225,9 +225,9 @@ DECLARE
 BEGIN
     -- Once to plan.
     EXECUTE question;
-    SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) INTO before FROM pg_stat_xact_user_tables WHERE schemaname = 'bagelpay';
+    SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) INTO before FROM pg_stat_xact_user_tables WHERE schemaname IN ('bagelpay', 'bagelpay_internal');
     EXECUTE question;
-    RETURN (SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) - before FROM pg_stat_xact_user_tables WHERE schemaname = 'bagelpay');
+    RETURN (SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) - before FROM pg_stat_xact_user_tables WHERE schemaname IN ('bagelpay', 'bagelpay_internal'));
 END
 $$;
 SELECT cmp_ok(pg_temp.rows_read ('SELECT * FROM bagelpay.entitlement_changes (''2024-06-01Z'', ''2024-06-02Z'')'), '<', 1500::bigint, 'a day reads that day''s rows');

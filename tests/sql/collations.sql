@@ -18,7 +18,7 @@ SELECT is(
         JOIN pg_class AS c ON c.oid = i.indrelid
         CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indcollation::oid[]) AS k (attnum, collation_id)
         LEFT JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum > 0
-        WHERE c.relnamespace = 'bagelpay'::regnamespace AND (k.collation_id NOT IN (0, '"C"'::regcollation) OR a.attcollation NOT IN (0, '"C"'::regcollation))
+        WHERE c.relnamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnamespace) AND (k.collation_id NOT IN (0, '"C"'::regcollation) OR a.attcollation NOT IN (0, '"C"'::regcollation))
         ORDER BY 1),
     '{}', 'all texts that are looked for are compared by their bytes');
 
@@ -58,7 +58,7 @@ SELECT lives_ok('SELECT bagelpay.dispute_won(payment, note, mode) FROM shop', 'd
 SELECT lives_ok('SELECT bagelpay.grant(order_id, customer, product, NULL, note, mode) FROM shop', 'grant');
 SELECT is(pg_temp.verdict ('2999-01-01'), 'yes granted', 'which hold');
 SELECT throws_ok('SELECT bagelpay.grant(order_id, mode => currency) FROM shop', '22023', $$mode: must be 'test' or 'live', not 'USD'$$, 'what is wrong is said');
-SELECT ok(bagelpay.console_order (mode, 'o1') IS NOT NULL, 'console_order') FROM shop;
+SELECT ok(bagelpay_internal.console_order (mode, 'o1') IS NOT NULL, 'console_order') FROM shop;
 SELECT cmp_ok(f.events, '>', 0::bigint, 'forget_customer') FROM shop, bagelpay.forget_customer (shop.customer) AS f;
 
 SELECT * FROM finish();

@@ -7,7 +7,7 @@ SET TimeZone = 'UTC';
 
 -- Every statement is a transaction of its own, so that events come one after the other. The
 -- database is this file's.
-SELECT plan(114);
+SELECT plan(115);
 
 \ir builder.psql
 
@@ -26,10 +26,11 @@ SELECT bagelpay.grant ('o3', 'Ann@example.com', 'p9', now() + interval '1 day', 
 -- --- the role ---
 SELECT is(string_agg(c.relname, ' ' ORDER BY c.relname COLLATE "C"), NULL, 'the console''s role writes nothing')
 FROM pg_class AS c
-WHERE c.relnamespace = 'bagelpay'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'p', 'f')
+WHERE c.relnamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnamespace) AND c.relkind IN ('r', 'v', 'm', 'p', 'f')
     AND (has_any_column_privilege('bagelpay_console', c.oid, 'INSERT, UPDATE, REFERENCES')
         OR has_table_privilege('bagelpay_console', c.oid, 'DELETE, TRUNCATE, TRIGGER'));
-SELECT ok(NOT has_schema_privilege('bagelpay_console', 'bagelpay', 'CREATE'), 'creates nothing');
+SELECT ok(NOT has_schema_privilege('bagelpay_console', schema, 'CREATE'), 'creates nothing in ' || schema)
+FROM unnest('{bagelpay,bagelpay_internal}'::text[]) AS schema;
 SELECT is(string_agg(DISTINCT f.proname::text COLLATE "C", ' ' ORDER BY f.proname::text COLLATE "C"),
     'attention_row attention_rows changes_since clock_moments console_dead_letter console_dead_letters '
         || 'console_deliveries console_delivery console_item console_order console_overview console_search console_window '
@@ -39,10 +40,10 @@ SELECT is(string_agg(DISTINCT f.proname::text COLLATE "C", ' ' ORDER BY f.pronam
         || 'utc_minus utc_plus zone_half_hours',
     'and calls only what reads')
 FROM pg_proc AS f
-WHERE f.pronamespace = 'bagelpay'::regnamespace AND has_function_privilege('bagelpay_console', f.oid, 'EXECUTE');
+WHERE f.pronamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnamespace) AND has_function_privilege('bagelpay_console', f.oid, 'EXECUTE');
 SELECT is(count(*), 0::bigint, 'of those, what runs with the owner''s rights only reads')
 FROM pg_proc AS f
-WHERE f.pronamespace = 'bagelpay'::regnamespace AND f.prosecdef AND has_function_privilege('bagelpay_console', f.oid, 'EXECUTE')
+WHERE f.pronamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnamespace) AND f.prosecdef AND has_function_privilege('bagelpay_console', f.oid, 'EXECUTE')
     AND f.proname NOT IN ('explain', 'changes_since');
 SELECT is(rolcanlogin OR rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls, FALSE, 'it has no power of its own')
 FROM pg_roles WHERE rolname = 'bagelpay_console';
@@ -52,7 +53,7 @@ SELECT ok(NOT pg_has_role('bagelpay_ingest', 'bagelpay_console', 'MEMBER'), 'res
 SELECT ok(NOT has_function_privilege('bagelpay_reader', f.oid, 'EXECUTE') AND NOT has_function_privilege('bagelpay_ingest', f.oid, 'EXECUTE'),
     'nobody else calls ' || f.proname)
 FROM pg_proc AS f
-WHERE f.pronamespace = 'bagelpay'::regnamespace AND f.proname LIKE 'console%'
+WHERE f.pronamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnamespace) AND f.proname LIKE 'console%'
 ORDER BY f.proname;
 SELECT ok(NOT has_table_privilege('bagelpay_reader', 'bagelpay.event_bodies', 'SELECT'), 'readers still see no body');
 
@@ -80,26 +81,26 @@ CREATE FUNCTION pg_temp.ids (list json)
     FROM json_array_elements(list -> 'rows') WITH ORDINALITY AS e (r, i)
 $$;
 
-SELECT is(regexp_replace(pg_temp.ids (bagelpay.console_deliveries ()), 'operator:\S+', 'op'), 'op dead:2 dead:1 i1 t1 e2 e3 e1', 'newest first, dead letters among events');
-SELECT is(bagelpay.console_deliveries () ->> 'next', NULL, 'that is all');
-SELECT is(pg_temp.ids (bagelpay.console_deliveries (of_mode => 'test')), 't1', 'by mode');
-SELECT is(pg_temp.ids (bagelpay.console_deliveries (of_type => 'subscription.paid')), 'e2 e3', 'by type');
-SELECT is(pg_temp.ids (bagelpay.console_deliveries (of_outcome => 'ignored')), 'i1', 'by outcome');
-SELECT is(pg_temp.ids (bagelpay.console_deliveries (of_outcome => 'dead_letter')), 'dead:2 dead:1', 'dead letters alone');
-SELECT is(pg_temp.ids (bagelpay.console_deliveries (of_order => 'o1')), 'e2 e3 e1', 'by order');
-SELECT is(pg_temp.ids (bagelpay.console_deliveries (of_order => 'o1', of_type => 'subscription.trialing')), 'e1', 'by order and type');
-SELECT is(pg_temp.ids (bagelpay.console_deliveries (of_event => 'e2')), 'e2', 'by event');
-SELECT is(pg_temp.ids (bagelpay.console_deliveries (of_event => 'e2', of_order => 'o2')), '', 'by event and another order');
-SELECT is(pg_temp.ids (bagelpay.console_deliveries (warned => TRUE)), '', 'none has warnings');
-SELECT is(pg_temp.ids (bagelpay.console_deliveries ((SELECT received_at FROM bagelpay.events WHERE event_id = 't1'), 't1')), 'e2 e3 e1', 'those before a row');
-SELECT is(pg_temp.ids (bagelpay.console_deliveries (since => (SELECT received_at FROM bagelpay.events WHERE event_id = 't1'), of_mode => 'live', of_type => 'invoice.created')), 'i1', 'those since a moment');
+SELECT is(regexp_replace(pg_temp.ids (bagelpay_internal.console_deliveries ()), 'operator:\S+', 'op'), 'op dead:2 dead:1 i1 t1 e2 e3 e1', 'newest first, dead letters among events');
+SELECT is(bagelpay_internal.console_deliveries () ->> 'next', NULL, 'that is all');
+SELECT is(pg_temp.ids (bagelpay_internal.console_deliveries (of_mode => 'test')), 't1', 'by mode');
+SELECT is(pg_temp.ids (bagelpay_internal.console_deliveries (of_type => 'subscription.paid')), 'e2 e3', 'by type');
+SELECT is(pg_temp.ids (bagelpay_internal.console_deliveries (of_outcome => 'ignored')), 'i1', 'by outcome');
+SELECT is(pg_temp.ids (bagelpay_internal.console_deliveries (of_outcome => 'dead_letter')), 'dead:2 dead:1', 'dead letters alone');
+SELECT is(pg_temp.ids (bagelpay_internal.console_deliveries (of_order => 'o1')), 'e2 e3 e1', 'by order');
+SELECT is(pg_temp.ids (bagelpay_internal.console_deliveries (of_order => 'o1', of_type => 'subscription.trialing')), 'e1', 'by order and type');
+SELECT is(pg_temp.ids (bagelpay_internal.console_deliveries (of_event => 'e2')), 'e2', 'by event');
+SELECT is(pg_temp.ids (bagelpay_internal.console_deliveries (of_event => 'e2', of_order => 'o2')), '', 'by event and another order');
+SELECT is(pg_temp.ids (bagelpay_internal.console_deliveries (warned => TRUE)), '', 'none has warnings');
+SELECT is(pg_temp.ids (bagelpay_internal.console_deliveries ((SELECT received_at FROM bagelpay.events WHERE event_id = 't1'), 't1')), 'e2 e3 e1', 'those before a row');
+SELECT is(pg_temp.ids (bagelpay_internal.console_deliveries (since => (SELECT received_at FROM bagelpay.events WHERE event_id = 't1'), of_mode => 'live', of_type => 'invoice.created')), 'i1', 'those since a moment');
 
-SELECT is(bagelpay.console_delivery ('e3') ->> 'amount', '12345678901.10', 'an amount as text, with all its digits');
-SELECT is(convert_from(decode(bagelpay.console_delivery ('e3') ->> 'body', 'base64'), 'UTF8')::json ->> 'event_id', 'e3', 'the body');
-SELECT is(bagelpay.console_delivery ('e2') ->> 'late', 'true', 'that it was late');
-SELECT is(bagelpay.console_delivery ('e2') ->> 'note', 'order trialing → paid; subscription active; payment x: paid', 'and what it changed');
-SELECT is(bagelpay.console_delivery ('i1') ->> 'note', NULL, 'one without an order changed nothing');
-SELECT is(bagelpay.console_delivery ('nix')::text, NULL, 'there is no such event');
+SELECT is(bagelpay_internal.console_delivery ('e3') ->> 'amount', '12345678901.10', 'an amount as text, with all its digits');
+SELECT is(convert_from(decode(bagelpay_internal.console_delivery ('e3') ->> 'body', 'base64'), 'UTF8')::json ->> 'event_id', 'e3', 'the body');
+SELECT is(bagelpay_internal.console_delivery ('e2') ->> 'late', 'true', 'that it was late');
+SELECT is(bagelpay_internal.console_delivery ('e2') ->> 'note', 'order trialing → paid; subscription active; payment x: paid', 'and what it changed');
+SELECT is(bagelpay_internal.console_delivery ('i1') ->> 'note', NULL, 'one without an order changed nothing');
+SELECT is(bagelpay_internal.console_delivery ('nix')::text, NULL, 'there is no such event');
 
 -- When an item gives access, short.
 CREATE FUNCTION pg_temp.access (item jsonb)
@@ -115,31 +116,31 @@ CREATE FUNCTION pg_temp.item (of_order text)
     RETURNS jsonb
     LANGUAGE sql
     AS $$
-    SELECT bagelpay.console_order ('live', of_order)::jsonb #> '{items,0}' WHERE json_array_length(bagelpay.console_order ('live', of_order) -> 'items') = 1
+    SELECT bagelpay_internal.console_order ('live', of_order)::jsonb #> '{items,0}' WHERE json_array_length(bagelpay_internal.console_order ('live', of_order) -> 'items') = 1
 $$;
 
 SELECT is(pg_temp.access (pg_temp.item ('o1')), '2025-01-01 2025-03-09', 'when a subscription gives access');
 SELECT is(pg_temp.access (pg_temp.item ('o3')), concat_ws(' ', now()::date, now()::date + 1), 'when a grant does');
 SELECT is(
     (SELECT string_agg(concat_ws(' ', p ->> 'name', p ->> 'amount', (p ->> 'until')::timestamptz::date, p ->> 'counts'), ' | ')
-     FROM json_array_elements(bagelpay.console_order ('live', 'o1') -> 'purchases') AS p),
+     FROM json_array_elements(bagelpay_internal.console_order ('live', 'o1') -> 'purchases') AS p),
     'e1 2025-01-09 true | x 10 2025-02-09 true | y 12345678901.10 2025-03-09 true', 'the windows of a trial and of payments');
-SELECT is(json_array_length(bagelpay.console_order ('live', 'o1') -> 'events'), 3, 'its events');
+SELECT is(json_array_length(bagelpay_internal.console_order ('live', 'o1') -> 'events'), 3, 'its events');
 
-SELECT is(bagelpay.console_search (wanted) #>> '{items,0,order_id}', found, 'found by ' || what)
+SELECT is(bagelpay_internal.console_search (wanted) #>> '{items,0,order_id}', found, 'found by ' || what)
 FROM (VALUES ('o1', 'o1', 'order'), (E' o1\n', 'o1', 'order with white space'), ('t1', 'o2', 'event'), ('c2', 'o2', 'customer'), ('SECOND@example.com', 'o2', 'e-mail in any case'),
     ('seco', 'o2', 'the beginning of an e-mail'), ('an', 'o3', 'that of one a grant gave'), ('nix', NULL, 'nothing')) AS v (wanted, found, what);
-SELECT is(bagelpay.console_search ('i1') ->> 'event', 'i1', 'an event without an order is found, too');
-SELECT throws_ok($$SELECT bagelpay.console_search (' ')$$, '22023', NULL, 'nothing to look for');
+SELECT is(bagelpay_internal.console_search ('i1') ->> 'event', 'i1', 'an event without an order is found, too');
+SELECT throws_ok($$SELECT bagelpay_internal.console_search (' ')$$, '22023', NULL, 'nothing to look for');
 
-SELECT is(bagelpay.console_overview () #>> '{last,id}', 't1', 'the newest event that was applied: not what was ignored, nor an operator''s');
-SELECT is((SELECT sum((m ->> 'events')::integer) FROM json_array_elements(bagelpay.console_overview () -> 'minutes') AS m), 6::bigint, 'events by minute');
-SELECT is((SELECT sum((m ->> 'dead_letters')::integer) FROM json_array_elements(bagelpay.console_overview () -> 'minutes') AS m), 2::bigint, 'dead letters by minute');
-SELECT is(json_array_length(bagelpay.console_overview () -> 'minutes'), 60, 'of an hour');
-SELECT is(bagelpay.console_dead_letters () #>> '{rows,0,bytes}', '2', 'dead letters with their size');
+SELECT is(bagelpay_internal.console_overview () #>> '{last,id}', 't1', 'the newest event that was applied: not what was ignored, nor an operator''s');
+SELECT is((SELECT sum((m ->> 'events')::integer) FROM json_array_elements(bagelpay_internal.console_overview () -> 'minutes') AS m), 6::bigint, 'events by minute');
+SELECT is((SELECT sum((m ->> 'dead_letters')::integer) FROM json_array_elements(bagelpay_internal.console_overview () -> 'minutes') AS m), 2::bigint, 'dead letters by minute');
+SELECT is(json_array_length(bagelpay_internal.console_overview () -> 'minutes'), 60, 'of an hour');
+SELECT is(bagelpay_internal.console_dead_letters () #>> '{rows,0,bytes}', '2', 'dead letters with their size');
 SELECT is(concat_ws(' ', d ->> 'reason', d ->> 'event_id', d ->> 'order_id', d ->> 'customer_email'), 'mode d2 od dead@example.com', 'and what is known of them')
-FROM (VALUES (bagelpay.console_dead_letters () #> '{rows,0}'), (bagelpay.console_dead_letter (2))) AS v (d);
-SELECT is(decode(bagelpay.console_dead_letter (1) ->> 'body', 'base64'), '\x7b00ff7d'::bytea, 'and every byte');
+FROM (VALUES (bagelpay_internal.console_dead_letters () #> '{rows,0}'), (bagelpay_internal.console_dead_letter (2))) AS v (d);
+SELECT is(decode(bagelpay_internal.console_dead_letter (1) ->> 'body', 'base64'), '\x7b00ff7d'::bytea, 'and every byte');
 
 -- More lives, as whoever may make them.
 RESET ROLE;
@@ -179,35 +180,35 @@ FROM (VALUES ('back', '2025-03-04'), ('parts', '2025-03-04'), ('fight', '2025-03
 SELECT is((pg_temp.item ('gone') #>> '{decisions,0,at}')::timestamptz, (SELECT max(occurred_at) FROM bagelpay.events WHERE order_id = 'gone' AND event_type = 'operator.revoke'),
     'when it was revoked');
 SELECT is((SELECT string_agg(concat_ws(' ', i ->> 'product_id', i ->> 'customer_id', i ->> 'reason', jsonb_array_length(i -> 'decisions')), ' | ' ORDER BY n)
-    FROM jsonb_array_elements(bagelpay.console_order ('live', 'two')::jsonb -> 'items') WITH ORDINALITY AS v (i, n)), 'q1 two_1 paid 0 | q2 two_2 revoked 1',
+    FROM jsonb_array_elements(bagelpay_internal.console_order ('live', 'two')::jsonb -> 'items') WITH ORDINALITY AS v (i, n)), 'q1 two_1 paid 0 | q2 two_2 revoked 1',
     'each item of an order has its own verdict and decisions');
 SELECT is(concat_ws(' ', i ->> 'kind', i ->> 'reason', i -> 'access', i #>> '{item,product_id}'), 'failed []', 'an order without items has one, too')
 FROM (SELECT pg_temp.item ('unsold')) AS v (i);
 
 SELECT is((SELECT string_agg(concat_ws(' ', i ->> 'order_id', i ->> 'product_id'), ' | ' ORDER BY n)
-    FROM json_array_elements(bagelpay.console_search (wanted) -> 'items') WITH ORDINALITY AS v (i, n)), found, 'found by ' || what)
+    FROM json_array_elements(bagelpay_internal.console_search (wanted) -> 'items') WITH ORDINALITY AS v (i, n)), found, 'found by ' || what)
 FROM (VALUES ('two', 'two q1 | two q2', 'an order of two items'), ('two_1', 'two q1', 'a customer of one of them'), ('TWO2@example.com', 'two q2', 'an e-mail of the other'),
     ('user_2', 'two q2', 'a user'), ('user_', 'two q1 | two q2 | unsold', 'the beginning of a user''s id'),
     ('unsold', 'unsold', 'the customer of a checkout that failed'), ('nobody@', 'unsold', 'the beginning of the e-mail'), ('user_3', 'unsold', 'the user')) AS v (wanted, found, what);
 SELECT is(concat_ws(' ', s ->> 'exact', s ->> 'live', s ->> 'entitled', s ->> 'cut', s ->> 'more'), wanted, 'matches of ' || name || ' are counted')
 FROM (VALUES ('two', '2 2 1 false false'), ('two1@example.com', '1 1 1 false false'), ('user_', '0 0 0 false false')) AS v (name, wanted),
-    LATERAL (SELECT bagelpay.console_search (name)) AS f (s);
-SELECT is(bagelpay.console_search (wanted) #>> '{items,0,order_id}', 'order:' || wanted, 'found by the provider''s order, as which it is known')
+    LATERAL (SELECT bagelpay_internal.console_search (name)) AS f (s);
+SELECT is(bagelpay_internal.console_search (wanted) #>> '{items,0,order_id}', 'order:' || wanted, 'found by the provider''s order, as which it is known')
 FROM (VALUES ('ORD_7')) AS v (wanted);
-SELECT is((SELECT string_agg(o ->> 'order_id', ' ') FROM json_array_elements(bagelpay.console_search ('many@example.com') -> 'items') AS o),
+SELECT is((SELECT string_agg(o ->> 'order_id', ' ') FROM json_array_elements(bagelpay_internal.console_search ('many@example.com') -> 'items') AS o),
     'm1 m26 m25 m24 m23 m22 m21 m20 m19 m18 m17 m16 m15 m14 m13 m12 m11 m10 m9 m8', 'those that entitle come first, then the newest');
-SELECT is((SELECT string_agg(o ->> 'order_id', ' ') FROM json_array_elements(bagelpay.console_search ('many@example.com', 20) -> 'items') AS o),
+SELECT is((SELECT string_agg(o ->> 'order_id', ' ') FROM json_array_elements(bagelpay_internal.console_search ('many@example.com', 20) -> 'items') AS o),
     'm7 m6 m5 m4 m3 m2 mt', 'then the others, test ones last');
 SELECT is(concat_ws(' ', s ->> 'exact', s ->> 'live', s ->> 'entitled', s ->> 'cut', s ->> 'more'), wanted, 'all of them are counted')
 FROM (VALUES (0, '27 26 1 false true'), (20, '27 26 1 false false'), (-5, '27 26 1 false true')) AS v (skip, wanted),
-    LATERAL (SELECT bagelpay.console_search ('many@example.com', skip)) AS f (s);
+    LATERAL (SELECT bagelpay_internal.console_search ('many@example.com', skip)) AS f (s);
 
 -- An order of more events than are shown.
 SELECT is(concat_ws(' ', json_array_length(o -> 'events'), o #>> '{events,0,event_id}', o #>> '{events,0,position}', o #>> '{events,199,event_id}', o #>> '{items,0,reason}'),
     '200 lot_2 2 lot_201 paid', 'its last events')
-FROM (SELECT bagelpay.console_order ('live', 'lot')) AS f (o);
-SELECT is(bagelpay.console_delivery ('lot_1') ->> 'note', 'order pending → paid; payment 1: paid', 'what an earlier one changed');
-SELECT ok(pg_temp.ids (bagelpay.console_deliveries (of_order => 'lot', of_type => 'checkout.completed')) ~ '^(lot_\d+ ){49}lot_\d+$', 'listed by its order');
-SELECT is(bagelpay.console_order ('test', 'o1')::text, NULL, 'not of the other mode');
+FROM (SELECT bagelpay_internal.console_order ('live', 'lot')) AS f (o);
+SELECT is(bagelpay_internal.console_delivery ('lot_1') ->> 'note', 'order pending → paid; payment 1: paid', 'what an earlier one changed');
+SELECT ok(pg_temp.ids (bagelpay_internal.console_deliveries (of_order => 'lot', of_type => 'checkout.completed')) ~ '^(lot_\d+ ){49}lot_\d+$', 'listed by its order');
+SELECT is(bagelpay_internal.console_order ('test', 'o1')::text, NULL, 'not of the other mode');
 
 SELECT * FROM finish();

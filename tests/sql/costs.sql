@@ -18,7 +18,7 @@ CREATE FUNCTION pg_temp.touched ()
     AS $$
     SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0) + n_tup_ins + n_tup_upd + n_tup_del)::bigint
     FROM pg_stat_xact_user_tables
-    WHERE schemaname = 'bagelpay'
+    WHERE schemaname IN ('bagelpay', 'bagelpay_internal')
 $$;
 
 CREATE FUNCTION pg_temp.cost (id text, type text, at text, extra jsonb)

@@ -91,12 +91,12 @@ BEGIN
     -- Once to plan.
     EXECUTE question INTO answer;
     SELECT ARRAY[sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), sum(seq_scan) FILTER (WHERE relname NOT IN ('settings', 'products', 'product_features', 'expected_orders', 'decisions'))] INTO before
-    FROM pg_stat_xact_user_tables WHERE schemaname = 'bagelpay';
+    FROM pg_stat_xact_user_tables WHERE schemaname IN ('bagelpay', 'bagelpay_internal');
     EXECUTE question INTO answer;
     RETURN (SELECT format('%s, %s rows, %s whole', answer,
         CASE WHEN sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) - before[1] <= 60 THEN 'few' ELSE (sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) - before[1])::text END,
         sum(seq_scan) FILTER (WHERE relname NOT IN ('settings', 'products', 'product_features', 'expected_orders', 'decisions')) - before[2])
-        FROM pg_stat_xact_user_tables WHERE schemaname = 'bagelpay');
+        FROM pg_stat_xact_user_tables WHERE schemaname IN ('bagelpay', 'bagelpay_internal'));
 END
 $$;
 SELECT is(pg_temp.read_by ('SELECT ' || question), answer || ', few rows, 0 whole', question)

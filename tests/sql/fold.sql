@@ -44,9 +44,9 @@ SELECT is(pg_temp.told (
 
 -- An event writes the payment that it is about, and no other.
 SELECT pg_temp.story ('subscription.paid@1{"payment_id":"x"}', 'subscription.paid@2{"payment_id":"y"}') \g /dev/null
-SELECT ctid AS place FROM bagelpay.purchases WHERE name = 'x' \gset
+SELECT ctid AS place FROM bagelpay_internal.purchases WHERE name = 'x' \gset
 SELECT pg_temp.take ('z', 'subscription.paid', '2025-06-01 00:00:00', '{"payment_id":"z"}') \g /dev/null
-SELECT results_eq('SELECT ctid, xmax::text FROM bagelpay.purchases WHERE name = ''x''', format('VALUES (%L::tid, ''0'')', :'place'), 'one payment leaves the others alone, and unlocked');
+SELECT results_eq('SELECT ctid, xmax::text FROM bagelpay_internal.purchases WHERE name = ''x''', format('VALUES (%L::tid, ''0'')', :'place'), 'one payment leaves the others alone, and unlocked');
 SELECT is(pg_temp.told ('SELECT payment_id, pg_temp.utc (updated_at) FROM bagelpay.payments ORDER BY payment_id'),
     'x 2025-06-01 | y 2025-06-01 | z 2025-06-01', 'though all show when the order was updated');
 
@@ -88,31 +88,31 @@ CROSS JOIN (VALUES ('t', 'subscription.trialing', 1, '{"subscription_id":"s1","p
     ('r', 'refund.created', 3, '{"payment_id":"x"}'), ('c', 'subscription.canceled', 4, '{}')) AS e (id, type, second, extra) \g /dev/null
 SELECT bagelpay.grant ('many' || n) FROM generate_series(1, 150, 30) AS n \g /dev/null
 CREATE TEMPORARY TABLE sound AS
-SELECT o.order_id, bagelpay.state_of (o.mode, o.order_id) AS state FROM bagelpay.orders AS o;
+SELECT o.order_id, bagelpay_internal.state_of (o.mode, o.order_id) AS state FROM bagelpay.orders AS o;
 UPDATE bagelpay.orders SET status = 'failed' WHERE order_id = 'many1';
 DELETE FROM bagelpay.orders WHERE order_id = 'many2';
-UPDATE bagelpay.purchases SET units = 9 WHERE order_id = 'many3' AND NOT is_trial;
-DELETE FROM bagelpay.purchases WHERE order_id = 'many4' AND is_trial;
-UPDATE bagelpay.stored_items SET subscription_status = 'active' WHERE order_id = 'many5';
-DELETE FROM bagelpay.stored_items WHERE order_id = 'many6';
+UPDATE bagelpay_internal.purchases SET units = 9 WHERE order_id = 'many3' AND NOT is_trial;
+DELETE FROM bagelpay_internal.purchases WHERE order_id = 'many4' AND is_trial;
+UPDATE bagelpay_internal.stored_items SET subscription_status = 'active' WHERE order_id = 'many5';
+DELETE FROM bagelpay_internal.stored_items WHERE order_id = 'many6';
 DELETE FROM bagelpay.cancellations WHERE order_id = 'many7';
 UPDATE bagelpay.refunds SET payment_id = 'y' WHERE order_id = 'many8';
 DELETE FROM bagelpay.refunds WHERE order_id = 'many9';
-DELETE FROM bagelpay.decisions WHERE order_id = 'many31';
+DELETE FROM bagelpay_internal.decisions WHERE order_id = 'many31';
 UPDATE bagelpay.orders SET last_event_id = 'x' WHERE order_id = 'many149';
 INSERT INTO bagelpay.orders SELECT (jsonb_populate_record(o, '{"order_id":"nobody"}')).* FROM bagelpay.orders AS o WHERE order_id = 'many10';
 SELECT is(bagelpay.rebuild (), 12::bigint, 'those that are not what their events say are mended, and counted');
-SELECT set_eq('SELECT order_id, bagelpay.state_of (mode, order_id) FROM bagelpay.orders', 'SELECT * FROM sound', 'and are as before');
+SELECT set_eq('SELECT order_id, bagelpay_internal.state_of (mode, order_id) FROM bagelpay.orders', 'SELECT * FROM sound', 'and are as before');
 SELECT is(bagelpay.rebuild (), 0::bigint, 'there is no more to mend');
-DELETE FROM bagelpay.subscription_links WHERE order_id = 'many11';
+DELETE FROM bagelpay_internal.subscription_links WHERE order_id = 'many11';
 UPDATE bagelpay.events SET effect = NULL WHERE event_id = 'p12';
 SELECT bagelpay.rebuild () \g /dev/null
-SELECT is((SELECT count(*) FROM bagelpay.subscription_links WHERE order_id = 'many11') || ' ' || (SELECT count(effect) FROM bagelpay.events WHERE event_id = 'p12'),
+SELECT is((SELECT count(*) FROM bagelpay_internal.subscription_links WHERE order_id = 'many11') || ' ' || (SELECT count(effect) FROM bagelpay.events WHERE event_id = 'p12'),
     '2 1', 'what no row of the contract shows is mended, too');
 DELETE FROM bagelpay.events WHERE order_id IN ('many12', 'many31');
 SELECT is(bagelpay.rebuild (), 2::bigint, 'an order without events');
-SELECT is((SELECT count(*) FROM bagelpay.orders WHERE order_id IN ('many12', 'many31')) + (SELECT count(*) FROM bagelpay.purchases WHERE order_id IN ('many12', 'many31'))
-    + (SELECT count(*) FROM bagelpay.all_items WHERE order_id IN ('many12', 'many31')), 0::bigint, 'has no row');
+SELECT is((SELECT count(*) FROM bagelpay.orders WHERE order_id IN ('many12', 'many31')) + (SELECT count(*) FROM bagelpay_internal.purchases WHERE order_id IN ('many12', 'many31'))
+    + (SELECT count(*) FROM bagelpay_internal.all_items WHERE order_id IN ('many12', 'many31')), 0::bigint, 'has no row');
 
 SELECT * FROM finish();
 

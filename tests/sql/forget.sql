@@ -19,7 +19,7 @@ CREATE FUNCTION pg_temp.everything ()
     LANGUAGE sql
     AS $$
     SELECT concat_ws(E'\n',
-        (SELECT string_agg(bagelpay.state_of (t.mode, t.order_id), E'\n' ORDER BY mode, order_id) FROM bagelpay.orders AS t),
+        (SELECT string_agg(bagelpay_internal.state_of (t.mode, t.order_id), E'\n' ORDER BY mode, order_id) FROM bagelpay.orders AS t),
         (SELECT string_agg(concat_ws(' ', event_id, effect), E'\n' ORDER BY event_id)
          FROM bagelpay.events),
         (SELECT string_agg(t::text, E'\n' ORDER BY mode, order_id) FROM bagelpay.order_checks AS t),
@@ -166,10 +166,10 @@ SELECT is((SELECT string_agg(body::text, ' ' ORDER BY id) FROM bagelpay.dead_let
 SELECT pg_temp.forget () \g /dev/null
 
 -- Keys.
-SELECT is(bagelpay.key_metadata ('{"a":{"b":"1","c":"2"},"d":[7,8],"e":1.50,"f":null,"g":"x"}', paths::text[]), kept::jsonb, 'of metadata stays: ' || paths)
+SELECT is(bagelpay_internal.key_metadata ('{"a":{"b":"1","c":"2"},"d":[7,8],"e":1.50,"f":null,"g":"x"}', paths::text[]), kept::jsonb, 'of metadata stays: ' || paths)
 FROM (VALUES ('{request_id}', '{}'), ('{metadata.a.b,metadata.e}', '{"a":{"b":"1"},"e":1.50}'), ('{metadata.a.c,metadata.a.b}', '{"a":{"b":"1","c":"2"}}'),
     ('{metadata.a.b,metadata.a}', '{"a":{"b":"1"}}'), ('{metadata.a,metadata.d.1,metadata.f}', '{"d":{"1":8}}')) AS v (paths, kept);
-SELECT is(bagelpay.key_metadata (NULL, '{metadata.a}'), NULL, 'of none, none');
+SELECT is(bagelpay_internal.key_metadata (NULL, '{metadata.a}'), NULL, 'of none, none');
 TRUNCATE bagelpay.forgotten_keys;
 SELECT pg_temp.take ('k1', 'checkout.completed', '2025-01-01 00:00:00', '{"metadata":{"order_id":"o1","orderId":"p1","name":"N","user_id":"u1"},"payment_id":"x"}') \g /dev/null
 SELECT pg_temp.take ('k2', 'checkout.completed', '2025-01-02 00:00:00', '{"metadata":{"order_id":"o1","orderId":"p2","name":"M"},"payment_id":"y"}') \g /dev/null
@@ -220,7 +220,7 @@ SELECT is((SELECT customer_email FROM bagelpay.orders), 'z2@example.com', 'and i
 UPDATE bagelpay.settings SET provider_timezone = DEFAULT;
 SELECT bagelpay.rebuild () \g /dev/null
 SELECT is(pg_temp.everything (), :'before', 'and back');
-UPDATE bagelpay.events SET occurred_at = '2025-01-01 10:30:00Z', fold_slot = bagelpay.fold_slot ('2025-01-01 10:30:00Z', event_type) WHERE fold_slot & 15 = 8;
+UPDATE bagelpay.events SET occurred_at = '2025-01-01 10:30:00Z', fold_slot = bagelpay_internal.fold_slot ('2025-01-01 10:30:00Z', event_type) WHERE fold_slot & 15 = 8;
 SELECT bagelpay.rebuild () \g /dev/null
 UPDATE bagelpay.settings SET provider_timezone = 'Atlantic/Azores';
 SELECT lives_ok('SELECT bagelpay.rebuild ()', 'a decision may come to stand before what was forgotten');

@@ -20,11 +20,11 @@ DECLARE
     found_rows bigint;
     places text := '';
 BEGIN
-    FOR place IN SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'bagelpay'::regnamespace AND relkind = 'r' ORDER BY relname LOOP
+    FOR place IN SELECT oid::regclass::text FROM pg_class WHERE relnamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnamespace) AND relkind = 'r' ORDER BY relname LOOP
         EXECUTE format('SELECT count(*) FROM %s AS t WHERE strpos(lower(t::text), $1) > 0 OR strpos(t::text, encode(convert_to($1, ''UTF8''), ''hex'')) > 0', place)
         INTO found_rows USING wanted;
         IF found_rows > 0 THEN
-            places := places || format(' %s=%s', replace(place, 'bagelpay.', ''), found_rows);
+            places := places || format(' %s=%s', regexp_replace(place, '^\w+\.', ''), found_rows);
         END IF;
     END LOOP;
     RETURN ltrim(places);
@@ -56,7 +56,7 @@ CREATE FUNCTION pg_temp.take_of (of_order text, id text, email text, extra jsonb
 $$;
 
 -- Mentions: whole addresses only, however they are written.
-SELECT is(bagelpay.mentions (body, ARRAY[email]), wanted, format('%s %s in %s', CASE WHEN wanted THEN 'is' ELSE 'is not' END, email, body))
+SELECT is(bagelpay_internal.mentions (body, ARRAY[email]), wanted, format('%s %s in %s', CASE WHEN wanted THEN 'is' ELSE 'is not' END, email, body))
 FROM (VALUES
     (1, '"ann@example.com"', 'ann@example.com', TRUE), (2, 'ANN@Example.com', 'ann@example.com', TRUE),
     (3, 'to:ann@example.com.', 'ann@example.com', TRUE), (4, 'x\nann@example.com\n', 'ann@example.com', TRUE),
@@ -77,9 +77,9 @@ FROM (VALUES
     (31, 'ren%C3%A9%40example.com', 'rené@example.com', TRUE), (32, 'joann%40example.com', 'ann@example.com', FALSE),
     (33, 'ann%40example.com%2Eau', 'ann@example.com', FALSE), (34, '{"a":"\u0025 ann%2Bshop%40example.com"}', 'ann+shop@example.com', TRUE)) AS v (i, body, email, wanted)
 ORDER BY i;
-SELECT ok(bagelpay.mentions ('\x00ff80'::bytea || 'ann@example.com'::bytea || '\xfe00'::bytea, 'ann@example.com') IS NOT NULL, 'any bytes can be looked through');
-SELECT ok(bagelpay.mentions ('\x00ff20'::bytea || 'ann@example.com'::bytea || '\xfe00'::bytea, 'ann@example.com'), 'and found in');
-SELECT is(bagelpay.mentions (NULL::bytea, '{ann@example.com}'::text[]), FALSE, 'but not in nothing');
+SELECT ok(bagelpay_internal.mentions ('\x00ff80'::bytea || 'ann@example.com'::bytea || '\xfe00'::bytea, 'ann@example.com') IS NOT NULL, 'any bytes can be looked through');
+SELECT ok(bagelpay_internal.mentions ('\x00ff20'::bytea || 'ann@example.com'::bytea || '\xfe00'::bytea, 'ann@example.com'), 'and found in');
+SELECT is(bagelpay_internal.mentions (NULL::bytea, '{ann@example.com}'::text[]), FALSE, 'but not in nothing');
 
 -- Dead letters are found by that alone.
 INSERT INTO bagelpay.dead_letters (sha256, body, reason)
@@ -149,7 +149,7 @@ FROM unnest('{bob1,nobody1}'::text[]) AS the_order;
 SELECT is((SELECT count(*) FROM bagelpay.expected_orders WHERE order_id = 'never'), 0::bigint, 'what never came is not expected any more');
 SELECT ok(NOT bagelpay.is_entitled ('ann@example.com', 'p1', 'live', '2025-01-20'), 'nobody is entitled by that address');
 SELECT ok(bagelpay.is_entitled ('c1', 'p1', 'live', '2025-01-20'), 'but by the customer''s id');
-SELECT is((SELECT string_agg(order_id, ' ' ORDER BY order_id) FROM bagelpay.changed_orders), 'ann1 ann2 both gift', 'the feed tells which orders changed');
+SELECT is((SELECT string_agg(order_id, ' ' ORDER BY order_id) FROM bagelpay_internal.changed_orders), 'ann1 ann2 both gift', 'the feed tells which orders changed');
 
 -- Again, and what comes after.
 SELECT is(bagelpay.forget_customer ('ann@example.com')::text, '(0,0,0,0,0,0)', 'a second time there is nothing to do');
@@ -188,7 +188,7 @@ SELECT is(pg_temp.places (' eve@example.com') || pg_temp.places ('"eve@example.c
 SELECT is(bagelpay.forget_customer ('eve@example.com')::text, '(0,0,0,0,0,1)', 'once');
 SELECT is(bagelpay.rebuild () + bagelpay.rekey (), 0::bigint, 'no state is another, and no key');
 SELECT is((SELECT jsonb_object_agg(event_id, warnings)::text FROM bagelpay.events), :'warnings', 'with the same warnings');
-SELECT is(bagelpay.erased_metadata ('{"a":{"b":"eve@example.com"},"c":["x","eve@example.com","y"]}', '{metadata.a.b,metadata.c.1,metadata.c.2}', NULL, '{eve@example.com}'),
+SELECT is(bagelpay_internal.erased_metadata ('{"a":{"b":"eve@example.com"},"c":["x","eve@example.com","y"]}', '{metadata.a.b,metadata.c.1,metadata.c.2}', NULL, '{eve@example.com}'),
     '{"c":{"2":"y"}}', 'below others');
 
 -- By the id of BagelPay's: all addresses, and what has none.

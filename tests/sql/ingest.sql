@@ -87,7 +87,7 @@ CREATE FUNCTION pg_temp.key (metadata jsonb, request_id text, customer_id text, 
     LANGUAGE sql
     AS $$
     SELECT concat_ws(' | ', order_id, key_source, array_to_string(warnings, ', '))
-    FROM bagelpay.order_key ('{metadata.order_id,metadata.orderId,metadata.deep.id,request_id}', $1, $2, $3, $4, $5, $6, $7)
+    FROM bagelpay_internal.order_key ('{metadata.order_id,metadata.orderId,metadata.deep.id,request_id}', $1, $2, $3, $4, $5, $6, $7)
 $$;
 SELECT is(pg_temp.key ('{"order_id":" 7 ","orderId":"8"}', 'r', 'c', 'p', 'o', 'ch', TRUE), '7 | metadata | ', 'the first path, trimmed');
 SELECT is(pg_temp.key ('{"order_id":"\t\u000b v7v\f\r\n"}', NULL, NULL, NULL, NULL, NULL, FALSE), 'v7v | metadata | ', 'of white space, and of nothing else');
@@ -147,16 +147,16 @@ SELECT is(pg_temp.take (
     'applied', 'the same with a wrong setting');
 SELECT is((SELECT warnings FROM bagelpay.events WHERE event_id = 'z2'),
     ARRAY['created_at: 16 half hours ahead of the signed timestamp: another time zone, or delivered late'], 'is noticed');
-SELECT is(bagelpay.zone_half_hours (1757666485, to_timestamp(1757666485 + seconds), '{"occurred_at":"x"}', 'x'), half_hours, format('%s s ahead', seconds))
+SELECT is(bagelpay_internal.zone_half_hours (1757666485, to_timestamp(1757666485 + seconds), '{"occurred_at":"x"}', 'x'), half_hours, format('%s s ahead', seconds))
 FROM (VALUES (0, NULL), (1800, 1), (1861, NULL), (-1800 * 28 - 60, -28), (1800 * 29, NULL)) AS v (seconds, half_hours);
-SELECT is(bagelpay.zone_half_hours (1757666485, to_timestamp(1757666485 + 28800), '{}', 'x'), NULL, 'a time with zone is no evidence');
+SELECT is(bagelpay_internal.zone_half_hours (1757666485, to_timestamp(1757666485 + 28800), '{}', 'x'), NULL, 'a time with zone is no evidence');
 
 -- In a gap of summer time the offset before it counts, in the hour that comes twice the second.
-SELECT is(bagelpay.local_time (jsonb_build_object('t', t), 't', 'Europe/Berlin'), meant::timestamptz, t || ' in Berlin')
+SELECT is(bagelpay_internal.local_time (jsonb_build_object('t', t), 't', 'Europe/Berlin'), meant::timestamptz, t || ' in Berlin')
 FROM (VALUES ('2025-03-30 02:30:00', '2025-03-30 01:30:00+00'), ('2025-10-26 02:30:00', '2025-10-26 01:30:00+00'), ('2999-07-01 00:00:00', '2999-06-30 22:00:00+00')) AS v (t, meant);
 
 -- Ignored events are taken in again when their type is known.
-SELECT pg_get_functiondef('bagelpay.event_rank (text)'::regprocedure) AS newer \gset
+SELECT pg_get_functiondef('bagelpay_internal.event_rank (text)'::regprocedure) AS newer \gset
 SELECT replace(:'newer', $$WHEN 'refund.created' THEN 6$$, '') AS older \gset
 SELECT pg_temp.take ('k', 'checkout.completed', '2025-03-01 00:00:00', '{"payment_id":"k","metadata":{"order_id":"k"}}') \g /dev/null
 :older;

@@ -238,7 +238,7 @@ SELECT is(pg_temp.story (
         'checkout.completed@1{"payment_id":"x","product_id":null,"billing_type":"single_payment"}', 'subscription.paid@2{"payment_id":"y","product_id":null}',
         'subscription.paid@4{"payment_id":"y"}'),
     'paid / - active / x=paid y=paid', 'and has none without');
-SELECT is(pg_temp.told ('SELECT latest_subscription, billing_period_end FROM bagelpay.stored_items WHERE product_id = '''''),
+SELECT is(pg_temp.told ('SELECT latest_subscription, billing_period_end FROM bagelpay_internal.stored_items WHERE product_id = '''''),
     '- -', 'nothing of the subscription is left in it');
 
 SELECT is(pg_temp.story (

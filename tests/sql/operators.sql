@@ -25,7 +25,7 @@ CREATE FUNCTION pg_temp.decided_at (VARIADIC moments timestamptz[])
     LANGUAGE sql
     AS $$
     UPDATE bagelpay.events AS e
-    SET occurred_at = moments[d.n], fold_slot = bagelpay.fold_slot (moments[d.n], e.event_type)
+    SET occurred_at = moments[d.n], fold_slot = bagelpay_internal.fold_slot (moments[d.n], e.event_type)
     FROM (SELECT event_id, row_number() OVER (ORDER BY occurred_at) AS n FROM bagelpay.events WHERE event_type LIKE 'operator.%' AND order_id = 'o1') AS d
     WHERE e.event_id = d.event_id;
     SELECT bagelpay.rebuild ('o1')

@@ -6,7 +6,7 @@ SET client_min_messages = warning;
 
 BEGIN;
 
-SELECT plan(119);
+SELECT plan(126);
 
 \ir builder.psql
 
@@ -24,7 +24,7 @@ CREATE FUNCTION public.readable (whom text, readable boolean DEFAULT TRUE)
     AS $$
     SELECT string_agg(c.relname, ' ' ORDER BY c.relname COLLATE "C")
     FROM pg_class AS c
-    WHERE c.relnamespace = 'bagelpay'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'p', 'S', 'f')
+    WHERE c.relnamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnamespace) AND c.relkind IN ('r', 'v', 'm', 'p', 'S', 'f')
         AND CASE WHEN c.relkind = 'S' THEN has_sequence_privilege(whom, c.oid, 'USAGE, SELECT, UPDATE')
             ELSE has_any_column_privilege(whom, c.oid, 'SELECT') END = readable
 $$;
@@ -35,7 +35,7 @@ CREATE FUNCTION public.writable (whom text)
     AS $$
     SELECT coalesce(string_agg(c.relname, ' ' ORDER BY c.relname COLLATE "C"), '')
     FROM pg_class AS c
-    WHERE c.relnamespace = 'bagelpay'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'p', 'f')
+    WHERE c.relnamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnamespace) AND c.relkind IN ('r', 'v', 'm', 'p', 'f')
         AND (has_any_column_privilege(whom, c.oid, 'INSERT, UPDATE, REFERENCES')
             OR has_table_privilege(whom, c.oid, 'DELETE, TRUNCATE, TRIGGER'))
 $$;
@@ -47,22 +47,25 @@ CREATE FUNCTION public.callable (whom text, which text DEFAULT 'all')
     AS $$
     SELECT coalesce(string_agg(DISTINCT f.proname::text COLLATE "C", ' ' ORDER BY f.proname::text COLLATE "C"), '')
     FROM pg_proc AS f
-    WHERE f.pronamespace = 'bagelpay'::regnamespace AND has_function_privilege(whom, f.oid, 'EXECUTE')
+    WHERE f.pronamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnamespace) AND has_function_privilege(whom, f.oid, 'EXECUTE')
         AND CASE which WHEN 'volatile' THEN f.provolatile = 'v' WHEN 'definer' THEN f.prosecdef AND f.provolatile <> 'v' ELSE TRUE END
 $$;
 
 SELECT is(public.readable ('public'), NULL, 'PUBLIC reads nothing');
 SELECT is(public.writable ('public'), '', 'PUBLIC writes nothing');
 SELECT is(public.callable ('public'), '', 'PUBLIC calls nothing');
-SELECT ok(NOT has_schema_privilege('public', 'bagelpay', 'USAGE, CREATE'), 'PUBLIC does not enter');
+SELECT ok(NOT has_schema_privilege('public', schema, 'USAGE, CREATE'), 'PUBLIC does not enter ' || schema)
+FROM unnest('{bagelpay,bagelpay_internal}'::text[]) AS schema;
 SELECT is(string_agg(t.typname, ' '), NULL, 'PUBLIC uses no type, domains and row types of tables and views included')
 FROM pg_type AS t
-WHERE t.typnamespace = 'bagelpay'::regnamespace AND t.typelem = 0 AND has_type_privilege('public', t.oid, 'USAGE');
+WHERE t.typnamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnamespace) AND t.typelem = 0 AND has_type_privilege('public', t.oid, 'USAGE');
 
 SELECT is(public.readable ('bagelpay_ingest'), NULL, 'responders read nothing');
 SELECT is(public.writable ('bagelpay_ingest'), '', 'responders write nothing');
 SELECT is(public.callable ('bagelpay_ingest'), 'ingest served_responders', 'responders call two functions');
-SELECT ok(NOT has_schema_privilege('bagelpay_ingest', 'bagelpay', 'CREATE'), 'responders create nothing');
+SELECT ok(NOT has_schema_privilege(role, schema, 'CREATE'), role || ' creates nothing in ' || schema)
+FROM unnest('{bagelpay_ingest,bagelpay_reader,bagelpay_app}'::text[]) AS role, unnest('{bagelpay,bagelpay_internal}'::text[]) AS schema;
+SELECT ok(NOT has_schema_privilege('bagelpay_ingest', 'bagelpay_internal', 'USAGE'), 'responders enter no internals');
 
 SELECT is(public.readable (role, FALSE), 'dead_letters_id_seq event_bodies forgotten_keys', role || ' reads all but bodies and what is of no use to others')
 FROM unnest('{bagelpay_reader,bagelpay_app}'::text[]) AS role;
@@ -85,10 +88,10 @@ WHERE rolname IN ('bagelpay_owner', 'bagelpay_ingest', 'bagelpay_reader', 'bagel
 ORDER BY rolname;
 SELECT is(string_agg(c.relname, ' '), NULL, 'all of it is the owner''s')
 FROM pg_class AS c
-WHERE c.relnamespace = 'bagelpay'::regnamespace AND c.relowner <> 'bagelpay_owner'::regrole;
+WHERE c.relnamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnamespace) AND c.relowner <> 'bagelpay_owner'::regrole;
 SELECT is(string_agg(f.proname, ' '), NULL, 'every function that runs with its owner''s rights has a fixed search_path')
 FROM pg_proc AS f
-WHERE f.pronamespace = 'bagelpay'::regnamespace AND f.prosecdef AND NOT coalesce(f.proconfig @> ARRAY['search_path=pg_catalog, pg_temp'], FALSE);
+WHERE f.pronamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnamespace) AND f.prosecdef AND NOT coalesce(f.proconfig @> ARRAY['search_path=pg_catalog, pg_temp'], FALSE);
 
 -- The same, tried out.
 SELECT pg_temp.take ('e1', 'subscription.paid', '2025-01-01 00:00:00', '{"payment_id":"x","metadata":{"order_id":"o1","user_id":"u1"}}') \g /dev/null
@@ -99,8 +102,8 @@ SET LOCAL ROLE bagelpay_ingest;
 SELECT lives_ok($$SELECT bagelpay.ingest ('[]', '{}')$$, 'a responder ingests');
 SELECT throws_ok('SELECT * FROM bagelpay.' || name, '42501', NULL, 'a responder does not read ' || name)
 FROM unnest('{events,event_bodies,orders,items,payments,entitlements,settings}'::text[]) AS name;
-SELECT throws_ok('SELECT bagelpay.' || call, '42501', NULL, 'a responder does not call ' || call)
-FROM unnest(ARRAY['grant (''o1'')', 'rebuild ()', 'is_entitled (''c1'', ''p1'')', 'entitlements_at (now())', 'fold (''{}'', ''{}'')']) AS call;
+SELECT throws_ok('SELECT ' || call, '42501', NULL, 'a responder does not call ' || call)
+FROM unnest(ARRAY['bagelpay.grant (''o1'')', 'bagelpay.rebuild ()', 'bagelpay.is_entitled (''c1'', ''p1'')', 'bagelpay.entitlements_at (now())', 'bagelpay_internal.fold (''{}'', ''{}'')']) AS call;
 RESET ROLE;
 
 SET LOCAL ROLE bagelpay_reader;
@@ -137,7 +140,7 @@ FROM unnest(ARRAY[
 SELECT throws_ok(call, '42501', NULL, 'an application is refused: ' || call)
 FROM unnest(ARRAY[
     'SELECT bagelpay.ingest (''[]'', ''{}'')', 'DELETE FROM bagelpay.orders', 'UPDATE bagelpay.settings SET grace = ''0''', 'INSERT INTO bagelpay.expected_orders (mode, order_id) VALUES (''live'', ''x'')', 'TRUNCATE bagelpay.products',
-    'SELECT body FROM bagelpay.event_bodies', 'SELECT body FROM bagelpay.dead_letters', 'SELECT bagelpay.rebuild ()', 'SELECT bagelpay.rekey ()', 'SELECT bagelpay.fold (''{}'', ''{}'')']) AS call;
+    'SELECT body FROM bagelpay.event_bodies', 'SELECT body FROM bagelpay.dead_letters', 'SELECT bagelpay.rebuild ()', 'SELECT bagelpay.rekey ()', 'SELECT bagelpay_internal.fold (''{}'', ''{}'')']) AS call;
 RESET ROLE;
 
 SELECT * FROM finish();

@@ -17,7 +17,7 @@ CREATE FUNCTION pg_temp.concerned (VARIADIC events text[])
     LANGUAGE sql
     AS $$
     SELECT pg_temp.story (VARIADIC events) || ': '
-        || pg_temp.told ('SELECT string_agg(CASE WHEN cut_at IS NULL THEN ''-'' ELSE ''c'' END, '' '' ORDER BY began_slot, began_at, began_event_id) FROM bagelpay.purchases WHERE began_at IS NOT NULL')
+        || pg_temp.told ('SELECT string_agg(CASE WHEN cut_at IS NULL THEN ''-'' ELSE ''c'' END, '' '' ORDER BY began_slot, began_at, began_event_id) FROM bagelpay_internal.purchases WHERE began_at IS NOT NULL')
 $$;
 
 -- The table of subscription_status.
