@@ -64,6 +64,8 @@ CREATE TYPE bagelpay.attention_row AS (
     remedy text
 );
 
+COMMENT ON TYPE bagelpay.attention_row IS 'A row of the view attention';
+
 -- Returns a row of the list. its_key: what makes it the same row as before; part of the id as a hash, because ids are
 -- stored and may not hold personal data. Without a remedy, it is to look at the order or event, and to dismiss the row.
 CREATE FUNCTION bagelpay_internal.attention_row (

@@ -228,6 +228,8 @@ CREATE TYPE bagelpay.entitlement_change AS (
     reason text
 );
 
+COMMENT ON TYPE bagelpay.entitlement_change IS 'An item that gains or loses access';
+
 -- Returns which items gain or lose access after one moment, up to another, by the clock alone: by all that is known now,
 -- in the sequence of the moments. entitled and reason are those from that moment on. The entitlements at "to" are those
 -- at "from" with these changes, so that spans which follow each other leave nothing out.

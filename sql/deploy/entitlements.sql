@@ -106,6 +106,8 @@ CREATE TYPE bagelpay.entitlement AS (
     periods tstzmultirange
 );
 
+COMMENT ON TYPE bagelpay.entitlement IS 'An entitlement, as entitlements_at() and the views have it';
+
 -- Returns the entitlement of each item of one mode, and of each order without items, at the moment t. t moves only the
 -- clock: the answer uses all events that are stored now. entitled is never NULL.
 --

@@ -52,6 +52,8 @@ CREATE TYPE bagelpay.effect AS (
     note text
 );
 
+COMMENT ON TYPE bagelpay.effect IS 'What an event changed';
+
 -- Columns that hold personal data are named in bagelpay.forget() and bagelpay.forget_customer(), too.
 CREATE TABLE bagelpay.events (
     event_id text COLLATE "C" PRIMARY KEY,
@@ -123,8 +125,6 @@ CREATE TABLE bagelpay.events (
 );
 
 COMMENT ON TABLE bagelpay.events IS 'Every correctly signed event once, as normalised columns';
-
-COMMENT ON COLUMN bagelpay.events.received_at IS 'When a responder read its first delivery, also if it was spooled';
 
 -- The fold reads the events of an order in the sequence of this index.
 CREATE INDEX events_of_order ON bagelpay.events (order_id, mode, fold_slot, occurred_at, event_id) WITH (deduplicate_items = off)
@@ -231,11 +231,6 @@ CREATE TABLE bagelpay.dead_letters (
 );
 
 COMMENT ON TABLE bagelpay.dead_letters IS 'Correctly signed bodies that could not become an event, each once';
-
-COMMENT ON COLUMN bagelpay.dead_letters.reason IS 'invalid: not a valid event; conflict: event_id has another content; '
-    'database: PostgreSQL rejects it; mode: its secret does not cover its mode';
-
-COMMENT ON COLUMN bagelpay.dead_letters.order_id IS 'The merchant''s key, if readable; so event_id and customer_email';
 
 CREATE INDEX dead_letters_open ON bagelpay.dead_letters (sha256)
 WHERE resolved_at IS NULL;

@@ -22,6 +22,8 @@ CREATE TYPE bagelpay.explanation AS (
     order_id text
 );
 
+COMMENT ON TYPE bagelpay.explanation IS 'An event of an order, and what it changed';
+
 -- Returns the events of an order in the sequence of the fold, with the statuses after each, and in note its changes and
 -- warnings. late is TRUE if an event that sorts behind it was received before it. No row if there is no such order.
 --

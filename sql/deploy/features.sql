@@ -113,8 +113,4 @@ GROUP BY e.mode, e.customer_id, e.customer_email, e.user_id, f.feature;
 
 COMMENT ON VIEW bagelpay.entitled_features IS 'The features that each customer has now, by the entitling items';
 
-COMMENT ON COLUMN bagelpay.entitled_features.quantity IS 'Sum of quantity × units; NULL if the feature has no quantity';
-
-COMMENT ON COLUMN bagelpay.entitled_features.valid_until IS 'The latest end of an entitling item; NULL if one has no end';
-
 COMMIT;

@@ -244,6 +244,8 @@ CREATE TYPE bagelpay.finding AS (
     reason text
 );
 
+COMMENT ON TYPE bagelpay.finding IS 'An entitlement that a name is about';
+
 -- Returns what carries a name, with the entitlements that it is about, as of now.
 --
 -- text     the name: an order, event, payment, provider order, subscription (BagelPay's id or the card processor's),

@@ -15,8 +15,6 @@ CREATE TABLE bagelpay.products (
 
 COMMENT ON TABLE bagelpay.products IS 'Products as the merchant describes them; the application may write it';
 
-COMMENT ON COLUMN bagelpay.products.period IS 'Length of a subscription payment that has no period or interval itself';
-
 CREATE TABLE bagelpay.product_features (
     product_id text COLLATE "C" REFERENCES bagelpay.products ON DELETE CASCADE,
     feature text COLLATE "C" CHECK (feature <> ''),

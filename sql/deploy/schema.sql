@@ -49,9 +49,15 @@ COMMENT ON FUNCTION bagelpay.served_responders () IS 'The inclusive range of pro
 -- constraints of tables for every statement.
 CREATE DOMAIN bagelpay.mode AS text COLLATE "C" CHECK (VALUE IN ('test', 'live'));
 
+COMMENT ON DOMAIN bagelpay.mode IS 'Test purchases are kept apart from live ones';
+
 CREATE DOMAIN bagelpay.key_source AS text COLLATE "C" CHECK (VALUE IN ('metadata', 'linked', 'customer', 'order', 'payment'));
 
+COMMENT ON DOMAIN bagelpay.key_source IS 'Where the key of an order comes from';
+
 CREATE DOMAIN bagelpay.refund_label AS text COLLATE "C" CHECK (VALUE IN ('full', 'partial'));
+
+COMMENT ON DOMAIN bagelpay.refund_label IS 'What BagelPay calls a refund';
 
 -- Returns a text without ASCII white space (space, and 9 to 13) at its ends.
 CREATE FUNCTION bagelpay_internal.trimmed (value text)

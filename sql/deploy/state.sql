@@ -17,12 +17,20 @@ SET LOCAL ROLE bagelpay_owner;
 CREATE DOMAIN bagelpay.order_status AS text COLLATE "C" CHECK (VALUE IN (
     'pending', 'trialing', 'paid', 'failed', 'canceled', 'disputed', 'partially_refunded', 'refunded'));
 
+COMMENT ON DOMAIN bagelpay.order_status IS 'Status of an order';
+
 CREATE DOMAIN bagelpay.payment_status AS text COLLATE "C" CHECK (VALUE IN (
     'failed', 'paid', 'disputed', 'partially_refunded', 'refunded'));
 
+COMMENT ON DOMAIN bagelpay.payment_status IS 'Status of a payment';
+
 CREATE DOMAIN bagelpay.subscription_status AS text COLLATE "C" CHECK (VALUE IN ('trialing', 'active', 'past_due', 'canceled'));
 
+COMMENT ON DOMAIN bagelpay.subscription_status IS 'Status of a subscription';
+
 CREATE DOMAIN bagelpay.purchase_kind AS text COLLATE "C" CHECK (VALUE IN ('subscription', 'one_time'));
+
+COMMENT ON DOMAIN bagelpay.purchase_kind IS 'What a purchase is billed as';
 
 CREATE TABLE bagelpay.orders (
     mode bagelpay.mode NOT NULL,
@@ -69,10 +77,6 @@ CREATE TABLE bagelpay.orders (
 ) WITH (fillfactor = 70);
 
 COMMENT ON TABLE bagelpay.orders IS 'One row per order, keyed by the merchant''s order_id or a derived one';
-
-COMMENT ON COLUMN bagelpay.orders.updated_at IS 'occurred_at of the newest event of the order';
-
-COMMENT ON COLUMN bagelpay.orders.conflict IS 'If true, its purchases name different customers; this affects no access';
 
 -- Payments and trials, which give access. Payments that only failed are stored here, too; their began_at is NULL. The
 -- views payments and trials show the rows.

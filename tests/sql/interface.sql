@@ -6,7 +6,7 @@ SET client_min_messages = warning;
 
 BEGIN;
 
-SELECT plan(4);
+SELECT plan(7);
 
 SELECT set_eq(
     $$SELECT c.relname::text FROM pg_class AS c WHERE c.relnamespace = 'bagelpay'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'p', 'f', 'c')$$,
@@ -58,6 +58,33 @@ FROM (
 JOIN pg_type AS t ON t.oid = n.type
 LEFT JOIN pg_type AS e ON e.oid = t.typelem
 WHERE 'bagelpay_internal'::regnamespace IN (t.typnamespace, e.typnamespace);
+
+SELECT is(string_agg(n.what, ' ' ORDER BY n.what), NULL, 'each table, view, type and function has a comment')
+FROM (
+    SELECT c.oid::regclass::text AS what, obj_description(c.oid, 'pg_class') AS comment
+    FROM pg_class AS c
+    WHERE c.relnamespace = 'bagelpay'::regnamespace AND c.relkind IN ('r', 'v')
+    UNION ALL
+    SELECT t.oid::regtype::text, obj_description(t.oid, 'pg_type')
+    FROM pg_type AS t
+    LEFT JOIN pg_class AS c ON c.oid = t.typrelid
+    WHERE t.typnamespace = 'bagelpay'::regnamespace AND (t.typtype = 'd' OR c.relkind = 'c')
+    UNION ALL
+    SELECT f.oid::regprocedure::text, obj_description(f.oid, 'pg_proc')
+    FROM pg_proc AS f
+    WHERE f.pronamespace = 'bagelpay'::regnamespace) AS n
+WHERE coalesce(n.comment, '') = '';
+
+SELECT is(string_agg(c.oid::regclass || '.' || a.attname, ' '), NULL, 'each of their columns')
+FROM pg_class AS c
+JOIN pg_attribute AS a ON a.attrelid = c.oid
+WHERE c.relnamespace = 'bagelpay'::regnamespace AND c.relkind IN ('r', 'v', 'c') AND a.attnum > 0
+    AND coalesce(col_description(c.oid, a.attnum), '') = '';
+
+SELECT is(string_agg(f.oid::regprocedure || ' ' || u.name, ' '), NULL, 'each argument and result, in a line of the function''s comment')
+FROM pg_proc AS f
+CROSS JOIN LATERAL unnest(f.proargnames) AS u (name)
+WHERE f.pronamespace = 'bagelpay'::regnamespace AND obj_description(f.oid, 'pg_proc') !~ format('^%s\(\) for |\n%s: .', f.proname, u.name);
 
 SELECT * FROM finish();
 
