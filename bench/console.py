@@ -52,7 +52,7 @@ def add_large(cluster, db):
                 FROM (VALUES ('large_', 'one@example.com'), ('many_', 'many@example.com')) AS n (name, email), generate_series(1, %(count)s) AS i,
                     LATERAL (SELECT now() - interval '30 days' + i * interval '2 minutes') AS t (moment)""",
                 "INSERT INTO bagelpay.event_bodies (event_id, body) SELECT 'large_' || i, '{}' FROM generate_series(1, %(count)s) AS i",
-                """SELECT bagelpay_internal.fold(array_agg(ROW('live', n.order_id, NULL, NULL, NULL)::bagelpay_internal.fold_key))
+                """SELECT bagelpay_internal.fold(array_agg(ROW('live', n.order_id)::bagelpay_internal.fold_key), '{}')
                 FROM (SELECT DISTINCT order_id FROM bagelpay.events WHERE product_id = 'prod') AS n"""):
             connection.execute(statement, {"count": LARGE})
         connection.execute("VACUUM (ANALYZE)")
