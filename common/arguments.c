@@ -269,8 +269,6 @@ int arguments_take(const struct argument table[], unsigned command, void *option
 		return -1;
 	for (int next = 1; next < argc;) {
 		char *word = argv[next++];
-		const char *option = strcmp(word, "-h") == 0 ? "help" : word + 2;
-		const char *value = strchr(option, '=');
 		char name[WORD_MAX + 3];
 
 		if (only_words || word[0] != '-' || word[1] == '\0') {
@@ -285,6 +283,8 @@ int arguments_take(const struct argument table[], unsigned command, void *option
 			snprintf(error, ARGUMENTS_ERROR_SIZE, "unknown option %.100s; try --help", word);
 			return -1;
 		}
+		const char *option = word[1] == '-' ? word + 2 : "help";
+		const char *value = strchr(option, '=');
 		const struct argument *argument = find(
 			table, command, option, value == NULL ? strlen(option) : (size_t)(value - option), error);
 		if (argument == NULL)

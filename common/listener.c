@@ -183,7 +183,7 @@ static int check_unix(const char *option, const char *path, bool *in_use, char e
 	if (look_at_path(option, path, &address, in_use, &stale, error) != 0)
 		return -1;
 	directory_of(path, directory);
-	if (faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) == 0)
+	if (faccessat(AT_FDCWD, directory, R_OK | W_OK | X_OK, AT_EACCESS) == 0)
 		return 0;
 	snprintf(error, LISTENER_ERROR_SIZE, "%s unix:%s: %s", option, path, text_error(errno));
 	return -1;

@@ -179,6 +179,7 @@ static bool has_work(const struct peers *p)
 
 struct peer *peers_take(struct peers *p)
 {
+	thread_alive(THREAD_STUCK_MS);
 	pthread_mutex_lock(&p->lock);
 	while (!has_work(p) && !p->ending) {
 		const struct timespec until = clock_timespec(clock_ms() + TURN_MS);

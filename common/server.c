@@ -243,6 +243,7 @@ static int64_t turn(const struct server *s)
 static void watch(struct server *s)
 {
 	struct pollfd polled[3] = {{.events = POLLIN}, {.events = POLLIN}, {.events = POLLIN}};
+	const struct timespec pause = {.tv_nsec = 100000000};
 
 	polled[0].fd = signals_fd();
 	for (;;) {
@@ -262,8 +263,10 @@ static void watch(struct server *s)
 		if (left_ms > TURN_MS)
 			left_ms = TURN_MS;
 		if (poll(polled, 3, left_ms > 0 ? (int)left_ms : 0) < 0) {
-			if (errno != EINTR)
+			if (errno != EINTR) {
 				log_record(LOG_ERROR, "poll failed", LOG_PAIRS("reason", text_error(errno)));
+				nanosleep(&pause, NULL);
+			}
 			continue;
 		}
 		if (polled[0].revents != 0)

@@ -143,8 +143,7 @@ static int64_t turn(void *context)
 {
 	struct responder *r = context;
 
-	if (signals_hangup())
-		rotation_ask(r->rotation);
+	rotation_watch(r->rotation, signals_hangup());
 	return handler_expire(r->handler, clock_ms());
 }
 

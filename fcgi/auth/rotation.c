@@ -42,6 +42,7 @@ struct rotation {
 	struct thread thread;
 	_Atomic int place;            /* enum place */
 	_Atomic int64_t looked_at_ms; /* when it last went to the file system */
+	int64_t told_ms;              /* the look of which the log says that it hangs; of the caller's thread */
 	/* The thread's own: */
 	struct secrets_version in_use; /* the file as the secrets were read from it */
 	struct secrets_version seen;   /* as it was at the last look */
@@ -181,14 +182,19 @@ struct rotation *rotation_start(
 	return NULL;
 }
 
-void rotation_ask(struct rotation *r)
+void rotation_watch(struct rotation *r, bool asked)
 {
-	if (atomic_load(&r->place) == PLACE_IN_FILE_SYSTEM
-		&& clock_ms() - atomic_load(&r->looked_at_ms) > HANGS_MS)
+	const int64_t looked_at_ms = atomic_load(&r->looked_at_ms);
+
+	if (atomic_load(&r->place) == PLACE_IN_FILE_SYSTEM && clock_ms() - looked_at_ms > HANGS_MS
+		&& (asked || looked_at_ms != r->told_ms)) {
+		r->told_ms = looked_at_ms;
 		log_record(LOG_ERROR, KEPT,
 			LOG_PAIRS("reason", "the file system of the secret file does not answer", "file",
 				r->path));
-	wake(r);
+	}
+	if (asked)
+		wake(r);
 }
 
 void rotation_stop(struct rotation *r)

@@ -84,18 +84,22 @@ static bool has_invisible(const struct line *line)
 	return false;
 }
 
-/* NAME=value, as in a file of environment variables. Base64 ends with =, and is none. */
+/* NAME=value, as in a file of environment variables. Base64 ends with =, and is none, but for a NAME_= of
+ * capitals. */
 static bool is_assignment(const struct line *line)
 {
 	size_t len = 0;
+	bool is_name = false;
 
-	while (len < line->len && (isalnum((unsigned char)line->at[len]) || line->at[len] == '_'))
-		len++;
+	for (; len < line->len && (isalnum((unsigned char)line->at[len]) || line->at[len] == '_'); len++)
+		is_name = is_name || line->at[len] == '_';
 	if (len == 0 || len == line->len || line->at[len] != '=' || isdigit((unsigned char)line->at[0]))
 		return false;
+	for (size_t i = 0; i < len && is_name; i++)
+		is_name = !islower((unsigned char)line->at[i]);
 	while (len < line->len && line->at[len] == '=')
 		len++;
-	return len < line->len;
+	return len < line->len || is_name;
 }
 
 static bool is_quoted(const struct line *line)

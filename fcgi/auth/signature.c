@@ -71,12 +71,20 @@ err:
 struct signature_verifier *signature_open(const struct secrets *secrets)
 {
 	struct signature_verifier *verifier = calloc(1, sizeof *verifier);
+	pthread_rwlockattr_t attributes;
 
 	if (verifier == NULL)
 		return NULL;
+	pthread_rwlockattr_init(&attributes);
+#ifdef PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP
+	/* A flood of verifications must not keep new secrets waiting. */
+	pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+#endif
 	verifier->mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
 	verifier->keys = verifier->mac == NULL ? NULL : keys_new(verifier->mac, secrets);
-	if (verifier->keys != NULL && pthread_rwlock_init(&verifier->lock, NULL) == 0)
+	const bool has_lock = verifier->keys != NULL && pthread_rwlock_init(&verifier->lock, &attributes) == 0;
+	pthread_rwlockattr_destroy(&attributes);
+	if (has_lock)
 		return verifier;
 	keys_free(verifier->keys);
 	EVP_MAC_free(verifier->mac);

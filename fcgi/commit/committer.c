@@ -417,6 +417,7 @@ static void run_main(void *argument)
 		else
 			connect_if_due(c);
 		commit_set_aside(c);
+		store_shrink(c->main.store);
 		/* Before there is a delivery that would have to wait for it. */
 		if (!c->on_demand)
 			connect_if_due(c);
@@ -438,6 +439,7 @@ static void commit_slowly(struct lane *lane, struct delivery *delivery)
 				delivery_loggable_id(delivery)));
 		finish_all(lane->committer, &delivery, 1, DELIVERY_UNAVAILABLE);
 	}
+	store_shrink(lane->store);
 	store_disconnect(lane->store);
 }
 

@@ -63,7 +63,7 @@ static enum pg_state explain(
 	return PG_AWAY;
 }
 
-enum pg_state pg_schema_check_settings(PGconn *pg, int64_t deadline_ms, char error[PG_ERROR_SIZE])
+static enum pg_state check_settings(PGconn *pg, int64_t deadline_ms, char error[PG_ERROR_SIZE])
 {
 	PGresult *result = pg_query(pg, SETTINGS_QUESTION, deadline_ms);
 	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
@@ -111,7 +111,7 @@ enum pg_state pg_schema_check(PGconn *pg, int64_t deadline_ms, char error[PG_ERR
 		return PG_AWAY;
 	}
 	if (PG_PROTOCOL >= oldest && PG_PROTOCOL <= newest)
-		return pg_schema_check_settings(pg, deadline_ms, error);
+		return check_settings(pg, deadline_ms, error);
 	if (PG_PROTOCOL > newest)
 		pg_deploy_remedy(pg, remedy);
 	snprintf(error, PG_ERROR_SIZE,

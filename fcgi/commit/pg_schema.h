@@ -14,7 +14,4 @@
  * PG_READY, error holds the reason and what to do, one line. */
 enum pg_state pg_schema_check(PGconn *pg, int64_t deadline_ms, char error[PG_ERROR_SIZE]);
 
-/* The second half of it alone: the settings. */
-enum pg_state pg_schema_check_settings(PGconn *pg, int64_t deadline_ms, char error[PG_ERROR_SIZE]);
-
 #endif

@@ -19,9 +19,10 @@
 #include "pg.h"
 #include "pg_schema.h"
 
-/* Of a batch, what is kept for the next one; and how long connecting anew may take behind a larger one. */
+/* Of a batch, what is kept for the next one. */
 #define KEPT_BYTES ((size_t)8 * 1024 * 1024)
-#define RENEW_MS 1000
+/* How long ending a failed transaction may take, and finding out why it failed. */
+#define ROLLBACK_MS 5000
 
 /* From PostgreSQL's pg_type.dat. */
 #define BYTEA_OID 17
@@ -427,19 +428,21 @@ static void roll_back(struct store *store, int64_t deadline_ms)
 	PQclear(result);
 }
 
-/* The reason is in the settings, not in a delivery: they are of no use to any. */
+/* The reason is in the settings, the schema or the role's rights, not in a delivery: they are of no use to any. */
 static bool is_unsettled(struct store *store, int64_t deadline_ms)
 {
 	char error[STORE_ERROR_SIZE];
 
-	if (store->pg == NULL || strcmp(store->sqlstate, "22023") != 0
-		|| pg_schema_check_settings(store->pg, deadline_ms, error) == PG_READY)
+	if (store->pg == NULL
+		|| (strcmp(store->sqlstate, "22023") != 0 && strncmp(store->sqlstate, "42", 2) != 0
+			&& strcmp(store->sqlstate, "3F000") != 0)
+		|| pg_schema_check(store->pg, deadline_ms, error) == PG_READY)
 		return false;
 	memcpy(store->error, error, sizeof error);
 	return true;
 }
 
-static enum store_result commit(
+enum store_result store_commit(
 	struct store *store, struct delivery *const batch[], size_t count, const struct store_limits *limits)
 {
 	bool committed;
@@ -467,8 +470,9 @@ static enum store_result commit(
 		return STORE_UNKNOWN;
 	}
 	if (failed) {
-		roll_back(store, limits->deadline_ms);
-		if (is_unsettled(store, limits->deadline_ms)) {
+		const int64_t until_ms = clock_ms() + ROLLBACK_MS;
+		roll_back(store, until_ms < limits->deadline_ms ? until_ms : limits->deadline_ms);
+		if (is_unsettled(store, until_ms < limits->deadline_ms ? until_ms : limits->deadline_ms)) {
 			store_disconnect(store);
 			return STORE_UNAVAILABLE;
 		}
@@ -484,24 +488,13 @@ static enum store_result commit(
 	return STORE_OK;
 }
 
-/* Frees the memory of a large batch. libpq keeps its own as long as the connection lives, so a committed one is
- * followed by a new connection. */
-static void shrink(struct store *store, enum store_result result)
+void store_shrink(struct store *store)
 {
 	const bool large = store->bodies.len + store->deliveries.len > KEPT_BYTES;
 
 	buffer_recycle(&store->deliveries, KEPT_BYTES);
 	buffer_recycle(&store->bodies, KEPT_BYTES);
 	buffer_recycle(&store->signatures, KEPT_BYTES);
-	if (large && result == STORE_OK)
-		store_connect(store, RENEW_MS);
-}
-
-enum store_result store_commit(
-	struct store *store, struct delivery *const batch[], size_t count, const struct store_limits *limits)
-{
-	const enum store_result result = commit(store, batch, count, limits);
-
-	shrink(store, result);
-	return result;
+	if (large)
+		store_disconnect(store);
 }

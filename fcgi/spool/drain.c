@@ -403,7 +403,7 @@ void drain_step(struct drain *d)
 
 	if (!spool_lock(d->spool) || queue_is_away(d->queue)) {
 		d->due_ms = now_ms + AWAY_MS;
-		if (slow != NULL)
+		if (slow != NULL && slow->retry_ms < d->due_ms)
 			slow->retry_ms = d->due_ms;
 		return;
 	}

@@ -35,6 +35,7 @@ struct spool {
 	const char *path;
 	struct spool_parts parts;
 	bool locked;
+	bool unreadable;    /* that it is was logged */
 	bool refusing;      /* that it does was logged */
 	int64_t refused_ms; /* when it last did */
 
@@ -217,11 +218,12 @@ static void take_up_abandoned(struct spool *spool)
 	DIR *directory = directory_stream(spool->parts.tmp);
 	time_t now = time(NULL);
 	struct stat status;
+	int64_t unused;
 
 	if (directory == NULL)
 		return;
 	for (const struct dirent *entry; (entry = directory_next(directory)) != NULL;)
-		if (strcmp(entry->d_name, SPOOL_PARTS_TRIAL) != 0
+		if (spool_name_parse(entry->d_name, &unused)
 			&& fstatat(spool->parts.tmp, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0
 			&& now - status.st_mtime > ABANDONED_S
 			&& renameat(spool->parts.tmp, entry->d_name, spool->parts.fresh, entry->d_name) != 0)
@@ -238,8 +240,14 @@ size_t spool_list(struct spool *spool, const char *after, char names[][SPOOL_NAM
 
 	take_up_abandoned(spool);
 	directory = directory_stream(spool->parts.fresh);
-	if (directory == NULL)
+	if (directory == NULL) {
+		if (!spool->unreadable)
+			log_record(LOG_ERROR, "cannot read the spool",
+				LOG_PAIRS("spool", spool->path, "reason", text_error(errno)));
+		spool->unreadable = true;
 		return 0;
+	}
+	spool->unreadable = false;
 	for (const struct dirent *entry; (entry = directory_next(directory)) != NULL;) {
 		if (!spool_name_parse(entry->d_name, &unused))
 			set_apart(spool, entry->d_name, "not the name of a spool file");

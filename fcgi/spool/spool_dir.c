@@ -100,20 +100,41 @@ static bool is_spool(const char *path)
 	return is;
 }
 
+/* Whether a directory holds anything that no start has made there, or cannot be read. */
+static bool is_foreign(const char *path)
+{
+	static const char *const ours[] = {"tmp", "new", "corrupt", "lock", "lost+found"};
+	DIR *directory = opendir(path);
+	bool foreign = directory == NULL;
+
+	for (const struct dirent *entry; !foreign && (entry = directory_next(directory)) != NULL;) {
+		foreign = true;
+		for (size_t i = 0; i < sizeof ours / sizeof ours[0] && foreign; i++)
+			foreign = strcmp(entry->d_name, ours[i]) != 0;
+	}
+	if (directory != NULL)
+		closedir(directory);
+	return foreign;
+}
+
 /* Webhooks are personal data, and whoever can write here can entitle anyone. Rights are to be changed only of
  * what a start has made, never of a directory that somebody named by mistake. */
 static int check_owner(
 	const char *path, const char *part, const struct stat *status, char error[SPOOL_ERROR_SIZE])
 {
 	const bool ours = status->st_uid == geteuid();
+	const bool open = (status->st_mode & (S_IRWXG | S_IRWXO)) != 0;
+	const bool foreign = part == NULL && is_foreign(path);
 	char what[512];
 	char owner[USER_SIZE];
 	char user[USER_SIZE];
 	int len;
 
-	if (ours && (status->st_mode & (S_IRWXG | S_IRWXO)) == 0)
+	if (ours && !open && !foreign)
 		return 0;
-	if (ours)
+	if (ours && !open)
+		len = snprintf(what, sizeof what, "it holds other files");
+	else if (ours)
 		len = snprintf(what, sizeof what, "%s is open to others (mode %04o)",
 			part == NULL ? "it" : part, (unsigned)(status->st_mode & 07777));
 	else
@@ -259,6 +280,22 @@ void spool_parts_close(struct spool_parts *parts)
 	*parts = (struct spool_parts){-1, -1, -1, -1};
 }
 
+/* Those that are there already. */
+static int check_parts(const char *path, char error[SPOOL_ERROR_SIZE])
+{
+	static const char *const parts[] = {"tmp", "new", "corrupt"};
+	const int top = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat status;
+	int result = top < 0 ? fail(error, path, text_error(errno)) : 0;
+
+	for (size_t i = 0; i < sizeof parts / sizeof parts[0] && result == 0; i++)
+		if (fstatat(top, parts[i], &status, AT_SYMLINK_NOFOLLOW) == 0)
+			result = check_owner(path, parts[i], &status, error);
+	if (top >= 0)
+		close(top);
+	return result;
+}
+
 int spool_parts_check(const char *path, char error[SPOOL_ERROR_SIZE])
 {
 	struct stat status;
@@ -268,7 +305,7 @@ int spool_parts_check(const char *path, char error[SPOOL_ERROR_SIZE])
 	if (stat(path, &status) == 0) {
 		if (!S_ISDIR(status.st_mode))
 			return fail(error, path, text_error(ENOTDIR));
-		if (check_owner(path, NULL, &status, error) != 0)
+		if (check_owner(path, NULL, &status, error) != 0 || check_parts(path, error) != 0)
 			return -1;
 		return access(path, R_OK | W_OK | X_OK) == 0 ? 0 : fail(error, path, text_error(errno));
 	}

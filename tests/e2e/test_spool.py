@@ -175,6 +175,8 @@ ANOTHER = "name a directory that bagelhook makes for itself, such as --spool {}/
 @pytest.mark.parametrize(("make", "said"), [
     (lambda path: path.mkdir(mode=0o700), "all in order"),
     (lambda path: None, "all in order"),
+    (lambda path: (path.mkdir(mode=0o700), (path / "tmp").mkdir(mode=0o700), (path / "letter").touch()), "it holds other files: " + ANOTHER),
+    (lambda path: (make_spool(path), (path / "new").chmod(0o750)), "new is open to others (mode 0750): "),
     (lambda path: path.touch(), "Not a directory"),
     (lambda path: path.mkdir(mode=0o755), "it is open to others (mode 0755): " + ANOTHER),
     (lambda path: make_spool(path, 0o750), "it is open to others (mode 0750): run: chmod 0700 {}"),
@@ -182,7 +184,7 @@ ANOTHER = "name a directory that bagelhook makes for itself, such as --spool {}/
     (lambda path: make_spool(path, owner=1),
      "it belongs to user daemon, but this runs as user root: run bagelhook as user daemon, or name another directory"),
     (lambda path: make_spool(path, owner=65533), "it belongs to user 65533, but this runs as user root: run bagelhook as user 65533"),
-], ids=["there", "not yet", "a file", "open", "an open spool", "somebody's", "somebody's spool", "nobody's spool"])
+], ids=["there", "not yet", "another's", "an open part", "a file", "open", "an open spool", "somebody's", "somebody's spool", "nobody's spool"])
 def test_check(cluster, tmp_path, make, said):
     """--check says of the spool what a start would, and makes nothing."""
     if os.geteuid() != 0 and "belongs" in said:

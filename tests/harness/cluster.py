@@ -26,7 +26,7 @@ class Cluster:
     def __init__(self, primary=None, migrated=True, **settings):
         """With a primary it is a standby of that cluster, which takes its data and follows it.
 
-        Migrating takes seconds. Where the environment has BAGELHOOK_SEED, a directory of the server's user, the first
+        Migrating takes seconds. Where the environment has BAGELHOOK_MIGRATED, a directory of the server's user, the first
         cluster of a run leaves its migrated data there, and the others begin with a copy, unless they are not to be migrated.
         """
         self.user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
@@ -43,8 +43,8 @@ class Cluster:
             if primary is not None:
                 self._as_user(self.program("pg_basebackup"), f"--pgdata={self.directory / 'data'}", f"--host={primary.host}",
                               "--username=postgres", "--checkpoint=fast", "--write-recovery-conf", "--no-sync")
-            elif migrated and "BAGELHOOK_SEED" in os.environ:
-                self._copy_seed(pathlib.Path(os.environ["BAGELHOOK_SEED"]))
+            elif migrated and "BAGELHOOK_MIGRATED" in os.environ:
+                self._copy_seed(pathlib.Path(os.environ["BAGELHOOK_MIGRATED"]))
             else:
                 self._initialise()
             self.start()

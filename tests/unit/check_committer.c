@@ -46,6 +46,7 @@ struct store {
 	size_t begun;
 	size_t ended;
 	size_t connections;
+	size_t shrunk; /* how many transactions had ended when memory was given back */
 };
 
 static struct store *store;
@@ -78,6 +79,14 @@ enum store_connect_result store_connect(struct store *s, int timeout_ms)
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);
 	return result;
+}
+
+/* Only when nobody waits for an answer. */
+void store_shrink(struct store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->shrunk = s->ended;
+	pthread_mutex_unlock(&s->lock);
 }
 
 void store_disconnect(struct store *s)
