@@ -295,12 +295,17 @@ int arguments_take(const struct argument table[], unsigned command, void *option
 		else if (!is_switch && next < argc)
 			value = argv[next++];
 		snprintf(name, sizeof name, "--%s", argument->name);
-		if (is_switch != (value == NULL)) {
-			snprintf(error, ARGUMENTS_ERROR_SIZE, "%s: %s", name,
-				is_switch ? "takes no value" : "needs a value");
+		if (is_switch && value != NULL) {
+			snprintf(error, ARGUMENTS_ERROR_SIZE, "%s: takes no value", name);
 			return -1;
 		}
-		if (set(options, argument, name, is_switch ? "yes" : value, error) != 0)
+		if (is_switch)
+			value = "yes";
+		if (value == NULL) {
+			snprintf(error, ARGUMENTS_ERROR_SIZE, "%s: needs a value", name);
+			return -1;
+		}
+		if (set(options, argument, name, value, error) != 0)
 			return -1;
 	}
 	return words;
