@@ -50,7 +50,7 @@ static size_t distance_between(const char *one, const char *other)
 	return rows[one_len % 3][other_len];
 }
 
-/* Calls one that is near to a mistyped word what is to be proposed. */
+/* A search for the name that is nearest to a mistyped word. */
 struct proposal {
 	const char *word;
 	const char *nearest; /* NULL: none */
@@ -84,7 +84,7 @@ static long find_word(const char *words, const char *text)
 	}
 }
 
-/* Whether it is a number within the limits. */
+/* Returns true if the text is a number within the limits; *value holds it then. */
 static bool read_number(const struct argument *argument, const char *text, long *value)
 {
 	char *end;

@@ -11,7 +11,7 @@
 
 #define ARGUMENTS_ERROR_SIZE 512
 
-/* What a value is, and the member that takes it. Texts belong to argv or to the environment. */
+/* Kinds of values, each with the type of its member. Texts belong to argv or to the environment. */
 enum argument_kind {
 	ARGUMENT_TEXT,    /* const char *; not empty */
 	ARGUMENT_MAYBE,   /* const char *; an empty one is NULL */
@@ -44,19 +44,19 @@ struct argument {
 	const char *help;
 };
 
-/* Fills in the members of *options from defaults, the environment and the arguments behind argv[0], the latter
- * before the former; all other members stay. Returns how many of the arguments are no options, which are argv[1]
- * and those behind it then; or -1 with what is wrong, one line that names the option, in error. `-h` is taken as
- * `--help`. Reorders argv. To be called while there is only one thread. */
+/* Sets the members of *options: to the argument if the option is given, else to the variable, else to the default.
+ * Members that the table does not name stay. Moves the arguments that are no options to argv[1] and behind it, and
+ * returns their number. Returns -1 if something is wrong; error then says what in one line that names the option.
+ * Takes `-h` as `--help`. To be called while there is only one thread. */
 int arguments_take(const struct argument table[], unsigned command, void *options, int argc, char *argv[],
 	char error[ARGUMENTS_ERROR_SIZE]);
 
-/* Checks that each variable whose name begins with prefix is one of the table: one that is misspelt would be as
- * good as none, and nobody would know. Returns 0, or -1 with the reason in error. program: whose --help to see. */
+/* Checks that the table has each variable of the environment whose name begins with prefix: a misspelt one would
+ * have no effect. Returns 0, or -1 with the reason in error, which refers to the --help of program. */
 int arguments_check_environment(
 	const struct argument table[], const char *prefix, const char *program, char error[ARGUMENTS_ERROR_SIZE]);
 
-/* Writes the options that a command has. */
+/* Writes the help on the options of a command. */
 void arguments_help(const struct argument table[], unsigned command, FILE *);
 
 #endif

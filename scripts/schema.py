@@ -158,7 +158,7 @@ def page(connection):
     forms = [row for row in functions if row[3].startswith(f"{row[1]}() for ")]
     for row in functions:
         if row not in forms:
-            # Of several functions of one name, those with as many arguments.
+            # A function may have overloads; each form belongs to the one with the same number of arguments.
             text += function(row, [other for other in forms if (other[1], len(other[5])) == (row[1], len(row[5]))])
     text += "\n## Row types\n"
     for oid, name, comment, check in types:

@@ -84,8 +84,8 @@ static bool has_invisible(const struct line *line)
 	return false;
 }
 
-/* NAME=value, as in a file of environment variables. Base64 ends with =, and is none, but for a NAME_= of
- * capitals. */
+/* Returns true for NAME=value, as in a file of environment variables. Base64 may end with =, so that an empty value
+ * counts only behind a name such as WEBHOOK_SECRET: capitals with an underscore. */
 static bool is_assignment(const struct line *line)
 {
 	size_t len = 0;

@@ -19,9 +19,9 @@
 #include "pg.h"
 #include "pg_schema.h"
 
-/* Of a batch, what is kept for the next one. */
+/* How much of its memory a batch leaves to the next one. */
 #define KEPT_BYTES ((size_t)8 * 1024 * 1024)
-/* How long ending a failed transaction may take, and finding out why it failed. */
+/* Time limit after a failed transaction, to roll it back and to find out why it failed. */
 #define ROLLBACK_MS 5000
 
 /* From PostgreSQL's pg_type.dat. */
@@ -470,9 +470,11 @@ enum store_result store_commit(
 		return STORE_UNKNOWN;
 	}
 	if (failed) {
-		const int64_t until_ms = clock_ms() + ROLLBACK_MS;
-		roll_back(store, until_ms < limits->deadline_ms ? until_ms : limits->deadline_ms);
-		if (is_unsettled(store, until_ms < limits->deadline_ms ? until_ms : limits->deadline_ms)) {
+		int64_t until_ms = clock_ms() + ROLLBACK_MS;
+		if (until_ms > limits->deadline_ms)
+			until_ms = limits->deadline_ms;
+		roll_back(store, until_ms);
+		if (is_unsettled(store, until_ms)) {
 			store_disconnect(store);
 			return STORE_UNAVAILABLE;
 		}

@@ -74,8 +74,8 @@ bool store_connected(struct store *);
 enum store_result store_commit(
 	struct store *, struct delivery *const batch[], size_t count, const struct store_limits *);
 
-/* Frees the memory of a large batch. libpq keeps its own as long as the connection lives, so the connection is
- * ended then: to be called when nobody waits for an answer. */
+/* Frees the memory of a large batch, and ends its connection, because libpq keeps memory as long as the connection
+ * lives. Call it when nobody waits for an answer. */
 void store_shrink(struct store *);
 
 /* Why the last call did not succeed, one line; valid until the next call. It may hold what

@@ -100,7 +100,7 @@ static bool is_spool(const char *path)
 	return is;
 }
 
-/* Whether a directory holds anything that no start has made there, or cannot be read. */
+/* Returns true if a directory holds files that are not of a spool, or cannot be read. */
 static bool is_foreign(const char *path)
 {
 	static const char *const ours[] = {"tmp", "new", "corrupt", "lock", "lost+found"};

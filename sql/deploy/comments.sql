@@ -1,8 +1,8 @@
 -- Deploy bagelpay:comments to pg
 --
--- What the columns of tables, views and row types mean, and the arguments and results of functions. A name has one
--- meaning everywhere, except where a row names the object. Arguments have no comments in PostgreSQL: theirs are lines
--- of the function's comment. The page docs/schema.md is made of all of this.
+-- Comments on the columns of tables, views and row types, and on the arguments and results of functions. A name has one
+-- meaning everywhere, except where a row names the object. PostgreSQL has no comments on arguments, so they are lines
+-- of the function's comment. scripts/schema.py makes docs/schema.md from these comments.
 
 BEGIN;
 
@@ -15,7 +15,7 @@ DECLARE
 BEGIN
     FOR n IN
         WITH meanings (object, name, meaning) AS (VALUES
-            -- What events, orders and purchases have in common.
+            -- Columns of events, orders and purchases alike.
             (NULL::text, 'mode', 'live or test'),
             (NULL, 'order_id', 'The merchant''s key of the order, or a derived one'),
             (NULL, 'event_id', 'BagelPay''s id of the event, or sha256: and a digest; operator: and a UUID for decisions'),

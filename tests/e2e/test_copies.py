@@ -81,7 +81,7 @@ def copy(cluster, examples, tmp_path):
         cluster.drop_database(db)
 
 
-# What the others do shows in all that happens at once.
+# Tests of the loop itself, which Python stands for; test_everything_at_once runs all of it in each language.
 in_python = pytest.mark.parametrize("examples", ["python"], indirect=True)
 
 

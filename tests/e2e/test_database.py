@@ -199,6 +199,23 @@ def test_silent_host(cluster, tmp_path):
         assert check(f"{dsn} connect_timeout=2", tmp_path) == (0, "")
 
 
+@pytest.mark.parametrize(("take", "give"), [
+    ("REVOKE USAGE ON SCHEMA bagelpay FROM bagelpay_ingest", "GRANT USAGE ON SCHEMA bagelpay TO bagelpay_ingest"),
+    ("ALTER SCHEMA bagelpay RENAME TO elsewhere", "ALTER SCHEMA elsewhere RENAME TO bagelpay"),
+], ids=["rights", "schema"])
+def test_taken_away_while_connected(make_stack, admin, tmp_path, take, give):
+    """/readyz notices that the connected role may not, or cannot, ingest any more; then events are spooled, and drained."""
+    stack = make_stack(*admin.arguments, "--spool", tmp_path / "spool")
+    assert request(stack.responder).status == 200 and admin.ask("/readyz").status == 200
+    with stack.connect() as connection:
+        connection.execute(take)
+        assert request(stack.responder).json["spooled"]
+        assert b"database: away" in admin.ask("/readyz").body
+        connection.execute(give)
+    harness.wait_until(lambda: stack.query("SELECT count(*) FROM bagelpay.events") == [(2,)], "the spool to drain")
+    harness.wait_until(lambda: admin.ask("/readyz").status == 200, "readiness")
+
+
 def test_wrong_password_behind_others(remote, tmp_path):
     """All that libpq says is read: behind hosts that refuse a connection there is one that refuses the password."""
     db = remote.create_database()

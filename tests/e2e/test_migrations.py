@@ -50,7 +50,7 @@ def has_schema(cluster, database):
 
 
 def test_revert_and_deploy_again(cluster):
-    """Stored events are only dropped if one says so; roles that somebody was granted stay, as logins need them."""
+    """A revert drops stored events only with the setting for it, and keeps roles that have members."""
     database = cluster.create_database()
     with cluster.connect(db=database) as connection:
         connection.execute("CREATE ROLE shop LOGIN IN ROLE bagelpay_reader")

@@ -184,7 +184,8 @@ ANOTHER = "name a directory that bagelhook makes for itself, such as --spool {}/
     (lambda path: make_spool(path, owner=1),
      "it belongs to user daemon, but this runs as user root: run bagelhook as user daemon, or name another directory"),
     (lambda path: make_spool(path, owner=65533), "it belongs to user 65533, but this runs as user root: run bagelhook as user 65533"),
-], ids=["there", "not yet", "another's", "an open part", "a file", "open", "an open spool", "somebody's", "somebody's spool", "nobody's spool"])
+], ids=["empty directory", "missing", "other files", "open part", "file", "open directory", "open spool", "other owner",
+        "spool of another owner", "spool of an unknown owner"])
 def test_check(cluster, tmp_path, make, said):
     """--check says of the spool what a start would, and makes nothing."""
     if os.geteuid() != 0 and "belongs" in said:

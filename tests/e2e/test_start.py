@@ -136,9 +136,10 @@ def test_no_secret(refuse, environment):
     (b"a_secret_of_the_webhook\n" * 65, "line 65: more than 64 secrets"),
     (b"# old\n\"a_secret_of_the_webhook\"\n", "line 2: quotes around the secret: remove them"),
     (b"WEBHOOK_SECRET=a_secret_of_the_webhook\n", "line 1: NAME=value: write the value alone"),
+    (b"WEBHOOK_SECRET=\n", "line 1: NAME=value: write the value alone"),
     (b"a_secret_of the_webhook\n", "line 1: white space"),
     ("a_secret_of_the_webhook\n".encode("utf-16"), "save it as UTF-8"),
-], ids=["missing", "directory", "empty", "only line ends", "long", "long line", "too many", "quotes", "assignment",
+], ids=["missing", "directory", "empty", "only line ends", "long", "long line", "too many", "quotes", "assignment", "empty assignment",
         "white space", "UTF-16"])
 def test_unusable_secret_file(refuse, cluster, tmp_path, content, text):
     """1, with the file's name and what to do about it."""
