@@ -152,17 +152,20 @@ need_npm() {
 
 # Mostly they wait for processes, theirs and each other's; the tests of a file share a stack.
 run_e2e() {
-    if (($# == 0)); then
-        # For the examples.
-        need_npm
-        set -- "$tree/tests/e2e"
-    fi
+    # For the examples.
+    need_npm
     run_pytest -n 4 --dist loadfile "$@"
 }
 
+# But for those tests that take longest and whose neighbours in the same file ask for much the same.
 part_e2e() {
     build_plain
-    run_e2e
+    run_e2e "$tree/tests/e2e" -m "not long"
+}
+
+part_e2e_long() {
+    build_plain
+    run_e2e "$tree/tests/e2e" -m long
 }
 
 # The console, in a browser, too. axe-core comes from npm's registry; where that cannot be, its tests are skipped.
@@ -179,7 +182,7 @@ part_console_sanitize() {
 
 part_e2e_sanitize() {
     build_sanitized
-    run_e2e
+    run_e2e "$tree/tests/e2e"
 }
 
 build_threads() {

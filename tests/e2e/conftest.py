@@ -16,8 +16,9 @@ import examples as programs  # noqa: E402
 import harness  # noqa: E402
 
 
-def pytest_configure():
+def pytest_configure(config):
     harness.end_on_sigterm()
+    config.addinivalue_line("markers", "long: not in the usual run, see scripts/parts.sh")
 
 
 # Files that take longest begin first, so that several processes end at about the same time.

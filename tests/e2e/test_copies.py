@@ -83,6 +83,8 @@ def copy(cluster, examples, tmp_path):
 
 # Tests of the loop itself, which Python stands for; test_everything_at_once runs all of it in each language.
 in_python = pytest.mark.parametrize("examples", ["python"], indirect=True)
+in_each = pytest.mark.parametrize(
+    "examples", ["python", *(pytest.param(name, marks=pytest.mark.long) for name in ("node", "php"))], indirect=True)
 
 
 def in_seconds(seconds):
@@ -136,6 +138,7 @@ def test_settings(copy):
     assert [row[0] for row in copy.rows() if row[5]] == ["3"]
 
 
+@in_each
 def test_clock(copy):
     """Access ends on time, and begins on time, without an event and without a question."""
     copy.query("UPDATE bagelpay.settings SET grace = '0'")
@@ -171,6 +174,7 @@ def test_restart(copy):
     assert [row[6] for row in copy.rows() if row[0] == "9"] == ["mine"]
 
 
+@in_each
 @pytest.mark.parametrize("database", ["db", "copy_db"])
 def test_lost_connection(copy, database):
     """It connects again if either server ends its session, and misses nothing that happened meanwhile."""
@@ -186,6 +190,7 @@ def test_lost_connection(copy, database):
     assert "connects again" in copy.log.read_text()
 
 
+@in_each
 def test_refused_cursor(copy):
     """A cursor of another server: it begins again."""
     copy.pay(1)

@@ -74,8 +74,9 @@ def test_spool_hangs(cluster, faults, tmp_path, background):
 
 
 @pytest.mark.parametrize(("call", "error"), [
-    ("read", errno.EIO), ("openat", errno.EMFILE), ("fstat", errno.EIO), ("unlinkat", errno.EIO),
-    ("renameat", errno.EIO), ("flock", errno.ENOLCK), ("memory", errno.ENOMEM)])
+    ("unlinkat", errno.EIO), ("renameat", errno.EIO), ("flock", errno.ENOLCK), ("memory", errno.ENOMEM),
+    *(pytest.param(*row, marks=pytest.mark.long)
+      for row in (("read", errno.EIO), ("openat", errno.EMFILE), ("fstat", errno.EIO)))])
 def test_spool_drains(make_stack, faults, tmp_path, call, error):
     """What cannot be read, or removed, now is drained later, and none of it is lost or taken for broken."""
     spool = tmp_path / "spool"

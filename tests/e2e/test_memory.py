@@ -127,7 +127,8 @@ def test_start_without_memory(cluster, faults):
     assert not all([start(skip)[0] for skip in last_of(count, 90)[:60:2]])
 
 
-@pytest.mark.parametrize("command", ["import", "redrive", "export", "adopt", "status"])
+@pytest.mark.parametrize("command", [
+    "import", *(pytest.param(name, marks=pytest.mark.long) for name in ("redrive", "export", "adopt", "status"))])
 def test_commands_without_memory(cluster, faults, tmp_path, command):
     """When an allocation fails, the operator's commands end with 0, or with 1 and the reason; run again, they finish."""
     db = cluster.create_database()

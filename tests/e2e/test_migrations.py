@@ -49,6 +49,7 @@ def has_schema(cluster, database):
         return connection.execute("SELECT num_nonnulls(to_regnamespace('bagelpay'), to_regnamespace('bagelpay_internal')) > 0").fetchone()[0]
 
 
+@pytest.mark.long
 def test_revert_and_deploy_again(cluster):
     """A revert drops stored events only with the setting for it, and keeps roles that have members."""
     database = cluster.create_database()

@@ -129,6 +129,7 @@ def answer_of(responder, body):
         return peer.answer()
 
 
+@pytest.mark.long
 def test_largest_bodies(make_responder):
     """With the largest limit that can be given, a body of that length is an event like another."""
     responder = make_responder("--max-body", 64 * MEBIBYTE, "--commit-timeout", 60, "--read-timeout", 60)

@@ -112,6 +112,7 @@ def test_one_of_two_responders_is_killed(cluster):
     cluster.drop_database(db)
 
 
+@pytest.mark.long
 def test_reading_from_a_standby(cluster, make_stack):
     """A hot standby says the same as the primary, for readers, and takes nothing."""
     stack = make_stack()
@@ -143,6 +144,7 @@ def run(cluster, program, *arguments):
     return done.stdout
 
 
+@pytest.mark.long
 def test_backup_is_restored(make_stack):
     """pg_dump into another server: the same rows, a responder goes on with them, and readers of the feed begin again."""
     stack = make_stack()

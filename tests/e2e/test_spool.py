@@ -126,6 +126,7 @@ def test_slow_event(make_stack, admin, tmp_path):
     harness.wait_until(lambda: connections(stack) == 1, "the second connection to be closed")
 
 
+@pytest.mark.long
 def test_order_of_a_slow_event(make_stack, tmp_path):
     """Other events of its order wait in the spool while it is tried, and follow it."""
     spool = tmp_path / "spool"

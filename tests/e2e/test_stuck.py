@@ -123,7 +123,8 @@ def signed(secret):
 
 
 @pytest.mark.parametrize("thread, call", [
-    ("worker", "send"), ("committer", "send"), ("spooler", "fsync"), ("event loop", "accept")])
+    ("worker", "send"), ("event loop", "accept"),
+    *(pytest.param(*row, marks=pytest.mark.long) for row in (("committer", "send"), ("spooler", "fsync")))])
 def test_stuck_thread_is_told(cluster, admin, faults, tmp_path, background, thread, call):
     """/healthz names a thread that hangs, and the log, too; when it goes on, all is well."""
     dsn = cluster.dsn("bagelhook", cluster.create_database())

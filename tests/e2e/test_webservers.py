@@ -212,7 +212,7 @@ def test_many_at_once(served, background):
 def test_many_one_after_the_other(served, background):
     """However the server keeps its connections: each of many deliveries is answered, by a few clients at a time."""
     def deliver_some():
-        return [served.deliver(bodies.payment()).status for _ in range(60 if served.way in ("nginx", "haproxy") else 6)]
+        return [served.deliver(bodies.payment()).status for _ in range(60 if served.way in ("nginx", "haproxy") else 3)]
 
     answers = [future.result() for future in [background(deliver_some) for _ in range(10)]]
     assert {status for some in answers for status in some} == {200}

@@ -53,8 +53,8 @@ LIVES = {
     ),
 }
 TIMES = ("occurred_at", "trial_end", "billing_period_end")
-# All 5,040 with BAGELHOOK_ARRIVALS=all; usually each seventh.
-PERMUTATIONS = tuple(itertools.permutations(range(7)))[::1 if os.environ.get("BAGELHOOK_ARRIVALS") == "all" else 7]
+# All 5,040 with BAGELHOOK_ARRIVALS=all; usually each 23rd, which ends in every order of the last ones.
+PERMUTATIONS = tuple(itertools.permutations(range(7)))[::1 if os.environ.get("BAGELHOOK_ARRIVALS") == "all" else 23]
 
 
 def seven(life, number):

@@ -66,7 +66,7 @@ def deadlocks(world):
 
 
 # With all arrivals 10,000.
-MEETING = 10_000 if os.environ.get("BAGELHOOK_ARRIVALS") == "all" else 2_000
+MEETING = 10_000 if os.environ.get("BAGELHOOK_ARRIVALS") == "all" else 1_000
 
 
 def test_opposite_orders(world):
