@@ -1,11 +1,10 @@
 // Keeps a copy of all entitlements in another database: see docs/copies.md, which has its tables.
 //
 // Arguments: the connection URI of the database with the schema bagelpay, for a login in bagelpay_reader, and that of
-// the copy's database. Environment: MODE, live or test.
+// the copy's database.
 
 import pg from 'pg'
 
-const { MODE = 'live' } = process.env
 const LONGEST_WAIT = 5 // seconds
 
 const COLUMNS = 'order_id, product_id, customer_id, customer_email, user_id, entitled, reason, valid_until'
@@ -18,20 +17,21 @@ const asJson = (statement) => `SELECT coalesce(json_agg(e), '[]')::text AS rows 
 async function bringUpToDate (source, copy) {
   await source.query('BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY')
   await copy.query('BEGIN')
-  const { rows: [{ cursor, clock }] } = await copy.query('SELECT cursor, clock::text FROM access_cursor FOR UPDATE')
+  const { rows: [{ mode, cursor, clock }] } = await copy.query(
+    'SELECT mode, cursor, clock::text FROM access_cursor FOR UPDATE')
   const { rows: [{ now }] } = await source.query('SELECT greatest(now(), $1)::text AS now', [clock])
   const { rows: changes } = await source.query(
     'SELECT cursor, mode, order_id FROM bagelpay.changes_since($1)', [cursor])
   let entitlements
   if (cursor === '' || changes.some((change) => change.order_id === null)) {
     await copy.query('DELETE FROM access')
-    entitlements = await source.query(asJson(ENTITLEMENTS), [now, MODE])
+    entitlements = await source.query(asJson(ENTITLEMENTS), [now, mode])
   } else {
     const due = await source.query(
-      'SELECT order_id FROM bagelpay.entitlement_changes($1, $2, $3)', [clock, now, MODE])
-    const orders = [...changes.filter((change) => change.mode === MODE), ...due.rows].map((row) => row.order_id)
+      'SELECT order_id FROM bagelpay.entitlement_changes($1, $2, $3)', [clock, now, mode])
+    const orders = [...changes.filter((change) => change.mode === mode), ...due.rows].map((row) => row.order_id)
     await copy.query('DELETE FROM access WHERE order_id = ANY ($1)', [orders])
-    entitlements = await source.query(asJson(`${ENTITLEMENTS} AND order_id = ANY ($3)`), [now, MODE, orders])
+    entitlements = await source.query(asJson(`${ENTITLEMENTS} AND order_id = ANY ($3)`), [now, mode, orders])
   }
   await copy.query(
     `INSERT INTO access (${COLUMNS}) SELECT ${COLUMNS} FROM json_populate_recordset(NULL::access, $1)`,
@@ -39,7 +39,7 @@ async function bringUpToDate (source, copy) {
   await copy.query('UPDATE access_cursor SET cursor = $1, clock = $2', [changes.at(-1)?.cursor ?? cursor, now])
   const { rows: [{ wait }] } = await source.query(
     `SELECT extract(epoch FROM min(at) - clock_timestamp()) AS wait
-    FROM bagelpay.entitlement_changes($1, $1::timestamptz + make_interval(secs => $2), $3)`, [now, LONGEST_WAIT, MODE])
+    FROM bagelpay.entitlement_changes($1, $1::timestamptz + make_interval(secs => $2), $3)`, [now, LONGEST_WAIT, mode])
   await copy.query('COMMIT')
   await source.query('COMMIT')
   return wait === null ? LONGEST_WAIT : Math.max(0, Number(wait))
@@ -98,4 +98,8 @@ async function keep (sourceUri, copyUri) {
   }
 }
 
+if (process.argv.length !== 4) {
+  console.error('usage: node keep_copy.js SOURCE COPY (connection URIs)')
+  process.exit(2)
+}
 await keep(...process.argv.slice(2))

@@ -2,11 +2,10 @@
 // Keeps a copy of all entitlements in another database: see docs/copies.md, which has its tables.
 //
 // Arguments: the connection string of the database with the schema bagelpay, for a login in bagelpay_reader, and that
-// of the copy's database. Environment: MODE, live or test.
+// of the copy's database.
 
 declare(strict_types=1);
 
-define('MODE', getenv('MODE') ?: 'live');
 const LONGEST_WAIT = 5; // seconds
 
 const COLUMNS = 'order_id, product_id, customer_id, customer_email, user_id, entitled, reason, valid_until';
@@ -31,7 +30,7 @@ function bring_up_to_date(PDO $source, PDO $copy): float
     $source->beginTransaction();
     $copy->beginTransaction();
     $source->exec('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
-    [$cursor, $clock] = query($copy, 'SELECT cursor, clock FROM access_cursor FOR UPDATE')->fetch();
+    [$mode, $cursor, $clock] = query($copy, 'SELECT mode, cursor, clock FROM access_cursor FOR UPDATE')->fetch();
     $now = query($source, 'SELECT greatest(now(), :clock)', ['clock' => $clock])->fetchColumn();
     $changes = query(
         $source,
@@ -40,21 +39,21 @@ function bring_up_to_date(PDO $source, PDO $copy): float
     )->fetchAll();
     if ($cursor === '' || in_array(null, array_column($changes, 'order_id'), true)) {
         $copy->exec('DELETE FROM access');
-        $rows = rows_as_json($source, ENTITLEMENTS, ['now' => $now, 'mode' => MODE]);
+        $rows = rows_as_json($source, ENTITLEMENTS, ['now' => $now, 'mode' => $mode]);
     } else {
         $due = query(
             $source,
             'SELECT order_id FROM bagelpay.entitlement_changes(:clock, :now, :mode)',
-            ['clock' => $clock, 'now' => $now, 'mode' => MODE],
+            ['clock' => $clock, 'now' => $now, 'mode' => $mode],
         )->fetchAll();
-        $changed = array_filter($changes, fn ($change) => $change['mode'] === MODE);
+        $changed = array_filter($changes, fn ($change) => $change['mode'] === $mode);
         $orders = json_encode(array_column([...$changed, ...$due], 'order_id'), JSON_THROW_ON_ERROR);
         $among = 'order_id = ANY (ARRAY (SELECT json_array_elements_text(:orders)))';
         query($copy, "DELETE FROM access WHERE $among", ['orders' => $orders]);
         $rows = rows_as_json(
             $source,
             ENTITLEMENTS . " AND $among",
-            ['now' => $now, 'mode' => MODE, 'orders' => $orders],
+            ['now' => $now, 'mode' => $mode, 'orders' => $orders],
         );
     }
     query(
@@ -71,7 +70,7 @@ function bring_up_to_date(PDO $source, PDO $copy): float
         $source,
         'SELECT extract(epoch FROM min(at) - clock_timestamp())
         FROM bagelpay.entitlement_changes(:now, :now::timestamptz + make_interval(secs => :secs), :mode)',
-        ['now' => $now, 'secs' => LONGEST_WAIT, 'mode' => MODE],
+        ['now' => $now, 'secs' => LONGEST_WAIT, 'mode' => $mode],
     )->fetchColumn();
     $copy->commit();
     $source->commit();
@@ -110,4 +109,8 @@ function keep(string $source_dsn, string $copy_dsn): never
     }
 }
 
-keep(...array_slice($argv, 1));
+if ($argc !== 3) {
+    fwrite(STDERR, "usage: php keep_copy.php SOURCE COPY (connection strings)\n");
+    exit(2);
+}
+keep($argv[1], $argv[2]);

@@ -153,6 +153,17 @@ def test_clock(copy):
 
 
 @in_python
+def test_mode(copy):
+    """The copy has the mode that its table names, and only this one."""
+    with copy.cluster.connect(copy.copy_db) as connection:
+        connection.execute("UPDATE access_cursor SET mode = 'test'")
+    copy.pay("bought")
+    copy.pay("tried", mode="test")
+    copy.start()
+    copy.wait(lambda: [row[0] for row in copy.rows()] == ["tried"], "the test purchase")
+
+
+@in_python
 def test_restart(copy):
     """Killed and started again, it continues where it was, without copying everything anew."""
     for order in range(20):

@@ -128,7 +128,7 @@ def test_credits_at_once(shop):
 
 def test_seats_at_once(shop):
     """Five seats are taken by no more than five of eight who want one at the same moment."""
-    shop.run(recipe("INSERT INTO bagelpay.product_features"))
+    shop.run(recipe("'seats', 5"))
     shop.pay("ada")
     take = recipe("INSERT INTO seat_members")
     at_once(shop.run, [take.replace("grace", f"member{number}") for number in range(8)])
