@@ -28,7 +28,7 @@ class Served:
         self.responder = None
         dsn = cluster.dsn("bagelhook", self.db)
         socket = "/run/bagelhook/bagelhook.sock"
-        if way in ("nginx", "apache-proxy", "lighttpd", "haproxy"):
+        if way in ("nginx", "apache-proxy", "lighttpd", "haproxy", "caddy"):
             spool = owned.enter_context(_directory("spool"))
             responder = owned.enter_context(harness.Responder(dsn, "--socket-mode", "0666", "--spool", spool / "spool"))
             self.responder, self.secret = responder, responder.secret
@@ -36,6 +36,8 @@ class Served:
                 self.server = harness.Nginx(responder.socket_path)
             elif way == "haproxy":
                 self.server = harness.HAProxy({socket: responder.socket_path})
+            elif way == "caddy":
+                self.server = harness.Caddy({socket: responder.socket_path})
             elif way == "lighttpd":
                 self.server = harness.Lighttpd({socket: responder.socket_path})
             else:
@@ -92,7 +94,7 @@ def _directory(name):
 
 
 @pytest.fixture(scope="module", params=["nginx", "apache-proxy", "apache-fcgid", "apache-cgi", "lighttpd",
-                                        "lighttpd-spawn", "haproxy"])
+                                        "lighttpd-spawn", "haproxy", "caddy"])
 def served(request, cluster):
     with contextlib.ExitStack() as owned:
         one = Served(request.param, cluster, owned)
@@ -160,7 +162,7 @@ def test_chunked(served):
         status = connection.getresponse().status
     finally:
         connection.close()
-    if status == 411 and served.way in ("apache-proxy", "apache-cgi", "haproxy"):
+    if status == 411 and served.way in ("apache-proxy", "apache-cgi", "haproxy", "caddy"):
         assert served.stored(body) == 0
     else:
         assert (status, served.stored(body)) == (200, 1)
@@ -185,8 +187,9 @@ def test_database_away(served):
 
 
 def test_other_paths(served):
-    """Exactly one path leads to bagelhook."""
-    for path in ("/", "/webhooks", "/webhooks/bagelpay/", "/webhooks/bagelpay/more", "/webhooks/bagelpay2",
+    """Exactly one path leads to bagelhook, with or without a slash at its end."""
+    assert served.deliver(bodies.payment(), url=f"{served.server.url}/?a=b").json["outcome"] == "applied"
+    for path in ("/", "/webhooks", "/webhooks/bagelpay/more", "/webhooks/bagelpay2",
                  "/WEBHOOKS/BAGELPAY"):
         body = bodies.payment()
         answer = served.deliver(body, url=served.server.url.replace(harness.PATH, path))

@@ -10,6 +10,7 @@ as the user postgres; everything else runs as whoever runs the tests.
 """
 
 from .apache import Apache
+from .caddy import Caddy
 from .cluster import Cluster
 from .console import PASSWORD, USER, Console, ConsoleApache, ConsoleNginx
 from .delivery import Answer, deliver, post, sign
@@ -25,6 +26,6 @@ from .responder import Responder
 from .stack import Stack
 
 __all__ = ["BUILD", "PASSWORD", "PATH", "PATIENCE_S", "SAMPLES", "SOURCE", "USER", "Answer", "Apache", "Authority",
-           "Cluster", "Console", "ConsoleApache", "ConsoleNginx", "Faults", "HAProxy", "HarnessError", "Lighttpd", "Nginx", "PgBouncer",
+           "Caddy", "Cluster", "Console", "ConsoleApache", "ConsoleNginx", "Faults", "HAProxy", "HarnessError", "Lighttpd", "Nginx", "PgBouncer",
            "Process", "RemoteCluster", "Responder", "Stack", "accepts", "clean_environment", "deliver", "end_on_sigterm", "free_port",
            "is_sanitized", "make_directory", "post", "sign", "wait_until"]

@@ -16,8 +16,8 @@ class HAProxy(WebServer):
         return (f"global\n    log stderr format raw local0 warning\ndefaults\n    mode http\n    log global\n"
                 f"    timeout client 30s\n    timeout http-request 10s\n"
                 f"frontend webhooks\n    bind 127.0.0.1:{self.port}\n    unique-id-format %rt-%pid\n"
-                f"    http-request return status 404 unless {{ path {PATH} }}\n"
-                f"    use_backend bagelhook if {{ path {PATH} }}\n")
+                f"    http-request return status 404 unless {{ path {PATH} {PATH}/ }}\n"
+                f"    use_backend bagelhook if {{ path {PATH} {PATH}/ }}\n")
 
     def _command(self):
         # A master, which writes the file with its id, and a worker.
