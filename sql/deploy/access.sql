@@ -43,6 +43,7 @@ GRANT SELECT (id, sha256, reason, detail, event_id, order_id, customer_email, si
 ON bagelpay.dead_letters TO bagelpay_reader;
 
 GRANT EXECUTE ON FUNCTION bagelpay.is_entitled (text, text, text, timestamptz),
+    bagelpay.entitlement (text, text, text, timestamptz),
     bagelpay.is_user_entitled (text, text, text, timestamptz), bagelpay.has_feature (text, text, text, timestamptz),
     bagelpay.user_has_feature (text, text, text, timestamptz), bagelpay.entitlements_at (timestamptz, text),
     bagelpay.served_responders (), bagelpay_internal.trimmed (text), bagelpay_internal.given_mode (text),

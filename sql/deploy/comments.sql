@@ -62,6 +62,7 @@ BEGIN
             (NULL, 'status', 'Status of the subscription, else of the latest paid payment, else of the order'),
             (NULL, 'valid_from', 'Start of the first window; NULL if there is none'),
             (NULL, 'valid_until', 'End of the access, or when it ended; NULL if there is none'),
+            (NULL, 'holds_until', 'The clock alone does not change the answer before; NULL if it never does'),
             (NULL, 'periods', 'All windows of the item'),
             (NULL, 'feature', 'Name of a feature, by the merchant'),
             (NULL, 'quantity', 'How much of the feature one unit of the product gives; NULL if that is not counted'),

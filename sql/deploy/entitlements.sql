@@ -288,6 +288,63 @@ $$;
 
 COMMENT ON FUNCTION bagelpay.is_entitled IS 'Returns TRUE if a customer, by id or e-mail, is entitled to a product';
 
+-- Returns whether a customer is entitled to a product, and until when the clock alone cannot change that, so that an
+-- application can cache the answer.
+--
+-- customer, product, mode, at   as for bagelpay.is_entitled(), with the same errors
+-- entitled      what is_entitled() returns
+-- reason        of the entitlement that ends last, or, if there is none, of the one that began last; NULL without any
+-- holds_until   is_entitled() is the same at all moments from at up to this one, by the events that are stored now; NULL
+--               if no moment is known at which it changes. It may stay the same for longer.
+--
+-- Reads only; waits for no writer.
+CREATE FUNCTION bagelpay.entitlement (
+    customer text,
+    product text,
+    mode text DEFAULT 'live',
+    at timestamptz DEFAULT now(),
+    OUT entitled boolean,
+    OUT reason text,
+    OUT holds_until timestamptz)
+LANGUAGE plpgsql
+STABLE PARALLEL SAFE
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    the_customer text COLLATE "C" := nullif(bagelpay_internal.trimmed (customer), '');
+    the_email text COLLATE "C" := lower(the_customer COLLATE "C");
+    the_ids text[] COLLATE "C" := ARRAY[the_customer, 'email:' || the_email];
+    the_product text COLLATE "C" := nullif(bagelpay_internal.trimmed (product), '');
+BEGIN
+    PERFORM bagelpay_internal.given_mode (entitlement.mode), bagelpay_internal.given_moment (entitlement.at);
+    SELECT
+        coalesce(bool_or(e.entitled), FALSE),
+        (array_agg(e.reason ORDER BY e.entitled DESC, CASE WHEN e.entitled THEN coalesce(e.valid_until, 'infinity') ELSE e.valid_from END DESC NULLS LAST, e.order_id))[1],
+        nullif(least(
+            CASE WHEN bool_or(e.entitled) THEN max(coalesce(e.valid_until, 'infinity')) FILTER (WHERE e.entitled) ELSE min(change.next_start) END,
+            min(change.next_decision)), 'infinity')
+    INTO entitlement.entitled, entitlement.reason, entitlement.holds_until
+    FROM (
+        SELECT * FROM bagelpay.entitlements_at (entitlement.at, entitlement.mode) AS n WHERE n.customer_id = ANY (the_ids) AND n.product_id = the_product
+        UNION
+        SELECT * FROM bagelpay.entitlements_at (entitlement.at, entitlement.mode) AS n WHERE n.customer_email = the_email AND n.product_id = the_product
+    ) AS e
+    CROSS JOIN LATERAL (
+        SELECT
+            (SELECT min(lower(r)) FROM unnest(e.periods) AS r WHERE lower(r) > entitlement.at) AS next_start,
+            -- A grant that ends may end a revocation before it, too.
+            (SELECT min(m.at)
+             FROM bagelpay_internal.decisions AS d
+             CROSS JOIN LATERAL (VALUES (d.occurred_at), (d.granted_until)) AS m (at)
+             WHERE d.order_id = e.order_id AND d.mode = e.mode AND m.at > entitlement.at) AS next_decision
+    ) AS change;
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay.entitlement IS 'is_entitled(), the reason, and until when the clock cannot change the answer';
+
 -- Like bagelpay.is_entitled(), for a user by the merchant's own id (see the setting user_key). Same errors and locks.
 CREATE FUNCTION bagelpay.is_user_entitled (
     user_id text,

@@ -6,6 +6,8 @@ BEGIN;
 
 DROP FUNCTION bagelpay.is_user_entitled;
 
+DROP FUNCTION bagelpay.entitlement;
+
 DROP FUNCTION bagelpay.is_entitled;
 
 DROP VIEW bagelpay.entitlements_test;

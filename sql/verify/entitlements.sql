@@ -14,6 +14,8 @@ WHERE FALSE;
 
 SELECT 1 / (NOT bagelpay.is_entitled ('nobody', 'nothing'))::integer;
 
+SELECT entitled, reason, holds_until FROM bagelpay.entitlement ('nobody', 'nothing');
+
 SELECT 1 / (NOT bagelpay.is_user_entitled ('nobody', 'nothing'))::integer;
 
 ROLLBACK;

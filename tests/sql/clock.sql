@@ -6,7 +6,7 @@ SET client_min_messages = warning;
 SET TimeZone = 'UTC';
 
 -- The database is this file's.
-SELECT plan(56);
+SELECT plan(66);
 
 \ir builder.psql
 
@@ -16,6 +16,40 @@ CREATE FUNCTION pg_temp.changes (after text, until text, of_mode text DEFAULT 'l
     LANGUAGE sql
     AS $$
     SELECT pg_temp.told (format('SELECT pg_temp.utc (at) AS at, order_id, product_id, customer_id, entitled, reason FROM bagelpay.entitlement_changes (%L, %L, %L)', after || '+00', until || '+00', of_mode))
+$$;
+
+-- Moments before holds_until at which entitlement() would not be the same, of each customer and product, asked at each
+-- moment at which the clock changes any item, and just before; or at one in several of these moments.
+CREATE FUNCTION pg_temp.broken_promises (one_in integer DEFAULT 1)
+    RETURNS bigint
+    LANGUAGE sql
+    AS $$
+    WITH moments AS MATERIALIZED (
+        SELECT DISTINCT c.at + n.span AS at
+        FROM bagelpay.entitlement_changes ('2000-01-01Z', '3000-01-01Z') AS c
+        CROSS JOIN (VALUES (interval '0'), (interval '-1 microsecond')) AS n (span)
+        WHERE hashtext (c.at::text) % one_in = 0
+        UNION
+        SELECT d.occurred_at FROM bagelpay_internal.decisions AS d
+    ), asked AS MATERIALIZED (
+        SELECT i.customer, i.product_id, m.at, e.entitled, e.holds_until, e.reason
+        FROM (
+            SELECT DISTINCT nullif(i.customer_id, '') AS customer, i.product_id FROM bagelpay.items AS i
+            UNION
+            SELECT i.customer_email, i.product_id FROM bagelpay.items AS i) AS i
+        CROSS JOIN moments AS m
+        CROSS JOIN LATERAL bagelpay.entitlement (i.customer, i.product_id, 'live', m.at) AS e
+    )
+    SELECT count(*)
+    FROM asked AS a
+    WHERE a.entitled <> bagelpay.is_entitled (a.customer, a.product_id, 'live', a.at)
+        OR a.holds_until <= a.at
+        OR (a.entitled AND a.reason IS NULL)
+        OR EXISTS (
+            SELECT
+            FROM asked AS b
+            WHERE b.customer = a.customer AND b.product_id = a.product_id AND b.entitled <> a.entitled
+                AND b.at > a.at AND b.at < coalesce(a.holds_until, 'infinity'))
 $$;
 
 -- A subscription, its renewal, a gap, another payment.
@@ -28,6 +62,13 @@ FROM (VALUES
     ('2025-03-01', '2025-03-01 23:59:59', ''), ('2025-03-02', '2025-03-31', '2025-03-10 o1 p1 c1 true active'), ('2025-03-10', '2025-04-10 23:59:59', ''), ('2025-04-10', '2025-04-11', '2025-04-11 o1 p1 c1 false expired'),
     ('2025-01-01', '2999-01-01', '2025-03-02 o1 p1 c1 false expired | 2025-03-10 o1 p1 c1 true active | 2025-04-11 o1 p1 c1 false expired'), ('2025-04-11', '2999-01-01', ''), ('2025-02-01', '2025-02-01', '')) AS v (after, until, told);
 SELECT is(pg_temp.changes ('2000-01-01', '2999-01-01', 'test'), '', 'not of the other mode');
+
+SELECT is(pg_temp.told (format('SELECT entitled, reason, pg_temp.utc (holds_until) FROM bagelpay.entitlement (''c1'', ''p1'', at => %L)', at)), told, 'at ' || at)
+FROM (VALUES
+    ('2024-12-31Z', 'false not_yet 2025-01-01'), ('2025-01-15Z', 'true active 2025-03-02'), ('2025-03-05Z', 'false expired 2025-03-10'),
+    ('2025-04-10Z', 'true active 2025-04-11'), ('2025-04-11Z', 'false expired -')) AS v (at, told);
+SELECT is(pg_temp.told ('SELECT entitled, reason, holds_until FROM bagelpay.entitlement (''nobody'', ''p1'')'), 'false - -', 'nobody');
+SELECT throws_ok('SELECT bagelpay.entitlement (''c1'', ''p1'', ''Live'')', '22023', 'mode: must be ''test'' or ''live'', not ''Live''', 'no such mode');
 
 -- Settings.
 UPDATE bagelpay.settings SET grace = '0';
@@ -60,6 +101,7 @@ SELECT pg_temp.take ('h1', 'subscription.paid', '2998-01-01 00:00:00', '{"paymen
 SELECT is(pg_temp.changes ('2997-01-01', '2998-07-01'), '2998-01-01 h1 p1 c1 true active | 2998-02-02 h1 p1 c1 false expired', 'a payment of the future');
 SELECT bagelpay.revoke ('h1') \g /dev/null
 SELECT is(pg_temp.changes ('2997-01-01', '2998-07-01'), '', 'which is revoked');
+SELECT is(pg_temp.broken_promises (), 0::bigint, 'entitlement() holds until it says');
 
 -- Expected orders.
 UPDATE bagelpay.settings SET require_expected_order = TRUE;
@@ -163,6 +205,12 @@ $$;
 SELECT cmp_ok((SELECT count(*) FROM bagelpay_internal.purchases WHERE cut_at IS NOT NULL), '>', 5::bigint, 'purchases that were cut');
 SELECT cmp_ok((SELECT count(*) FROM bagelpay_internal.purchases WHERE replaced_at IS NOT NULL), '>', 2::bigint, 'trials that were replaced');
 SELECT cmp_ok((SELECT count(*) FROM bagelpay.entitlement_changes ('2024-01-01Z', '2026-12-31Z')), '>', 200::bigint, 'changes');
+SELECT is(pg_temp.broken_promises (30), 0::bigint, 'entitlement() holds until it says, in random histories');
+-- Where fewer orders count, there are more gaps.
+UPDATE bagelpay.settings SET require_expected_order = TRUE;
+SELECT bagelpay.expect_order ('o' || n, NULL, NULL, NULL::numeric, NULL) FROM generate_series(1, 150, 9) AS n \g /dev/null
+SELECT is(pg_temp.broken_promises (15), 0::bigint, 'and with fewer orders');
+UPDATE bagelpay.settings SET require_expected_order = FALSE;
 
 INSERT INTO bagelpay.products (product_id, period) VALUES ('p2', '45 days');
 CREATE TEMPORARY TABLE variants (n integer, setting text);

@@ -25,6 +25,7 @@ SELECT set_eq(
     ARRAY[
         'bagelpay.adopt(json,text)', 'bagelpay.changes_since(text)', 'bagelpay.clear(bigint,text,text,text,text)',
         'bagelpay.clear(text,text,text,text,text)', 'bagelpay.dismiss(text,text)', 'bagelpay.dispute_won(text,text,text,text)',
+        'bagelpay.entitlement(text,text,text,timestamp with time zone)',
         'bagelpay.entitlement_changes(timestamp with time zone,timestamp with time zone,text)',
         'bagelpay.entitlements_at(timestamp with time zone,text)',
         'bagelpay.expect_order(bigint,text,text,double precision,text,text)', 'bagelpay.expect_order(bigint,text,text,numeric,text,text)',
