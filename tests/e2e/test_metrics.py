@@ -1,6 +1,7 @@
 """/healthz, /readyz and /metrics: what they say is what happened, and nobody gets at anything else by them."""
 
 import contextlib
+import json
 import re
 import signal
 import socket
@@ -407,3 +408,18 @@ def test_rules_and_metrics_agree(watched, admin, tmp_path):
     alerts = re.findall(r"alert: (\w+)", text)
     tested = "".join(path.read_text() for path in RULES.glob("*.test.yml"))
     assert alerts and all(re.search(rf"alertname: {name}\n\s+exp_alerts:\n\s+- exp_labels", tested) for name in alerts)
+
+
+def test_dashboard(watched, admin, tmp_path):
+    """Each query of Grafana's dashboard is valid, and asks for metrics that there are, or that the rules ask for."""
+    dashboard = json.loads((harness.SOURCE / "contrib" / "grafana" / "bagelhook.json").read_text())
+    queries = [target["expr"].replace("$__rate_interval", "5m").replace("$instance", ".*")
+               for panel in dashboard["panels"] for target in panel["targets"]]
+    assert len(queries) >= len(dashboard["panels"]) > 10 and not any("$" in query for query in queries)
+    (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "dashboard", "rules": [
+        {"record": f"query{number}", "expr": query} for number, query in enumerate(queries)]}]}))
+    assert watching.promtool("check", "rules", tmp_path / "rules.yml")[0] == 0
+    watched("--spool", tmp_path / "spool").deliver(bodies.payment())
+    known = {name.partition("{")[0] for name in admin.metrics()} | {"bagelhook_attention"}
+    used = set(re.findall(r"\b(?:bagelhook|process)_[a-z_]+", re.sub(r"\{[^}]*\}", "", " ".join(queries))))
+    assert used <= known, used - known

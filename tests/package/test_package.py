@@ -75,7 +75,7 @@ def test_content(deb):
             "/usr/lib/sysusers.d/bagelhook.conf", f"{share}/nginx/bagelhook.conf", f"{share}/nginx/bagelhook-console.conf",
             f"{share}/apache/bagelhook-proxy.conf", f"{share}/apache/bagelhook-fcgid.conf",
             f"{share}/apache/bagelhook-cgi.conf", f"{share}/apache/bagelhook-console.conf",
-            f"{share}/caddy/bagelhook.caddy", f"{share}/haproxy/bagelhook.cfg", f"{share}/lighttpd/bagelhook.conf", f"{share}/prometheus/bagelhook.rules.yml", f"{share}/sql/sqitch.plan",
+            f"{share}/caddy/bagelhook.caddy", f"{share}/grafana/bagelhook.json", f"{share}/haproxy/bagelhook.cfg", f"{share}/lighttpd/bagelhook.conf", f"{share}/prometheus/bagelhook.rules.yml", f"{share}/sql/sqitch.plan",
             "/usr/share/man/man8/bagelhook.8.gz", "/usr/share/man/man8/bagelhook-console.8.gz",
             "/usr/share/man/man1/bagelhook-send.1.gz", "/usr/share/man/man7/bagelpay.7.gz"} <= files
     for file in (SOURCE / "console" / "page").iterdir():
