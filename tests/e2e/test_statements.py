@@ -18,6 +18,7 @@ STATE = harness.SOURCE / "docs" / "state.md"
 # Statements that a page relies on, beside the data of scripts/run.
 PREPARED = {
     "adopting.md": "CREATE TABLE customers (email text, product_id text, paid_until timestamptz);",
+    "managed.md": "CREATE TABLE public.users (id bigint, name text); CREATE ROLE shop;",
     # The page's login, with a schema of its own.
     "recipes.md": "CREATE ROLE shop LOGIN IN ROLE bagelpay_app; CREATE SCHEMA shop AUTHORIZATION shop;"
                   "SET SESSION AUTHORIZATION shop;",

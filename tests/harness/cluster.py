@@ -175,10 +175,10 @@ class Cluster:
 
     def sqitch(self, command, db, *arguments, **more):
         """Runs a sqitch command on a database, with more environment; returns the ended process, output as text."""
-        environment = clean_environment(
-            PGHOST=self.host, PGPORT=self.port, PGUSER="postgres", SQITCH_FULLNAME="bagelhook",
-            SQITCH_EMAIL="bagelhook@localhost", SQITCH_USER_CONFIG="/dev/null", SQITCH_SYSTEM_CONFIG="/dev/null",
-            PATH=f"{self.bin}:{os.environ['PATH']}", **more)
+        environment = clean_environment(**{
+            "PGHOST": self.host, "PGPORT": self.port, "PGUSER": "postgres", "SQITCH_FULLNAME": "bagelhook",
+            "SQITCH_EMAIL": "bagelhook@localhost", "SQITCH_USER_CONFIG": "/dev/null", "SQITCH_SYSTEM_CONFIG": "/dev/null",
+            "PATH": f"{self.bin}:{os.environ['PATH']}", **more})
         return subprocess.run(["sqitch", "--chdir", SOURCE / "sql", command, f"db:pg:{db}", *arguments],
                               env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, check=False)
