@@ -37,11 +37,10 @@
 /* How long a kept connection may wait for its next request. Longer than the web server keeps it
  * (nginx/bagelhook-upstream.conf), so that it is the web server that closes it. */
 #define IDLE_TIMEOUT_MS 75000
-/* How long accepting rests when there are no descriptors, and how often that is logged. */
+/* How long accepting rests when there are no descriptors. */
 #define ACCEPT_REST_MS 100
 /* Accepted before those that are there already are looked at again. */
 #define ACCEPT_AT_ONCE 64
-#define ERROR_LOG_MS 1000
 /* How long the watching thread rests at most: it looks after the other threads. */
 #define TURN_MS 1000
 /* Each worker keeps this much room for an answer, so that it can say that there is no memory. */
@@ -55,8 +54,8 @@ struct server {
 
 	/* The watching thread's alone. */
 	bool accepting;
-	int64_t rest_until_ms;   /* no accepting until then */
-	int64_t accept_error_ms; /* when the last error of accept(2) was logged */
+	int64_t rest_until_ms; /* no accepting until then */
+	struct log_limit error_limit;
 };
 
 /* A worker thread's own data. */
@@ -111,7 +110,7 @@ static bool begin(struct server *s, struct peer *peer, struct worker *worker)
 	/* What has waited so long for a worker would wait for the database, too, and its web
 	 * server would give up first. */
 	if (clock_ms() - peer->since_ms > 2 * (int64_t)s->limits.read_timeout_ms) {
-		service->peers.refuse(service->peers.context, REFUSAL_BUSY, &worker->text);
+		peers_refuse(&service->peers, REFUSAL_BUSY, &worker->text);
 	} else {
 		records_open(&peer->records, &fcgi, &in);
 		if (!service->serve(service->peers.context, worker->own, &fcgi, peer, &worker->text))
@@ -164,17 +163,13 @@ static void work(void *argument)
  * nothing else. */
 static bool accept_again(struct server *s, int error)
 {
-	int64_t now = clock_ms();
-
 	if (error == EINTR || error == ECONNABORTED)
 		return true;
 	if (error == EAGAIN || error == EWOULDBLOCK)
 		return false;
-	if (now - s->accept_error_ms >= ERROR_LOG_MS) {
-		s->accept_error_ms = now;
+	if (log_may(&s->error_limit))
 		log_record(LOG_ERROR, "cannot accept a connection", LOG_PAIRS("reason", text_error(error)));
-	}
-	s->rest_until_ms = now + ACCEPT_REST_MS;
+	s->rest_until_ms = clock_ms() + ACCEPT_REST_MS;
 	return false;
 }
 
@@ -326,7 +321,6 @@ struct server *server_new(
 	s->limits = *limits;
 	s->listener = listener;
 	s->accepting = true;
-	s->accept_error_ms = clock_ms() - ERROR_LOG_MS;
 	s->peers = peers_new(&peers_limits, &service->peers);
 	if (s->peers != NULL)
 		return s;
