@@ -54,6 +54,8 @@ struct server {
 
 	/* The watching thread's alone. */
 	bool accepting;
+	bool stopping; /* accepting ends with what waits in the socket's queue */
+	int left;      /* how many that may be at most */
 	int64_t rest_until_ms; /* no accepting until then */
 	struct log_limit error_limit;
 };
@@ -175,40 +177,55 @@ static bool accept_again(struct server *s, int error)
 
 /* Accepts until the queue of the socket is empty, no place is left (what waits in the queue is
  * served later, what was accepted without a place could only be cut), or so many have come: the
- * others have their turn, however fast new ones come and go. */
-static void accept_some(struct server *s, int most)
+ * others have their turn, however fast new ones come and go. *most is how many more may come.
+ * Returns true if the queue is empty. */
+static bool accept_some(struct server *s, int *most)
 {
-	for (; most > 0 && peers_room(s->peers); most--) {
+	while (*most > 0 && peers_room(s->peers)) {
 		int fd = accept(s->listener->fd, NULL, NULL);
+
+		--*most;
 		if (fd < 0) {
-			if (accept_again(s, errno))
+			const int error = errno;
+
+			if (accept_again(s, error))
 				continue;
-			return;
+			return error == EAGAIN || error == EWOULDBLOCK;
 		}
 		/* On some systems an accepted socket inherits that the listening one does not block. */
 		fcntl(fd, F_SETFL, 0);
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
 		if (!peers_add(s->peers, fd))
-			return;
+			return false;
 	}
+	return false;
 }
 
-/* After SIGTERM: what the kernel has already accepted on our own socket is still taken;
- * an inherited socket lives on, and what waits there is its next reader's. Idle connections are closed. */
-static void stop_accepting(struct server *s)
+/* After SIGTERM: no new connection gets through to a Unix socket of our own, idle connections are closed. */
+static void begin_stop(struct server *s)
 {
 	log_record(LOG_INFO, "stopping: finishing what was accepted", NULL);
 	metrics_set(METRICS_STOPPING, 1);
 	notify_stopping();
 	listener_unlink(s->listener);
-	if (s->listener->fd > STDIN_FILENO)
-		accept_some(s, LISTENER_BACKLOG);
-	listener_close(s->listener);
-	s->accepting = false;
 	peers_stop(s->peers);
+	s->stopping = true;
+	s->left = LISTENER_BACKLOG;
 }
 
-/* The descriptor to accept on; -1 while stopping, without a place, or while accepting rests. */
+/* While stopping: what the kernel has already accepted on our own socket is still taken, as places come free; to close
+ * it earlier would cut that. An inherited socket lives on, and what waits there is its next reader's. */
+static void stop_accepting(struct server *s)
+{
+	const bool own = s->listener->fd > STDIN_FILENO;
+
+	if (own && s->left > 0 && (clock_ms() < s->rest_until_ms || !accept_some(s, &s->left)))
+		return;
+	listener_close(s->listener);
+	s->accepting = false;
+}
+
+/* The descriptor to accept on; -1 once nothing is accepted any more, without a place, or while accepting rests. */
 static int watch_listener(const struct server *s, bool room, int64_t *next_ms)
 {
 	if (!s->accepting || !room)
@@ -244,7 +261,9 @@ static void watch(struct server *s)
 	for (;;) {
 		thread_alive(THREAD_STUCK_MS);
 		report_stuck_threads();
-		if (signals_terminate() && s->accepting)
+		if (signals_terminate() && !s->stopping)
+			begin_stop(s);
+		if (s->stopping && s->accepting)
 			stop_accepting(s);
 		const int64_t turn_ms = turn(s);
 		int64_t next_ms = peers_watch(s->peers, &polled[2].fd);
@@ -268,8 +287,9 @@ static void watch(struct server *s)
 			signals_empty();
 		if (polled[2].revents != 0)
 			peers_heard(s->peers);
-		if (polled[1].revents != 0)
-			accept_some(s, ACCEPT_AT_ONCE);
+		int most = ACCEPT_AT_ONCE;
+		if (polled[1].revents != 0 && !s->stopping)
+			accept_some(s, &most);
 	}
 }
 
