@@ -186,10 +186,28 @@ static size_t route_behind(struct pg_route *route, PGconn *pg, size_t *count)
 
 /* --- connecting --------------------------------------------------------------------------------------- */
 
-int pg_set_defaults(void)
+int pg_set_defaults(const char *program, const char *servers)
 {
 	/* The environment is the one place that connection string and service file go before. */
-	return setenv("PGTARGETSESSIONATTRS", "read-write", 0); /* NOLINT(concurrency-mt-unsafe) */
+	return setenv("PGAPPNAME", program, 0) == 0			    /* NOLINT(concurrency-mt-unsafe) */
+			&& setenv("PGTARGETSESSIONATTRS", servers, 0) == 0 /* NOLINT(concurrency-mt-unsafe) */
+		? 0
+		: -1;
+}
+
+int pg_check_conninfo(const char *conninfo, char error[], size_t size)
+{
+	char *reason = NULL;
+
+	if (conninfo == NULL || (strchr(conninfo, '=') == NULL && strstr(conninfo, "://") == NULL))
+		return 0;
+	PQconninfoOption *parsed = PQconninfoParse(conninfo, &reason);
+	if (parsed == NULL)
+		snprintf(error, size, "--database: %.*s", reason == NULL ? 0 : (int)strcspn(reason, "\n"),
+			reason == NULL ? "" : reason);
+	PQconninfoFree(parsed);
+	PQfreemem(reason);
+	return parsed == NULL ? -1 : 0;
 }
 
 /* Notices within about half a minute that a server is gone without a word, unless something else was said. */
@@ -360,10 +378,8 @@ static void ignore(void *context, const char *message)
 static enum pg_state try_hosts(const char *conninfo, int timeout_ms, const struct pg_route *route,
 	PGconn **out, char error[PG_ERROR_SIZE])
 {
-	const char *const keywords[] = {
-		"fallback_application_name", "dbname", "client_encoding", "host", "hostaddr", "port", NULL};
-	const char *const values[] = {
-		"bagelhook", conninfo, "UTF8", route->lists[0], route->lists[1], route->lists[2], NULL};
+	const char *const keywords[] = {"dbname", "client_encoding", "host", "hostaddr", "port", NULL};
+	const char *const values[] = {conninfo, "UTF8", route->lists[0], route->lists[1], route->lists[2], NULL};
 	bool silent = false;
 	PGconn *pg = PQconnectStartParams(keywords, values, 1);
 	PQsetNoticeProcessor(pg, ignore, NULL);

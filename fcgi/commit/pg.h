@@ -27,9 +27,14 @@ struct pg_route {
 	char lists[PG_ROUTE_LISTS][1024];
 };
 
-/* Lets libpq look for a server that takes writes, unless connection string, service or environment say
- * otherwise. In main(), before any thread is started. Returns 0, or -1 with errno. */
-int pg_set_defaults(void);
+/* Unless connection string, service or environment say otherwise: names the program, for those who look at
+ * pg_stat_activity, and the servers that libpq looks for, as target_session_attrs. In main(), before any thread is
+ * started. Returns 0, or -1 with errno. */
+int pg_set_defaults(const char *program, const char *servers);
+
+/* Returns 0 if libpq can read a connection string (NULL: there is none), else -1 with the reason, one line, in error.
+ * One without = is the name of a database. Does not block. */
+int pg_check_conninfo(const char *conninfo, char error[], size_t size);
 
 /* Connects by libpq's conventions; conninfo may be NULL. libpq tries the hosts in turn; where it ends early
  * (a login refused, a host that accepts and says nothing), another walk begins behind that host until each
