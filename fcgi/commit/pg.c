@@ -10,14 +10,13 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "common/clock.h"
+#include "common/thread.h"
 
 #define HINT_LOGIN "check the user in --database, the password in PGPASSFILE, and the server's pg_hba.conf"
 
@@ -155,10 +154,12 @@ static bool is_element(const char *list, size_t count, size_t index, const char 
 	return strcspn(list, ",") == strlen(text) && strncmp(list, text, strlen(text)) == 0;
 }
 
-/* Lets the next walk begin behind the host that libpq has tried last. Returns how many hosts this one has
- * passed; *count: of how many. */
+/* Lets the next walk begin behind the host that libpq has tried last; without memory it begins as this one did.
+ * Returns how many hosts this one has passed; *count: of how many. */
 static size_t route_behind(struct pg_route *route, PGconn *pg, size_t *count)
 {
+	char *lists[PG_ROUTE_LISTS] = {NULL};
+	bool failed = false;
 	PQconninfoOption *options = PQconninfo(pg);
 	const char *hosts = option_value(options, "host");
 	const char *ports = option_value(options, "port");
@@ -176,12 +177,30 @@ static size_t route_behind(struct pg_route *route, PGconn *pg, size_t *count)
 
 		if (count_elements(list) == *count) {
 			const char *rest = rest_of(list, passed);
-			snprintf(route->lists[i], sizeof route->lists[i], "%s,%.*s", rest,
-				(int)(rest - list - 1), list);
+
+			if (asprintf(&lists[i], "%s,%.*s", rest, (int)(rest - list - 1), list) < 0) {
+				lists[i] = NULL;
+				failed = true;
+			}
+		}
+	}
+	/* All or none: they belong together. */
+	for (size_t i = 0; i < PG_ROUTE_LISTS; i++) {
+		if (failed) {
+			free(lists[i]);
+		} else if (lists[i] != NULL) {
+			free(route->lists[i]);
+			route->lists[i] = lists[i];
 		}
 	}
 	PQconninfoFree(options);
 	return passed;
+}
+
+void pg_route_done(struct pg_route *route)
+{
+	for (size_t i = 0; i < PG_ROUTE_LISTS; i++)
+		free(route->lists[i]);
 }
 
 /* --- connecting --------------------------------------------------------------------------------------- */
@@ -434,6 +453,7 @@ enum pg_state pg_connect(
 		PQfinish(*out);
 		*out = NULL;
 	}
+	pg_route_done(&own);
 	return result;
 }
 
@@ -454,25 +474,15 @@ static void *cancel(void *request)
 void pg_give_up(PGconn *pg, struct pg_route *route)
 {
 	PGcancel *request = PQtransactionStatus(pg) == PQTRANS_ACTIVE ? PQgetCancel(pg) : NULL;
-	bool started = false;
-	pthread_t thread;
-	sigset_t all;
-	sigset_t old;
 	size_t count;
 
 	route_behind(route, pg, &count);
 	PQfinish(pg);
 	/* One at a time: a server that does not take it either need not be asked by more. */
-	if (request != NULL && !atomic_exchange(&cancelling, true)) {
-		sigfillset(&all);
-		pthread_sigmask(SIG_SETMASK, &all, &old);
-		started = pthread_create(&thread, NULL, cancel, request) == 0;
-		pthread_sigmask(SIG_SETMASK, &old, NULL);
-		if (started)
-			pthread_detach(thread);
-		else
-			atomic_store(&cancelling, false);
-	}
-	if (!started)
+	if (request == NULL || atomic_exchange(&cancelling, true)) {
 		PQfreeCancel(request);
+	} else if (thread_start_detached(cancel, request) != 0) {
+		PQfreeCancel(request);
+		atomic_store(&cancelling, false);
+	}
 }

@@ -21,11 +21,14 @@ enum pg_state {
 };
 
 /* The hosts of the connection string in the sequence of the next walk: lists of host, hostaddr and port, or
- * "" while it begins with the first one. All zero at first. */
+ * NULL while it begins with the first one. All zero at first. */
 struct pg_route {
 	atomic_bool interrupted; /* set by any thread: no attempt to connect goes on for long */
-	char lists[PG_ROUTE_LISTS][1024];
+	char *lists[PG_ROUTE_LISTS]; /* owned */
 };
+
+/* Frees what it owns. */
+void pg_route_done(struct pg_route *);
 
 /* Unless connection string, service or environment say otherwise: names the program, for those who look at
  * pg_stat_activity, and the servers that libpq looks for, as target_session_attrs. In main(), before any thread is
