@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "log.h"
 #include "metrics.h"
 
 /* How long an answered peer may take to close. */
@@ -99,7 +100,7 @@ void gathering_apologise(struct peers *p, struct peer *peer, enum refusal why)
 		return;
 	buffer_clear(&p->text);
 	buffer_clear(&p->out);
-	p->owner.refuse(p->owner.context, why, &p->text);
+	peers_refuse(&p->owner, why, &p->text);
 	records_put_answer(&peer->records, p->text.data, p->text.len, &p->out);
 	if (!buffer_failed(&p->out) && !buffer_failed(&p->text))
 		say(peer, p->out.data, p->out.len);
@@ -227,6 +228,17 @@ static enum records_result feed(struct peers *p, struct peer *peer, const unsign
 	}
 }
 
+/* Counts what is no request of ours, and says what came instead: the sender is told nothing. */
+static void report_malformed(const struct records *records)
+{
+	static struct log_limit limit;
+
+	metrics_count(METRICS_CONNECTIONS_MALFORMED);
+	if (log_may(&limit))
+		log_record(LOG_WARN, "closed a connection on which no FastCGI request came",
+			LOG_PAIRS("came", records_fault(records)));
+}
+
 /* Takes in bytes that have come. */
 static enum gathered take(struct peers *p, struct peer *peer, const unsigned char *bytes, size_t len)
 {
@@ -250,14 +262,19 @@ static enum gathered take(struct peers *p, struct peer *peer, const unsigned cha
 	case RECORDS_NO_MEMORY:
 		refuse(p, peer, REFUSAL_MEMORY);
 		return GATHER_ENDED;
+	case RECORDS_TOO_LONG:
+		refuse(p, peer, REFUSAL_PARAMS);
+		return GATHER_ENDED;
 	case RECORDS_WRONG_ROLE:
 		reject(peer, peer->records.id, FCGI_UNKNOWN_ROLE);
+		report_malformed(&peer->records);
+		break;
+	case RECORDS_INVALID:
+		report_malformed(&peer->records);
 		break;
 	case RECORDS_MANAGEMENT:
 	case RECORDS_MULTIPLEXED:
 	case RECORDS_ABORTED:
-	case RECORDS_INVALID:
-	case RECORDS_TOO_LONG:
 		break;
 	}
 	give_up(p, peer);

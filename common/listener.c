@@ -20,7 +20,9 @@
 #define HOST_SIZE 256
 /* Bytes of a Unix socket's path, with its NUL. */
 #define PATH_SIZE sizeof(((struct sockaddr_un *)NULL)->sun_path)
-/* How long another process may take to make a socket in the same directory. */
+/* What the path of a socket's lock ends with, behind the socket's. */
+#define LOCK_ENDING ".lock"
+/* How long another process may take to make the same socket. */
 #define LOCK_WAIT_MS 5000
 #define LOCK_PAUSE_MS 10
 
@@ -87,41 +89,48 @@ static int look_at_path(const char *option, const char *path, struct sockaddr_un
 	return 0;
 }
 
-/* The directory of a path: "/" for "/socket". */
-static void directory_of(const char *path, char directory[PATH_SIZE])
+/* Waits for a lock on a file that is open. Where the file system has no locks it goes without: a race that is
+ * seldom is better than no start. Returns 0, or -1 with errno. */
+static int wait_for_lock(int fd)
 {
-	const size_t len = (size_t)(strrchr(path, '/') - path);
-
-	memcpy(directory, path, len);
-	memcpy(directory + len, len == 0 ? "/" : "", len == 0 ? 2 : 1);
-}
-
-/* Locks the directory in which a socket is to be made: of two processes that find a stale one, the second would
- * remove what the first has put in its place. Returns the descriptor that holds the lock, or -1 with errno. */
-static int lock_directory(const char *path)
-{
-	char directory[PATH_SIZE];
 	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000L};
 
-	directory_of(path, directory);
-	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
 	for (int waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; waited_ms += LOCK_PAUSE_MS) {
-		const int reason = errno;
-
-		if ((reason == EWOULDBLOCK || reason == EINTR) && waited_ms < LOCK_WAIT_MS) {
-			nanosleep(&pause, NULL);
-			continue;
-		}
-		close(fd);
-		errno = reason;
-		return -1;
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return 0;
+		if (waited_ms >= LOCK_WAIT_MS)
+			return -1;
+		nanosleep(&pause, NULL);
 	}
-	return fd;
+	return 0;
 }
 
-/* With the directory's lock. */
+/* Locks a socket's path: of two processes that find a stale socket, the second would remove what the first has put in
+ * its place. Only our own user can open the lock's file, so that nobody else can hold the lock. Returns the descriptor
+ * that holds it, or -1 with errno. */
+static int lock_path(const char *lock)
+{
+	struct stat held;
+	struct stat status;
+
+	for (;;) {
+		const int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+		if (fd < 0)
+			return -1;
+		if (wait_for_lock(fd) != 0) {
+			close(fd);
+			errno = EWOULDBLOCK;
+			return -1;
+		}
+		/* The one before us has removed it, and another may have made it anew. */
+		if (fstat(fd, &held) == 0 && stat(lock, &status) == 0 && held.st_ino == status.st_ino)
+			return fd;
+		close(fd);
+	}
+}
+
+/* With the lock. */
 static int make_unix(struct listener *listener, const char *option, const char *path, mode_t mode,
 	char error[LISTENER_ERROR_SIZE])
 {
@@ -162,15 +171,23 @@ err:
 static int open_unix(struct listener *listener, const char *option, const char *path, mode_t mode,
 	char error[LISTENER_ERROR_SIZE])
 {
-	const int lock = lock_directory(path);
+	char lock[PATH_SIZE + sizeof LOCK_ENDING];
 
-	if (lock < 0) {
-		snprintf(error, LISTENER_ERROR_SIZE, "%s unix:%s: %s", option, path,
-			errno == EWOULDBLOCK ? "another process keeps its directory locked" : text_error(errno));
+	snprintf(lock, sizeof lock, "%s" LOCK_ENDING, path);
+	const int fd = lock_path(lock);
+	if (fd < 0) {
+		const int reason = errno;
+
+		snprintf(error, LISTENER_ERROR_SIZE, "%s unix:%s: %s%s", option, path,
+			reason == EWOULDBLOCK               ? "another start holds its lock: stop that one"
+				: access(lock, F_OK) == 0 ? "another user has left its lock: run: rm "
+							    : text_error(reason),
+			reason != EWOULDBLOCK && access(lock, F_OK) == 0 ? lock : "");
 		return -1;
 	}
 	const int made = make_unix(listener, option, path, mode, error);
-	close(lock);
+	unlink(lock);
+	close(fd);
 	return made;
 }
 
@@ -182,8 +199,8 @@ static int check_unix(const char *option, const char *path, bool *in_use, char e
 
 	if (look_at_path(option, path, &address, in_use, &stale, error) != 0)
 		return -1;
-	directory_of(path, directory);
-	if (faccessat(AT_FDCWD, directory, R_OK | W_OK | X_OK, AT_EACCESS) == 0)
+	snprintf(directory, sizeof directory, "%.*s/", (int)(strrchr(path, '/') - path), path);
+	if (faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) == 0)
 		return 0;
 	snprintf(error, LISTENER_ERROR_SIZE, "%s unix:%s: %s", option, path, text_error(errno));
 	return -1;

@@ -16,6 +16,11 @@
 	"listening "                                                                                         \
 	"socket as descriptor 0"
 
+/* The same of a check, which need not have inherited what a start will. */
+#define LISTENER_NEEDED                                                                                      \
+	"without --listen, a start must inherit a listening socket as descriptor 0, as from a .socket unit of "  \
+	"systemd"
+
 struct listener {
 	int fd;
 	/* Set for a Unix socket that we made, and remove again. */

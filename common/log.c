@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -18,6 +19,8 @@
 #include "moment.h"
 #include "thread.h"
 
+/* How often log_may() allows a record. */
+#define LIMIT_MS 1000
 /* A value longer than this is cut: the log is for people. */
 #define MAX_VALUE 512
 /* Bytes of "YYYY-MM-DDTHH:MM:SS.fff". */
@@ -54,6 +57,14 @@ void log_configure(enum log_format as, enum log_level up_to)
 bool log_wants(enum log_level level)
 {
 	return level <= wanted;
+}
+
+bool log_may(struct log_limit *limit)
+{
+	const int64_t now = clock_ms();
+	int64_t last = atomic_load(&limit->last_ms);
+
+	return (last == 0 || now - last >= LIMIT_MS) && atomic_compare_exchange_strong(&limit->last_ms, &last, now);
 }
 
 static bool is_printable(char c)

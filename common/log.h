@@ -4,6 +4,7 @@
 #define BAGELHOOK_LOG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum log_format { LOG_LOGFMT, LOG_JSON };
 
@@ -24,6 +25,15 @@ bool log_wants(enum log_level);
  * do not mix. Never waits for whoever reads standard error: records wait for it, up to 256 KiB, and further
  * ones are dropped. How many, METRICS_LOG_DROPPED counts, and a record says when it goes on. Any thread. */
 void log_record(enum log_level, const char *message, const char *const *pairs);
+
+/* Begins as zeros. */
+struct log_limit {
+	_Atomic int64_t last_ms;
+};
+
+/* Returns true if a record that peers can cause may be written now: at most once a second for each limit. Any
+ * thread. */
+bool log_may(struct log_limit *);
 
 /* Writes one line for the person who started the program, as "program: text", escaped as records are. Waits
  * until it is written, unless log_start() was called. Any thread. */

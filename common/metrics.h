@@ -10,6 +10,7 @@
 enum metrics_counter {
 	METRICS_CONNECTIONS,         /* accepted from the web server */
 	METRICS_CONNECTIONS_EVICTED, /* had to go for another one before their request was there */
+	METRICS_CONNECTIONS_MALFORMED, /* closed because what came is no FastCGI request */
 	METRICS_LEFT_TO_RETRIES,     /* answered 503, with nothing kept */
 	METRICS_SIGNATURE_MISSING,
 	METRICS_SIGNATURE_MALFORMED,

@@ -10,6 +10,7 @@
 
 #include "clock.h"
 #include "gathering.h"
+#include "log.h"
 #include "metrics.h"
 #include "thread.h"
 
@@ -70,6 +71,32 @@ void peers_free(struct peers *p)
 	buffer_done(&p->text);
 	buffer_done(&p->out);
 	free(p);
+}
+
+static const char *refusal_reason(enum refusal why)
+{
+	switch (why) {
+	case REFUSAL_PLACES:
+		return "too many connections";
+	case REFUSAL_BYTES:
+		return "requests that are under way take too much memory";
+	case REFUSAL_PARAMS:
+		return "its header fields are longer than 256 KiB";
+	case REFUSAL_BUSY:
+		return "waited too long for a worker";
+	case REFUSAL_MEMORY:
+		break;
+	}
+	return "out of memory";
+}
+
+void peers_refuse(const struct peers_owner *owner, enum refusal why, struct buffer *out)
+{
+	static struct log_limit limit;
+
+	owner->refuse(owner->context, why, out);
+	if (log_may(&limit))
+		log_record(LOG_ERROR, "cannot serve a request", LOG_PAIRS("reason", refusal_reason(why)));
 }
 
 /* --- places ------------------------------------------------------------------------------------------ */

@@ -19,6 +19,7 @@
 enum refusal {
 	REFUSAL_PLACES, /* another connection needed its place */
 	REFUSAL_BYTES,  /* the requests on their way are too large together, and it was the largest */
+	REFUSAL_PARAMS, /* its parameters are longer than the limit */
 	REFUSAL_MEMORY, /* there was none for it */
 	REFUSAL_BUSY    /* it waited too long for a worker */
 };
@@ -32,6 +33,10 @@ struct peers_owner {
 	/* Appends the answer to a request that is not served. */
 	void (*refuse)(void *context, enum refusal, struct buffer *out);
 };
+
+/* Appends the answer to a request that is not served, and logs the reason, at most once a second. Any thread; does
+ * not block. */
+void peers_refuse(const struct peers_owner *, enum refusal, struct buffer *out);
 
 struct peers_limits {
 	size_t places;       /* connections, up to PEERS_MAX */

@@ -258,6 +258,24 @@ enum records_result records_feed(struct records *r, const unsigned char *bytes, 
 	return result;
 }
 
+const char *records_fault(const struct records *r)
+{
+	const unsigned char *header = r->header;
+	size_t letters = 0;
+
+	if (header[0] == FCGI_VERSION_1)
+		return "FastCGI records that are malformed, or none of a responder's";
+	if (header[0] == 0x16 && header[1] == 3)
+		return "TLS: this is a FastCGI listener, clients and proxies connect to the web server";
+	if (memcmp(header, "PROXY ", 6) == 0)
+		return "the PROXY protocol: turn it off for this listener";
+	while (letters < sizeof r->header && header[letters] >= 'A' && header[letters] <= 'Z')
+		letters++;
+	if (letters >= 3 && (letters == sizeof r->header || header[letters] == ' '))
+		return "HTTP: this is a FastCGI listener, clients and proxies connect to the web server";
+	return "no FastCGI record";
+}
+
 bool records_keep(const struct records *r)
 {
 	return (r->begin[2] & FCGI_KEEP_CONN) != 0;

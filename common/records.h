@@ -71,6 +71,9 @@ void records_done(struct records *);
  * called again with the rest, after other results than these and RECORDS_MORE only behind records_next(). */
 enum records_result records_feed(struct records *, const unsigned char *bytes, size_t len, size_t *taken);
 
+/* Returns the reason for RECORDS_INVALID or RECORDS_WRONG_ROLE, a literal. */
+const char *records_fault(const struct records *);
+
 /* Returns true if the web server wants the connection to stay open behind the answer
  * (FCGI_KEEP_CONN). For a complete request. */
 bool records_keep(const struct records *);

@@ -37,11 +37,10 @@
 /* How long a kept connection may wait for its next request. Longer than the web server keeps it
  * (nginx/bagelhook-upstream.conf), so that it is the web server that closes it. */
 #define IDLE_TIMEOUT_MS 75000
-/* How long accepting rests when there are no descriptors, and how often that is logged. */
+/* How long accepting rests when there are no descriptors. */
 #define ACCEPT_REST_MS 100
 /* Accepted before those that are there already are looked at again. */
 #define ACCEPT_AT_ONCE 64
-#define ERROR_LOG_MS 1000
 /* How long the watching thread rests at most: it looks after the other threads. */
 #define TURN_MS 1000
 /* Each worker keeps this much room for an answer, so that it can say that there is no memory. */
@@ -55,8 +54,10 @@ struct server {
 
 	/* The watching thread's alone. */
 	bool accepting;
-	int64_t rest_until_ms;   /* no accepting until then */
-	int64_t accept_error_ms; /* when the last error of accept(2) was logged */
+	bool stopping; /* accepting ends with what waits in the socket's queue */
+	int left;      /* how many that may be at most */
+	int64_t rest_until_ms; /* no accepting until then */
+	struct log_limit error_limit;
 };
 
 /* A worker thread's own data. */
@@ -111,7 +112,7 @@ static bool begin(struct server *s, struct peer *peer, struct worker *worker)
 	/* What has waited so long for a worker would wait for the database, too, and its web
 	 * server would give up first. */
 	if (clock_ms() - peer->since_ms > 2 * (int64_t)s->limits.read_timeout_ms) {
-		service->peers.refuse(service->peers.context, REFUSAL_BUSY, &worker->text);
+		peers_refuse(&service->peers, REFUSAL_BUSY, &worker->text);
 	} else {
 		records_open(&peer->records, &fcgi, &in);
 		if (!service->serve(service->peers.context, worker->own, &fcgi, peer, &worker->text))
@@ -164,56 +165,67 @@ static void work(void *argument)
  * nothing else. */
 static bool accept_again(struct server *s, int error)
 {
-	int64_t now = clock_ms();
-
 	if (error == EINTR || error == ECONNABORTED)
 		return true;
 	if (error == EAGAIN || error == EWOULDBLOCK)
 		return false;
-	if (now - s->accept_error_ms >= ERROR_LOG_MS) {
-		s->accept_error_ms = now;
+	if (log_may(&s->error_limit))
 		log_record(LOG_ERROR, "cannot accept a connection", LOG_PAIRS("reason", text_error(error)));
-	}
-	s->rest_until_ms = now + ACCEPT_REST_MS;
+	s->rest_until_ms = clock_ms() + ACCEPT_REST_MS;
 	return false;
 }
 
 /* Accepts until the queue of the socket is empty, no place is left (what waits in the queue is
  * served later, what was accepted without a place could only be cut), or so many have come: the
- * others have their turn, however fast new ones come and go. */
-static void accept_some(struct server *s, int most)
+ * others have their turn, however fast new ones come and go. *most is how many more may come.
+ * Returns true if the queue is empty. */
+static bool accept_some(struct server *s, int *most)
 {
-	for (; most > 0 && peers_room(s->peers); most--) {
+	while (*most > 0 && peers_room(s->peers)) {
 		int fd = accept(s->listener->fd, NULL, NULL);
+
+		--*most;
 		if (fd < 0) {
-			if (accept_again(s, errno))
+			const int error = errno;
+
+			if (accept_again(s, error))
 				continue;
-			return;
+			return error == EAGAIN || error == EWOULDBLOCK;
 		}
 		/* On some systems an accepted socket inherits that the listening one does not block. */
 		fcntl(fd, F_SETFL, 0);
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
 		if (!peers_add(s->peers, fd))
-			return;
+			return false;
 	}
+	return false;
 }
 
-/* After SIGTERM: what the kernel has already accepted on our own socket is still taken;
- * an inherited socket lives on, and what waits there is its next reader's. Idle connections are closed. */
-static void stop_accepting(struct server *s)
+/* After SIGTERM: no new connection gets through to a Unix socket of our own, idle connections are closed. */
+static void begin_stop(struct server *s)
 {
 	log_record(LOG_INFO, "stopping: finishing what was accepted", NULL);
 	metrics_set(METRICS_STOPPING, 1);
 	notify_stopping();
 	listener_unlink(s->listener);
-	if (s->listener->fd > STDIN_FILENO)
-		accept_some(s, LISTENER_BACKLOG);
-	listener_close(s->listener);
-	s->accepting = false;
 	peers_stop(s->peers);
+	s->stopping = true;
+	s->left = LISTENER_BACKLOG;
 }
 
-/* The descriptor to accept on; -1 while stopping, without a place, or while accepting rests. */
+/* While stopping: what the kernel has already accepted on our own socket is still taken, as places come free; to close
+ * it earlier would cut that. An inherited socket lives on, and what waits there is its next reader's. */
+static void stop_accepting(struct server *s)
+{
+	const bool own = s->listener->fd > STDIN_FILENO;
+
+	if (own && s->left > 0 && (clock_ms() < s->rest_until_ms || !accept_some(s, &s->left)))
+		return;
+	listener_close(s->listener);
+	s->accepting = false;
+}
+
+/* The descriptor to accept on; -1 once nothing is accepted any more, without a place, or while accepting rests. */
 static int watch_listener(const struct server *s, bool room, int64_t *next_ms)
 {
 	if (!s->accepting || !room)
@@ -249,7 +261,9 @@ static void watch(struct server *s)
 	for (;;) {
 		thread_alive(THREAD_STUCK_MS);
 		report_stuck_threads();
-		if (signals_terminate() && s->accepting)
+		if (signals_terminate() && !s->stopping)
+			begin_stop(s);
+		if (s->stopping && s->accepting)
 			stop_accepting(s);
 		const int64_t turn_ms = turn(s);
 		int64_t next_ms = peers_watch(s->peers, &polled[2].fd);
@@ -273,8 +287,9 @@ static void watch(struct server *s)
 			signals_empty();
 		if (polled[2].revents != 0)
 			peers_heard(s->peers);
-		if (polled[1].revents != 0)
-			accept_some(s, ACCEPT_AT_ONCE);
+		int most = ACCEPT_AT_ONCE;
+		if (polled[1].revents != 0 && !s->stopping)
+			accept_some(s, &most);
 	}
 }
 
@@ -326,7 +341,6 @@ struct server *server_new(
 	s->limits = *limits;
 	s->listener = listener;
 	s->accepting = true;
-	s->accept_error_ms = clock_ms() - ERROR_LOG_MS;
 	s->peers = peers_new(&peers_limits, &service->peers);
 	if (s->peers != NULL)
 		return s;

@@ -49,7 +49,7 @@ static void *run(void *argument)
 	return NULL;
 }
 
-int thread_start(struct thread *thread, const char *name, void (*run_it)(void *argument), void *argument)
+static int create(pthread_t *id, int detached, void *(*run_it)(void *argument), void *argument)
 {
 	pthread_attr_t attributes;
 	sigset_t all;
@@ -59,17 +59,31 @@ int thread_start(struct thread *thread, const char *name, void (*run_it)(void *a
 	if (error != 0)
 		return error;
 	pthread_attr_setstacksize(&attributes, STACK_BYTES);
+	pthread_attr_setdetachstate(&attributes, detached);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	error = pthread_create(id, &attributes, run_it, argument);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attributes);
+	return error;
+}
+
+int thread_start(struct thread *thread, const char *name, void (*run_it)(void *argument), void *argument)
+{
 	thread->run = run_it;
 	thread->argument = argument;
 	watch(thread, name);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	error = pthread_create(&thread->id, &attributes, run, thread);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attributes);
+	const int error = create(&thread->id, PTHREAD_CREATE_JOINABLE, run, thread);
 	if (error != 0)
 		unwatch(thread);
 	return error;
+}
+
+int thread_start_detached(void *(*run_it)(void *argument), void *argument)
+{
+	pthread_t id;
+
+	return create(&id, PTHREAD_CREATE_DETACHED, run_it, argument);
 }
 
 void thread_join(struct thread *thread)

@@ -30,6 +30,9 @@ struct thread {
  * thread_join(). Any thread. */
 int thread_start(struct thread *thread, const char *name, void (*run)(void *argument), void *argument);
 
+/* The same for a thread that nobody watches or waits for: for one call that may block until the process ends. */
+int thread_start_detached(void *(*run)(void *argument), void *argument);
+
 /* Waits until a thread that thread_start() has started has ended. Any thread but itself. */
 void thread_join(struct thread *thread);
 

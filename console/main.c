@@ -15,6 +15,7 @@
 #include "common/server.h"
 #include "common/signals.h"
 #include "common/text.h"
+#include "common/thread.h"
 #include "database.h"
 #include "options.h"
 #include "page.h"
@@ -26,6 +27,8 @@
 #define THREADS 4
 #define READ_TIMEOUT_MS 10000
 #define SEND_TIMEOUT_MS 10000
+/* How long a view may take before its thread counts as stuck. */
+#define VIEW_STUCK_MS 60000
 /* For each thread: the connection to a responder that is asked, and what its name is looked up with. */
 #define WORKER_DESCRIPTORS 3
 
@@ -36,7 +39,7 @@ static const struct server_limits limits = {.threads = THREADS,
 
 static int complain(int status, const char *text)
 {
-	fprintf(stderr, "bagelhook-console: %s\n", text);
+	log_complaint("bagelhook-console", text);
 	return status;
 }
 
@@ -54,48 +57,36 @@ static void check_admin(const char *address)
 	buffer_done(&answer);
 }
 
-/* What only people can mend is said at once; a database that is merely away does not keep the console
- * from saying so. Returns an exit status, or -1 to go on. */
-static int first_connect(const struct console_options *options)
+/* Connects once, to see whether that can be done. */
+static enum database_result look_at_database(const struct console_options *options, char error[PG_ERROR_SIZE])
 {
-	char error[PG_ERROR_SIZE];
-	char listen_error[LISTENER_ERROR_SIZE];
 	struct database db;
-	bool in_use = false;
 
 	database_init(&db, options->database);
-	enum database_result result = database_connect(&db, error);
+	const enum database_result result = database_connect(&db, error);
 	database_done(&db);
-	if (result == DATABASE_UNFIT || (options->check && result != DATABASE_ANSWERED))
+	return result;
+}
+
+/* Checks what a start needs beside the page. Returns the exit status. */
+static int check(const struct console_options *options)
+{
+	char error[PG_ERROR_SIZE];
+	bool in_use = false;
+
+	if (look_at_database(options, error) != DATABASE_ANSWERED
+		|| (options->listen != NULL
+			&& listener_check("--listen", options->listen, &in_use, error) != 0))
 		return complain(EXIT_CANNOT_RUN, error);
-	if (result != DATABASE_ANSWERED)
-		log_record(LOG_WARN, "the database does not answer", LOG_PAIRS("reason", error));
-	if (!options->check)
-		return -1;
-	if (options->listen != NULL
-		&& listener_check("--listen", options->listen, &in_use, listen_error) != 0)
-		return complain(EXIT_CANNOT_RUN, listen_error);
 	if (in_use)
-		printf("bagelhook-console: %s is in use: a start would fail until its present user, perhaps "
-		       "this "
+		printf("bagelhook-console: %s is in use: a start would fail until its present user, perhaps this "
 		       "service, stops\n",
 			options->listen);
+	else if (options->listen == NULL && !listener_is_inherited())
+		puts("bagelhook-console: page, database, schema and role are in order; " LISTENER_NEEDED);
 	else
 		puts("bagelhook-console: page, database, schema, role and address are in order");
 	check_admin(options->admin);
-	return 0;
-}
-
-/* Unless the connection string or the environment says otherwise: a name for those who look at
- * pg_stat_activity, and that a server which takes no writes will do. Before any thread is started. */
-static int name_session(void)
-{
-	static const char *const defaults[][2] = {
-		{"PGAPPNAME", "bagelhook-console"}, {"PGTARGETSESSIONATTRS", "prefer-standby"}};
-
-	for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; i++)
-		if (setenv(defaults[i][0], defaults[i][1], 0) != 0) /* NOLINT(concurrency-mt-unsafe) */
-			return -1;
 	return 0;
 }
 
@@ -120,6 +111,8 @@ static void close_worker(void *worker)
 static bool answer(void *context, void *worker, FCGX_Request *fcgi, struct peer *peer, struct buffer *out)
 {
 	(void)peer;
+	/* It may have to connect first, to one host after the other. */
+	thread_alive(VIEW_STUCK_MS);
 	if (worker == NULL)
 		routes_refuse(out);
 	else
@@ -158,6 +151,20 @@ static int enter_sandbox(const struct console_options *options, const struct lis
 	return 0;
 }
 
+/* What only people can mend is said at once, and ends the start; requests that come meanwhile wait. Returns 0, or the
+ * exit status. */
+static int first_connect(const struct console_options *options)
+{
+	char error[PG_ERROR_SIZE];
+	const enum database_result result = look_at_database(options, error);
+
+	if (result == DATABASE_UNFIT)
+		return complain(EXIT_CANNOT_RUN, error);
+	if (result != DATABASE_ANSWERED)
+		log_record(LOG_WARN, "the database does not answer", LOG_PAIRS("reason", error));
+	return 0;
+}
+
 /* Returns 0 when it was told to stop, else -1. */
 static int run(struct listener *listener, struct views *views)
 {
@@ -187,10 +194,9 @@ static int serve(const struct console_options *options, struct views *views)
 	log_record(LOG_INFO, "listening",
 		LOG_PAIRS("address", options->listen == NULL ? "descriptor 0" : options->listen, "version",
 			PACKAGE_VERSION));
-	int status = 0;
-	if (enter_sandbox(options, &listener, error) != 0)
-		status = complain(EXIT_CANNOT_RUN, error);
-	else if (run(&listener, views) != 0)
+	int status = enter_sandbox(options, &listener, error) == 0 ? first_connect(options)
+								     : complain(EXIT_CANNOT_RUN, error);
+	if (status == 0 && run(&listener, views) != 0)
 		status = complain(EXIT_CANNOT_RUN, "cannot start: out of memory, threads or descriptors");
 	listener_close(&listener);
 	return status;
@@ -218,16 +224,13 @@ int main(int argc, char *argv[])
 	}
 	if (!options.check && options.listen == NULL && !listener_is_inherited())
 		return complain(EXIT_USAGE, LISTENER_NOTHING);
-	if (name_session() != 0)
+	/* A server that takes no writes will do. */
+	if (pg_set_defaults("bagelhook-console", "prefer-standby") != 0)
 		return complain(EXIT_CANNOT_RUN, text_error(errno));
 	if (page_read(&page, options.page, page_error) != 0)
 		return complain(EXIT_CANNOT_RUN, page_error);
-	int status = first_connect(&options);
-	if (status < 0) {
-		struct views views = {&page, options.admin, options.database};
-
-		status = serve(&options, &views);
-	}
+	struct views views = {&page, options.admin, options.database};
+	const int status = options.check ? check(&options) : serve(&options, &views);
 	page_done(&page);
 	return status;
 }

@@ -4,6 +4,7 @@
 
 #include "common/admin_client.h"
 #include "common/listener.h"
+#include "fcgi/commit/pg.h"
 
 #define AT(member) offsetof(struct console_options, member)
 
@@ -40,7 +41,8 @@ int console_options_parse(
 		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: takes no arguments besides options; try --help",
 			argv[1]);
 	if (words != 0
-		|| (options->listen != NULL && listener_check_syntax("--listen", options->listen, error) != 0))
+		|| (options->listen != NULL && listener_check_syntax("--listen", options->listen, error) != 0)
+		|| pg_check_conninfo(options->database, error, OPTIONS_ERROR_SIZE) != 0)
 		return -1;
 	if (options->admin == NULL || admin_client_check(options->admin, reason) == 0)
 		return 0;

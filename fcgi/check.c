@@ -21,7 +21,7 @@
 
 struct check {
 	int status;
-	bool in_use; /* somebody listens at an address already */
+	bool depends; /* on others, whether a start would succeed: who listens at an address already, or what starts it */
 };
 
 __attribute__((format(printf, 1, 2))) static void fine(const char *format, ...)
@@ -97,17 +97,18 @@ static void check_listener(struct check *check, const char *option, const char *
 			in_use ? " is in use: a start would fail until its present user, perhaps this "
 				 "service, stops"
 			       : "");
-	check->in_use = check->in_use || in_use;
+	check->depends = check->depends || in_use;
 }
 
 static void check_listeners(struct check *check, const struct options *options)
 {
+	const bool inherited = listener_is_inherited();
+
 	if (options->listen != NULL)
 		check_listener(check, "--listen", options->listen);
 	else
-		fine("listen: %s",
-			listener_is_inherited() ? "the socket inherited as descriptor 0"
-						: "a socket that a start must inherit as descriptor 0");
+		fine("listen: %s", inherited ? "the socket inherited as descriptor 0" : LISTENER_NEEDED);
+	check->depends = check->depends || (options->listen == NULL && !inherited);
 	if (options->admin_listen != NULL)
 		check_listener(check, "--admin-listen", options->admin_listen);
 }
@@ -144,7 +145,7 @@ int check_run(const struct options *options)
 	check_descriptors(&check, options);
 	check_listeners(&check, options);
 	check_database(&check, options);
-	if (check.status == 0 && !check.in_use)
+	if (check.status == 0 && !check.depends)
 		fine("all in order");
 	return check.status;
 }

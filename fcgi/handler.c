@@ -2,20 +2,15 @@
 
 #include "handler.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/text.h"
 #include "fcgi/event/event.h"
-
-/* How often refusals are logged at most. */
-#define REFUSAL_LOG_MS 1000
 
 _Static_assert(DELIVERY_QUEUE_FULL < METRICS_OUTCOME_SPOOLED, "an outcome each, and one more");
 
@@ -24,7 +19,7 @@ struct handler {
 	struct queue *queue;
 	struct spooler *spooler;
 	struct signature_verifier *verifier;
-	_Atomic int64_t refusal_logged_ms;
+	struct log_limit refusal_limit;
 };
 
 struct handler *handler_open(struct queue *queue, struct spooler *spooler,
@@ -38,7 +33,6 @@ struct handler *handler_open(struct queue *queue, struct spooler *spooler,
 	h->queue = queue;
 	h->spooler = spooler;
 	h->verifier = verifier;
-	atomic_init(&h->refusal_logged_ms, clock_ms() - REFUSAL_LOG_MS);
 	return h;
 }
 
@@ -95,10 +89,7 @@ static const char *request_id(const struct answer *answer)
  * enough, and nothing of what they sent is in it. */
 static void log_refusal(struct handler *h, const struct answer *answer, const char *reason)
 {
-	int64_t now = clock_ms();
-	int64_t last = atomic_load(&h->refusal_logged_ms);
-
-	if (now - last >= REFUSAL_LOG_MS && atomic_compare_exchange_strong(&h->refusal_logged_ms, &last, now))
+	if (log_may(&h->refusal_limit))
 		log_record(LOG_WARN, "refused as not authentic",
 			LOG_PAIRS("status", "401", "reason", reason, "request_id", request_id(answer)));
 }

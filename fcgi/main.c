@@ -284,7 +284,7 @@ static int run(int argc, char *argv[], bool by_cgi)
 	signal(SIGHUP, SIG_IGN);
 	/* A limit on the size of files is an error like another. */
 	signal(SIGXFSZ, SIG_IGN);
-	if (pg_set_defaults() != 0)
+	if (pg_set_defaults("bagelhook", "read-write") != 0)
 		return complain(EXIT_CANNOT_RUN, text_error(errno));
 	if (options_parse(&options, argc, argv, error) != 0)
 		return complain(EXIT_USAGE, error);

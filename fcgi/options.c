@@ -2,7 +2,6 @@
 
 #include "options.h"
 
-#include <libpq-fe.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "common/admin_client.h"
 #include "common/arguments.h"
 #include "common/listener.h"
+#include "fcgi/commit/pg.h"
 
 #define FOR(command) (1U << (command))
 #define SERVE FOR(OPTIONS_SERVE)
@@ -184,22 +184,6 @@ static void take_credential(struct options *options)
 		options->secret_file = path;
 }
 
-/* A connection string that libpq cannot read. One without = is the name of a database. */
-static int check_conninfo(const char *conninfo, char error[OPTIONS_ERROR_SIZE])
-{
-	char *reason = NULL;
-
-	if (conninfo == NULL || (strchr(conninfo, '=') == NULL && strstr(conninfo, "://") == NULL))
-		return 0;
-	PQconninfoOption *parsed = PQconninfoParse(conninfo, &reason);
-	if (parsed == NULL)
-		snprintf(error, OPTIONS_ERROR_SIZE, "--database: %.*s",
-			reason == NULL ? 0 : (int)strcspn(reason, "\n"), reason == NULL ? "" : reason);
-	PQconninfoFree(parsed);
-	PQfreemem(reason);
-	return parsed == NULL ? -1 : 0;
-}
-
 static int check_addresses(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 {
 	if (options->listen != NULL && options->admin_listen != NULL
@@ -253,7 +237,7 @@ static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 		break;
 	}
 	if (wrong == NULL)
-		return check_conninfo(options->database, error);
+		return pg_check_conninfo(options->database, error, OPTIONS_ERROR_SIZE);
 	snprintf(error, OPTIONS_ERROR_SIZE, "%s", wrong);
 	return -1;
 }

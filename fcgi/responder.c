@@ -2,18 +2,13 @@
 
 #include "responder.h"
 
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 
 #include "common/clock.h"
-#include "common/log.h"
 #include "common/metrics.h"
 #include "common/signals.h"
 #include "fcgi/watch/admin.h"
-
-/* How often it is logged that requests are not served. */
-#define REFUSAL_LOG_MS 1000
 
 /* A request between being read and being answered. */
 struct exchange {
@@ -27,7 +22,7 @@ struct responder {
 	struct rotation *rotation;
 	struct server *server;
 	size_t max_body;
-	_Atomic int64_t refusal_logged_ms;
+	struct peers_owner owner;
 };
 
 static void put_answer(const struct answer *answer, struct buffer *out)
@@ -48,31 +43,14 @@ static bool wants_body(void *context, char **envp)
 	return request_check_head(envp, r->max_body, &length) == REQUEST_OK;
 }
 
-static const char *refusal_reason(enum refusal why)
-{
-	switch (why) {
-	case REFUSAL_PLACES:
-		return "too many connections";
-	case REFUSAL_BYTES:
-		return "requests that are under way take too much memory";
-	case REFUSAL_BUSY:
-		return "waited too long for a worker";
-	case REFUSAL_MEMORY:
-		break;
-	}
-	return "out of memory";
-}
-
 static void refuse(void *context, enum refusal why, struct buffer *out)
 {
-	struct responder *r = context;
-	const struct answer answer = {.kind = why == REFUSAL_MEMORY ? ANSWER_NO_MEMORY : ANSWER_BUSY};
-	const int64_t now = clock_ms();
-	int64_t last = atomic_load(&r->refusal_logged_ms);
+	const enum answer_kind kind = why == REFUSAL_MEMORY ? ANSWER_NO_MEMORY
+		: why == REFUSAL_PARAMS                     ? ANSWER_LONG_HEAD
+							    : ANSWER_BUSY;
 
-	put_answer(&answer, out);
-	if (now - last >= REFUSAL_LOG_MS && atomic_compare_exchange_strong(&r->refusal_logged_ms, &last, now))
-		log_record(LOG_ERROR, "cannot serve a request", LOG_PAIRS("reason", refusal_reason(why)));
+	(void)context;
+	put_answer(&(struct answer){.kind = kind}, out);
 }
 
 static bool serve(void *context, void *worker, FCGX_Request *fcgi, struct peer *peer, struct buffer *out)
@@ -84,7 +62,7 @@ static bool serve(void *context, void *worker, FCGX_Request *fcgi, struct peer *
 
 	(void)worker;
 	if (exchange == NULL) {
-		refuse(context, REFUSAL_MEMORY, out);
+		peers_refuse(&r->owner, REFUSAL_MEMORY, out);
 		return true;
 	}
 	exchange->peer = peer;
@@ -161,10 +139,11 @@ int responder_run(struct listener *listener, struct handler *handler, const stru
 	struct rotation *rotation)
 {
 	struct responder r = {.handler = handler, .rotation = rotation, .max_body = limits->max_body};
-	const struct server_service service = {
-		.peers = {&r, wants_body, refuse}, .serve = serve, .answer = answer, .finish = finish, .turn = turn};
 
-	atomic_init(&r.refusal_logged_ms, clock_ms() - REFUSAL_LOG_MS);
+	r.owner = (struct peers_owner){&r, wants_body, refuse};
+	const struct server_service service = {
+		.peers = r.owner, .serve = serve, .answer = answer, .finish = finish, .turn = turn};
+
 	r.server = server_new(listener, limits, &service);
 	if (r.server == NULL)
 		return -1;

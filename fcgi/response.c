@@ -99,6 +99,8 @@ static struct line answer_line(const struct answer *answer)
 		return (struct line){401, "Unauthorized", "Invalid signature"};
 	case ANSWER_BUSY:
 		return delivery_line(DELIVERY_QUEUE_FULL);
+	case ANSWER_LONG_HEAD:
+		return (struct line){503, "Service Unavailable", "Request header fields too large"};
 	case ANSWER_CANNOT_RUN:
 		return (struct line){503, "Service Unavailable", "Not configured"};
 	case ANSWER_NO_MEMORY:

@@ -18,6 +18,7 @@ enum answer_kind {
 	ANSWER_REQUEST,     /* refused before the signature was looked at; request says why */
 	ANSWER_UNAUTHENTIC, /* signature or timestamp missing, malformed, wrong or too old */
 	ANSWER_BUSY,        /* waited too long for a worker */
+	ANSWER_LONG_HEAD,   /* more bytes of parameters than are gathered */
 	ANSWER_CANNOT_RUN,  /* the configuration does not allow to look at it */
 	ANSWER_NO_MEMORY
 };

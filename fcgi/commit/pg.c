@@ -10,14 +10,13 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "common/clock.h"
+#include "common/thread.h"
 
 #define HINT_LOGIN "check the user in --database, the password in PGPASSFILE, and the server's pg_hba.conf"
 
@@ -155,10 +154,12 @@ static bool is_element(const char *list, size_t count, size_t index, const char 
 	return strcspn(list, ",") == strlen(text) && strncmp(list, text, strlen(text)) == 0;
 }
 
-/* Lets the next walk begin behind the host that libpq has tried last. Returns how many hosts this one has
- * passed; *count: of how many. */
+/* Lets the next walk begin behind the host that libpq has tried last; without memory it begins as this one did.
+ * Returns how many hosts this one has passed; *count: of how many. */
 static size_t route_behind(struct pg_route *route, PGconn *pg, size_t *count)
 {
+	char *lists[PG_ROUTE_LISTS] = {NULL};
+	bool failed = false;
 	PQconninfoOption *options = PQconninfo(pg);
 	const char *hosts = option_value(options, "host");
 	const char *ports = option_value(options, "port");
@@ -176,20 +177,56 @@ static size_t route_behind(struct pg_route *route, PGconn *pg, size_t *count)
 
 		if (count_elements(list) == *count) {
 			const char *rest = rest_of(list, passed);
-			snprintf(route->lists[i], sizeof route->lists[i], "%s,%.*s", rest,
-				(int)(rest - list - 1), list);
+
+			if (asprintf(&lists[i], "%s,%.*s", rest, (int)(rest - list - 1), list) < 0) {
+				lists[i] = NULL;
+				failed = true;
+			}
+		}
+	}
+	/* All or none: they belong together. */
+	for (size_t i = 0; i < PG_ROUTE_LISTS; i++) {
+		if (failed) {
+			free(lists[i]);
+		} else if (lists[i] != NULL) {
+			free(route->lists[i]);
+			route->lists[i] = lists[i];
 		}
 	}
 	PQconninfoFree(options);
 	return passed;
 }
 
+void pg_route_done(struct pg_route *route)
+{
+	for (size_t i = 0; i < PG_ROUTE_LISTS; i++)
+		free(route->lists[i]);
+}
+
 /* --- connecting --------------------------------------------------------------------------------------- */
 
-int pg_set_defaults(void)
+int pg_set_defaults(const char *program, const char *servers)
 {
 	/* The environment is the one place that connection string and service file go before. */
-	return setenv("PGTARGETSESSIONATTRS", "read-write", 0); /* NOLINT(concurrency-mt-unsafe) */
+	return setenv("PGAPPNAME", program, 0) == 0			    /* NOLINT(concurrency-mt-unsafe) */
+			&& setenv("PGTARGETSESSIONATTRS", servers, 0) == 0 /* NOLINT(concurrency-mt-unsafe) */
+		? 0
+		: -1;
+}
+
+int pg_check_conninfo(const char *conninfo, char error[], size_t size)
+{
+	char *reason = NULL;
+
+	if (conninfo == NULL || (strchr(conninfo, '=') == NULL && strstr(conninfo, "://") == NULL))
+		return 0;
+	PQconninfoOption *parsed = PQconninfoParse(conninfo, &reason);
+	if (parsed == NULL)
+		snprintf(error, size, "--database: %.*s", reason == NULL ? 0 : (int)strcspn(reason, "\n"),
+			reason == NULL ? "" : reason);
+	PQconninfoFree(parsed);
+	PQfreemem(reason);
+	return parsed == NULL ? -1 : 0;
 }
 
 /* Notices within about half a minute that a server is gone without a word, unless something else was said. */
@@ -360,10 +397,8 @@ static void ignore(void *context, const char *message)
 static enum pg_state try_hosts(const char *conninfo, int timeout_ms, const struct pg_route *route,
 	PGconn **out, char error[PG_ERROR_SIZE])
 {
-	const char *const keywords[] = {
-		"fallback_application_name", "dbname", "client_encoding", "host", "hostaddr", "port", NULL};
-	const char *const values[] = {
-		"bagelhook", conninfo, "UTF8", route->lists[0], route->lists[1], route->lists[2], NULL};
+	const char *const keywords[] = {"dbname", "client_encoding", "host", "hostaddr", "port", NULL};
+	const char *const values[] = {conninfo, "UTF8", route->lists[0], route->lists[1], route->lists[2], NULL};
 	bool silent = false;
 	PGconn *pg = PQconnectStartParams(keywords, values, 1);
 	PQsetNoticeProcessor(pg, ignore, NULL);
@@ -418,6 +453,7 @@ enum pg_state pg_connect(
 		PQfinish(*out);
 		*out = NULL;
 	}
+	pg_route_done(&own);
 	return result;
 }
 
@@ -438,25 +474,15 @@ static void *cancel(void *request)
 void pg_give_up(PGconn *pg, struct pg_route *route)
 {
 	PGcancel *request = PQtransactionStatus(pg) == PQTRANS_ACTIVE ? PQgetCancel(pg) : NULL;
-	bool started = false;
-	pthread_t thread;
-	sigset_t all;
-	sigset_t old;
 	size_t count;
 
 	route_behind(route, pg, &count);
 	PQfinish(pg);
 	/* One at a time: a server that does not take it either need not be asked by more. */
-	if (request != NULL && !atomic_exchange(&cancelling, true)) {
-		sigfillset(&all);
-		pthread_sigmask(SIG_SETMASK, &all, &old);
-		started = pthread_create(&thread, NULL, cancel, request) == 0;
-		pthread_sigmask(SIG_SETMASK, &old, NULL);
-		if (started)
-			pthread_detach(thread);
-		else
-			atomic_store(&cancelling, false);
-	}
-	if (!started)
+	if (request == NULL || atomic_exchange(&cancelling, true)) {
 		PQfreeCancel(request);
+	} else if (thread_start_detached(cancel, request) != 0) {
+		PQfreeCancel(request);
+		atomic_store(&cancelling, false);
+	}
 }

@@ -21,15 +21,23 @@ enum pg_state {
 };
 
 /* The hosts of the connection string in the sequence of the next walk: lists of host, hostaddr and port, or
- * "" while it begins with the first one. All zero at first. */
+ * NULL while it begins with the first one. All zero at first. */
 struct pg_route {
 	atomic_bool interrupted; /* set by any thread: no attempt to connect goes on for long */
-	char lists[PG_ROUTE_LISTS][1024];
+	char *lists[PG_ROUTE_LISTS]; /* owned */
 };
 
-/* Lets libpq look for a server that takes writes, unless connection string, service or environment say
- * otherwise. In main(), before any thread is started. Returns 0, or -1 with errno. */
-int pg_set_defaults(void);
+/* Frees what it owns. */
+void pg_route_done(struct pg_route *);
+
+/* Unless connection string, service or environment say otherwise: names the program, for those who look at
+ * pg_stat_activity, and the servers that libpq looks for, as target_session_attrs. In main(), before any thread is
+ * started. Returns 0, or -1 with errno. */
+int pg_set_defaults(const char *program, const char *servers);
+
+/* Returns 0 if libpq can read a connection string (NULL: there is none), else -1 with the reason, one line, in error.
+ * One without = is the name of a database. Does not block. */
+int pg_check_conninfo(const char *conninfo, char error[], size_t size);
 
 /* Connects by libpq's conventions; conninfo may be NULL. libpq tries the hosts in turn; where it ends early
  * (a login refused, a host that accepts and says nothing), another walk begins behind that host until each

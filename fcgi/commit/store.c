@@ -93,6 +93,7 @@ void store_free(struct store *store)
 	if (store == NULL)
 		return;
 	store_disconnect(store);
+	pg_route_done(&store->route);
 	buffer_done(&store->deliveries);
 	buffer_done(&store->bodies);
 	buffer_done(&store->signatures);

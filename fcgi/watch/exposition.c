@@ -32,6 +32,8 @@ static const struct series counters[] = {
 	{"connections_total", "", METRICS_CONNECTIONS, "Connections accepted from the web server."},
 	{"connections_evicted_total", "", METRICS_CONNECTIONS_EVICTED,
 		"Connections that had to go for newer ones before their request was there."},
+	{"connections_malformed_total", "", METRICS_CONNECTIONS_MALFORMED,
+		"Connections closed because what came on them was no FastCGI request, such as HTTP."},
 	{"left_to_retries_total", "", METRICS_LEFT_TO_RETRIES,
 		"Requests answered 503 of which nothing was kept: it is the provider that has to try again."},
 	{"signature_failures_total", "{reason=\"missing\"}", METRICS_SIGNATURE_MISSING,

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -427,14 +428,46 @@ def test_a_database_that_is_away():
         assert console.stop() == 0
 
 
+def test_a_silent_database():
+    """It listens before it connects; and a worker that connects to one host after the other is not stuck."""
+    with contextlib.ExitStack() as listening:
+        ports = [listening.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(4)]
+        began = time.monotonic()
+        console = listening.enter_context(harness.Console(
+            f"host={','.join(['127.0.0.1'] * 4)} port={','.join(map(str, ports))} user=x"))
+        # A second, and another one for a machine that is busy.
+        assert time.monotonic() - began < 2
+        assert fastcgi.request(console.socket_path, {"REQUEST_METHOD": "GET", "REQUEST_URI": "/"}).status == 200
+        began = time.monotonic()
+        answer = fastcgi.request(console.socket_path, {"REQUEST_METHOD": "GET", "REQUEST_URI": "/api/overview"})
+        assert (answer.status, answer.json) == (503, {"error": "The database does not answer"})
+        assert time.monotonic() - began > 11
+        assert console.stop() == 0 and "stuck" not in console.log
+
+
+def test_long_parameters(stand):
+    """What is refused is logged, with the reason."""
+    params = {"REQUEST_METHOD": "GET", "REQUEST_URI": "/", "HTTP_COOKIE": "c" * 270_000}
+    assert fastcgi.request(stand.console.socket_path, params).status == 503
+    harness.wait_until(lambda: 'msg="cannot serve a request" reason="its header fields are longer' in stand.console.log, "the record")
+
+
+@pytest.mark.parametrize("conninfo", ["host=/tmp port", "hots=/tmp", "postgresql://[::1/x"])
+@pytest.mark.parametrize("check", [[], ["--check"]], ids=["start", "check"])
+def test_wrong_connection_string(conninfo, check):
+    """What libpq cannot read is wrong usage."""
+    done = subprocess.run([harness.BUILD / "bagelhook-console", "--listen", "unix:/nonexistent/socket", "--database", conninfo, *check],
+                          capture_output=True, check=False, timeout=harness.PATIENCE_S, text=True, env=harness.clean_environment())
+    assert (done.returncode, done.stdout) == (2, "") and done.stderr.startswith("bagelhook-console: --database: ")
+
+
 @pytest.mark.skipif(harness.is_sanitized(), reason="the sanitizers' functions are not to be replaced")
 def test_end_while_starting(tmp_path):
     """Whoever sees its socket may already ask it to end, and it does so as ever: here while it is writing that it listens."""
     faults = harness.Faults(tmp_path)
-    # The record before says that the database is away.
-    with faults.armed("write", 1, error=faults.HANGS), \
+    with faults.armed("write", error=faults.HANGS), \
             harness.Console("host=/nonexistent user=x", wait=False, environment=faults.environment) as console:
-        harness.wait_until(lambda: faults.failed == 1, "the second record", process=console.process)
+        harness.wait_until(lambda: faults.failed == 1, "the record", process=console.process)
         assert console.socket_path.exists() and "listening" not in console.log
         console.process.send_signal(signal.SIGTERM)
         faults.disarm()
@@ -453,6 +486,10 @@ def test_check(cluster, stand, tmp_path):
     """Whether it could run; a responder that does not answer is no reason why not, and is told of."""
     good = "bagelhook-console: page, database, schema, role and address are in order\n"
     database = ["--database", cluster.dsn("bagelhook_console", stand.db)]
+    status, told, complaint = _check(*database)
+    assert (status, complaint) == (0, "") and told.startswith(
+        "bagelhook-console: page, database, schema and role are in order; without --listen, a start must inherit a listening socket")
+    database += ["--listen", f"unix:{tmp_path}/socket"]
     assert _check(*database) == (0, good, "")
     assert _check(*database, "--admin", stand.admin) == (0, good, "")
     nobody = f"unix:{tmp_path / 'admin.sock'}"

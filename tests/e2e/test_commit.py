@@ -1,12 +1,16 @@
 """What a 200 promises: the event is committed, durably; and what stands in the way of that is never a 200."""
 
+import contextlib
 import itertools
+import shutil
+import socket
 import threading
 import time
 
 import pytest
 
 import bodies
+import fastcgi
 import harness
 import waiting
 
@@ -207,6 +211,63 @@ def test_errors_of_the_database(raising, sqlstate, status):
         [("database",)] if status == 400 else [])
     assert bodies.event_id(body) not in stored(raising)
     assert raising.deliver(bodies.payment()).status == 200
+
+
+@contextlib.contextmanager
+def holding_up(cluster, directory, words):
+    """A directory with a socket that leads to the cluster's, on which a client's bytes with these words do not get through.
+
+    Gives an event that is set when some were held up."""
+    held, ends = threading.Event(), []
+
+    def carry(source, target, stops_at):
+        with contextlib.suppress(OSError):
+            while content := source.recv(65536):
+                if stops_at is not None and stops_at in content:
+                    held.set()
+                    return
+                target.sendall(content)
+            target.shutdown(socket.SHUT_WR)
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                client, server = listener.accept()[0], socket.socket(socket.AF_UNIX)
+                ends.extend((client, server))
+                server.connect(f"{cluster.host}/.s.PGSQL.{cluster.port}")
+                threading.Thread(target=carry, args=(client, server, words), daemon=True).start()
+                threading.Thread(target=carry, args=(server, client, None), daemon=True).start()
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{directory}/.s.PGSQL.{cluster.port}")
+        listener.listen()
+        threading.Thread(target=serve, daemon=True).start()
+        yield held
+        listener.shutdown(socket.SHUT_RDWR)
+        for end in ends:
+            end.close()
+
+
+def test_rollback_that_hangs(raising):
+    """A ROLLBACK without an answer holds up nobody until the deadline: it has five seconds."""
+    directory = harness.make_directory("held")
+    dsn = raising.cluster.dsn("bagelhook", raising.db).replace(raising.cluster.host, str(directory))
+
+    def request(responder, body):
+        now = int(time.time())
+        return fastcgi.request(responder.address, fastcgi.post_params(
+            len(body), harness.sign(responder.secret, body, now), now), body)
+
+    try:
+        with holding_up(raising.cluster, directory, b"ROLLBACK") as held, \
+                harness.Responder(dsn, "--commit-timeout", 60) as responder:
+            started = time.monotonic()
+            assert request(responder, bodies.payment(request_id="P0001")).status == 503 and held.is_set()
+            assert 4 < time.monotonic() - started < 20
+            assert request(responder, bodies.payment()).status == 200
+            assert responder.stop() == 0
+    finally:
+        shutil.rmtree(directory)
 
 
 def test_time_zone_that_is_gone(make_stack, tmp_path):

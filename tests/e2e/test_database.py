@@ -233,6 +233,15 @@ def test_host_behind_one_that_refuses(cluster, remote, tmp_path):
     assert check(dsn, tmp_path, PGPASSWORD="wrong") == (0, "")
 
 
+def test_many_hosts_behind_one_that_refuses(cluster, remote, tmp_path):
+    """However long the list of hosts is, none of it is lost when the walk begins behind another one."""
+    remote.create_database()
+    others = [f"/nonexistent/{'x' * 70}{number}" for number in range(20)]
+    hosts, ports = ["localhost", *others, cluster.host], [remote.port, *[1] * len(others), cluster.port]
+    dsn = f"host={','.join(hosts)} port={','.join(map(str, ports))} user=bagelhook dbname={cluster.create_database()}"
+    assert check(dsn, tmp_path, PGPASSWORD="wrong") == (0, "")
+
+
 def test_attributes_as_told(make_stack, tmp_path):
     """target_session_attrs is the operator's, from wherever it comes; without one, a server has to take writes."""
     stack = make_stack()

@@ -97,6 +97,20 @@ def test_spool_drains(make_stack, faults, tmp_path, call, error):
         assert connection.execute("SELECT count(*) FROM bagelpay.events").fetchone() == (6,)
 
 
+def test_spool_that_cannot_be_read(make_stack, faults, tmp_path):
+    """A spool that becomes unreadable is logged, once each time."""
+    stack = make_stack("--spool", tmp_path / "spool", environment=faults.environment)
+    for times in (1, 2):
+        with faults.armed("openat", times=1000, error=errno.EACCES):
+            # Passes, of two directories each.
+            harness.wait_until(lambda: faults.failed >= 6, "passes")
+            assert stack.responder.log.count('msg="cannot read the spool"') == times
+        # One that succeeds.
+        with faults.armed("openat", times=0):
+            harness.wait_until(lambda: faults.seen >= 4, "passes")
+    assert 'reason="Permission denied"' in stack.responder.log
+
+
 @pytest.mark.parametrize(("call", "error"), [
     ("epoll_ctl", errno.ENOMEM), ("epoll_wait", errno.EINTR), ("recv", errno.EIO), ("recv", errno.EAGAIN), ("send", errno.EPIPE),
     ("accept", errno.EMFILE), ("accept", errno.ECONNABORTED), ("poll", errno.EINTR), ("poll", errno.ENOMEM), ("write", errno.EPIPE),

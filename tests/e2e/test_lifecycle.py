@@ -1,8 +1,11 @@
 """Listening, serving slow and silent peers, and ending: the responder as a process."""
 
 import contextlib
+import errno
 import fcntl
 import os
+import pathlib
+import shutil
 import signal
 import socket
 import stat
@@ -289,36 +292,78 @@ def test_live_socket(make_responder):
     assert_serves(first)
 
 
+@contextlib.contextmanager
+def locked(path, **options):
+    """Holds a file's lock, as somebody who starts does."""
+    file = os.open(path, os.O_RDONLY | options.get("flags", 0), 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
 def test_two_starts_at_once(make_responder):
-    """Whoever makes a socket has the directory to himself meanwhile, or removes what another has just made."""
+    """Whoever makes a socket has its path to himself meanwhile, or removes what another has just made."""
     responder = make_responder()
     responder.kill()
-    directory = os.open(responder.directory, os.O_RDONLY)
-    try:
-        fcntl.flock(directory, fcntl.LOCK_EX)
+    lock = pathlib.Path(f"{responder.socket_path}.lock")
+    with locked(lock, flags=os.O_CREAT):
         before = responder.socket_path.stat().st_ino
         responder.start(wait=False)
         until = time.monotonic() + 1
         while time.monotonic() < until:
             assert responder.socket_path.stat().st_ino == before and not harness.accepts(responder.address)
-    finally:
-        os.close(directory)
+        # The lock of one that has ended is no lock: another file is behind this path now.
+        lock.unlink()
     waiting.wait_until(lambda: harness.accepts(responder.address), "it to listen")
+    assert_serves(responder)
+    assert not lock.exists()
+
+
+def test_lock_for_good(make_responder):
+    """A lock that somebody keeps ends the start, with the reason."""
+    responder = make_responder()
+    responder.kill()
+    with locked(f"{responder.socket_path}.lock", flags=os.O_CREAT):
+        responder.start(wait=False)
+        assert responder.wait() == 1
+    assert f"--listen {responder.listen}: another start holds its lock: stop that one\n" in responder.log
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be two users")
+def test_lock_of_another_user():
+    """A lock that another user's start has left is named, with what to do."""
+    lock = harness.make_directory("lock") / "socket.lock"
+    lock.touch(mode=0o600)
+    lock.parent.chmod(0o777)
+    try:
+        done = subprocess.run(["setpriv", "--reuid=1", "--clear-groups", harness.BUILD / "bagelhook", "--insecure-no-signature",
+                               "--listen", f"unix:{lock.parent}/socket"], capture_output=True, text=True, check=False, cwd="/",
+                              timeout=harness.PATIENCE_S, env=harness.clean_environment())
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (
+            1, f"bagelhook: --listen unix:{lock.parent}/socket: another user has left its lock: run: rm {lock}")
+    finally:
+        shutil.rmtree(lock.parent)
+
+
+def test_no_lock_for_others(make_responder):
+    """Who can read the directory cannot keep anybody from starting: only our own user can open the lock."""
+    responder = make_responder()
+    responder.kill()
+    with locked(responder.directory):
+        began = time.monotonic()
+        responder.start()
+        assert time.monotonic() - began < 4
     assert_serves(responder)
 
 
-def test_locked_directory(make_responder):
-    """A directory that somebody locks for good ends the start, with the reason."""
-    responder = make_responder()
-    responder.kill()
-    directory = os.open(responder.directory, os.O_RDONLY)
-    try:
-        fcntl.flock(directory, fcntl.LOCK_EX)
-        responder.start(wait=False)
-        assert responder.wait() == 1
-    finally:
-        os.close(directory)
-    assert f"--listen {responder.listen}: another process keeps its directory locked" in responder.log
+def test_no_locks_at_all(make_responder, faults):
+    """A file system that has no locks is no reason not to start."""
+    with faults.armed("flock", times=1000, error=errno.ENOLCK):
+        responder = make_responder(environment=faults.environment)
+        assert faults.failed > 0
+    assert_serves(responder)
 
 
 def test_file_in_the_way(make_responder):

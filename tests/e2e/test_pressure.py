@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -218,6 +219,21 @@ def test_more_than_there_are_places_for(cluster):
     dsn = cluster.dsn("bagelhook", cluster.create_database())
     with harness.Responder(dsn, prefix=("prlimit", "--nofile=40:40")) as responder:
         assert any(all_answered(responder, 40) for _ in range(10))
+
+
+def test_stop_when_all_places_are_taken(cluster):
+    """Connections that wait for a place when SIGTERM comes get theirs as places come free, and are answered."""
+    dsn = cluster.dsn("bagelhook", cluster.create_database())
+    with harness.Responder(dsn, "--commit-timeout", 1, prefix=("prlimit", "--nofile=40:40")) as responder, \
+            contextlib.ExitStack() as owned:
+        with cluster.connect(dsn.rpartition("dbname=")[2], autocommit=False) as holder:
+            holder.execute("LOCK TABLE bagelpay.orders")
+            # 16 places.
+            peers = [owned.enter_context(begin(responder)) for _ in range(50)]
+            responder.send_signal(signal.SIGTERM)
+            harness.wait_until(lambda: "stopping: finishing what was accepted" in responder.log, "the stop")
+            assert {peer.answer().status for peer in peers} == {503}
+        assert responder.wait() == 0
 
 
 # Connects, sends what is no request, and goes away, as fast as it can.

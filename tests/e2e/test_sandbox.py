@@ -183,7 +183,8 @@ def stranger():
 
 def check(dsn, environment):
     """bagelhook --check: exit status, standard output and standard error."""
-    done = subprocess.run([harness.BUILD / "bagelhook", "--check", "--insecure-no-signature", "--database", dsn],
+    done = subprocess.run([harness.BUILD / "bagelhook", "--check", "--insecure-no-signature", "--listen", "unix:/tmp/x",
+                           "--database", dsn],
                           capture_output=True, text=True, check=False, env=harness.clean_environment(**environment))
     return done.returncode, done.stdout, done.stderr
 

@@ -197,7 +197,7 @@ def test_check(cluster, tmp_path, make, said):
     (tmp_path / "secret").touch(mode=0o600)
     (tmp_path / "secret").write_text("x" * 32)
     done = subprocess.run([harness.BUILD / "bagelhook", "--check", "--spool", spool, "--secret-file", tmp_path / "secret",
-                           "--database", cluster.dsn("bagelhook", cluster.create_database())],
+                           "--listen", f"unix:{tmp_path}/socket", "--database", cluster.dsn("bagelhook", cluster.create_database())],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
                           env=harness.clean_environment())
     assert said.format(spool) in done.stdout

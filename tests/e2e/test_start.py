@@ -310,12 +310,14 @@ def test_check(cluster, secret_file, tmp_path):
         f"secrets: 1 in {secret_file}: 1 for live and test, 0 for live, 0 for test\n"
         "spool: none: while the database is away, deliveries are left to BagelPay's retries\n"
         "files: enough may be open at once\n"
-        "listen: a socket that a start must inherit as descriptor 0\n"
+        "listen: without --listen, a start must inherit a listening socket as descriptor 0, as from a .socket unit of systemd\n"
         f'database: "{name}" at {cluster.host}:{cluster.port}\n'
         "schema: serves this version\n"
         "settings: usable\n"
-        'role: "bagelhook" may hand in events\n'
-        "all in order\n"), [])
+        'role: "bagelhook" may hand in events\n'), [])
+    with socket.create_server(("127.0.0.1", 0)) as inherited:
+        status, output, _ = run("--check", "--secret-file", secret_file, "--database", cluster.dsn("bagelhook", name), stdin=inherited)
+    assert (status, output.splitlines()[3], output.splitlines()[-1]) == (0, "listen: the socket inherited as descriptor 0", "all in order")
     secret_file.write_text("live:of_our_live_account\ntest:of_our_test_account\ntest:of_our_other_account\n")
     spool, listen, admin = tmp_path / "spool", f"unix:{tmp_path / 'socket'}", f"127.0.0.1:{harness.free_port()}"
     status, output, _ = run("--check", "--secret-file", secret_file, "--database", cluster.dsn("bagelhook", name), "--spool", spool,
@@ -342,7 +344,7 @@ def test_check_goes_on(secret_file, tmp_path):
 def test_short_secret(cluster, secret_file):
     """A short secret is used, with a warning that names its line."""
     secret_file.write_text("# ours\na_secret_of_the_webhook\nfifteen_letters\n")
-    status, output, complaints = run("--check", "--secret-file", secret_file, "--database",
+    status, output, complaints = run("--check", "--listen", "unix:/tmp/x", "--secret-file", secret_file, "--database",
                                      cluster.dsn("bagelhook", cluster.create_database()))
     assert (status, "all in order" in output, len(complaints)) == (0, True, 1)
     assert "level=warn" in complaints[0] and "shorter than 16 characters" in complaints[0] and " line=3" in complaints[0]

@@ -2,11 +2,14 @@
 #include "config.h"
 
 #include <check.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "common/thread.h"
 #include "fcgi/auth/secrets.h"
 #include "fcgi/auth/signature.h"
 #include "signed.h"
@@ -111,6 +114,52 @@ START_TEST(another_mode)
 }
 END_TEST
 
+#define FLOOD_THREADS 8
+
+struct flood {
+	struct signature_verifier *verifier;
+	atomic_bool ended;
+	_Atomic uint64_t verified;
+};
+
+/* Long enough for one of the threads to be verifying at each moment. */
+static void verify_on(void *argument)
+{
+	static const unsigned char body[64 * 1024];
+	struct flood *flood = argument;
+	struct signature_match match;
+
+	while (!atomic_load(&flood->ended)) {
+		signature_verify(flood->verifier, GOOD, TIMESTAMP, body, sizeof body, &match);
+		atomic_fetch_add(&flood->verified, 1);
+	}
+}
+
+/* New secrets are taken over during a flood, however many verifications come. Otherwise the alarm ends this. */
+START_TEST(replaced_in_a_flood)
+{
+	struct flood flood = {.verifier = open_three("other", "whsec_test", "last")};
+	const struct secrets secrets = three("new", NULL, NULL);
+	struct thread threads[FLOOD_THREADS] = {{0}};
+	bool same;
+
+	for (size_t i = 0; i < FLOOD_THREADS; i++)
+		ck_assert_int_eq(thread_start(&threads[i], "flood", verify_on, &flood), 0);
+	while (atomic_load(&flood.verified) < 2 * FLOOD_THREADS)
+		;
+	const uint64_t before = atomic_load(&flood.verified);
+	alarm(60);
+	ck_assert_int_eq(signature_replace(flood.verifier, &secrets, &same), 0);
+	alarm(0);
+	/* Those that had begun, and of each thread a few more: it had to wait for its time on a processor. */
+	ck_assert_uint_lt(atomic_load(&flood.verified) - before, 1000);
+	atomic_store(&flood.ended, true);
+	for (size_t i = 0; i < FLOOD_THREADS; i++)
+		thread_join(&threads[i]);
+	signature_close(flood.verifier);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("matches");
@@ -122,6 +171,7 @@ int main(void)
 	tcase_add_test(tcase, matches_are_counted);
 	tcase_add_loop_test(tcase, counts_go_with_their_secrets, 0, (int)COUNT(successions));
 	tcase_add_test(tcase, another_mode);
+	tcase_add_test(tcase, replaced_in_a_flood);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);

@@ -13,6 +13,7 @@
 
 #include "common/clock.h"
 #include "common/peers.h"
+#include "common/thread.h"
 
 /* FastCGI 1.0, section 8 */
 enum { BEGIN = 1, PARAMS = 4, STDIN = 5 };
@@ -712,6 +713,32 @@ START_TEST(values)
 }
 END_TEST
 
+/* A worker that always finds something to do says with each request that it is not stuck. */
+START_TEST(busy_worker)
+{
+	struct peers *peers = open_peers(5000, 60000);
+	struct thread self = {0};
+	int fds[2];
+
+	for (int i = 0; i < 2; i++) {
+		fds[i] = add(peers);
+		send_request(fds[i], 1, CLOSES, "x");
+	}
+	settle(peers);
+	thread_watch_self(&self, "worker");
+	for (int i = 0; i < 2; i++) {
+		thread_alive(-1);
+		ck_assert_uint_eq(thread_stuck(NULL, NULL), 1);
+		struct peer *peer = peers_take(peers);
+		ck_assert_uint_eq(thread_stuck(NULL, NULL), 0);
+		peers_release(peers, peer);
+		close(fds[i]);
+	}
+	thread_unwatch_self(&self);
+	close_peers(peers, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("peers");
@@ -737,6 +764,7 @@ int main(void)
 	tcase_add_test(tcase, without_body_kept);
 	tcase_add_test(tcase, answers_in_order);
 	tcase_add_test(tcase, values);
+	tcase_add_test(tcase, busy_worker);
 	suite_add_tcase(suite, tcase);
 
 	SRunner *runner = srunner_create(suite);
