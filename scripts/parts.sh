@@ -324,7 +324,13 @@ part_package() {
     need_packages "${package_packages[@]}"
     build_plain
     if make -C "$build" distcheck DISTCHECK_CONFIGURE_FLAGS=--enable-werror; then count 1 0 0; else count 0 1 0; fi
-    run_pytest "$tree/tests/package"
+    run_pytest "$tree/tests/package/test_package.py"
+}
+
+# The images of contrib/container, without a registry: its base is made as the package's root is.
+part_container() {
+    need_packages debootstrap buildah podman runc python3-yaml
+    run_pytest "$tree/tests/package/test_container.py"
 }
 
 part_analyze() {

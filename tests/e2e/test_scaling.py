@@ -15,6 +15,8 @@ import harness
 STATE = ("orders", "items", "subscriptions", "payments", "trials", "cancellations", "refunds", "expected_orders", "entitlements",
          "entitlements_test", "order_checks")
 
+READER = harness.SOURCE / "contrib" / "reader"
+
 
 def query(cluster, db, sql, *parameters):
     with cluster.connect(db) as connection:
@@ -187,3 +189,52 @@ def test_backup_is_restored(make_stack):
         orders = set(query(other, db, "SELECT mode, order_id FROM bagelpay.orders"))
         # Once no older transaction of the server's own is under way.
         harness.wait_until(lambda: feed(other, db) - {(None, None)} == orders, "all orders to be in the feed")
+
+
+def follow(reader, primary, db, reader_db):
+    """Runs the script for readers."""
+    run(reader, "psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--set=primary={primary.dsn('replica', db)}",
+        f"--file={READER / 'subscription.sql'}", reader.dsn(db=reader_db))
+
+
+def drop_subscription(reader, reader_db):
+    with reader.connect(reader_db) as connection:
+        connection.execute("DROP SUBSCRIPTION bagelpay_reader")
+
+
+@pytest.mark.long
+def test_reading_from_a_reader():
+    """A reader database has the same state and gives the same answers, but has no bodies; it can be made anew."""
+    with harness.Cluster(wal_level="logical") as primary, harness.Cluster() as reader, contextlib.ExitStack() as owned:
+        stack = owned.enter_context(harness.Stack(primary))
+        reader_db = reader.create_database()
+        run(primary, "psql", "--no-psqlrc", "--quiet", f"--file={READER / 'publication.sql'}", primary.dsn(db=stack.db))
+        stack.query("CREATE ROLE replica LOGIN REPLICATION IN ROLE bagelpay_reader")
+        stack.query("INSERT INTO bagelpay.products (product_id) VALUES ('prod_1')")
+        stack.query("INSERT INTO bagelpay.product_features (product_id, feature) VALUES ('prod_1', 'export')")
+        deliver_samples(stack)
+
+        def is_same():
+            return everything(reader, reader_db) == everything(primary, stack.db)
+
+        follow(reader, primary, stack.db, reader_db)
+        harness.wait_until(is_same, "the first copy")
+        assert everything(reader, reader_db)["entitlements"]
+        for number in range(30):
+            assert stack.deliver(bodies.payment(f"more{number}", mode="live", customer={"id": f"c{number}", "email": f"c{number}@example.com"})).status == 200
+        stack.query("SELECT bagelpay.revoke('more7')")
+        stack.query("UPDATE bagelpay.settings SET grace = '3 days'")
+        stack.query("SELECT bagelpay.rebuild()")
+        harness.wait_until(is_same, "what came later")
+        for question in ("SELECT bagelpay.is_entitled('c3', 'prod_1'), bagelpay.is_entitled('c7', 'prod_1')",
+                         "SELECT bagelpay.has_feature('c3@example.com', 'export')", "SELECT bagelpay.entitlement('c3', 'prod_1')",
+                         "SELECT grace FROM bagelpay.settings"):
+            assert query(reader, reader_db, question) == query(primary, stack.db, question)
+        assert query(reader, reader_db, "SELECT bagelpay.is_entitled('c3', 'prod_1'), bagelpay.is_entitled('c7', 'prod_1')") == [(True, False)]
+        assert query(reader, reader_db, "SELECT count(*) FROM bagelpay.event_bodies") == [(0,)]
+        # As after a migration of both.
+        drop_subscription(reader, reader_db)
+        run(primary, "psql", "--no-psqlrc", "--quiet", f"--file={READER / 'publication.sql'}", primary.dsn(db=stack.db))
+        follow(reader, primary, stack.db, reader_db)
+        harness.wait_until(is_same, "the copy that was made anew")
+        drop_subscription(reader, reader_db)

@@ -4,4 +4,5 @@ import pathlib
 import sys
 
 # Also where pytest is started from elsewhere.
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "e2e"), str(TESTS)]

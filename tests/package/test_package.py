@@ -19,22 +19,12 @@ import urllib.request
 import pytest
 
 import harness
+from debian import RELEASE, mirror, run
 
 SOURCE = harness.SOURCE
-RELEASE = "bookworm"
 # What installing and removing any package leaves behind: records, caches, and users, which are never removed.
 LEFT = re.compile(r"/(var/(lib/(dpkg|apt|systemd|pam)|cache|log)|etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$"
                   r"|etc/(ld\.so\.cache|\.pwd\.lock|systemd)|run|tmp|proc|sys|dev|root)(/|$)|/(etc|var|usr)?$")
-
-
-def run(*command, cwd="/", status=0, **environment):
-    """Runs a command to its end; returns its output."""
-    done = subprocess.run([os.fspath(word) for word in command], cwd=cwd, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-                          env=harness.clean_environment(**{"LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive",
-                                                           **environment}))
-    assert done.returncode == status, f"{command}\n{done.stdout[-5000:]}"
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +65,7 @@ def test_content(deb):
             "/usr/lib/sysusers.d/bagelhook.conf", f"{share}/nginx/bagelhook.conf", f"{share}/nginx/bagelhook-console.conf",
             f"{share}/apache/bagelhook-proxy.conf", f"{share}/apache/bagelhook-fcgid.conf",
             f"{share}/apache/bagelhook-cgi.conf", f"{share}/apache/bagelhook-console.conf",
-            f"{share}/caddy/bagelhook.caddy", f"{share}/grafana/bagelhook.json", f"{share}/haproxy/bagelhook.cfg", f"{share}/lighttpd/bagelhook.conf", f"{share}/prometheus/bagelhook.rules.yml", f"{share}/sql/sqitch.plan",
+            f"{share}/caddy/bagelhook.caddy", f"{share}/grafana/bagelhook.json", f"{share}/reader/subscription.sql", f"{share}/haproxy/bagelhook.cfg", f"{share}/lighttpd/bagelhook.conf", f"{share}/prometheus/bagelhook.rules.yml", f"{share}/sql/sqitch.plan",
             "/usr/share/man/man8/bagelhook.8.gz", "/usr/share/man/man8/bagelhook-console.8.gz",
             "/usr/share/man/man1/bagelhook-send.1.gz", "/usr/share/man/man7/bagelpay.7.gz"} <= files
     for file in (SOURCE / "console" / "page").iterdir():
@@ -125,12 +115,6 @@ class Root:
     def install(self, package):
         shutil.copy(package, self.path / "tmp" / package.name)
         self.run("apt-get", "install", "-y", "-q", "--no-install-recommends", f"/tmp/{package.name}")
-
-
-def mirror():
-    found = re.findall(r"(\S+/debian)/? ", run("apt-get", "indextargets", "--format", "$(SITE)  $(RELEASE)")
-                       + " http://deb.debian.org/debian ")
-    return os.environ.get("BAGELHOOK_MIRROR") or found[0]
 
 
 @pytest.fixture(scope="module")
