@@ -225,7 +225,7 @@ int main(int argc, char *argv[])
 	if (!options.check && options.listen == NULL && !listener_is_inherited())
 		return complain(EXIT_USAGE, LISTENER_NOTHING);
 	/* A server that takes no writes will do. */
-	if (pg_set_defaults("bagelhook-console", "prefer-standby") != 0)
+	if (pg_set_defaults("bagelhook-console", "prefer-standby", "bagelpay_console") != 0)
 		return complain(EXIT_CANNOT_RUN, text_error(errno));
 	if (page_read(&page, options.page, page_error) != 0)
 		return complain(EXIT_CANNOT_RUN, page_error);

@@ -43,6 +43,16 @@
 #define LARGE_BYTES (1024 * 1024)
 #define CANNOT_START "cannot start: out of memory, threads (see --threads) or descriptors"
 
+/* The role whose rights each command needs. */
+static const char *const groups[] = {
+	[OPTIONS_SERVE] = "bagelpay_ingest",
+	[OPTIONS_REDRIVE] = "bagelpay_owner",
+	[OPTIONS_IMPORT] = "bagelpay_ingest",
+	[OPTIONS_EXPORT] = "bagelpay_console",
+	[OPTIONS_ADOPT] = "bagelpay_app",
+	[OPTIONS_STATUS] = "bagelpay_reader",
+};
+
 /* What is open before the first thread begins. */
 struct sockets {
 	struct listener listener;
@@ -284,10 +294,10 @@ static int run(int argc, char *argv[], bool by_cgi)
 	signal(SIGHUP, SIG_IGN);
 	/* A limit on the size of files is an error like another. */
 	signal(SIGXFSZ, SIG_IGN);
-	if (pg_set_defaults("bagelhook", "read-write") != 0)
-		return complain(EXIT_CANNOT_RUN, text_error(errno));
 	if (options_parse(&options, argc, argv, error) != 0)
 		return complain(EXIT_USAGE, error);
+	if (pg_set_defaults("bagelhook", "read-write", groups[options.command]) != 0)
+		return complain(EXIT_CANNOT_RUN, text_error(errno));
 	if (options.help) {
 		options_help(options.command, stdout);
 		return 0;

@@ -110,8 +110,10 @@ static const struct {
 		"       bagelhook redrive (--id N | --all | --ignored) [--database CONNINFO]\n"
 		"       bagelhook import [--database CONNINFO] FILE...\n"
 		"       bagelhook export [--since MOMENT] [--until MOMENT] [--mode live|test] [--order ID]\n"
-		"       bagelhook adopt [--keep-going] [--dry-run] [--mode live|test] FILE.csv\n"
-		"       bagelhook status [--brief | --metrics] [--admin ADDRESS]\n"
+		"                        [--database CONNINFO]\n"
+		"       bagelhook adopt [--keep-going] [--dry-run] [--mode live|test] [--database CONNINFO]\n"
+		"                       FILE.csv\n"
+		"       bagelhook status [--brief | --metrics] [--admin ADDRESS] [--database CONNINFO]\n"
 		"FastCGI responder that commits BagelPay's webhooks to PostgreSQL.\n\n"
 		"Each option can also be given in the environment; options win.\n\n",
 		"\nSignals: SIGTERM and SIGINT finish what was accepted and exit; SIGHUP reads the secrets "
