@@ -64,7 +64,7 @@ static const struct argument table[] = {
 		"the least that is logged; each event that is accepted is info"},
 	{SERVE, "insecure-no-signature", "BAGELHOOK_INSECURE_NO_SIGNATURE", ARGUMENT_SWITCH,
 		AT(insecure_no_signature), 0, 0, 0, NULL,
-		"take every body for authentic: anyone can then entitle anyone (the variable: yes or no)"},
+		"accept every body, whatever its signature: anyone can then entitle anyone (the variable: yes or no)"},
 	{EACH, "no-sandbox", "BAGELHOOK_NO_SANDBOX", ARGUMENT_SWITCH, AT(no_sandbox), 0, 0, 0,
 		NULL,
 		"keep the rights to run programs, look into processes and write outside the spool (the "
@@ -131,7 +131,7 @@ static const struct {
 		"Usage: bagelhook import [--database CONNINFO] FILE...\n"
 		"Commits bodies of webhooks that came by other means than deliveries, such as a list of\n"
 		"events from the provider: one JSON document a line, or one in a file; - is standard\n"
-		"input. They are taken for authentic. What is there already stays as it is; another body\n"
+		"input. Signatures are not checked. What is there already stays as it is; another body\n"
 		"under a known event id becomes a dead letter. Needs the rights of bagelpay_ingest.\n\n",
 		"\nExit status: 0 all bodies are committed, 1 some are not, 2 wrong usage.\n"},
 	[OPTIONS_EXPORT] = {"export", "bagelhook export",

@@ -95,7 +95,7 @@ static struct line answer_line(const struct answer *answer)
 		return delivery_line(answer->outcome);
 	case ANSWER_REQUEST:
 		return request_line(answer->request);
-	case ANSWER_UNAUTHENTIC:
+	case ANSWER_WRONG_SIGNATURE:
 		return (struct line){401, "Unauthorized", "Invalid signature"};
 	case ANSWER_BUSY:
 		return delivery_line(DELIVERY_QUEUE_FULL);

@@ -463,8 +463,9 @@ enum store_result store_commit(
 		 * of the COMMIT that was under way. */
 		if (PQstatus(store->pg) == CONNECTION_OK) {
 			snprintf(store->error, sizeof store->error,
-				clock_ms() < limits->deadline_ms ? "stopped before the database had answered"
-								 : "no answer from the database in time");
+				clock_ms() >= limits->deadline_ms             ? "no answer from the database in time"
+					: atomic_load(&store->route.interrupted) ? "stopped before the database had answered"
+									      : "out of memory");
 			give_up(store);
 		}
 		store_disconnect(store);
