@@ -184,7 +184,8 @@ int admin_client_get(
 	return -1;
 }
 
-bool admin_client_figure(const char *metrics, const char *name, int64_t *figure)
+/* Finds a metric without labels. Returns true if there is one, which is not negative. */
+static bool find_figure(const char *metrics, const char *name, int64_t *figure)
 {
 	const size_t len = strlen(name);
 
@@ -203,4 +204,16 @@ bool admin_client_figure(const char *metrics, const char *name, int64_t *figure)
 		return true;
 	}
 	return false;
+}
+
+bool admin_client_spool(const char *metrics, struct admin_client_spool *spool)
+{
+	int64_t limit;
+
+	*spool = (struct admin_client_spool){.exists = find_figure(metrics, "bagelhook_spool_limit_files", &limit)};
+	return !spool->exists
+		|| (find_figure(metrics, "bagelhook_spool_files", &spool->files)
+			&& find_figure(metrics, "bagelhook_spool_bytes", &spool->bytes)
+			&& find_figure(metrics, "bagelhook_spool_oldest_age_seconds", &spool->oldest_s)
+			&& find_figure(metrics, "bagelhook_spool_corrupt_files", &spool->corrupt));
 }

@@ -19,8 +19,16 @@ int admin_client_check(const char *address, char error[ADMIN_CLIENT_ERROR_SIZE])
 int admin_client_get(
 	const char *address, const char *path, struct buffer *out, char error[ADMIN_CLIENT_ERROR_SIZE]);
 
-/* Finds a metric without labels in an answer to /metrics. Returns true if there is one, which is not
- * negative. */
-bool admin_client_figure(const char *metrics, const char *name, int64_t *figure);
+/* A responder's spool; all 0 if it has none. */
+struct admin_client_spool {
+	bool exists;
+	int64_t files;
+	int64_t bytes;
+	int64_t oldest_s; /* the age of the oldest file */
+	int64_t corrupt;  /* files */
+};
+
+/* Reads an answer to /metrics. Returns false if the responder has a spool, but cannot read it. */
+bool admin_client_spool(const char *metrics, struct admin_client_spool *);
 
 #endif
