@@ -68,7 +68,7 @@ static void check_spool(struct check *check, const struct options *options)
 
 	if (options->spool == NULL)
 		fine("spool: none: while the database is away, deliveries are left to BagelPay's retries");
-	else if (spool_check(options->spool, error) != 0)
+	else if (spool_parts_check(options->spool, error) != 0)
 		wrong(check, EXIT_WRONG, error);
 	else
 		fine("spool: %s", options->spool);

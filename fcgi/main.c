@@ -22,11 +22,7 @@
 #include "fcgi/commit/committer.h"
 #include "fcgi/commit/pg.h"
 #include "fcgi/commit/store.h"
-#include "fcgi/operator/adopt.h"
-#include "fcgi/operator/export.h"
-#include "fcgi/operator/import.h"
-#include "fcgi/operator/redrive.h"
-#include "fcgi/operator/status.h"
+#include "fcgi/operator/commands.h"
 #include "fcgi/spool/spool.h"
 #include "fcgi/spool/spooler.h"
 #include "fcgi/watch/admin.h"
@@ -43,14 +39,16 @@
 #define LARGE_BYTES (1024 * 1024)
 #define CANNOT_START "cannot start: out of memory, threads (see --threads) or descriptors"
 
-/* The role whose rights each command needs. */
-static const char *const groups[] = {
-	[OPTIONS_SERVE] = "bagelpay_ingest",
-	[OPTIONS_REDRIVE] = "bagelpay_owner",
-	[OPTIONS_IMPORT] = "bagelpay_ingest",
-	[OPTIONS_EXPORT] = "bagelpay_console",
-	[OPTIONS_ADOPT] = "bagelpay_app",
-	[OPTIONS_STATUS] = "bagelpay_reader",
+static const struct {
+	const char *group; /* the role whose rights it needs */
+	int (*run)(const struct options *);
+} commands[] = {
+	[OPTIONS_SERVE] = {"bagelpay_ingest", NULL},
+	[OPTIONS_REDRIVE] = {"bagelpay_owner", redrive_run},
+	[OPTIONS_IMPORT] = {"bagelpay_ingest", import_run},
+	[OPTIONS_EXPORT] = {"bagelpay_console", export_run},
+	[OPTIONS_ADOPT] = {"bagelpay_app", adopt_run},
+	[OPTIONS_STATUS] = {"bagelpay_reader", status_run},
 };
 
 /* What is open before the first thread begins. */
@@ -186,7 +184,7 @@ static int serve_with(const struct options *options, bool by_cgi, struct secrets
 	if (handler == NULL)
 		goto done;
 	/* A CGI program connects for a correctly signed request only. */
-	if (!by_cgi && committer_await(committer, FIRST_CONNECT_MS, reason) == STORE_UNUSABLE) {
+	if (!by_cgi && committer_await(committer, FIRST_CONNECT_MS, reason) == PG_UNUSABLE) {
 		complaint = reason;
 		goto done;
 	}
@@ -246,19 +244,7 @@ static int run_command(const struct options *options)
 
 	if (!options->no_sandbox && sandbox_enter(&nothing, &sandbox, error) != 0)
 		return complain(EXIT_CANNOT_RUN, error);
-	if (options->command == OPTIONS_REDRIVE)
-		return redrive_run(options->database,
-			options->ignored       ? REDRIVE_IGNORED
-				: options->all ? REDRIVE_LETTERS
-					       : REDRIVE_LETTER,
-			options->id);
-	if (options->command == OPTIONS_ADOPT)
-		return adopt_run(options);
-	if (options->command == OPTIONS_STATUS)
-		return status_run(options);
-	if (options->command == OPTIONS_EXPORT)
-		return export_run(options);
-	return import_run(options->database, options->files, options->file_count);
+	return commands[options->command].run(options);
 }
 
 /* Opens what a start needs beside sockets. */
@@ -296,7 +282,7 @@ static int run(int argc, char *argv[], bool by_cgi)
 	signal(SIGXFSZ, SIG_IGN);
 	if (options_parse(&options, argc, argv, error) != 0)
 		return complain(EXIT_USAGE, error);
-	if (pg_set_defaults("bagelhook", "read-write", groups[options.command]) != 0)
+	if (pg_set_defaults("bagelhook", "read-write", commands[options.command].group) != 0)
 		return complain(EXIT_CANNOT_RUN, text_error(errno));
 	if (options.help) {
 		options_help(options.command, stdout);

@@ -16,7 +16,6 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/moment.h"
-#include "pg.h"
 #include "pg_schema.h"
 
 /* How much of its memory a batch leaves to the next one. */
@@ -163,15 +162,8 @@ static void take_error(struct store *store, const PGresult *result)
 		snprintf(store->error, sizeof store->error, "%s: %s", sqlstate, message);
 }
 
-enum store_connect_result store_connect(struct store *store, int timeout_ms)
+enum pg_state store_connect(struct store *store, int timeout_ms)
 {
-	static const enum store_connect_result results[] = {
-		[PG_READY] = STORE_CONNECTED,
-		[PG_AWAY] = STORE_UNREACHABLE,
-		[PG_UNUSABLE] = STORE_UNUSABLE,
-		[PG_SETTINGS] = STORE_UNSETTLED,
-	};
-
 	store_disconnect(store);
 	enum pg_state result =
 		pg_connect(store->conninfo, timeout_ms, &store->route, &store->pg, store->error);
@@ -181,7 +173,7 @@ enum store_connect_result store_connect(struct store *store, int timeout_ms)
 		if (result != PG_READY)
 			give_up(store);
 	}
-	return results[result];
+	return result;
 }
 
 static void put_int32(struct buffer *b, size_t value)

@@ -1,7 +1,5 @@
 #include "config.h"
 
-#include "status.h"
-
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -10,12 +8,11 @@
 
 #include "common/admin_client.h"
 #include "common/buffer.h"
-#include "common/log.h"
 #include "fcgi/commit/pg.h"
 #include "fcgi/commit/pg_schema.h"
+#include "commands.h"
 #include "session.h"
 
-#define EXIT_BLIND 1
 #define EXIT_NEEDS_PERSON 3
 /* As the alert BagelhookSpoolOld has it. */
 #define SPOOL_OLD_S 900
@@ -51,12 +48,6 @@ struct status {
 	bool is_served; /* the schema serves this version */
 	struct admin_client_spool spool; /* of the responder, if the options name one */
 };
-
-static int complain(const char *what)
-{
-	log_complaint("bagelhook status", what);
-	return EXIT_BLIND;
-}
 
 static const char *value(const struct status *status, enum question question, int row, int column)
 {
@@ -225,9 +216,9 @@ int status_run(const struct options *options)
 	int result;
 
 	if (!ask_database(&status))
-		result = complain(status.session.error);
+		result = command_failed("bagelhook status", status.session.error);
 	else if (options->admin != NULL && !ask_responder(&status, error))
-		result = complain(error);
+		result = command_failed("bagelhook status", error);
 	else
 		result = tell(&status);
 	for (size_t i = 0; i < QUESTIONS; i++)
