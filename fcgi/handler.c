@@ -64,21 +64,15 @@ bool handler_receive(struct handler *h, FCGX_Request *fcgi, struct request *requ
 	return answer->request == REQUEST_OK;
 }
 
-static const char *signature_problem(enum signature_result result)
-{
-	switch (result) {
-	case SIGNATURE_MISSING:
-		return "signature or timestamp header missing";
-	case SIGNATURE_MALFORMED:
-		return "signature or timestamp header malformed";
-	case SIGNATURE_WRONG:
-		return "the signature matches no secret";
-	case SIGNATURE_OK:
-	case SIGNATURE_FAILED:
-		break;
-	}
-	return "not checked";
-}
+/* What a signature that is not right is called in the log, and counted as. */
+static const struct {
+	const char *reason;
+	enum metrics_counter counter;
+} wrong_signatures[] = {
+	[SIGNATURE_MISSING] = {"signature or timestamp header missing", METRICS_SIGNATURE_MISSING},
+	[SIGNATURE_MALFORMED] = {"signature or timestamp header malformed", METRICS_SIGNATURE_MALFORMED},
+	[SIGNATURE_WRONG] = {"the signature matches no secret", METRICS_SIGNATURE_WRONG},
+};
 
 static const char *request_id(const struct answer *answer)
 {
@@ -92,24 +86,6 @@ static void log_refusal(struct handler *h, const struct answer *answer, const ch
 	if (log_may(&h->refusal_limit))
 		log_record(LOG_WARN, "rejected: invalid signature",
 			LOG_PAIRS("status", "401", "reason", reason, "request_id", request_id(answer)));
-}
-
-static void count_refusal(enum signature_result result)
-{
-	switch (result) {
-	case SIGNATURE_MISSING:
-		metrics_count(METRICS_SIGNATURE_MISSING);
-		break;
-	case SIGNATURE_MALFORMED:
-		metrics_count(METRICS_SIGNATURE_MALFORMED);
-		break;
-	case SIGNATURE_WRONG:
-		metrics_count(METRICS_SIGNATURE_WRONG);
-		break;
-	case SIGNATURE_OK:
-	case SIGNATURE_FAILED:
-		break;
-	}
 }
 
 /* Checks the signature, unless that is switched off. Returns true if it is right; delivery then has what was signed. */
@@ -128,8 +104,8 @@ static bool check_signature(
 	}
 	answer->kind = ANSWER_WRONG_SIGNATURE;
 	if (result != SIGNATURE_OK) {
-		count_refusal(result);
-		log_refusal(h, answer, signature_problem(result));
+		metrics_count(wrong_signatures[result].counter);
+		log_refusal(h, answer, wrong_signatures[result].reason);
 		return false;
 	}
 	const int64_t difference = match.timestamp - (int64_t)time(NULL);

@@ -109,27 +109,21 @@ static int enter_sandbox(const struct options *options, bool by_cgi, const struc
 	const char *paths[3] = {NULL};
 	size_t count = 0;
 	const struct sandbox_access access = {options->spool, paths};
-	struct sandbox sandbox;
+	struct sandbox unlogged;
 	char error[SANDBOX_ERROR_SIZE];
+	int entered = 0;
 
-	if (options->no_sandbox) {
-		if (!by_cgi)
-			log_record(LOG_WARN, "no sandbox, as told", NULL);
-		return 0;
-	}
 	/* They are removed in the end. */
 	if (sockets->listener.path != NULL)
 		paths[count++] = sockets->listener.path;
 	if (sockets->admin != NULL && admin_socket(sockets->admin) != NULL)
 		paths[count++] = admin_socket(sockets->admin);
-	if (sandbox_enter(&access, &sandbox, error) != 0)
-		return complain(EXIT_CANNOT_RUN, error);
-	/* Once for a process that serves many requests, not with each of them. */
+	/* A record is for a process that serves many requests, not for each of them. */
 	if (!by_cgi)
-		log_record(LOG_INFO, "sandbox",
-			LOG_PAIRS("no_new_privs", "yes", "seccomp", sandbox.seccomp, "landlock",
-				sandbox.landlock));
-	return 0;
+		entered = sandbox_enter_and_log(options->no_sandbox, &access, error);
+	else if (!options->no_sandbox)
+		entered = sandbox_enter(&access, &unlogged, error);
+	return entered == 0 ? 0 : complain(EXIT_CANNOT_RUN, error);
 }
 
 /* Returns 0 when it was told to stop, else -1. */

@@ -148,14 +148,6 @@ static bool connect_if_due(struct committer *c)
 	return true;
 }
 
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static void count_committed(struct delivery *const batch[], size_t count, int64_t took_ns)
 {
 	metrics_observe(METRICS_COMMIT_NS, (uint64_t)took_ns);
@@ -197,13 +189,13 @@ static enum store_result try_commit(struct lane *lane, struct delivery *const ba
 
 	queue_set_committing(c->queue, batch, count, true);
 	for (int tries = 0; result == STORE_RETRY && tries < MAX_TRIES; tries++) {
-		const int64_t began_ns = now_ns();
+		const int64_t began_ns = clock_ns();
 
 		thread_alive((int)(limits.deadline_ms - now_ms) + THREAD_STUCK_MS);
 		result = store_commit(lane->store, batch, count, &limits);
 		metrics_count(METRICS_COMMITS + result);
 		if (result == STORE_OK)
-			count_committed(batch, count, now_ns() - began_ns);
+			count_committed(batch, count, clock_ns() - began_ns);
 	}
 	if (result != STORE_OK && result != STORE_UNKNOWN)
 		queue_set_committing(c->queue, batch, count, false);

@@ -439,7 +439,6 @@ bool spool_usage_look(int fresh, int corrupt, struct spool_contents *contents)
 {
 	char oldest[SPOOL_NAME_SIZE] = "";
 	DIR *directory = directory_stream(fresh);
-	struct timespec now;
 	int64_t size;
 
 	memset(contents, 0, sizeof *contents);
@@ -454,9 +453,8 @@ bool spool_usage_look(int fresh, int corrupt, struct spool_contents *contents)
 			memcpy(oldest, entry->d_name, strlen(entry->d_name) + 1);
 	}
 	closedir(directory);
-	clock_gettime(CLOCK_REALTIME, &now);
 	if (contents->files > 0)
-		contents->oldest_s = (double)now.tv_sec + (double)now.tv_nsec / 1e9 - spool_name_time(oldest);
+		contents->oldest_s = (double)clock_real_us() / 1e6 - spool_name_time(oldest);
 	directory = directory_stream(corrupt);
 	if (directory == NULL)
 		return false;
