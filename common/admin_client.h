@@ -9,11 +9,7 @@
 
 #define ADMIN_CLIENT_ERROR_SIZE 256
 
-/* Returns 0 if an address is one to ask: unix:/path or host:port; else -1 with the reason in error. Does not
- * block. */
-int admin_client_check(const char *address, char error[ADMIN_CLIENT_ERROR_SIZE]);
-
-/* Appends the answer to a GET of path ("/metrics") to out. Returns 0, or -1 with the reason, which begins
+/* Asks an address that address_check() has passed: appends the answer to a GET of path ("/metrics") to out. Returns 0, or -1 with the reason, which begins
  * with the address, in error. Blocks for a second at most, and for as long as a name server takes. Any
  * thread. */
 int admin_client_get(

@@ -7,9 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/admin_client.h"
+#include "common/address.h"
 #include "common/arguments.h"
-#include "common/listener.h"
 #include "fcgi/commit/pg.h"
 
 #define FOR(command) (1U << (command))
@@ -193,18 +192,17 @@ static int check_addresses(const struct options *options, char error[OPTIONS_ERR
 		snprintf(error, OPTIONS_ERROR_SIZE, "--admin-listen: the same as --listen");
 		return -1;
 	}
-	if (options->listen != NULL && listener_check_syntax("--listen", options->listen, error) != 0)
+	if (options->listen != NULL && address_check("--listen", options->listen, error) != 0)
 		return -1;
 	return options->admin_listen == NULL
 		? 0
-		: listener_check_syntax("--admin-listen", options->admin_listen, error);
+		: address_check("--admin-listen", options->admin_listen, error);
 }
 
 /* What a command cannot do without, and options that exclude each other. */
 static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 {
 	const char *wrong = NULL;
-	char reason[ADMIN_CLIENT_ERROR_SIZE];
 
 	switch (options->command) {
 	case OPTIONS_SERVE:
@@ -230,10 +228,8 @@ static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 	case OPTIONS_STATUS:
 		if (options->brief && options->metrics)
 			wrong = "status: give either --brief or --metrics";
-		else if (options->admin != NULL && admin_client_check(options->admin, reason) != 0) {
-			snprintf(error, OPTIONS_ERROR_SIZE, "--admin: %s", reason);
+		else if (options->admin != NULL && address_check("--admin", options->admin, error) != 0)
 			return -1;
-		}
 		break;
 	case OPTIONS_EXPORT:
 		break;
