@@ -5,53 +5,22 @@
 #include "admin_client.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "clock.h"
 #include "text.h"
 
-#define UNIX_PREFIX "unix:"
 #define TIMEOUT_MS 1000
 #define ANSWER_MAX ((size_t)1024 * 1024)
 #define REQUEST "GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n"
 /* Beyond it, a double is not a whole number of anything any more. */
 #define FIGURE_MAX 9007199254740992.0
-
-/* The path of a Unix socket's address, or NULL. */
-static const char *socket_path(const char *address)
-{
-	const size_t prefix = strlen(UNIX_PREFIX);
-
-	return strncmp(address, UNIX_PREFIX, prefix) == 0 ? address + prefix : NULL;
-}
-
-int admin_client_check(const char *address, char error[ADMIN_CLIENT_ERROR_SIZE])
-{
-	const char *path = socket_path(address);
-	const char *colon = strrchr(address, ':');
-	struct sockaddr_un name;
-
-	if (path != NULL && (path[0] != '/' || strlen(path) >= sizeof name.sun_path))
-		snprintf(error, ADMIN_CLIENT_ERROR_SIZE,
-			"\"%.100s\": the path of a Unix socket is absolute and shorter than %zu bytes",
-			address, sizeof name.sun_path);
-	else if (path == NULL
-		&& (colon == NULL || colon == address || colon[1] == '\0'
-			|| strspn(colon + 1, "0123456789") != strlen(colon + 1)
-			|| strpbrk(address, "/?#@ ") != NULL))
-		snprintf(error, ADMIN_CLIENT_ERROR_SIZE, "\"%.100s\": must be unix:/path or host:port",
-			address);
-	else
-		return 0;
-	return -1;
-}
 
 /* Waits until the socket is ready. Returns false with errno. */
 static bool wait_for(int fd, short events, int64_t deadline_ms)
@@ -92,13 +61,9 @@ static int connect_to(const struct sockaddr *address, socklen_t len, int64_t dea
 /* The same for an address as text; *reason says why not. */
 static int dial(const char *address, int64_t deadline_ms, const char **reason)
 {
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-	const char *path = socket_path(address);
-	const char *colon = strrchr(address, ':');
-	const bool bracketed = address[0] == '[' && colon > address && colon[-1] == ']';
+	const char *path = address_path(address);
 	struct sockaddr_un name = {.sun_family = AF_UNIX};
 	struct addrinfo *found = NULL;
-	char host[256];
 	int fd = -1;
 
 	if (path != NULL) {
@@ -107,10 +72,7 @@ static int dial(const char *address, int64_t deadline_ms, const char **reason)
 		*reason = text_error(errno);
 		return fd;
 	}
-	snprintf(host, sizeof host, "%.*s", (int)(colon - address) - (bracketed ? 2 : 0),
-		address + (bracketed ? 1 : 0));
-	const int failed = getaddrinfo(host, colon + 1, &hints, &found);
-	*reason = failed == 0 ? "" : gai_strerror(failed); /* NOLINT(concurrency-mt-unsafe): literals */
+	address_look_up(address, 0, &found, reason);
 	for (const struct addrinfo *one = found; one != NULL && fd < 0; one = one->ai_next) {
 		fd = connect_to(one->ai_addr, one->ai_addrlen, deadline_ms);
 		*reason = text_error(errno);
@@ -184,7 +146,8 @@ int admin_client_get(
 	return -1;
 }
 
-bool admin_client_figure(const char *metrics, const char *name, int64_t *figure)
+/* Finds a metric without labels. Returns true if there is one, which is not negative. */
+static bool find_figure(const char *metrics, const char *name, int64_t *figure)
 {
 	const size_t len = strlen(name);
 
@@ -203,4 +166,16 @@ bool admin_client_figure(const char *metrics, const char *name, int64_t *figure)
 		return true;
 	}
 	return false;
+}
+
+bool admin_client_spool(const char *metrics, struct admin_client_spool *spool)
+{
+	int64_t limit;
+
+	*spool = (struct admin_client_spool){.exists = find_figure(metrics, "bagelhook_spool_limit_files", &limit)};
+	return !spool->exists
+		|| (find_figure(metrics, "bagelhook_spool_files", &spool->files)
+			&& find_figure(metrics, "bagelhook_spool_bytes", &spool->bytes)
+			&& find_figure(metrics, "bagelhook_spool_oldest_age_seconds", &spool->oldest_s)
+			&& find_figure(metrics, "bagelhook_spool_corrupt_files", &spool->corrupt));
 }

@@ -9,18 +9,22 @@
 
 #define ADMIN_CLIENT_ERROR_SIZE 256
 
-/* Returns 0 if an address is one to ask: unix:/path or host:port; else -1 with the reason in error. Does not
- * block. */
-int admin_client_check(const char *address, char error[ADMIN_CLIENT_ERROR_SIZE]);
-
-/* Appends the answer to a GET of path ("/metrics") to out. Returns 0, or -1 with the reason, which begins
+/* Asks an address that address_check() has passed: appends the answer to a GET of path ("/metrics") to out. Returns 0, or -1 with the reason, which begins
  * with the address, in error. Blocks for a second at most, and for as long as a name server takes. Any
  * thread. */
 int admin_client_get(
 	const char *address, const char *path, struct buffer *out, char error[ADMIN_CLIENT_ERROR_SIZE]);
 
-/* Finds a metric without labels in an answer to /metrics. Returns true if there is one, which is not
- * negative. */
-bool admin_client_figure(const char *metrics, const char *name, int64_t *figure);
+/* A responder's spool; all 0 if it has none. */
+struct admin_client_spool {
+	bool exists;
+	int64_t files;
+	int64_t bytes;
+	int64_t oldest_s; /* the age of the oldest file */
+	int64_t corrupt;  /* files */
+};
+
+/* Reads an answer to /metrics. Returns false if the responder has a spool, but cannot read it. */
+bool admin_client_spool(const char *metrics, struct admin_client_spool *);
 
 #endif

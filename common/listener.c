@@ -4,22 +4,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "text.h"
 
-#define HOST_SIZE 256
-/* Bytes of a Unix socket's path, with its NUL. */
-#define PATH_SIZE sizeof(((struct sockaddr_un *)NULL)->sun_path)
 /* What the path of a socket's lock ends with, behind the socket's. */
 #define LOCK_ENDING ".lock"
 /* How long another process may take to make the same socket. */
@@ -46,25 +41,6 @@ static bool is_stale(const struct sockaddr_un *address)
 		connect(fd, (const struct sockaddr *)address, sizeof *address) != 0 && errno == ECONNREFUSED;
 	close(fd);
 	return refused;
-}
-
-int listener_check_syntax(const char *option, const char *address, char error[LISTENER_ERROR_SIZE])
-{
-	const char *colon = strrchr(address, ':');
-
-	if (strncmp(address, "unix:", 5) == 0) {
-		if (address[5] == '/' && strlen(address + 5) < PATH_SIZE)
-			return 0;
-		snprintf(error, LISTENER_ERROR_SIZE,
-			"%s %.300s: must be an absolute path of at most %zu bytes", option, address,
-			PATH_SIZE - 1);
-	} else if (colon == NULL || colon == address || colon[1] == '\0' || colon - address >= HOST_SIZE) {
-		snprintf(error, LISTENER_ERROR_SIZE, "%s %.100s: must be unix:/path or host:port", option,
-			address);
-	} else {
-		return 0;
-	}
-	return -1;
 }
 
 /* Whether there can be a socket at this path: the address, and whether one is there that is
@@ -171,7 +147,7 @@ err:
 static int open_unix(struct listener *listener, const char *option, const char *path, mode_t mode,
 	char error[LISTENER_ERROR_SIZE])
 {
-	char lock[PATH_SIZE + sizeof LOCK_ENDING];
+	char lock[ADDRESS_PATH_SIZE + sizeof LOCK_ENDING];
 
 	snprintf(lock, sizeof lock, "%s" LOCK_ENDING, path);
 	const int fd = lock_path(lock);
@@ -194,7 +170,7 @@ static int open_unix(struct listener *listener, const char *option, const char *
 static int check_unix(const char *option, const char *path, bool *in_use, char error[LISTENER_ERROR_SIZE])
 {
 	struct sockaddr_un address;
-	char directory[PATH_SIZE];
+	char directory[ADDRESS_PATH_SIZE];
 	bool stale;
 
 	if (look_at_path(option, path, &address, in_use, &stale, error) != 0)
@@ -227,23 +203,10 @@ static int bind_inet(const struct addrinfo *address)
 static int open_inet(struct listener *listener, const char *option, const char *address, bool *in_use,
 	char error[LISTENER_ERROR_SIZE])
 {
-	const struct addrinfo hints = {
-		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-	const char *colon = strrchr(address, ':');
 	struct addrinfo *found = NULL;
 	const char *reason = NULL;
-	char host[HOST_SIZE];
 
-	bool bracketed = address[0] == '[' && colon[-1] == ']';
-	snprintf(host, sizeof host, "%.*s", (int)(colon - address) - (bracketed ? 2 : 0),
-		address + (bracketed ? 1 : 0));
-	/* Only the main thread runs yet. */
-	int failed = getaddrinfo(host, colon + 1, &hints, &found);
-	if (failed != 0) {
-		snprintf(error, LISTENER_ERROR_SIZE, "%s %.100s: %s", option, address,
-			gai_strerror(failed)); /* NOLINT(concurrency-mt-unsafe): literals */
-		return -1;
-	}
+	address_look_up(address, AI_PASSIVE, &found, &reason);
 	for (const struct addrinfo *one = found; one != NULL && listener->fd < 0; one = one->ai_next) {
 		listener->fd = bind_inet(one);
 		if (listener->fd < 0) {
@@ -251,7 +214,8 @@ static int open_inet(struct listener *listener, const char *option, const char *
 			reason = text_error(errno);
 		}
 	}
-	freeaddrinfo(found);
+	if (found != NULL)
+		freeaddrinfo(found);
 	if (listener->fd >= 0)
 		return 0;
 	snprintf(error, LISTENER_ERROR_SIZE, "%s %.100s: %s", option, address, reason);
@@ -284,12 +248,12 @@ int listener_open(struct listener *listener, const char *option, const char *add
 
 	memset(listener, 0, sizeof *listener);
 	listener->fd = -1;
-	if (address != NULL && listener_check_syntax(option, address, error) != 0)
+	if (address != NULL && address_check(option, address, error) != 0)
 		opened = -1;
 	else if (address == NULL)
 		opened = take_inherited(listener, error);
-	else if (strncmp(address, "unix:", 5) == 0)
-		opened = open_unix(listener, option, address + 5, mode, error);
+	else if (address_path(address) != NULL)
+		opened = open_unix(listener, option, address_path(address), mode, error);
 	else
 		opened = open_inet(listener, option, address, &in_use, error);
 	if (opened == 0 && !set_flags(listener->fd)) {
@@ -307,10 +271,10 @@ int listener_check(const char *option, const char *address, bool *in_use, char e
 	struct listener probe = {.fd = -1};
 
 	*in_use = false;
-	if (listener_check_syntax(option, address, error) != 0)
+	if (address_check(option, address, error) != 0)
 		return -1;
-	if (strncmp(address, "unix:", 5) == 0)
-		return check_unix(option, address + 5, in_use, error);
+	if (address_path(address) != NULL)
+		return check_unix(option, address_path(address), in_use, error);
 	int opened = open_inet(&probe, option, address, in_use, error);
 	listener_close(&probe);
 	return opened == 0 || *in_use ? 0 : -1;

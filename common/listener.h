@@ -6,10 +6,12 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "address.h"
+
 /* Connections that the kernel keeps until they are accepted, unless its limit is lower. Where that many wait, a
  * web server's connect() on a Unix socket fails at once, which it answers with a 502. */
 #define LISTENER_BACKLOG 4096
-#define LISTENER_ERROR_SIZE 512
+#define LISTENER_ERROR_SIZE ADDRESS_ERROR_SIZE
 /* Wrong usage, if there is neither an address nor an inherited socket. */
 #define LISTENER_NOTHING                                                                                     \
 	"nothing to listen on: give --listen unix:/path or --listen host:port, or start it with a "          \
@@ -35,9 +37,6 @@ struct listener {
  */
 int listener_open(struct listener *, const char *option, const char *address, mode_t mode,
 	char error[LISTENER_ERROR_SIZE]);
-
-/* Returns 0 if an address is one in form, else -1 with the reason, one line, in error. Does not block. */
-int listener_check_syntax(const char *option, const char *address, char error[LISTENER_ERROR_SIZE]);
 
 /* Whether listener_open() could open an address, as far as can be seen without leaving anything there; a
  * port is listened on for a moment. Where somebody listens there already, which may be who is to be

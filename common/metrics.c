@@ -5,7 +5,8 @@
 
 #include <stdatomic.h>
 #include <string.h>
-#include <time.h>
+
+#include "clock.h"
 
 #define EVENT_TYPE_OTHER (METRICS_EVENT_TYPES - 2)
 #define EVENT_TYPE_NONE (METRICS_EVENT_TYPES - 1)
@@ -40,10 +41,7 @@ static struct histogram histograms[METRICS_HISTOGRAMS];
 
 void metrics_start(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	metrics_set(METRICS_STARTED_MS, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
+	metrics_set(METRICS_STARTED_MS, clock_real_us() / 1000);
 }
 
 void metrics_add(enum metrics_counter counter, uint64_t more)

@@ -99,7 +99,7 @@ void metrics_observe(enum metrics_histogram, uint64_t value);
 /* Counts a request by the status of its answer. */
 void metrics_count_request(int status);
 
-/* Counts an authentic delivery. type and mode are an event's, or NULL for what is none; a type that
+/* Counts a correctly signed delivery. type and mode are an event's, or NULL for what is none; a type that
  * is not known has no series of its own, as there may be any number of those. outcome is less than
  * METRICS_OUTCOMES. */
 void metrics_count_event(const char *type, const char *mode, unsigned outcome);

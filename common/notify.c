@@ -6,7 +6,8 @@
 
 #include <inttypes.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
+
+#include "clock.h"
 
 void notify_ready(void)
 {
@@ -15,13 +16,9 @@ void notify_ready(void)
 
 void notify_reloading(void)
 {
-	struct timespec now;
-
 	/* The clock that the manager compares it with, to the microsecond: an earlier time is not
 	 * this reload's. */
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\nSTATUS=Reading the secrets again",
-		(int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\nSTATUS=Reading the secrets again", clock_ns() / 1000);
 }
 
 void notify_stopping(void)
@@ -31,16 +28,8 @@ void notify_stopping(void)
 
 #else
 
-void notify_ready(void)
-{
-}
-
-void notify_reloading(void)
-{
-}
-
-void notify_stopping(void)
-{
-}
+void notify_ready(void) { }
+void notify_reloading(void) { }
+void notify_stopping(void) { }
 
 #endif

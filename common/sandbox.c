@@ -24,6 +24,7 @@
 #include <linux/landlock.h>
 #endif
 
+#include "log.h"
 #include "text.h"
 
 static int fail(char error[SANDBOX_ERROR_SIZE], const char *what, int reason)
@@ -250,4 +251,19 @@ int sandbox_enter(
 	if (confine_writing(access, sandbox, error) != 0)
 		return -1;
 	return refuse_calls(sandbox, error);
+}
+
+int sandbox_enter_and_log(bool switched_off, const struct sandbox_access *access, char error[SANDBOX_ERROR_SIZE])
+{
+	struct sandbox sandbox;
+
+	if (switched_off) {
+		log_record(LOG_WARN, "no sandbox, as told", NULL);
+		return 0;
+	}
+	if (sandbox_enter(access, &sandbox, error) != 0)
+		return -1;
+	log_record(LOG_INFO, "sandbox",
+		LOG_PAIRS("no_new_privs", "yes", "seccomp", sandbox.seccomp, "landlock", sandbox.landlock));
+	return 0;
 }

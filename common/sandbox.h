@@ -5,6 +5,7 @@
 #ifndef BAGELHOOK_SANDBOX_H
 #define BAGELHOOK_SANDBOX_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define SANDBOX_ERROR_SIZE 512
@@ -26,5 +27,8 @@ struct sandbox {
  * *sandbox says so. Returns 0, or -1 with the reason, one line, in error, where a part that there
  * is cannot be put in force; then some of it may be. */
 int sandbox_enter(const struct sandbox_access *, struct sandbox *, char error[SANDBOX_ERROR_SIZE]);
+
+/* The same, and logs what is in force; or, if it is switched off, that. */
+int sandbox_enter_and_log(bool switched_off, const struct sandbox_access *, char error[SANDBOX_ERROR_SIZE]);
 
 #endif

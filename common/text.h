@@ -2,6 +2,7 @@
 #ifndef BAGELHOOK_TEXT_H
 #define BAGELHOOK_TEXT_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -55,6 +56,18 @@ static inline bool text_is_id(const char *text, size_t size)
 
 	return len > 0 && len < size && text[len] == '\0';
 }
+
+/* Returns true if a text with which no file could be opened, for this errno, looks like a secret that was given in place
+ * of the file that holds it. Then it is not to be printed. */
+static inline bool text_is_secret(const char *text, int error)
+{
+	return (error == ENOENT || error == ENAMETOOLONG)
+		&& (strncmp(text, "whsec_", 6) == 0 || (strlen(text) >= 24 && strpbrk(text, "/.") == NULL));
+}
+
+#define TEXT_NO_FILE                                                                                         \
+	"there is no file of this name, which looks like the secret itself: write the secret into a file, and "  \
+	"give the file's name"
 
 /* What a hex digit of either case stands for; -1 for any other character. */
 static inline int text_hex_value(char c)

@@ -132,25 +132,6 @@ static void refuse(void *context, enum refusal why, struct buffer *out)
 	routes_refuse(out);
 }
 
-/* Returns 0, or -1 with the reason, one line, in error. */
-static int enter_sandbox(const struct console_options *options, const struct listener *listener,
-	char error[SANDBOX_ERROR_SIZE])
-{
-	const char *const paths[2] = {listener->path};
-	const struct sandbox_access access = {NULL, paths};
-	struct sandbox sandbox;
-
-	if (options->no_sandbox) {
-		log_record(LOG_WARN, "no sandbox, as told", NULL);
-		return 0;
-	}
-	if (sandbox_enter(&access, &sandbox, error) != 0)
-		return -1;
-	log_record(LOG_INFO, "sandbox",
-		LOG_PAIRS("no_new_privs", "yes", "seccomp", sandbox.seccomp, "landlock", sandbox.landlock));
-	return 0;
-}
-
 /* What only people can mend is said at once, and ends the start; requests that come meanwhile wait. Returns 0, or the
  * exit status. */
 static int first_connect(const struct console_options *options)
@@ -194,8 +175,11 @@ static int serve(const struct console_options *options, struct views *views)
 	log_record(LOG_INFO, "listening",
 		LOG_PAIRS("address", options->listen == NULL ? "descriptor 0" : options->listen, "version",
 			PACKAGE_VERSION));
-	int status = enter_sandbox(options, &listener, error) == 0 ? first_connect(options)
-								     : complain(EXIT_CANNOT_RUN, error);
+	const char *const paths[2] = {listener.path};
+	const struct sandbox_access access = {NULL, paths};
+	int status = sandbox_enter_and_log(options->no_sandbox, &access, error) == 0
+		? first_connect(options)
+		: complain(EXIT_CANNOT_RUN, error);
 	if (status == 0 && run(&listener, views) != 0)
 		status = complain(EXIT_CANNOT_RUN, "cannot start: out of memory, threads or descriptors");
 	listener_close(&listener);
@@ -225,7 +209,7 @@ int main(int argc, char *argv[])
 	if (!options.check && options.listen == NULL && !listener_is_inherited())
 		return complain(EXIT_USAGE, LISTENER_NOTHING);
 	/* A server that takes no writes will do. */
-	if (pg_set_defaults("bagelhook-console", "prefer-standby") != 0)
+	if (pg_set_defaults("bagelhook-console", "prefer-standby", "bagelpay_console") != 0)
 		return complain(EXIT_CANNOT_RUN, text_error(errno));
 	if (page_read(&page, options.page, page_error) != 0)
 		return complain(EXIT_CANNOT_RUN, page_error);

@@ -2,8 +2,7 @@
 
 #include "options.h"
 
-#include "common/admin_client.h"
-#include "common/listener.h"
+#include "common/address.h"
 #include "fcgi/commit/pg.h"
 
 #define AT(member) offsetof(struct console_options, member)
@@ -33,21 +32,16 @@ static const struct argument table[] = {
 int console_options_parse(
 	struct console_options *options, int argc, char *argv[], char error[OPTIONS_ERROR_SIZE])
 {
-	char reason[ADMIN_CLIENT_ERROR_SIZE];
-
 	*options = (struct console_options){.page = PAGE_DIRECTORY};
 	const int words = arguments_take(table, 1, options, argc, argv, error);
 	if (words > 0)
 		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: takes no arguments besides options; try --help",
 			argv[1]);
 	if (words != 0
-		|| (options->listen != NULL && listener_check_syntax("--listen", options->listen, error) != 0)
+		|| (options->listen != NULL && address_check("--listen", options->listen, error) != 0)
 		|| pg_check_conninfo(options->database, error, OPTIONS_ERROR_SIZE) != 0)
 		return -1;
-	if (options->admin == NULL || admin_client_check(options->admin, reason) == 0)
-		return 0;
-	snprintf(error, OPTIONS_ERROR_SIZE, "--admin: %.200s", reason);
-	return -1;
+	return options->admin == NULL ? 0 : address_check("--admin", options->admin, error);
 }
 
 void console_options_help(FILE *out)

@@ -19,7 +19,7 @@ struct cgi_limits {
 bool cgi_is_request(void);
 
 /* Serves that request: blocks until it is read, at most read_timeout_ms, and until the handler has
- * its outcome. Only where it was authentic, what is in the spool is drained meanwhile. SIGTERM does not
+ * its outcome. If it was correctly signed, the spool is drained meanwhile. SIGTERM does not
  * break it off: what is under way has deadlines, and leaves its event in the database or in the
  * spool. */
 void cgi_serve(struct handler *, struct spooler *, const struct cgi_limits *);

@@ -68,7 +68,7 @@ static void check_spool(struct check *check, const struct options *options)
 
 	if (options->spool == NULL)
 		fine("spool: none: while the database is away, deliveries are left to BagelPay's retries");
-	else if (spool_check(options->spool, error) != 0)
+	else if (spool_parts_check(options->spool, error) != 0)
 		wrong(check, EXIT_WRONG, error);
 	else
 		fine("spool: %s", options->spool);
@@ -113,6 +113,17 @@ static void check_listeners(struct check *check, const struct options *options)
 		check_listener(check, "--admin-listen", options->admin_listen);
 }
 
+/* The schema gives a role of its own no more than events need. */
+static void warn_if_superuser(const PGconn *pg)
+{
+	const char *superuser = PQparameterStatus(pg, "is_superuser");
+
+	if (superuser != NULL && strcmp(superuser, "on") == 0)
+		log_record(LOG_WARN, "the role is a superuser: whoever takes the responder over has all of the server",
+			LOG_PAIRS("role", PQuser(pg), "remedy",
+				"CREATE ROLE bagelhook LOGIN IN ROLE bagelpay_ingest, and connect as that one"));
+}
+
 static void check_database(struct check *check, const struct options *options)
 {
 	char error[PG_ERROR_SIZE];
@@ -128,6 +139,7 @@ static void check_database(struct check *check, const struct options *options)
 	if (state == PG_READY) {
 		fine("settings: usable");
 		fine("role: \"%s\" may hand in events", PQuser(pg));
+		warn_if_superuser(pg);
 	} else {
 		wrong(check, state == PG_AWAY ? EXIT_DATABASE_AWAY : EXIT_WRONG, error);
 	}

@@ -64,56 +64,32 @@ bool handler_receive(struct handler *h, FCGX_Request *fcgi, struct request *requ
 	return answer->request == REQUEST_OK;
 }
 
-static const char *signature_problem(enum signature_result result)
-{
-	switch (result) {
-	case SIGNATURE_MISSING:
-		return "signature or timestamp header missing";
-	case SIGNATURE_MALFORMED:
-		return "signature or timestamp header malformed";
-	case SIGNATURE_WRONG:
-		return "the signature matches no secret";
-	case SIGNATURE_OK:
-	case SIGNATURE_FAILED:
-		break;
-	}
-	return "not checked";
-}
+/* What a signature that is not right is called in the log, and counted as. */
+static const struct {
+	const char *reason;
+	enum metrics_counter counter;
+} wrong_signatures[] = {
+	[SIGNATURE_MISSING] = {"signature or timestamp header missing", METRICS_SIGNATURE_MISSING},
+	[SIGNATURE_MALFORMED] = {"signature or timestamp header malformed", METRICS_SIGNATURE_MALFORMED},
+	[SIGNATURE_WRONG] = {"the signature matches no secret", METRICS_SIGNATURE_WRONG},
+};
 
 static const char *request_id(const struct answer *answer)
 {
 	return answer->request_id[0] == '\0' ? NULL : answer->request_id;
 }
 
-/* Helps whoever connects the two sides. Strangers can cause it, so once a second is
- * enough, and nothing of what they sent is in it. */
+/* Helps to connect the provider with this responder. Anybody can cause it, so it is limited to one a second, and
+ * holds nothing of what was sent. */
 static void log_refusal(struct handler *h, const struct answer *answer, const char *reason)
 {
 	if (log_may(&h->refusal_limit))
-		log_record(LOG_WARN, "refused as not authentic",
+		log_record(LOG_WARN, "rejected: invalid signature",
 			LOG_PAIRS("status", "401", "reason", reason, "request_id", request_id(answer)));
 }
 
-static void count_refusal(enum signature_result result)
-{
-	switch (result) {
-	case SIGNATURE_MISSING:
-		metrics_count(METRICS_SIGNATURE_MISSING);
-		break;
-	case SIGNATURE_MALFORMED:
-		metrics_count(METRICS_SIGNATURE_MALFORMED);
-		break;
-	case SIGNATURE_WRONG:
-		metrics_count(METRICS_SIGNATURE_WRONG);
-		break;
-	case SIGNATURE_OK:
-	case SIGNATURE_FAILED:
-		break;
-	}
-}
-
-/* Whether the request is authentic, as far as it has to be; fills in what was signed. */
-static bool authenticate(
+/* Checks the signature, unless that is switched off. Returns true if it is right; delivery then has what was signed. */
+static bool check_signature(
 	struct handler *h, const struct request *request, struct delivery *delivery, struct answer *answer)
 {
 	struct signature_match match;
@@ -126,10 +102,10 @@ static bool authenticate(
 		answer->kind = ANSWER_NO_MEMORY;
 		return false;
 	}
-	answer->kind = ANSWER_UNAUTHENTIC;
+	answer->kind = ANSWER_WRONG_SIGNATURE;
 	if (result != SIGNATURE_OK) {
-		count_refusal(result);
-		log_refusal(h, answer, signature_problem(result));
+		metrics_count(wrong_signatures[result].counter);
+		log_refusal(h, answer, wrong_signatures[result].reason);
 		return false;
 	}
 	const int64_t difference = match.timestamp - (int64_t)time(NULL);
@@ -191,7 +167,7 @@ bool handler_submit(
 	/* The delivery owns the body now; what is checked and what is stored is the same. */
 	struct request checked = *request;
 	request->body = NULL;
-	if (!authenticate(h, &checked, delivery, answer))
+	if (!check_signature(h, &checked, delivery, answer))
 		goto answered;
 
 	if (delivery_parse(delivery) == EVENT_NO_MEMORY) {
@@ -219,9 +195,9 @@ void handler_complete(struct receipt *receipt, struct answer *answer)
 		memcpy(answer->detail, receipt->delivery->detail, sizeof answer->detail);
 		/* Its dead letter is for us; whoever signed it has the wrong secret. */
 		if (receipt->delivery->wrong_mode)
-			answer->kind = ANSWER_UNAUTHENTIC;
+			answer->kind = ANSWER_WRONG_SIGNATURE;
 	}
-	if (answer->kind == ANSWER_UNAUTHENTIC)
+	if (answer->kind == ANSWER_WRONG_SIGNATURE)
 		metrics_count(METRICS_SIGNATURE_MODE);
 	else
 		count_answer(answer, receipt->delivery);

@@ -22,11 +22,7 @@
 #include "fcgi/commit/committer.h"
 #include "fcgi/commit/pg.h"
 #include "fcgi/commit/store.h"
-#include "fcgi/operator/adopt.h"
-#include "fcgi/operator/export.h"
-#include "fcgi/operator/import.h"
-#include "fcgi/operator/redrive.h"
-#include "fcgi/operator/status.h"
+#include "fcgi/operator/commands.h"
 #include "fcgi/spool/spool.h"
 #include "fcgi/spool/spooler.h"
 #include "fcgi/watch/admin.h"
@@ -42,6 +38,18 @@
 #define QUEUE_BYTES ((size_t)64 * 1024 * 1024)
 #define LARGE_BYTES (1024 * 1024)
 #define CANNOT_START "cannot start: out of memory, threads (see --threads) or descriptors"
+
+static const struct {
+	const char *group; /* the role whose rights it needs */
+	int (*run)(const struct options *);
+} commands[] = {
+	[OPTIONS_SERVE] = {"bagelpay_ingest", NULL},
+	[OPTIONS_REDRIVE] = {"bagelpay_owner", redrive_run},
+	[OPTIONS_IMPORT] = {"bagelpay_ingest", import_run},
+	[OPTIONS_EXPORT] = {"bagelpay_console", export_run},
+	[OPTIONS_ADOPT] = {"bagelpay_app", adopt_run},
+	[OPTIONS_STATUS] = {"bagelpay_reader", status_run},
+};
 
 /* What is open before the first thread begins. */
 struct sockets {
@@ -101,27 +109,21 @@ static int enter_sandbox(const struct options *options, bool by_cgi, const struc
 	const char *paths[3] = {NULL};
 	size_t count = 0;
 	const struct sandbox_access access = {options->spool, paths};
-	struct sandbox sandbox;
+	struct sandbox unlogged;
 	char error[SANDBOX_ERROR_SIZE];
+	int entered = 0;
 
-	if (options->no_sandbox) {
-		if (!by_cgi)
-			log_record(LOG_WARN, "no sandbox, as told", NULL);
-		return 0;
-	}
 	/* They are removed in the end. */
 	if (sockets->listener.path != NULL)
 		paths[count++] = sockets->listener.path;
 	if (sockets->admin != NULL && admin_socket(sockets->admin) != NULL)
 		paths[count++] = admin_socket(sockets->admin);
-	if (sandbox_enter(&access, &sandbox, error) != 0)
-		return complain(EXIT_CANNOT_RUN, error);
-	/* Once for a process that serves many requests, not with each of them. */
+	/* A record is for a process that serves many requests, not for each of them. */
 	if (!by_cgi)
-		log_record(LOG_INFO, "sandbox",
-			LOG_PAIRS("no_new_privs", "yes", "seccomp", sandbox.seccomp, "landlock",
-				sandbox.landlock));
-	return 0;
+		entered = sandbox_enter_and_log(options->no_sandbox, &access, error);
+	else if (!options->no_sandbox)
+		entered = sandbox_enter(&access, &unlogged, error);
+	return entered == 0 ? 0 : complain(EXIT_CANNOT_RUN, error);
 }
 
 /* Returns 0 when it was told to stop, else -1. */
@@ -176,7 +178,7 @@ static int serve_with(const struct options *options, bool by_cgi, struct secrets
 	if (handler == NULL)
 		goto done;
 	/* A CGI program connects for a correctly signed request only. */
-	if (!by_cgi && committer_await(committer, FIRST_CONNECT_MS, reason) == STORE_UNUSABLE) {
+	if (!by_cgi && committer_await(committer, FIRST_CONNECT_MS, reason) == PG_UNUSABLE) {
 		complaint = reason;
 		goto done;
 	}
@@ -236,19 +238,7 @@ static int run_command(const struct options *options)
 
 	if (!options->no_sandbox && sandbox_enter(&nothing, &sandbox, error) != 0)
 		return complain(EXIT_CANNOT_RUN, error);
-	if (options->command == OPTIONS_REDRIVE)
-		return redrive_run(options->database,
-			options->ignored       ? REDRIVE_IGNORED
-				: options->all ? REDRIVE_LETTERS
-					       : REDRIVE_LETTER,
-			options->id);
-	if (options->command == OPTIONS_ADOPT)
-		return adopt_run(options);
-	if (options->command == OPTIONS_STATUS)
-		return status_run(options);
-	if (options->command == OPTIONS_EXPORT)
-		return export_run(options);
-	return import_run(options->database, options->files, options->file_count);
+	return commands[options->command].run(options);
 }
 
 /* Opens what a start needs beside sockets. */
@@ -284,10 +274,10 @@ static int run(int argc, char *argv[], bool by_cgi)
 	signal(SIGHUP, SIG_IGN);
 	/* A limit on the size of files is an error like another. */
 	signal(SIGXFSZ, SIG_IGN);
-	if (pg_set_defaults("bagelhook", "read-write") != 0)
-		return complain(EXIT_CANNOT_RUN, text_error(errno));
 	if (options_parse(&options, argc, argv, error) != 0)
 		return complain(EXIT_USAGE, error);
+	if (pg_set_defaults("bagelhook", "read-write", commands[options.command].group) != 0)
+		return complain(EXIT_CANNOT_RUN, text_error(errno));
 	if (options.help) {
 		options_help(options.command, stdout);
 		return 0;

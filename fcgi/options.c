@@ -7,9 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/admin_client.h"
+#include "common/address.h"
 #include "common/arguments.h"
-#include "common/listener.h"
 #include "fcgi/commit/pg.h"
 
 #define FOR(command) (1U << (command))
@@ -64,7 +63,7 @@ static const struct argument table[] = {
 		"the least that is logged; each event that is accepted is info"},
 	{SERVE, "insecure-no-signature", "BAGELHOOK_INSECURE_NO_SIGNATURE", ARGUMENT_SWITCH,
 		AT(insecure_no_signature), 0, 0, 0, NULL,
-		"take every body for authentic: anyone can then entitle anyone (the variable: yes or no)"},
+		"accept every body, whatever its signature: anyone can then entitle anyone (the variable: yes or no)"},
 	{EACH, "no-sandbox", "BAGELHOOK_NO_SANDBOX", ARGUMENT_SWITCH, AT(no_sandbox), 0, 0, 0,
 		NULL,
 		"keep the rights to run programs, look into processes and write outside the spool (the "
@@ -110,8 +109,10 @@ static const struct {
 		"       bagelhook redrive (--id N | --all | --ignored) [--database CONNINFO]\n"
 		"       bagelhook import [--database CONNINFO] FILE...\n"
 		"       bagelhook export [--since MOMENT] [--until MOMENT] [--mode live|test] [--order ID]\n"
-		"       bagelhook adopt [--keep-going] [--dry-run] [--mode live|test] FILE.csv\n"
-		"       bagelhook status [--brief | --metrics] [--admin ADDRESS]\n"
+		"                        [--database CONNINFO]\n"
+		"       bagelhook adopt [--keep-going] [--dry-run] [--mode live|test] [--database CONNINFO]\n"
+		"                       FILE.csv\n"
+		"       bagelhook status [--brief | --metrics] [--admin ADDRESS] [--database CONNINFO]\n"
 		"FastCGI responder that commits BagelPay's webhooks to PostgreSQL.\n\n"
 		"Each option can also be given in the environment; options win.\n\n",
 		"\nSignals: SIGTERM and SIGINT finish what was accepted and exit; SIGHUP reads the secrets "
@@ -129,7 +130,7 @@ static const struct {
 		"Usage: bagelhook import [--database CONNINFO] FILE...\n"
 		"Commits bodies of webhooks that came by other means than deliveries, such as a list of\n"
 		"events from the provider: one JSON document a line, or one in a file; - is standard\n"
-		"input. They are taken for authentic. What is there already stays as it is; another body\n"
+		"input. Signatures are not checked. What is there already stays as it is; another body\n"
 		"under a known event id becomes a dead letter. Needs the rights of bagelpay_ingest.\n\n",
 		"\nExit status: 0 all bodies are committed, 1 some are not, 2 wrong usage.\n"},
 	[OPTIONS_EXPORT] = {"export", "bagelhook export",
@@ -191,18 +192,17 @@ static int check_addresses(const struct options *options, char error[OPTIONS_ERR
 		snprintf(error, OPTIONS_ERROR_SIZE, "--admin-listen: the same as --listen");
 		return -1;
 	}
-	if (options->listen != NULL && listener_check_syntax("--listen", options->listen, error) != 0)
+	if (options->listen != NULL && address_check("--listen", options->listen, error) != 0)
 		return -1;
 	return options->admin_listen == NULL
 		? 0
-		: listener_check_syntax("--admin-listen", options->admin_listen, error);
+		: address_check("--admin-listen", options->admin_listen, error);
 }
 
 /* What a command cannot do without, and options that exclude each other. */
 static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 {
 	const char *wrong = NULL;
-	char reason[ADMIN_CLIENT_ERROR_SIZE];
 
 	switch (options->command) {
 	case OPTIONS_SERVE:
@@ -228,10 +228,8 @@ static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 	case OPTIONS_STATUS:
 		if (options->brief && options->metrics)
 			wrong = "status: give either --brief or --metrics";
-		else if (options->admin != NULL && admin_client_check(options->admin, reason) != 0) {
-			snprintf(error, OPTIONS_ERROR_SIZE, "--admin: %s", reason);
+		else if (options->admin != NULL && address_check("--admin", options->admin, error) != 0)
 			return -1;
-		}
 		break;
 	case OPTIONS_EXPORT:
 		break;

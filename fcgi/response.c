@@ -15,33 +15,22 @@ struct line {
 
 const char *response_outcome_name(enum delivery_outcome outcome)
 {
-	switch (outcome) {
-	case DELIVERY_PENDING:
-		return "pending";
-	case DELIVERY_APPLIED:
-		return "applied";
-	case DELIVERY_DUPLICATE:
-		return "duplicate";
-	case DELIVERY_IGNORED:
-		return "ignored";
-	case DELIVERY_UNMATCHED:
-		return "unmatched";
-	case DELIVERY_DEAD_LETTER:
-		return "dead_letter";
-	case DELIVERY_REFUSED:
-		return "refused";
-	case DELIVERY_UNAVAILABLE:
-		return "unavailable";
-	case DELIVERY_FAILED:
-		return "failed";
-	case DELIVERY_LOCKED:
-		return "locked";
-	case DELIVERY_QUEUE_FULL:
-		return "queue_full";
-	case DELIVERY_UNKNOWN:
-		return "unknown";
-	}
-	return "unknown";
+	static const char *const names[] = {
+		[DELIVERY_PENDING] = "pending",
+		[DELIVERY_APPLIED] = "applied",
+		[DELIVERY_DUPLICATE] = "duplicate",
+		[DELIVERY_IGNORED] = "ignored",
+		[DELIVERY_UNMATCHED] = "unmatched",
+		[DELIVERY_DEAD_LETTER] = "dead_letter",
+		[DELIVERY_REFUSED] = "refused",
+		[DELIVERY_UNAVAILABLE] = "unavailable",
+		[DELIVERY_FAILED] = "failed",
+		[DELIVERY_LOCKED] = "locked",
+		[DELIVERY_UNKNOWN] = "unknown",
+		[DELIVERY_QUEUE_FULL] = "queue_full",
+	};
+
+	return names[outcome];
 }
 
 static struct line delivery_line(enum delivery_outcome outcome)
@@ -95,7 +84,7 @@ static struct line answer_line(const struct answer *answer)
 		return delivery_line(answer->outcome);
 	case ANSWER_REQUEST:
 		return request_line(answer->request);
-	case ANSWER_UNAUTHENTIC:
+	case ANSWER_WRONG_SIGNATURE:
 		return (struct line){401, "Unauthorized", "Invalid signature"};
 	case ANSWER_BUSY:
 		return delivery_line(DELIVERY_QUEUE_FULL);

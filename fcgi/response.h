@@ -14,10 +14,11 @@
 #define ANSWER_REQUEST_ID_SIZE 65
 
 enum answer_kind {
-	ANSWER_DELIVERY,    /* authentic; outcome, event_id and detail say the rest */
+	ANSWER_DELIVERY,    /* correctly signed; outcome, event_id and detail say the rest */
 	ANSWER_REQUEST,     /* refused before the signature was looked at; request says why */
-	ANSWER_UNAUTHENTIC, /* signature or timestamp missing, malformed, wrong or too old */
-	ANSWER_BUSY,        /* waited too long for a worker */
+	ANSWER_WRONG_SIGNATURE, /* signature or timestamp missing, malformed, wrong or too old; or the secret does not
+				   cover the event's mode */
+	ANSWER_BUSY,        /* too many requests at once: no place or no memory for it, or no worker in time */
 	ANSWER_LONG_HEAD,   /* more bytes of parameters than are gathered */
 	ANSWER_CANNOT_RUN,  /* the configuration does not allow to look at it */
 	ANSWER_NO_MEMORY

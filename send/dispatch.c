@@ -138,10 +138,7 @@ static struct delivery_list *next_list(struct dispatcher *d)
 /* As clock_ms(), with what is below a millisecond. */
 static double now_ms(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec * 1000 + (double)now.tv_nsec / 1e6;
+	return (double)clock_ns() / 1e6;
 }
 
 static void wait_until(double ms)

@@ -69,11 +69,6 @@ static unsigned char *read_file(const char *name, size_t max, size_t *len)
 	return bytes;
 }
 
-static bool is_space(unsigned char c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 /* Finds the first secret from a position on: a line that is neither empty nor a comment, without the white
  * space around it and the prefix that says for which mode it is. Returns its length, 0 if there is none. */
 static size_t first_secret(const unsigned char *bytes, size_t len, size_t *at)
@@ -81,7 +76,7 @@ static size_t first_secret(const unsigned char *bytes, size_t len, size_t *at)
 	size_t end;
 
 	for (;; *at = end) {
-		while (*at < len && is_space(bytes[*at]))
+		while (*at < len && text_is_space((char)bytes[*at]))
 			++*at;
 		for (end = *at; end < len && bytes[end] != '\n';)
 			end++;
@@ -90,9 +85,9 @@ static size_t first_secret(const unsigned char *bytes, size_t len, size_t *at)
 	}
 	if (end - *at >= 5 && (memcmp(bytes + *at, "live:", 5) == 0 || memcmp(bytes + *at, "test:", 5) == 0))
 		*at += 5;
-	while (*at < end && is_space(bytes[*at]))
+	while (*at < end && text_is_space((char)bytes[*at]))
 		++*at;
-	while (end > *at && is_space(bytes[end - 1]))
+	while (end > *at && text_is_space((char)bytes[end - 1]))
 		end--;
 	return end - *at;
 }
@@ -102,7 +97,9 @@ unsigned char *input_secret(const char *name, size_t *len)
 	unsigned char *bytes = read_file(name, SECRET_MAX_BYTES, len);
 
 	if (bytes == NULL) {
-		complain(name, text_error(errno));
+		const bool is_secret = text_is_secret(name, errno);
+
+		complain(is_secret ? "--secret-file" : name, is_secret ? TEXT_NO_FILE : text_error(errno));
 		return NULL;
 	}
 	/* A byte order mark. */

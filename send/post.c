@@ -10,6 +10,7 @@
 #include <curl/curl.h>
 #include <jansson.h>
 #include <openssl/evp.h>
+#include <openssl/x509_vfy.h>
 
 #include "common/buffer.h"
 #include "common/text.h"
@@ -214,7 +215,11 @@ static void explain(
 	CURL *curl, CURLcode rc, const char *error, const struct buffer *buffer, struct post_answer *answer)
 {
 	long system_error = 0;
+	long unverified = 0;
 
+	/* Not if the certificate is another server's: then no authority helps, and libcurl leaves it unspecified. */
+	if (curl != NULL && rc == CURLE_PEER_FAILED_VERIFICATION)
+		curl_easy_getinfo(curl, CURLINFO_SSL_VERIFYRESULT, &unverified);
 	if (curl != NULL && rc == CURLE_COULDNT_CONNECT)
 		curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &system_error);
 	if (rc == CURLE_WRITE_ERROR && !buffer_failed(buffer))
@@ -226,8 +231,8 @@ static void explain(
 		snprintf(answer->reason, sizeof(answer->reason), "cannot connect: %s",
 			text_error((int)system_error));
 	else
-		snprintf(answer->reason, sizeof(answer->reason), "%s",
-			error[0] != '\0' ? error : curl_easy_strerror(rc));
+		snprintf(answer->reason, sizeof(answer->reason), "%s%s", error[0] != '\0' ? error : curl_easy_strerror(rc),
+			unverified > X509_V_ERR_UNSPECIFIED ? "; --ca-file FILE names the authority that vouches for it" : "");
 }
 
 enum post_result post_body(const struct post_target *target, const char *timestamp, const unsigned char *body,

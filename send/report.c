@@ -86,7 +86,7 @@ static void print_outcome(const struct post_answer *answer)
 		if (answer->spooled != -1)
 			fputs(answer->spooled ? ", spooled" : ", not spooled", stdout);
 	} else {
-		fputs("the answer names no outcome", stdout);
+		fputs("unexpected response: is this bagelhook's URL?", stdout);
 	}
 }
 

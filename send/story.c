@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/clock.h"
+
 #define DAY_MS ((int64_t)24 * 3600 * 1000)
 #define PERIOD_DAYS 30
 #define TRIAL_DAYS 7
@@ -206,14 +208,6 @@ static bool add_step(const struct life *life, const struct step *step, int64_t a
 	return body != NULL && parcels_add(parcels, step->type, body, len);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static const struct story *find_story(const char *name)
 {
 	for (size_t i = 0; i < sizeof stories / sizeof stories[0]; i++)
@@ -246,7 +240,7 @@ bool story_tell(const char *name, const struct subject *subject, struct parcels 
 	if (story == NULL)
 		return false;
 	const struct life life = begin_life(subject);
-	const int64_t began_ms = now_ms() - story->steps[story->count - 1].day * DAY_MS;
+	const int64_t began_ms = clock_real_us() / 1000 - story->steps[story->count - 1].day * DAY_MS;
 
 	for (size_t i = 0; i < story->count; i++)
 		if (!add_step(&life, &story->steps[i], began_ms + story->steps[i].day * DAY_MS, parcels))
@@ -257,7 +251,7 @@ bool story_tell(const char *name, const struct subject *subject, struct parcels 
 bool story_events(const char *const *names, size_t count, const struct subject *subject, struct parcels *parcels)
 {
 	const struct life life = begin_life(subject);
-	const int64_t end_ms = now_ms();
+	const int64_t end_ms = clock_real_us() / 1000;
 
 	for (size_t i = 0; i < count; i++) {
 		const struct step *step = find_event(names[i]);

@@ -18,15 +18,12 @@
 
 /* Room for comments, too. */
 #define FILE_MAX ((size_t)256 * 1024)
+/* Letters of what could be meant as a prefix. */
+#define PREFIX_MAX 12
 
 void secrets_wipe(struct secrets *secrets)
 {
 	explicit_bzero(secrets, sizeof *secrets);
-}
-
-static bool is_space(char c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
 /* A line, or what is left of it. */
@@ -34,16 +31,6 @@ struct line {
 	const char *at;
 	size_t len;
 };
-
-static void trim(struct line *line)
-{
-	while (line->len > 0 && is_space(line->at[0])) {
-		line->at++;
-		line->len--;
-	}
-	while (line->len > 0 && is_space(line->at[line->len - 1]))
-		line->len--;
-}
 
 /* Drops a prefix, in this case or in another one. */
 static bool take_prefix(struct line *line, const char *prefix, bool any_case)
@@ -134,7 +121,7 @@ static const char *add_line(struct secrets *secrets, struct line line)
 {
 	unsigned modes = SECRET_BOTH;
 
-	trim(&line);
+	text_trim(&line.at, &line.len);
 	if (line.len == 0 || line.at[0] == '#')
 		return NULL;
 	if (take_prefix(&line, "live:", false))
@@ -143,7 +130,7 @@ static const char *add_line(struct secrets *secrets, struct line line)
 		modes = SECRET_TEST;
 	else if (take_prefix(&line, "live:", true) || take_prefix(&line, "test:", true))
 		return "a prefix in capital letters: write live: or test:";
-	trim(&line);
+	text_trim(&line.at, &line.len);
 	const char *fault = find_fault(&line, secrets);
 	if (fault != NULL)
 		return fault;
@@ -154,16 +141,33 @@ static const char *add_line(struct secrets *secrets, struct line line)
 	return NULL;
 }
 
-static void warn_if_short(const char *path, const struct secrets *secrets, size_t count, unsigned long number)
+/* Returns NULL, or what is odd about the last secret of a file. */
+static const char *find_oddity(const struct secrets *secrets)
 {
+	const struct secret *last = &secrets->secret[secrets->count - 1];
+	size_t letters = 0;
+
+	if (last->len < SECRETS_SHORT_LEN)
+		return "a secret is shorter than 16 characters: is it all of the webhook's signing secret?";
+	while (letters < PREFIX_MAX && isalpha(last->key[letters]))
+		letters++;
+	if (letters > 0 && last->key[letters] == ':')
+		return "a secret begins with a prefix that is neither live: nor test:, and counts as part of it";
+	for (const struct secret *other = secrets->secret; other < last; other++)
+		if (other->len == last->len && memcmp(other->key, last->key, last->len) == 0)
+			return "a secret is there a second time";
+	return NULL;
+}
+
+static void warn_if_odd(const char *path, const struct secrets *secrets, size_t count, unsigned long number)
+{
+	const char *oddity = secrets->count == count ? NULL : find_oddity(secrets);
 	char line[24];
 
-	if (secrets->count == count || secrets->secret[count].len >= SECRETS_SHORT_LEN)
+	if (oddity == NULL)
 		return;
 	snprintf(line, sizeof line, "%lu", number);
-	log_record(LOG_WARN,
-		"a secret is shorter than 16 characters: is it all of the webhook's signing secret?",
-		LOG_PAIRS("file", path, "line", line));
+	log_record(LOG_WARN, oddity, LOG_PAIRS("file", path, "line", line));
 }
 
 /* Takes over the lines of a file's content. If one is wrong, *number is its number. */
@@ -180,7 +184,7 @@ static const char *add_lines(
 
 		if (fault != NULL)
 			return fault;
-		warn_if_short(path, secrets, count, *number);
+		warn_if_odd(path, secrets, count, *number);
 		content.at += used;
 		content.len -= used;
 	}
@@ -288,7 +292,9 @@ int secrets_read(const char *path, struct secrets *secrets, char *error, size_t 
 	int fd = content == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0 && fstat(fd, &file) == 0)
 		size = read_all(fd, content, FILE_MAX);
-	if (size < 0) {
+	if (size < 0 && text_is_secret(path, errno)) {
+		snprintf(error, error_size, "--secret-file: " TEXT_NO_FILE);
+	} else if (size < 0) {
 		snprintf(error, error_size, "cannot read the secret file %s: %s", path, text_error(errno));
 	} else {
 		take_version(&file, &secrets->version);

@@ -66,7 +66,7 @@ struct committer {
 	pthread_cond_t tried;
 	bool is_tried;   /* the first attempt to connect has ended */
 	bool is_awaited; /* somebody waits for that */
-	enum store_connect_result first;
+	enum pg_state first;
 	char reported[STORE_ERROR_SIZE]; /* why the database is away, as was logged last */
 
 	/* The main lane's thread's alone. */
@@ -99,13 +99,13 @@ static int64_t take_backoff(struct committer *c)
 }
 
 /* Says why the database cannot be used, once for each reason; the first one not if that ends the process. */
-static void report(struct committer *c, enum store_connect_result result)
+static void report(struct committer *c, enum pg_state result)
 {
-	const char *reason = result == STORE_CONNECTED ? "" : store_error(c->main.store);
+	const char *reason = result == PG_READY ? "" : store_error(c->main.store);
 
 	pthread_mutex_lock(&c->lock);
 	const bool is_new = strcmp(c->reported, reason) != 0;
-	const bool is_fatal = c->is_awaited && result == STORE_UNUSABLE;
+	const bool is_fatal = c->is_awaited && result == PG_UNUSABLE;
 	snprintf(c->reported, sizeof c->reported, "%s", reason);
 	if (!c->is_tried)
 		c->first = result;
@@ -113,7 +113,7 @@ static void report(struct committer *c, enum store_connect_result result)
 	c->is_awaited = false;
 	pthread_cond_signal(&c->tried);
 	pthread_mutex_unlock(&c->lock);
-	if (result == STORE_CONNECTED)
+	if (result == PG_READY)
 		log_record(LOG_INFO, "connected to the database", NULL);
 	else if (is_new && !is_fatal)
 		log_record(LOG_ERROR, "the database cannot be used, answering 503 and trying again",
@@ -132,8 +132,8 @@ static bool connect_if_due(struct committer *c)
 	thread_alive(CONNECT_STUCK_MS);
 	if (!c->away)
 		queue_set_away(c->queue, clock_ms() + CONNECT_WAIT_MS);
-	const enum store_connect_result result = store_connect(c->main.store, CONNECT_TIMEOUT_MS);
-	c->away = result != STORE_CONNECTED;
+	const enum pg_state result = store_connect(c->main.store, CONNECT_TIMEOUT_MS);
+	c->away = result != PG_READY;
 	report(c, result);
 	if (c->away) {
 		metrics_count(METRICS_DATABASE_NOT_CONNECTED);
@@ -146,14 +146,6 @@ static bool connect_if_due(struct committer *c)
 	metrics_set(METRICS_DATABASE_UP, 1);
 	queue_set_away(c->queue, INT64_MAX);
 	return true;
-}
-
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 static void count_committed(struct delivery *const batch[], size_t count, int64_t took_ns)
@@ -197,13 +189,13 @@ static enum store_result try_commit(struct lane *lane, struct delivery *const ba
 
 	queue_set_committing(c->queue, batch, count, true);
 	for (int tries = 0; result == STORE_RETRY && tries < MAX_TRIES; tries++) {
-		const int64_t began_ns = now_ns();
+		const int64_t began_ns = clock_ns();
 
 		thread_alive((int)(limits.deadline_ms - now_ms) + THREAD_STUCK_MS);
 		result = store_commit(lane->store, batch, count, &limits);
 		metrics_count(METRICS_COMMITS + result);
 		if (result == STORE_OK)
-			count_committed(batch, count, now_ns() - began_ns);
+			count_committed(batch, count, clock_ns() - began_ns);
 	}
 	if (result != STORE_OK && result != STORE_UNKNOWN)
 		queue_set_committing(c->queue, batch, count, false);
@@ -429,7 +421,7 @@ static void run_main(void *argument)
 static void commit_slowly(struct lane *lane, struct delivery *delivery)
 {
 	thread_alive(CONNECT_STUCK_MS);
-	if (store_connect(lane->store, CONNECT_TIMEOUT_MS) == STORE_CONNECTED) {
+	if (store_connect(lane->store, CONNECT_TIMEOUT_MS) == PG_READY) {
 		metrics_count(METRICS_DATABASE_CONNECTED);
 		commit_one(lane, delivery);
 	} else {
@@ -498,7 +490,7 @@ err0:
 	return NULL;
 }
 
-enum store_connect_result committer_await(struct committer *c, int timeout_ms, char reason[STORE_ERROR_SIZE])
+enum pg_state committer_await(struct committer *c, int timeout_ms, char reason[STORE_ERROR_SIZE])
 {
 	const struct timespec until = clock_timespec(clock_ms() + timeout_ms);
 
@@ -506,7 +498,7 @@ enum store_connect_result committer_await(struct committer *c, int timeout_ms, c
 	while (!c->is_tried && pthread_cond_clockwait(&c->tried, &c->lock, CLOCK_MONOTONIC, &until) == 0)
 		;
 	c->is_awaited = false;
-	const enum store_connect_result first = c->is_tried ? c->first : STORE_UNREACHABLE;
+	const enum pg_state first = c->is_tried ? c->first : PG_AWAY;
 	snprintf(reason, STORE_ERROR_SIZE, "%s", c->reported);
 	pthread_mutex_unlock(&c->lock);
 	return first;

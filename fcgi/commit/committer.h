@@ -27,8 +27,8 @@ struct committer;
 struct committer *committer_open(struct store *, const struct committer_limits *);
 
 /* Returns the result of the first attempt to connect, and the reason where it failed, or, if there is
- * none within timeout_ms, STORE_UNREACHABLE. Not for one that connects on demand. Blocks so long. */
-enum store_connect_result committer_await(struct committer *, int timeout_ms, char reason[STORE_ERROR_SIZE]);
+ * none within timeout_ms, PG_AWAY. Not for one that connects on demand. Blocks so long. */
+enum pg_state committer_await(struct committer *, int timeout_ms, char reason[STORE_ERROR_SIZE]);
 
 /* Commits what is queued, gives up what is in the slow lane, ends the threads and frees everything. No
  * delivery may be submitted meanwhile. NULL is allowed. */

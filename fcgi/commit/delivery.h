@@ -1,4 +1,4 @@
-/* One authentic body on its way to the database, and what became of it. */
+/* One correctly signed body on its way to the database, and what became of it. */
 #ifndef BAGELHOOK_DELIVERY_H
 #define BAGELHOOK_DELIVERY_H
 

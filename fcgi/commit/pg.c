@@ -205,8 +205,11 @@ void pg_route_done(struct pg_route *route)
 
 /* --- connecting --------------------------------------------------------------------------------------- */
 
-int pg_set_defaults(const char *program, const char *servers)
+static const char *needed_group = "bagelpay_ingest";
+
+int pg_set_defaults(const char *program, const char *servers, const char *group)
 {
+	needed_group = group;
 	/* The environment is the one place that connection string and service file go before. */
 	return setenv("PGAPPNAME", program, 0) == 0			    /* NOLINT(concurrency-mt-unsafe) */
 			&& setenv("PGTARGETSESSIONATTRS", servers, 0) == 0 /* NOLINT(concurrency-mt-unsafe) */
@@ -327,8 +330,14 @@ static enum pg_state judge(const char *conninfo, const PGconn *pg, bool at_once,
 		return PG_UNUSABLE;
 	}
 	append(error, "; ", reason);
-	/* All else the server may get over: starting up, too many connections, shutting down. */
-	if (strncmp(sqlstate, "28", 2) == 0 || PQconnectionNeedsPassword(pg))
+	/* All else the server may get over: starting up, too many connections, shutting down. Only the words, if the
+	 * server speaks English, tell why it refuses a login before it asks for a password. */
+	if (strcmp(sqlstate, "28000") == 0 && strstr(reason, " does not exist") != NULL)
+		snprintf(mend, sizeof mend, "run, as a role that may create roles: CREATE ROLE \"%s\" LOGIN IN ROLE %s",
+			PQuser(pg), needed_group);
+	else if (strcmp(sqlstate, "28000") == 0 && strstr(reason, " is not permitted to log in") != NULL)
+		snprintf(mend, sizeof mend, "run, as a role that may create roles: ALTER ROLE \"%s\" LOGIN", PQuser(pg));
+	else if (strncmp(sqlstate, "28", 2) == 0 || PQconnectionNeedsPassword(pg))
 		snprintf(mend, sizeof mend, "%s", HINT_LOGIN);
 	else if (strncmp(sqlstate, "3D", 2) == 0) {
 		pg_deploy_remedy(pg, remedy);

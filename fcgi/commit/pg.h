@@ -31,9 +31,9 @@ struct pg_route {
 void pg_route_done(struct pg_route *);
 
 /* Unless connection string, service or environment say otherwise: names the program, for those who look at
- * pg_stat_activity, and the servers that libpq looks for, as target_session_attrs. In main(), before any thread is
- * started. Returns 0, or -1 with errno. */
-int pg_set_defaults(const char *program, const char *servers);
+ * pg_stat_activity, and the servers that libpq looks for, as target_session_attrs. group is a literal: the role whose
+ * rights the program needs, for remedies. In main(), before any thread is started. Returns 0, or -1 with errno. */
+int pg_set_defaults(const char *program, const char *servers, const char *group);
 
 /* Returns 0 if libpq can read a connection string (NULL: there is none), else -1 with the reason, one line, in error.
  * One without = is the name of a database. Does not block. */

@@ -169,7 +169,7 @@ bool queue_submit(struct queue *q, struct delivery *delivery, struct receipt *re
 	delivery->deadline_ms = now_ms + q->limits.timeout_ms;
 	receipt->spooled = false;
 	pthread_mutex_lock(&q->lock);
-	/* Who waits for work holds nothing up. */
+	/* A committer that waits for work is not stalled. */
 	if (q->idle)
 		q->progress_ms = now_ms;
 	enum delivery_outcome admitted = admit(q, now_ms);

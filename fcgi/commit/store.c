@@ -4,33 +4,19 @@
 
 #include "store.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buffer.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/moment.h"
-#include "pg.h"
+#include "encoding.h"
 #include "pg_schema.h"
 
-/* How much of its memory a batch leaves to the next one. */
-#define KEPT_BYTES ((size_t)8 * 1024 * 1024)
 /* Time limit after a failed transaction, to roll it back and to find out why it failed. */
 #define ROLLBACK_MS 5000
-
-/* From PostgreSQL's pg_type.dat. */
-#define BYTEA_OID 17
-#define INT4_OID 23
-#define TEXT_OID 25
-#define JSON_OID 114
-#define BYTEA_ARRAY_OID 1001
-#define TEXT_ARRAY_OID 1009
 
 /* How often to look whether a transaction was interrupted. */
 #define LOOK_MS 200
@@ -39,9 +25,7 @@ struct store {
 	const char *conninfo;
 	PGconn *pg;
 	struct pg_route route;
-	struct buffer deliveries; /* JSON array; kept for its memory */
-	struct buffer bodies;     /* binary bytea[] */
-	struct buffer signatures; /* binary text[] */
+	struct encoding encoding; /* kept for its memory */
 	const char *statement;    /* that takes a batch */
 	bool warned;              /* a WARNING came with the COMMIT */
 	bool of_ingest;           /* the error was raised by ingest() */
@@ -59,9 +43,6 @@ struct store *store_new(const char *conninfo)
 		return NULL;
 	store->conninfo = conninfo;
 	store->statement = CALL("ingest");
-	buffer_init(&store->deliveries);
-	buffer_init(&store->bodies);
-	buffer_init(&store->signatures);
 	return store;
 }
 
@@ -94,9 +75,7 @@ void store_free(struct store *store)
 		return;
 	store_disconnect(store);
 	pg_route_done(&store->route);
-	buffer_done(&store->deliveries);
-	buffer_done(&store->bodies);
-	buffer_done(&store->signatures);
+	encoding_done(&store->encoding);
 	free(store);
 }
 
@@ -163,15 +142,8 @@ static void take_error(struct store *store, const PGresult *result)
 		snprintf(store->error, sizeof store->error, "%s: %s", sqlstate, message);
 }
 
-enum store_connect_result store_connect(struct store *store, int timeout_ms)
+enum pg_state store_connect(struct store *store, int timeout_ms)
 {
-	static const enum store_connect_result results[] = {
-		[PG_READY] = STORE_CONNECTED,
-		[PG_AWAY] = STORE_UNREACHABLE,
-		[PG_UNUSABLE] = STORE_UNUSABLE,
-		[PG_SETTINGS] = STORE_UNSETTLED,
-	};
-
 	store_disconnect(store);
 	enum pg_state result =
 		pg_connect(store->conninfo, timeout_ms, &store->route, &store->pg, store->error);
@@ -181,73 +153,7 @@ enum store_connect_result store_connect(struct store *store, int timeout_ms)
 		if (result != PG_READY)
 			give_up(store);
 	}
-	return results[result];
-}
-
-static void put_int32(struct buffer *b, size_t value)
-{
-	uint32_t network = htonl((uint32_t)value);
-
-	buffer_put(b, &network, sizeof network);
-}
-
-static void put_delivery(struct buffer *b, const struct delivery *delivery)
-{
-	const struct event *event = delivery->dead_letter == NULL ? delivery->event : delivery->traces;
-	char received_at[MOMENT_SIZE];
-
-	moment_print(delivery->received_us, received_at);
-	buffer_puts(b, "{\"received_at\":\"");
-	buffer_puts(b, received_at);
-	buffer_puts(b, "\"");
-	if (delivery->timestamp >= 0) {
-		buffer_puts(b, ",\"signed_timestamp\":");
-		buffer_put_size(b, (size_t)delivery->timestamp);
-	}
-	if (delivery->dead_letter != NULL) {
-		buffer_printf(b, ",\"outcome\":\"%s\",\"detail\":", delivery->dead_letter);
-		buffer_puts_json(b, delivery->detail);
-	}
-	if (event != NULL) {
-		buffer_puts(b, ",");
-		buffer_put(b, event->members, event->members_len);
-	}
-	buffer_puts(b, "}");
-}
-
-/* Begins an array in the binary format of array_recv(): one dimension, whether there are NULLs, element type,
- * size, lower bound. Each element follows as its length and bytes, a NULL as the length -1. */
-static void put_array(struct buffer *b, Oid element, bool has_nulls, size_t count)
-{
-	buffer_clear(b);
-	put_int32(b, 1);
-	put_int32(b, has_nulls);
-	put_int32(b, element);
-	put_int32(b, count);
-	put_int32(b, 1);
-}
-
-/* The arguments of ingest(): deliveries, bodies, signatures. */
-static bool encode(struct store *store, struct delivery *const batch[], size_t count)
-{
-	buffer_clear(&store->deliveries);
-	put_array(&store->bodies, BYTEA_OID, false, count);
-	put_array(&store->signatures, TEXT_OID, true, count);
-	for (size_t i = 0; i < count; i++) {
-		buffer_puts(&store->deliveries, i == 0 ? "[" : ",");
-		put_delivery(&store->deliveries, batch[i]);
-		put_int32(&store->bodies, batch[i]->body_len);
-		buffer_put(&store->bodies, batch[i]->body, batch[i]->body_len);
-		size_t signature_len = strlen(batch[i]->signature);
-		put_int32(&store->signatures, signature_len > 0 ? signature_len : UINT32_MAX);
-		buffer_put(&store->signatures, batch[i]->signature, signature_len);
-	}
-	buffer_puts(&store->deliveries, "]");
-	/* libpq counts in int. */
-	if (store->bodies.len > INT_MAX || store->deliveries.len > INT_MAX)
-		return false;
-	return !buffer_failed(&store->deliveries) && !buffer_failed(&store->bodies)
-		&& !buffer_failed(&store->signatures);
+	return result;
 }
 
 /* The statements of a batch, in the order in which they are sent. */
@@ -257,10 +163,9 @@ static bool send_batch(struct store *store, const struct store_limits *limits)
 {
 	char limit[64];
 	char lock_timeout[16];
-	const Oid types[] = {JSON_OID, BYTEA_ARRAY_OID, TEXT_ARRAY_OID, INT4_OID};
 	const char *const values[] = {
-		store->deliveries.data, store->bodies.data, store->signatures.data, lock_timeout};
-	const int lengths[] = {0, (int)store->bodies.len, (int)store->signatures.len, 0};
+		store->encoding.deliveries.data, store->encoding.bodies.data, store->encoding.signatures.data, lock_timeout};
+	const int lengths[] = {0, (int)store->encoding.bodies.len, (int)store->encoding.signatures.len, 0};
 	const int formats[] = {0, 1, 1, 0};
 	/* The server's answer has to come before the deadline. */
 	int64_t left = (limits->deadline_ms - clock_ms()) * 9 / 10;
@@ -276,7 +181,7 @@ static bool send_batch(struct store *store, const struct store_limits *limits)
 		&& PQsendQueryParams(
 			store->pg, "BEGIN ISOLATION LEVEL READ COMMITTED", 0, NULL, NULL, NULL, NULL, 0)
 		&& PQsendQueryParams(store->pg, limit, 0, NULL, NULL, NULL, NULL, 0)
-		&& PQsendQueryParams(store->pg, store->statement, 4, types, values, lengths, formats, 0)
+		&& PQsendQueryParams(store->pg, store->statement, ENCODING_PARAMETERS, encoding_types, values, lengths, formats, 0)
 		&& PQsendQueryParams(store->pg, "COMMIT", 0, NULL, NULL, NULL, NULL, 0)
 		&& PQpipelineSync(store->pg);
 }
@@ -454,7 +359,7 @@ enum store_result store_commit(
 	snprintf(store->error, sizeof store->error, "the connection to the database is lost");
 	if (store->pg == NULL)
 		return STORE_UNAVAILABLE;
-	if (!encode(store, batch, count)) {
+	if (!encoding_make(&store->encoding, batch, count)) {
 		snprintf(store->error, sizeof store->error, "out of memory");
 		return STORE_UNAVAILABLE;
 	}
@@ -463,8 +368,9 @@ enum store_result store_commit(
 		 * of the COMMIT that was under way. */
 		if (PQstatus(store->pg) == CONNECTION_OK) {
 			snprintf(store->error, sizeof store->error,
-				clock_ms() < limits->deadline_ms ? "stopped before the database had answered"
-								 : "no answer from the database in time");
+				clock_ms() >= limits->deadline_ms             ? "no answer from the database in time"
+					: atomic_load(&store->route.interrupted) ? "stopped before the database had answered"
+									      : "out of memory");
 			give_up(store);
 		}
 		store_disconnect(store);
@@ -493,11 +399,6 @@ enum store_result store_commit(
 
 void store_shrink(struct store *store)
 {
-	const bool large = store->bodies.len + store->deliveries.len > KEPT_BYTES;
-
-	buffer_recycle(&store->deliveries, KEPT_BYTES);
-	buffer_recycle(&store->bodies, KEPT_BYTES);
-	buffer_recycle(&store->signatures, KEPT_BYTES);
-	if (large)
+	if (encoding_recycle(&store->encoding))
 		store_disconnect(store);
 }

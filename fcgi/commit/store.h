@@ -8,8 +8,9 @@
 #include <stdint.h>
 
 #include "delivery.h"
+#include "pg.h"
 
-#define STORE_ERROR_SIZE 1024
+#define STORE_ERROR_SIZE PG_ERROR_SIZE
 
 enum store_result {
 	STORE_OK,          /* committed; each delivery has its outcome and event_id */
@@ -20,13 +21,6 @@ enum store_result {
 	STORE_UNAVAILABLE, /* not now; nothing is committed */
 	STORE_UNKNOWN,     /* the connection was lost or misbehaved: perhaps it is committed */
 	STORE_TOO_SLOW     /* ingest() took longer than it may: one delivery's fault; nothing is committed */
-};
-
-enum store_connect_result {
-	STORE_CONNECTED,
-	STORE_UNREACHABLE, /* nobody answers, or not now */
-	STORE_UNUSABLE,    /* login refused, no such database, schema missing or not fitting */
-	STORE_UNSETTLED    /* a setting of the schema is of no use: people must act, events wait */
 };
 
 /* How long a transaction may take. */
@@ -56,7 +50,7 @@ void store_free(struct store *);
 /* Connects, and checks that the schema serves this responder and that its settings can be used.
  * Blocks, at most timeout_ms for each address that does not answer and once more for the check. If
  * it does not succeed, store_error() says why and what to do. */
-enum store_connect_result store_connect(struct store *, int timeout_ms);
+enum pg_state store_connect(struct store *, int timeout_ms);
 
 /* Ends the connection, if there is one. */
 void store_disconnect(struct store *);

@@ -9,7 +9,7 @@
 void arena_begin(void);
 
 /* Whether an allocation since arena_begin() found no memory: Jansson does not tell that from
- * a syntax error, and an authentic event must not become a dead letter for want of memory. */
+ * a syntax error, and a correctly signed event must not become a dead letter for want of memory. */
 bool arena_failed(void);
 
 /* Gives back all that Jansson allocated in this thread since arena_begin(). Without an

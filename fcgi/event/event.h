@@ -1,4 +1,4 @@
-/* From the bytes of an authentic body to a normalised event, or to where and why it is
+/* From the bytes of a correctly signed body to a normalised event, or to where and why it is
  * none. Knows the provider's format, and nothing of HTTP or SQL. */
 #ifndef BAGELHOOK_EVENT_H
 #define BAGELHOOK_EVENT_H

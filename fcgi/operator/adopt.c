@@ -2,8 +2,6 @@
  * transaction, for which responders wait, is short. */
 #include "config.h"
 
-#include "adopt.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -12,13 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/log.h"
 #include "common/progress.h"
 #include "common/text.h"
+#include "commands.h"
 #include "csv.h"
 #include "session.h"
 
-#define EXIT_NOT_ALL 1
 /* Customers in one call of bagelpay.adopt(), which takes about a millisecond for each. */
 #define BATCH 500
 #define ID_MAX 255
@@ -62,12 +59,6 @@ struct adopt {
 	uint64_t changed;
 	uint64_t unchanged;
 };
-
-static int complain(const char *what)
-{
-	log_complaint("bagelhook adopt", what);
-	return EXIT_NOT_ALL;
-}
 
 /* Names a wrong line, and the column and its value, if there are. */
 static void complain_of(
@@ -393,7 +384,7 @@ static int grant_all(struct adopt *adopt, struct session *session)
 	}
 	fine = fine && run(session, adopt->options->dry_run ? "ROLLBACK" : "COMMIT");
 	progress_clear(&progress);
-	return fine ? 0 : complain(session->error);
+	return fine ? 0 : command_failed("bagelhook adopt", session->error);
 }
 
 static int adopt_customers(struct adopt *adopt)
@@ -402,7 +393,7 @@ static int adopt_customers(struct adopt *adopt)
 	int status;
 
 	if (session_open(&session, adopt->options->database, "bagelpay_app or bagelpay_owner") != 0)
-		status = complain(session.error);
+		status = command_failed("bagelhook adopt", session.error);
 	else
 		status = grant_all(adopt, &session);
 	session_close(&session);

@@ -39,20 +39,10 @@ void body_reader_close(struct body_reader *reader)
 	reader->text = NULL;
 }
 
-static bool is_space(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-/* A body is signed without what surrounds it in a file. Whether anything is left. */
+/* A body is signed without what surrounds it in a file. Returns true if anything is left. */
 static bool trim(const char **body, size_t *len)
 {
-	while (*len > 0 && is_space((*body)[0])) {
-		++*body;
-		--*len;
-	}
-	while (*len > 0 && is_space((*body)[*len - 1]))
-		--*len;
+	text_trim(body, len);
 	return *len > 0;
 }
 

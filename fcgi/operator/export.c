@@ -1,23 +1,13 @@
 #include "config.h"
 
-#include "export.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 
-#include "common/log.h"
 #include "common/text.h"
+#include "commands.h"
 #include "session.h"
-
-#define EXIT_NOT_ALL 1
-
-static int complain(const char *what)
-{
-	log_complaint("bagelhook export", what);
-	return EXIT_NOT_ALL;
-}
 
 /* Writes a body as one line. JSON has raw line breaks only as white space between tokens, where a space means
  * the same; an event is a duplicate by its content. Returns false if standard output does not take it. */
@@ -55,8 +45,8 @@ static int write_bodies(struct session *session, uint64_t *missing)
 			break;
 	}
 	if (found < 0)
-		return complain(session->error);
-	return fflush(stdout) == 0 && !ferror(stdout) ? 0 : complain(text_error(errno));
+		return command_failed("bagelhook export", session->error);
+	return fflush(stdout) == 0 && !ferror(stdout) ? 0 : command_failed("bagelhook export", text_error(errno));
 }
 
 int export_run(const struct options *options)
@@ -83,7 +73,7 @@ int export_run(const struct options *options)
 			   " ORDER BY e.received_at, e.event_id",
 			   4, values)
 			!= 0)
-		status = complain(session.error);
+		status = command_failed("bagelhook export", session.error);
 	else
 		status = write_bodies(&session, &missing);
 	session_close(&session);
@@ -91,7 +81,7 @@ int export_run(const struct options *options)
 		snprintf(error, sizeof error,
 			"%" PRIu64 " events are left out: their bodies were removed by retention or erasure",
 			missing);
-		status = complain(error);
+		status = command_failed("bagelhook export", error);
 	}
 	return status;
 }

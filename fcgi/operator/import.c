@@ -1,19 +1,16 @@
 #include "config.h"
 
-#include "import.h"
-
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 
-#include "common/log.h"
 #include "common/progress.h"
 #include "fcgi/commit/store.h"
 #include "body_reader.h"
+#include "commands.h"
 #include "intake.h"
 
 #define CONNECT_MS 10000
-#define EXIT_LEFT 1
 
 struct import {
 	struct store *store;
@@ -24,12 +21,6 @@ struct import {
 	uint64_t duplicates;
 	uint64_t left;
 };
-
-static int complain(const char *what)
-{
-	log_complaint("bagelhook import", what);
-	return EXIT_LEFT;
-}
 
 /* item is the number of the line, as a pointer. */
 static void settled(void *context, struct delivery *delivery, void *item)
@@ -82,45 +73,45 @@ static int import_bodies(struct import *import)
 	bool going = (result == BODY_READER_END || result == BODY_READER_FAILED) && intake_end(&intake);
 	progress_clear(&import->progress);
 	if (result == BODY_READER_FAILED)
-		return complain(error);
+		return command_failed("bagelhook import", error);
 	if (going)
 		return 0;
 	fprintf(stderr, "bagelhook import: %s: broken off at or before line %lu, run it again: %s\n",
 		import->reader.path, import->reader.line, intake.error);
-	return EXIT_LEFT;
+	return EXIT_NOT_ALL;
 }
 
 static int import_file(struct import *import, const char *path)
 {
 	char error[BODY_READER_ERROR_SIZE];
-	int status = EXIT_LEFT;
+	int status = EXIT_NOT_ALL;
 
 	progress_begin(&import->progress, path);
 	if (body_reader_open(&import->reader, path, error) != 0)
-		return complain(error);
+		return command_failed("bagelhook import", error);
 	status = import_bodies(import);
 	body_reader_close(&import->reader);
 	return status;
 }
 
-int import_run(const char *conninfo, char *const files[], size_t count)
+int import_run(const struct options *options)
 {
-	struct import import = {.store = store_new(conninfo)};
+	struct import import = {.store = store_new(options->database)};
 	int status = 0;
 
 	if (import.store == NULL)
-		return complain("out of memory");
-	if (store_connect(import.store, CONNECT_MS) != STORE_CONNECTED) {
-		status = complain(store_error(import.store));
+		return command_failed("bagelhook import", "out of memory");
+	if (store_connect(import.store, CONNECT_MS) != PG_READY) {
+		status = command_failed("bagelhook import", store_error(import.store));
 	} else {
-		for (size_t i = 0; i < count; i++)
-			if (import_file(&import, files[i]) != 0)
-				status = EXIT_LEFT;
+		for (size_t i = 0; i < options->file_count; i++)
+			if (import_file(&import, options->files[i]) != 0)
+				status = EXIT_NOT_ALL;
 		printf("%" PRIu64 " bodies: %" PRIu64 " committed, %" PRIu64 " had been there, %" PRIu64
 		       " left\n",
 			import.seen, import.committed, import.duplicates, import.left);
 		if (import.left > 0)
-			status = EXIT_LEFT;
+			status = EXIT_NOT_ALL;
 	}
 	store_free(import.store);
 	return status;

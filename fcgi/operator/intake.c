@@ -49,7 +49,7 @@ static enum store_result commit(struct intake *intake, size_t first, size_t coun
 /* Whether the database is there, connected anew where that is needed. */
 static bool is_there(struct intake *intake)
 {
-	if (store_connected(intake->store) || store_connect(intake->store, CONNECT_MS) == STORE_CONNECTED)
+	if (store_connected(intake->store) || store_connect(intake->store, CONNECT_MS) == PG_READY)
 		return true;
 	intake->error = store_error(intake->store);
 	return false;

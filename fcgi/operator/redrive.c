@@ -2,21 +2,18 @@
  * its event. */
 #include "config.h"
 
-#include "redrive.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/log.h"
 #include "fcgi/commit/store.h"
 #include "fcgi/response.h"
+#include "commands.h"
 #include "intake.h"
 #include "session.h"
 
 #define CONNECT_MS 10000
-#define EXIT_LEFT 1
 
 /* Control characters of an id would reach the terminal. */
 #define PRINTABLE_ID "pg_catalog.regexp_replace(e.event_id, E'[\\\\x01-\\\\x1f\\\\x7f-\\\\x9f]', '?', 'g')"
@@ -40,6 +37,12 @@ enum column {
 	COLUMN_RESOLVED
 };
 
+enum redrive_what {
+	REDRIVE_LETTER,  /* the dead letter of an id */
+	REDRIVE_LETTERS, /* all that are unresolved, except those with the reason mode */
+	REDRIVE_IGNORED  /* events of types that were unknown when they came, and are known now */
+};
+
 struct redrive {
 	enum redrive_what what;
 	struct session session;
@@ -48,12 +51,6 @@ struct redrive {
 	uint64_t resolved;
 	const char *error; /* that ends it */
 };
-
-static int complain(const char *what)
-{
-	log_complaint("bagelhook redrive", what);
-	return EXIT_LEFT;
-}
 
 static const char *value(const struct redrive *redrive, enum column column)
 {
@@ -171,7 +168,7 @@ static int sum_up(struct redrive *redrive)
 			"TRUE",
 			0, NULL);
 		if (rest == NULL)
-			return complain(redrive->session.error);
+			return command_failed("bagelhook redrive", redrive->session.error);
 	}
 	printf("%" PRIu64 " tried, %" PRIu64 " resolved, %" PRIu64 " left", redrive->tried, redrive->resolved,
 		redrive->tried - redrive->resolved);
@@ -179,7 +176,7 @@ static int sum_up(struct redrive *redrive)
 		printf(", %s of unknown types", PQgetvalue(rest, 0, 0));
 	putchar('\n');
 	PQclear(rest);
-	return redrive->tried == redrive->resolved ? 0 : EXIT_LEFT;
+	return redrive->tried == redrive->resolved ? 0 : EXIT_NOT_ALL;
 }
 
 static int run(struct redrive *redrive, struct store *store, int64_t id)
@@ -191,33 +188,35 @@ static int run(struct redrive *redrive, struct store *store, int64_t id)
 		snprintf(first, sizeof first, "%" PRId64, id);
 	found = next_body(redrive, first);
 	if (redrive->what == REDRIVE_LETTER && found == 0)
-		return complain("there is no dead letter of this id");
+		return command_failed("bagelhook redrive", "there is no dead letter of this id");
 	while (found > 0) {
 		if (!try_body(redrive, store))
-			return complain(redrive->error);
+			return command_failed("bagelhook redrive", redrive->error);
 		if (redrive->what == REDRIVE_LETTER)
 			break;
 		found = next_body(redrive, value(redrive, COLUMN_ID));
 	}
-	return found < 0 ? complain(redrive->error) : sum_up(redrive);
+	return found < 0 ? command_failed("bagelhook redrive", redrive->error) : sum_up(redrive);
 }
 
-int redrive_run(const char *conninfo, enum redrive_what what, int64_t id)
+int redrive_run(const struct options *options)
 {
-	struct redrive redrive = {.what = what};
-	struct store *store = store_new(conninfo);
+	struct redrive redrive = {.what = options->ignored ? REDRIVE_IGNORED
+			: options->all			       ? REDRIVE_LETTERS
+							       : REDRIVE_LETTER};
+	struct store *store = store_new(options->database);
 	int status;
 
 	if (store == NULL)
-		return complain("out of memory");
-	if (what == REDRIVE_IGNORED)
+		return command_failed("bagelhook redrive", "out of memory");
+	if (redrive.what == REDRIVE_IGNORED)
 		store_readmits(store);
-	if (session_open(&redrive.session, conninfo, "bagelpay_owner") != 0)
-		status = complain(redrive.session.error);
-	else if (store_connect(store, CONNECT_MS) != STORE_CONNECTED)
-		status = complain(store_error(store));
+	if (session_open(&redrive.session, options->database, "bagelpay_owner") != 0)
+		status = command_failed("bagelhook redrive", redrive.session.error);
+	else if (store_connect(store, CONNECT_MS) != PG_READY)
+		status = command_failed("bagelhook redrive", store_error(store));
 	else
-		status = run(&redrive, store, id);
+		status = run(&redrive, store, options->id);
 	PQclear(redrive.row);
 	session_close(&redrive.session);
 	store_free(store);

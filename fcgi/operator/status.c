@@ -1,7 +1,5 @@
 #include "config.h"
 
-#include "status.h"
-
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -10,12 +8,11 @@
 
 #include "common/admin_client.h"
 #include "common/buffer.h"
-#include "common/log.h"
 #include "fcgi/commit/pg.h"
 #include "fcgi/commit/pg_schema.h"
+#include "commands.h"
 #include "session.h"
 
-#define EXIT_BLIND 1
 #define EXIT_NEEDS_PERSON 3
 /* As the alert BagelhookSpoolOld has it. */
 #define SPOOL_OLD_S 900
@@ -49,19 +46,8 @@ struct status {
 	struct session session;
 	PGresult *answers[QUESTIONS];
 	bool is_served; /* the schema serves this version */
-	/* Of the responder's spool, if the options name one. */
-	bool has_spool;
-	int64_t files;
-	int64_t bytes;
-	int64_t oldest_s;
-	int64_t corrupt;
+	struct admin_client_spool spool; /* of the responder, if the options name one */
 };
-
-static int complain(const char *what)
-{
-	log_complaint("bagelhook status", what);
-	return EXIT_BLIND;
-}
 
 static const char *value(const struct status *status, enum question question, int row, int column)
 {
@@ -88,20 +74,12 @@ static bool ask_database(struct status *status)
 /* Returns false with the reason, one line, in error. */
 static bool ask_responder(struct status *status, char error[ADMIN_CLIENT_ERROR_SIZE])
 {
-	int64_t limit;
 	struct buffer metrics;
 	bool known = false;
 
 	buffer_init(&metrics);
 	if (admin_client_get(status->options->admin, "/metrics", &metrics, error) == 0 && metrics.len > 0) {
-		status->has_spool = admin_client_figure(metrics.data, "bagelhook_spool_limit_files", &limit);
-		known = !status->has_spool
-			|| (admin_client_figure(metrics.data, "bagelhook_spool_files", &status->files)
-				&& admin_client_figure(metrics.data, "bagelhook_spool_bytes", &status->bytes)
-				&& admin_client_figure(
-					metrics.data, "bagelhook_spool_oldest_age_seconds", &status->oldest_s)
-				&& admin_client_figure(
-					metrics.data, "bagelhook_spool_corrupt_files", &status->corrupt));
+		known = admin_client_spool(metrics.data, &status->spool);
 		if (!known)
 			snprintf(error, ADMIN_CLIENT_ERROR_SIZE,
 				"the responder cannot read its spool: its log says why");
@@ -113,7 +91,7 @@ static bool ask_responder(struct status *status, char error[ADMIN_CLIENT_ERROR_S
 static bool needs_person(const struct status *status)
 {
 	return PQntuples(status->answers[ATTENTION]) > 0 || !status->is_served
-		|| status->oldest_s > SPOOL_OLD_S || status->corrupt > 0;
+		|| status->spool.oldest_s > SPOOL_OLD_S || status->spool.corrupt > 0;
 }
 
 /* --- telling
@@ -148,18 +126,18 @@ static void print_last_event(const struct status *status, int row, bool with_mom
 
 static void print_spool(const struct status *status)
 {
-	if (!status->has_spool) {
+	if (!status->spool.exists) {
 		puts("spool: the responder has none");
 		return;
 	}
-	printf("spool: %" PRId64 " files, %" PRId64 " bytes", status->files, status->bytes);
-	if (status->files > 0) {
+	printf("spool: %" PRId64 " files, %" PRId64 " bytes", status->spool.files, status->spool.bytes);
+	if (status->spool.files > 0) {
 		fputs(", the oldest waits for ", stdout);
-		print_age(status->oldest_s);
+		print_age(status->spool.oldest_s);
 	}
-	if (status->corrupt > 0)
+	if (status->spool.corrupt > 0)
 		printf("; %" PRId64 " corrupt files: look at them in corrupt/ of the spool, and remove them",
-			status->corrupt);
+			status->spool.corrupt);
 	putchar('\n');
 }
 
@@ -201,8 +179,8 @@ static void print_brief(const struct status *status)
 	fputs(needs_person(status) ? "WARNING: " : "OK: ", stdout);
 	if (!status->is_served)
 		fputs("the schema does not serve this version; ", stdout);
-	if (status->oldest_s > SPOOL_OLD_S || status->corrupt > 0)
-		printf("spool: %" PRId64 " files, %" PRId64 " corrupt; ", status->files, status->corrupt);
+	if (status->spool.oldest_s > SPOOL_OLD_S || status->spool.corrupt > 0)
+		printf("spool: %" PRId64 " files, %" PRId64 " corrupt; ", status->spool.files, status->spool.corrupt);
 	for (int row = 0; row < PQntuples(attention); row++)
 		printf("%s %s%s", value(status, ATTENTION, row, 2), value(status, ATTENTION, row, 0),
 			row + 1 < PQntuples(attention) ? ", " : "; ");
@@ -238,9 +216,9 @@ int status_run(const struct options *options)
 	int result;
 
 	if (!ask_database(&status))
-		result = complain(status.session.error);
+		result = command_failed("bagelhook status", status.session.error);
 	else if (options->admin != NULL && !ask_responder(&status, error))
-		result = complain(error);
+		result = command_failed("bagelhook status", error);
 	else
 		result = tell(&status);
 	for (size_t i = 0; i < QUESTIONS; i++)

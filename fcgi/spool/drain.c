@@ -24,7 +24,7 @@
 #include "common/text.h"
 #include "fcgi/event/event.h"
 
-/* At the queue at once, and when they are large. */
+/* Read-ahead limits: number of files, and their total size in bytes. */
 #define MAX_AT_QUEUE 64
 #define MAX_BYTES ((size_t)16 * 1024 * 1024)
 /* Names read from the directory at once, and files taken up in one step. */

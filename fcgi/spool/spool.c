@@ -69,11 +69,6 @@ void spool_close(struct spool *spool)
 	free(spool);
 }
 
-int spool_check(const char *path, char error[SPOOL_ERROR_SIZE])
-{
-	return spool_parts_check(path, error);
-}
-
 bool spool_look(const struct spool *spool, struct spool_contents *contents)
 {
 	return spool_usage_look(spool->parts.fresh, spool->parts.corrupt, contents);

@@ -24,10 +24,6 @@ struct spool;
  * be used, with the reason, one line, in error. The path must outlive the spool. */
 struct spool *spool_open(const char *path, const struct spool_limits *, char error[SPOOL_ERROR_SIZE]);
 
-/* Whether this user could use a directory, or make it; changes nothing. Returns 0, or -1 with the
- * reason, one line, in error. */
-int spool_check(const char *path, char error[SPOOL_ERROR_SIZE]);
-
 /* Closes it, and with it the lock; NULL is allowed. */
 void spool_close(struct spool *);
 

@@ -6,16 +6,19 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <libgen.h>
+#include <linux/magic.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/text.h"
 
 #define USER_SIZE 64
@@ -117,6 +120,20 @@ static bool is_foreign(const char *path)
 	return foreign;
 }
 
+/* Returns true if a directory is one that a spool may be made in: neither cleaned up nor the system's own. */
+static bool is_lasting(const char *path)
+{
+	static const char *const others[] = {"/tmp", "/var/tmp", "/dev", "/run", "/var/run", "/proc", "/sys", "/etc"};
+
+	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+		const size_t len = strlen(others[i]);
+
+		if (strncmp(path, others[i], len) == 0 && (path[len] == '/' || path[len] == '\0'))
+			return false;
+	}
+	return strcmp(path, "/") != 0;
+}
+
 /* Webhooks are personal data, and whoever can write here can entitle anyone. Rights are to be changed only of
  * what a start has made, never of a directory that somebody named by mistake. */
 static int check_owner(
@@ -150,7 +167,7 @@ static int check_owner(
 		snprintf(what + len, sizeof what - (size_t)len,
 			": name a directory that bagelhook makes for itself, such as --spool "
 			"%s/bagelhook-spool",
-			strcmp(path, "/") == 0 ? "/var/spool" : path);
+			is_lasting(path) ? path : "/var/spool");
 	else if (ours)
 		snprintf(what + len, sizeof what - (size_t)len, ": run: chmod 0700 %s", path);
 	else
@@ -227,6 +244,20 @@ static int sync_parent(const char *path)
 	return failed ? -1 : 0;
 }
 
+/* A spool is to outlive a machine that stops. */
+static void warn_if_in_memory(const char *path)
+{
+	char *parent = strdup(path);
+	struct statfs fs;
+
+	/* One that is still to be made is on its parent's file system. */
+	if ((statfs(path, &fs) == 0 || (parent != NULL && statfs(parent_of(parent), &fs) == 0))
+		&& (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC))
+		log_record(LOG_WARN, "the spool is in memory: what is in it is lost when the machine stops",
+			LOG_PAIRS("spool", path, "remedy", "name a directory on a disk, such as --spool /var/spool/bagelhook-spool"));
+	free(parent);
+}
+
 static int open_top(const char *path, char error[SPOOL_ERROR_SIZE])
 {
 	int made = mkdir(path, 0700);
@@ -238,8 +269,10 @@ static int open_top(const char *path, char error[SPOOL_ERROR_SIZE])
 		fail(error, path, text_error(errno));
 		goto err;
 	}
-	if (check_open(path, NULL, top, error) == 0)
+	if (check_open(path, NULL, top, error) == 0) {
+		warn_if_in_memory(path);
 		return top;
+	}
 err:
 	if (top >= 0)
 		close(top);
@@ -307,6 +340,7 @@ int spool_parts_check(const char *path, char error[SPOOL_ERROR_SIZE])
 			return fail(error, path, text_error(ENOTDIR));
 		if (check_owner(path, NULL, &status, error) != 0 || check_parts(path, error) != 0)
 			return -1;
+		warn_if_in_memory(path);
 		return access(path, R_OK | W_OK | X_OK) == 0 ? 0 : fail(error, path, text_error(errno));
 	}
 	if (errno != ENOENT)
@@ -314,6 +348,8 @@ int spool_parts_check(const char *path, char error[SPOOL_ERROR_SIZE])
 	copy = strdup(path);
 	denied = copy == NULL || access(parent_of(copy), W_OK | X_OK) != 0;
 	free(copy);
+	if (!denied)
+		warn_if_in_memory(path);
 	return denied ? fail(error, path, text_error(errno)) : 0;
 }
 
@@ -403,7 +439,6 @@ bool spool_usage_look(int fresh, int corrupt, struct spool_contents *contents)
 {
 	char oldest[SPOOL_NAME_SIZE] = "";
 	DIR *directory = directory_stream(fresh);
-	struct timespec now;
 	int64_t size;
 
 	memset(contents, 0, sizeof *contents);
@@ -418,9 +453,8 @@ bool spool_usage_look(int fresh, int corrupt, struct spool_contents *contents)
 			memcpy(oldest, entry->d_name, strlen(entry->d_name) + 1);
 	}
 	closedir(directory);
-	clock_gettime(CLOCK_REALTIME, &now);
 	if (contents->files > 0)
-		contents->oldest_s = (double)now.tv_sec + (double)now.tv_nsec / 1e9 - spool_name_time(oldest);
+		contents->oldest_s = (double)clock_real_us() / 1e6 - spool_name_time(oldest);
 	directory = directory_stream(corrupt);
 	if (directory == NULL)
 		return false;

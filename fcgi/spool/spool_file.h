@@ -1,4 +1,4 @@
-/* The format of a spool file: one authentic delivery, exactly as it came, in a form that
+/* The format of a spool file: one correctly signed delivery, exactly as it came, in a form that
  * shows whether it is whole. */
 #ifndef BAGELHOOK_SPOOL_FILE_H
 #define BAGELHOOK_SPOOL_FILE_H
@@ -26,6 +26,7 @@ enum spool_file_result {
  *     received <microseconds since 1970-01-01 00:00 UTC>
  *     timestamp <as signed; the line is absent where none was>
  *     signature <64 hex digits; likewise>
+ *     mode <live or test, of a secret that vouches for one of them only; likewise>
  *     length <of the body, in bytes>
  *     <empty line>
  *

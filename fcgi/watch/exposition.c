@@ -37,13 +37,13 @@ static const struct series counters[] = {
 	{"left_to_retries_total", "", METRICS_LEFT_TO_RETRIES,
 		"Requests answered 503 of which nothing was kept: it is the provider that has to try again."},
 	{"signature_failures_total", "{reason=\"missing\"}", METRICS_SIGNATURE_MISSING,
-		"Requests refused as not authentic (401), by reason."},
+		"Requests with an invalid signature (401), by reason."},
 	{NULL, "{reason=\"malformed\"}", METRICS_SIGNATURE_MALFORMED, NULL},
 	{NULL, "{reason=\"wrong\"}", METRICS_SIGNATURE_WRONG, NULL},
 	{NULL, "{reason=\"too_old\"}", METRICS_SIGNATURE_TOO_OLD, NULL},
 	{NULL, "{reason=\"mode\"}", METRICS_SIGNATURE_MODE, NULL},
 	{"dead_letters_total", "{reason=\"invalid\"}", METRICS_DEAD_LETTERS_INVALID,
-		"Authentic bodies committed as dead letters, each time they came, by reason. Another body "
+		"Correctly signed bodies committed as dead letters, each time they came, by reason. Another body "
 		"under "
 		"a known event id is not among them: it counts as a duplicate."},
 	{NULL, "{reason=\"database\"}", METRICS_DEAD_LETTERS_DATABASE, NULL},
@@ -76,7 +76,7 @@ static const struct series gauges[] = {
 		"When an event was last answered 200, in Unix time; 0: not yet."},
 	{NULL, "{mode=\"test\"}", METRICS_LAST_TEST_S, NULL},
 	{"provider_clock_difference_seconds", "", METRICS_CLOCK_DIFFERENCE_S,
-		"How far the signed timestamp of the last authentic request was ahead of our clock; also "
+		"How far the signed timestamp of the last correctly signed request was ahead of our clock; also "
 		"below 0 where the provider signed it earlier. 0 before the first."},
 };
 
@@ -142,7 +142,7 @@ static void put_requests(struct buffer *out)
 static void put_events(struct buffer *out)
 {
 	put_family(out, "events_total", "counter",
-		"Authentic deliveries answered, by event type, mode, outcome and status. Where the outcome "
+		"Correctly signed deliveries answered, by event type, mode, outcome and status. Where the outcome "
 		"is "
 		"spooled, the event is committed later, and not counted again.");
 	for (size_t type = 0; type < METRICS_EVENT_TYPES; type++)
@@ -209,7 +209,7 @@ static void put_spool(struct buffer *out, const struct exposition_sources *sourc
 	put_gauge(out, "spool_limit_bytes", "How many bytes may be in the spool (--spool-bytes).",
 		(double)sources->spool_limits.bytes);
 	put_gauge(out, "spool_slow_events",
-		"Events in the spool that take longer than --commit-timeout, and are tried less and less often.",
+		"Events in the spool that took longer than their time limit, and are tried less and less often.",
 		(double)metrics_gauge(METRICS_SPOOL_SLOW));
 	/* Better no figure than a wrong one. */
 	if (!spool_look(sources->spool, &contents))

@@ -47,7 +47,7 @@ def test_request_id(make_stack, form):
     # The answer comes before its record, so that two requests' records may change places.
     found.sort(key=lambda record: ["200", "400", "401"].index(record["status"]))
     event = {"event_id": bodies.event_id(good), "event_type": "checkout.completed", "mode": "test"}
-    assert [record["msg"] for record in found] == ["accepted", "accepted", "not accepted", "refused as not authentic"]
+    assert [record["msg"] for record in found] == ["accepted", "accepted", "not accepted", "rejected: invalid signature"]
     assert [record.get("outcome") for record in found] == ["applied", "duplicate", "dead_letter", None]
     assert all(record.items() >= event.items() for record in found[:2]) and not event.keys() & found[2].keys()
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", record["time"]) for record in found)

@@ -258,7 +258,7 @@ def trouble(tmp_path_factory):
 
 
 @pytest.mark.parametrize("message", [
-    "not accepted", "refused as not authentic", "the database refuses an event for good", "an event cannot be committed",
+    "not accepted", "rejected: invalid signature", "the database refuses an event for good", "an event cannot be committed",
     "a commit failed", "outcome of a commit is unknown", "the database warns", "the database cannot be used",
     "connected to the database", "drained the spool", "is no whole spool file", "keeping the secrets as they were",
     "read the secrets again", "stopping"])

@@ -32,7 +32,7 @@ def watched(make_stack, admin):
 
 
 def request(stack, body, length=None, timestamp=None, signature=None, **more):
-    """A request past nginx, authentic unless said otherwise."""
+    """A request past nginx, correctly signed unless said otherwise."""
     timestamp = int(time.time()) if timestamp is None else timestamp
     length = len(body) if length is None else length
     signature = harness.sign(stack.secret, body, timestamp) if signature is None else signature

@@ -38,13 +38,13 @@ def responder(cluster, admin):
 
 
 def signed(responder, body):
-    """The parameters of an authentic request."""
+    """The parameters of a correctly signed request."""
     now = int(time.time())
     return fastcgi.post_params(len(body), harness.sign(responder.secret, body, now), now)
 
 
 def serve_honest(responder, within=2):
-    """An authentic event through the same socket is committed, in good time."""
+    """A correctly signed event through the same socket is committed, in good time."""
     body, started = bodies.payment(), time.monotonic()
     answer = fastcgi.request(responder.address, signed(responder, body), body)
     assert answer.status == 200 and time.monotonic() - started < within

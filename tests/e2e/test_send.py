@@ -98,11 +98,12 @@ def test_https(shared, body_file, tmp_path):
         for authorities in (["--ca-file", other.certificate], []):
             status, lines, complaints = send(*authorities, nginx.url, path, secret=secret)
             assert (status, lines, len(complaints)) == (1, [], 1)
-            assert re.fullmatch(rf"bagelhook-send: {nginx.url}: .*certificate.*", complaints[0])
+            assert re.fullmatch(rf"bagelhook-send: {nginx.url}: .*certificate.*; --ca-file FILE names the authority that vouches for it",
+                                complaints[0])
         # For the host that was asked for.
         status, lines, complaints = send("--ca-file", ours.certificate, nginx.url.replace("localhost", "127.0.0.1"), path, secret=secret)
         assert (status, lines, len(complaints)) == (1, [], 1)
-        assert "127.0.0.1" in complaints[0].removeprefix(f"bagelhook-send: {nginx.url}")
+        assert "127.0.0.1" in complaints[0].removeprefix(f"bagelhook-send: {nginx.url}") and "--ca-file" not in complaints[0]
         empty = tmp_path / "empty.pem"
         empty.touch()
         # Which no waiting mends, either.
@@ -164,6 +165,14 @@ def test_timestamp(shared, body_file):
                         " WHERE event_id = %s", bodies.event_id(body)) == [(True,)]
 
 
+@pytest.mark.parametrize("given", ["whsec_1234", "0123456789abcdef01234567", "x" * 300], ids=["whsec", "24", "300"])
+def test_secret_as_a_file_name(shared, body_file, given):
+    """A secret that is given in place of its file is not printed."""
+    status, lines, complaints = send(shared.url, body_file(bodies.payment()), secret=given)
+    assert (status, lines, len(complaints)) == (2, [], 1) and given not in complaints[0]
+    assert complaints[0].startswith("bagelhook-send: --secret-file: there is no file of this name, which looks like the secret itself")
+
+
 def test_first_secret_of_the_file(make_stack, body_file, tmp_path):
     """Of a file with several secrets the first one signs, whatever else the file may hold for bagelhook."""
     stack = make_stack(secret=["newest"])
@@ -216,9 +225,9 @@ def test_no_proxy_to_this_machine(shared, body_file, host):
 @pytest.mark.parametrize("answer, shown", [
     (json.dumps({"outcome": "a\nforged\tline\x1b[31m\x9b\\"}).encode(),
      "a\\x0aforged\\x09line\\x1b[31m\\xc2\\x9b\\x5c"),
-    (b"<html>", "the answer names no outcome"),
-    (b"", "the answer names no outcome"),
-    (b'{"outcome": 1}', "the answer names no outcome"),
+    (b"<html>", "unexpected response: is this bagelhook's URL?"),
+    (b"", "unexpected response: is this bagelhook's URL?"),
+    (b'{"outcome": 1}', "unexpected response: is this bagelhook's URL?"),
 ], ids=["control characters", "no JSON", "empty", "no text"])
 def test_answers_of_others(shared, body_file, answer, shown):
     """Whatever a server answers, it is one line, and cannot steer a terminal."""

@@ -4,6 +4,7 @@ import hashlib
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import time
 
@@ -170,7 +171,7 @@ def make_spool(path, mode=0o700, owner=None):
         os.chown(path, owner, owner)
 
 
-ANOTHER = "name a directory that bagelhook makes for itself, such as --spool {}/bagelhook-spool"
+ANOTHER = "name a directory that bagelhook makes for itself, such as --spool /var/spool/bagelhook-spool"
 
 
 @pytest.mark.parametrize(("make", "said"), [
@@ -219,8 +220,30 @@ def test_directory_of_the_system(cluster, tmp_path, directory, check):
                           env=harness.clean_environment())
     line, = (line for line in done.stdout.splitlines() if line.startswith("bagelhook: cannot use the spool"))
     assert done.returncode == 1 and "chmod" not in line and "chown" not in line
-    assert "name a directory that bagelhook makes for itself, such as --spool /" in line
+    assert "name a directory that bagelhook makes for itself, such as --spool /var/spool/bagelhook-spool" in line
     assert "new" not in set(os.listdir(directory)) - set(before)
+
+
+@pytest.mark.parametrize("check", [[], ["--check"]], ids=["start", "check"])
+def test_spool_in_memory(cluster, tmp_path, check):
+    """A spool on a file system that is only in memory is used, with a warning, also before it is made."""
+    memory = pathlib.Path("/dev/shm")
+    if subprocess.run(["stat", "-f", "-c", "%T", memory], capture_output=True, text=True, check=False).stdout != "tmpfs\n":
+        pytest.skip("there is no tmpfs")
+    spool = memory / bodies.unique("spool")
+    (tmp_path / "secret").write_text("x" * 32)
+    try:
+        with subprocess.Popen([harness.BUILD / "bagelhook", *check, "--spool", spool, "--secret-file", tmp_path / "secret",
+                               "--listen", f"unix:{tmp_path}/socket", "--database", cluster.dsn("bagelhook", cluster.create_database())],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=harness.clean_environment()) as process:
+            if not check:
+                harness.wait_until(lambda: harness.accepts(tmp_path / "socket"), "it to listen")
+                process.terminate()
+            log = process.communicate(timeout=harness.PATIENCE_S)[1]
+        assert process.returncode == 0
+        assert log.count("the spool is in memory") == 1 and f"spool={spool}" in log
+    finally:
+        shutil.rmtree(spool, ignore_errors=True)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")

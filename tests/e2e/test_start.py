@@ -133,7 +133,7 @@ def test_no_secret(refuse, environment):
     (b"\n\r\n\n", "holds no secret: write the webhook's signing secret into it"),
     (b"the_secret_of_the_webhook" + b"\n" + b"x" * 1025 + b"\n", "line 2: longer than 1024 bytes"),
     (b"x" * 1200, "line 1: longer than 1024 bytes"),
-    (b"a_secret_of_the_webhook\n" * 65, "line 65: more than 64 secrets"),
+    (b"".join(b"a_secret_of_the_webhook_%d\n" % number for number in range(65)), "line 65: more than 64 secrets"),
     (b"# old\n\"a_secret_of_the_webhook\"\n", "line 2: quotes around the secret: remove them"),
     (b"WEBHOOK_SECRET=a_secret_of_the_webhook\n", "line 1: NAME=value: write the value alone"),
     (b"WEBHOOK_SECRET=\n", "line 1: NAME=value: write the value alone"),
@@ -151,6 +151,43 @@ def test_unusable_secret_file(refuse, cluster, tmp_path, content, text):
         path.write_bytes(content)
     database = ["--database", cluster.dsn("bagelhook", cluster.create_database())]
     assert str(path) in refuse(1, text, *database, secret=path)
+
+
+@pytest.mark.parametrize("given", ["whsec_1234", "0123456789abcdef01234567", "x" * 300], ids=["whsec", "24", "300"])
+def test_secret_as_a_file_name(refuse, cluster, given):
+    """A secret that is given in place of its file is not printed."""
+    line = refuse(1, "--secret-file: there is no file of this name, which looks like the secret itself: write the secret into a file",
+                  "--database", cluster.dsn("bagelhook", cluster.create_database()), secret=given)
+    assert given not in line
+
+
+@pytest.mark.parametrize("name", ["secret", "webhook_secret_of_the_shop.txt"])
+def test_missing_secret_file(refuse, cluster, name):
+    """The name of a file that is merely missing is printed."""
+    refuse(1, f"cannot read the secret file {name}: No such file or directory", "--database",
+           cluster.dsn("bagelhook", cluster.create_database()), secret=name)
+
+
+@pytest.mark.parametrize("content, oddity, line", [
+    ("prod:a_secret_of_the_webhook\n", "begins with a prefix that is neither live: nor test:", 1),
+    ("a_secret_of_the_webhook\nProd:another_of_the_webhook\n", "begins with a prefix that is neither live: nor test:", 2),
+    ("a_secret_of_the_webhook\n\na_secret_of_the_webhook\n", "is there a second time", 3),
+    ("live:a_secret_of_the_webhook\ntest:a_secret_of_the_webhook\n", "is there a second time", 2),
+])
+def test_odd_secrets(secret_file, content, oddity, line):
+    """A secret that is used, but is hardly what was meant, is told, with its line; but not the secret."""
+    secret_file.write_text(content)
+    status, output, complaints = run("--check", "--secret-file", secret_file, "--database", "host=/nonexistent")
+    assert status == 3 and "secrets: " in output and len(complaints) == 2
+    assert f"a secret {oddity}" in complaints[0] and complaints[0].endswith(f" line={line}") and "of_the_webhook" not in complaints[0]
+
+
+def test_superuser(cluster, secret_file):
+    """A superuser is told to be more than is needed."""
+    database = cluster.dsn("postgres", cluster.create_database())
+    status, _, complaints = run("--check", "--listen", "unix:/tmp/x", "--secret-file", secret_file, "--database", database)
+    assert (status, len(complaints)) == (0, 1)
+    assert "level=warn" in complaints[0] and "the role is a superuser" in complaints[0] and "CREATE ROLE bagelhook LOGIN" in complaints[0]
 
 
 def test_secret_file_open_to_others(cluster, secret_file):
@@ -188,8 +225,9 @@ def databases(cluster):
 
 
 @pytest.mark.parametrize("database, text", [
-    ("no login", 'role "nologin_1" is not permitted to log in'),
-    ("no role", 'role "nobody_here" does not exist: check the user in --database'),
+    ("no login", 'role "nologin_1" is not permitted to log in: run, as a role that may create roles: ALTER ROLE "nologin_1" LOGIN'),
+    ("no role", 'role "nobody_here" does not exist: run, as a role that may create roles:'
+                ' CREATE ROLE "nobody_here" LOGIN IN ROLE bagelpay_ingest'),
     ("no grant",
      'user "outsider" may not use the schema bagelpay: run, as a role that may create roles: GRANT bagelpay_ingest TO "outsider"'),
     ("no database", 'database "nowhere" does not exist: create it: createdb --host='),

@@ -119,7 +119,7 @@ def test_it_cannot_look(stack, tmp_path):
 
 @pytest.mark.parametrize("arguments, complaint", [
     (["--brief", "--metrics"], "status: give either --brief or --metrics"),
-    (["--admin", "9464"], '--admin: "9464": must be unix:/path or host:port'),
+    (["--admin", "9464"], '--admin 9464: must be unix:/path or host:port'),
     (["x"], "x: takes no arguments besides options; try --help")])
 def test_wrong_usage(stack, arguments, complaint):
     assert status(stack, *arguments) == (2, [], [f"bagelhook: {complaint}"])

@@ -113,7 +113,7 @@ def test_delivery(served):
 
 
 def test_refusals(served):
-    """What is not authentic, not valid, or not a POST gets the responder's own answer."""
+    """What is not correctly signed, not valid, or not a POST gets the responder's own answer."""
     body = bodies.payment()
     for headers in ({}, {"timestamp": "1", "Bagelpay-Signature": "0" * 64},
                     {"timestamp": "1"}, {"Bagelpay-Signature": harness.sign(served.secret, body, 1)}):

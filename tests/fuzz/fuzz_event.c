@@ -1,4 +1,4 @@
-/* Bodies as an authentic but careless sender might write them. */
+/* Bodies as a careless sender with the right secret might write them. */
 #include "config.h"
 
 #include <jansson.h>

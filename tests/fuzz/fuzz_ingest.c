@@ -27,7 +27,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	}
 	store = store_new(database);
 	MUST(store != NULL);
-	if (store_connect(store, PATIENCE_MS) == STORE_CONNECTED)
+	if (store_connect(store, PATIENCE_MS) == PG_READY)
 		return 0;
 	fprintf(stderr, "%s\n", store_error(store));
 	exit(1);

@@ -32,7 +32,7 @@ struct store {
 	pthread_cond_t changed;
 	bool connected;
 	bool interrupted;
-	enum store_connect_result connects;
+	enum pg_state connects;
 	bool held; /* transactions wait */
 	/* What the transactions end with, in turn, then STORE_OK; or what each does that holds this delivery.
 	 */
@@ -69,12 +69,12 @@ void store_free(struct store *s)
 	(void)s;
 }
 
-enum store_connect_result store_connect(struct store *s, int timeout_ms)
+enum pg_state store_connect(struct store *s, int timeout_ms)
 {
 	(void)timeout_ms;
 	pthread_mutex_lock(&s->lock);
-	const enum store_connect_result result = s->connects;
-	s->connected = result == STORE_CONNECTED;
+	const enum pg_state result = s->connects;
+	s->connected = result == PG_READY;
 	s->connections++;
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);
@@ -246,7 +246,7 @@ static void submit(unsigned char number, bool from_spool)
 	submit_limited(number, from_spool, 0);
 }
 
-static struct store *open_store(struct store *s, enum store_connect_result connects)
+static struct store *open_store(struct store *s, enum pg_state connects)
 {
 	memset(s, 0, sizeof *s);
 	pthread_mutex_init(&s->lock, NULL);
@@ -255,14 +255,14 @@ static struct store *open_store(struct store *s, enum store_connect_result conne
 	return s;
 }
 
-static void open_committer(enum store_connect_result connects)
+static void open_committer(enum pg_state connects)
 {
 	static struct store stores[2];
 	const struct committer_limits limits = {{QUEUE, 1000, TIMEOUT_MS}, BATCH, false};
 
 	store = open_store(&stores[0], connects);
-	store->connected = connects == STORE_CONNECTED;
-	slow_store = open_store(&stores[1], STORE_CONNECTED);
+	store->connected = connects == PG_READY;
+	slow_store = open_store(&stores[1], PG_READY);
 	outcome_count = 0;
 	committer = committer_open(store, &limits);
 	ck_assert_ptr_nonnull(committer);
@@ -283,7 +283,7 @@ static void begin_held(void)
 /* A lone delivery waits for nothing; what gathers meanwhile shares the next transaction, up to --batch. */
 START_TEST(groups)
 {
-	open_committer(STORE_CONNECTED);
+	open_committer(PG_READY);
 	begin_held();
 	for (unsigned char i = 2; i <= 11; i++)
 		submit(i, false);
@@ -312,7 +312,7 @@ static const struct {
 /* One delivery of a batch costs only itself. */
 START_TEST(bad_one)
 {
-	open_committer(STORE_CONNECTED);
+	open_committer(PG_READY);
 	begin_held();
 	for (unsigned char i = 2; i <= 4; i++)
 		submit(i, false);
@@ -332,7 +332,7 @@ END_TEST
 /* A dead letter that is refused, too, is not lost: it is for the spool. */
 START_TEST(refused_twice)
 {
-	open_committer(STORE_CONNECTED);
+	open_committer(PG_READY);
 	store->script[0] = store->script[1] = STORE_REFUSED;
 	store->scripted = 2;
 	submit(1, false);
@@ -346,7 +346,7 @@ END_TEST
 /* It is set aside, others pass, and it is tried again until its lock is free. */
 START_TEST(locked)
 {
-	open_committer(STORE_CONNECTED);
+	open_committer(PG_READY);
 	make_bad(store, 1, STORE_LOCKED);
 	submit(1, false);
 	await_begun(store, 2);
@@ -363,7 +363,7 @@ END_TEST
 /* Where the spool has it already, it waits there. */
 START_TEST(locked_from_spool)
 {
-	open_committer(STORE_CONNECTED);
+	open_committer(PG_READY);
 	make_bad(store, 1, STORE_LOCKED);
 	submit(1, true);
 	await_outcomes(1);
@@ -376,7 +376,7 @@ END_TEST
 /* Deadlocks are tried again at once, but not for ever. */
 START_TEST(retries)
 {
-	open_committer(STORE_CONNECTED);
+	open_committer(PG_READY);
 	for (int i = 0; i < _i; i++)
 		store->script[i] = STORE_RETRY;
 	store->scripted = (size_t)_i;
@@ -392,7 +392,7 @@ END_TEST
  */
 START_TEST(lost)
 {
-	open_committer(STORE_CONNECTED);
+	open_committer(PG_READY);
 	store->script[0] = STORE_UNKNOWN;
 	store->scripted = 1;
 	submit(1, false);
@@ -410,7 +410,7 @@ END_TEST
  * until the database is back. */
 START_TEST(away)
 {
-	open_committer(STORE_UNREACHABLE);
+	open_committer(PG_AWAY);
 	while (!queue_is_away(committer_queue(committer)))
 		;
 	submit(1, false);
@@ -418,7 +418,7 @@ START_TEST(away)
 	ck_assert_int_eq(outcome_of(1), DELIVERY_UNAVAILABLE);
 	ck_assert_uint_eq(store->begun, 0);
 	pthread_mutex_lock(&store->lock);
-	store->connects = STORE_CONNECTED;
+	store->connects = PG_READY;
 	pthread_mutex_unlock(&store->lock);
 	while (queue_is_away(committer_queue(committer)))
 		;
@@ -441,7 +441,7 @@ START_TEST(ends)
 {
 	pthread_t thread;
 
-	open_committer(STORE_CONNECTED);
+	open_committer(PG_READY);
 	begin_held();
 	for (unsigned char i = 2; i <= 4; i++)
 		submit(i, false);
@@ -464,7 +464,7 @@ END_TEST
  * committer ends its transaction in peace. */
 START_TEST(given_up)
 {
-	open_committer(STORE_CONNECTED);
+	open_committer(PG_READY);
 	begin_held();
 	queue_expire(committer_queue(committer), clock_ms() + 120000);
 	await_outcomes(1);
@@ -480,7 +480,7 @@ END_TEST
 /* A request's delivery that takes long: others go on while it is committed on a connection of its own. */
 START_TEST(slow)
 {
-	open_committer(STORE_CONNECTED);
+	open_committer(PG_READY);
 	hold(slow_store, true);
 	make_bad(store, 1, STORE_TOO_SLOW);
 	submit(1, false);
@@ -505,22 +505,22 @@ START_TEST(slow)
 END_TEST
 
 static const struct {
-	enum store_connect_result connects;
+	enum pg_state connects;
 	enum store_result result;
 	enum delivery_outcome outcome;
 } slow_ones[] = {
-	{STORE_CONNECTED, STORE_TOO_SLOW, DELIVERY_FAILED},
-	{STORE_CONNECTED, STORE_FAILED, DELIVERY_FAILED},
-	{STORE_CONNECTED, STORE_LOCKED, DELIVERY_LOCKED},
-	{STORE_CONNECTED, STORE_UNKNOWN, DELIVERY_UNKNOWN},
-	{STORE_CONNECTED, STORE_REFUSED, DELIVERY_REFUSED},
-	{STORE_UNREACHABLE, STORE_OK, DELIVERY_UNAVAILABLE},
+	{PG_READY, STORE_TOO_SLOW, DELIVERY_FAILED},
+	{PG_READY, STORE_FAILED, DELIVERY_FAILED},
+	{PG_READY, STORE_LOCKED, DELIVERY_LOCKED},
+	{PG_READY, STORE_UNKNOWN, DELIVERY_UNKNOWN},
+	{PG_READY, STORE_REFUSED, DELIVERY_REFUSED},
+	{PG_AWAY, STORE_OK, DELIVERY_UNAVAILABLE},
 };
 
 /* What may become of it there. The database counts as away for nobody else. */
 START_TEST(slow_fails)
 {
-	open_committer(STORE_CONNECTED);
+	open_committer(PG_READY);
 	slow_store->connects = slow_ones[_i].connects;
 	make_bad(slow_store, 1, slow_ones[_i].result);
 	make_bad(store, 1, STORE_TOO_SLOW);
@@ -537,7 +537,7 @@ END_TEST
 /* Without memory for it, all is as if there were none. */
 START_TEST(no_slow_lane)
 {
-	open_committer(STORE_CONNECTED);
+	open_committer(PG_READY);
 	slow_store = NULL;
 	make_bad(store, 1, STORE_TOO_SLOW);
 	submit(1, _i == 1);
@@ -553,7 +553,7 @@ START_TEST(slow_from_spool)
 {
 	int limit_ms = 0;
 
-	open_committer(STORE_CONNECTED);
+	open_committer(PG_READY);
 	make_bad(store, 1, STORE_TOO_SLOW);
 	make_bad(slow_store, 1, STORE_TOO_SLOW);
 	for (size_t i = 1; i <= 6; i++) {
@@ -580,7 +580,7 @@ END_TEST
 /* The end does not wait for what may take minutes. */
 START_TEST(slow_ends)
 {
-	open_committer(STORE_CONNECTED);
+	open_committer(PG_READY);
 	make_bad(store, 1, STORE_TOO_SLOW);
 	submit(1, true);
 	await_outcomes(1);
@@ -599,7 +599,7 @@ END_TEST
 /* A request's is given up at its deadline. */
 START_TEST(slow_given_up)
 {
-	open_committer(STORE_CONNECTED);
+	open_committer(PG_READY);
 	hold(slow_store, true);
 	make_bad(store, 1, STORE_TOO_SLOW);
 	submit(1, false);

@@ -1,7 +1,7 @@
 """What comes over HTTP, by RFC 9110 and 9112, nginx's documented limits, and the specification.
 
 A row's answers are those of its connection, in order: "200" is the responder's, "nginx 400" (kept as "nginx=400") nginx's
-own, none where the connection is cut; A|B where the RFCs leave the choice. Requests are authentic but for what the row
+own, none where the connection is cut; A|B where the RFCs leave the choice. Requests are correctly signed but for what the row
 says, so that whatever should not be taken would be taken if it came through.
 """
 
