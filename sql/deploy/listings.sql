@@ -285,6 +285,7 @@ BEGIN
     RETURN QUERY
     WITH s AS MATERIALIZED (
         SELECT row_number() OVER () AS n, l.*, l.status IN ('active', 'trialing') AS is_live, coalesce(l.changed_at > settled, FALSE) AS is_recent,
+            coalesce(l.subscription_id IN (SELECT unnest(explained)), FALSE) AS is_explained,
             CASE WHEN l.status = 'trialing' THEN coalesce(l.trial_end, l.period_end) ELSE l.period_end END AS paid_until,
             -- Of several of one customer and product, a guess is made of one.
             row_number() OVER (PARTITION BY l.customer_id, l.customer_email, l.product_id ORDER BY l.status = 'canceled', l.period_end DESC NULLS LAST, l.subscription_id) AS nth
@@ -293,9 +294,7 @@ BEGIN
     matched AS MATERIALIZED (
         SELECT s.*, i.order_id, i.product_id AS our_product, i.customer_id AS our_customer, i.user_id AS our_user, i.customer_email AS our_email, i.subscription_status, i.units AS our_units,
             i.billing_period_end, i.trial_end AS our_trial_end, i.cancel_at AS our_cancel_at, p.subscription_key IS NULL AND i.order_id IS NOT NULL AS is_guess,
-            i.order_id IS NOT NULL AND coalesce(p.subscription_key = i.latest_subscription_key, TRUE) AS is_latest,
-            CASE WHEN s.is_live OR i.subscription_status <> 'canceled' THEN bagelpay_internal.access_now (
-                the_mode, coalesce(nullif(i.customer_id, ''), s.customer_id), coalesce(i.customer_email, s.customer_email), coalesce(s.product_id, i.product_id)) END AS access
+            i.order_id IS NOT NULL AND coalesce(p.subscription_key = i.latest_subscription_key, TRUE) AS is_latest
         FROM s
         LEFT JOIN LATERAL (
             SELECT q.order_id, q.mode, q.customer_id, q.user_id, q.product_id, q.subscription_key
@@ -328,39 +327,41 @@ BEGIN
             GROUP BY 1) AS a
         WHERE a.half_hours <> 0 AND a.periods >= 3 AND 2 * a.periods > a.of_all
     ),
-    found AS MATERIALIZED (
-        SELECT m.n, d.*
+    -- wrong_access: the access that would be wrong; NULL if the difference does not affect it. only_then: there is no
+    -- difference otherwise.
+    suspected AS MATERIALIZED (
+        SELECT m.n, d.kind, d.ours, d.theirs, d.wrong_access, d.only_then
         FROM matched AS m
         LEFT JOIN shifted AS z ON TRUE
         CROSS JOIN LATERAL (
             SELECT 'missing_subscription' AS kind, NULL AS ours, concat_ws(' ', m.status, 'until ' || m.paid_until) AS theirs,
-                m.is_live AND m.paid_until > now() AND m.access = 'no' AS affects_access
+                CASE WHEN m.is_live AND m.paid_until > now() THEN 'no' END AS wrong_access, FALSE AS only_then
             WHERE m.order_id IS NULL AND m.status <> 'canceled'
             UNION ALL
             SELECT 'status', m.subscription_status, m.status,
                 CASE
-                    WHEN m.is_live THEN coalesce(m.paid_until > now(), TRUE) AND m.access = 'no'
-                    WHEN m.status = 'canceled' THEN m.access = 'yes' AND coalesce(m.cancel_at <= now(), TRUE)
-                        AND (setting.on_cancel = 'end_now' OR coalesce(m.period_end <= now(), FALSE))
-                    ELSE FALSE
-                END
+                    WHEN m.is_live AND coalesce(m.paid_until > now(), TRUE) THEN 'no'
+                    WHEN m.status = 'canceled' AND coalesce(m.cancel_at <= now(), TRUE)
+                        AND (setting.on_cancel = 'end_now' OR m.period_end <= now()) THEN 'yes'
+                END, FALSE
             WHERE m.is_latest AND CASE m.status
                 WHEN 'active' THEN m.subscription_status = 'trialing' OR (m.subscription_status = 'canceled' AND NOT m.is_ending)
                 WHEN 'trialing' THEN m.subscription_status = 'active' OR (m.subscription_status = 'canceled' AND NOT m.is_ending)
                 ELSE m.subscription_status <> 'canceled' END
             UNION ALL
             -- An earlier subscription of the item, which goes on.
-            SELECT 'status', 'replaced by a later one', m.status, TRUE
-            WHERE m.order_id IS NOT NULL AND NOT m.is_latest AND m.is_live AND m.paid_until > now() AND m.access = 'no'
+            SELECT 'status', 'replaced by a later one', m.status, 'no', TRUE
+            WHERE m.order_id IS NOT NULL AND NOT m.is_latest AND m.is_live AND m.paid_until > now()
             UNION ALL
-            SELECT 'product', m.our_product, m.product_id, m.paid_until > now() AND m.access = 'no'
+            SELECT 'product', m.our_product, m.product_id, CASE WHEN m.paid_until > now() THEN 'no' END, FALSE
             WHERE m.is_latest AND m.is_live AND m.our_product <> m.product_id
             UNION ALL
-            SELECT 'units', m.our_units::text, m.units::text, m.access = 'yes'
+            SELECT 'units', m.our_units::text, m.units::text, 'yes', FALSE
             WHERE m.is_latest AND m.is_live AND m.our_units <> m.units
             UNION ALL
-            SELECT e.kind, e.ours::text, e.theirs::text,
-                CASE WHEN e.kind = 'cancel_at' THEN FALSE WHEN e.theirs > now() THEN m.access = 'no' ELSE m.access = 'yes' END
+            SELECT e.kind, e.ours::text, e.theirs::text, CASE WHEN e.kind = 'cancel_at' THEN NULL WHEN e.theirs > now() THEN 'no' ELSE 'yes' END,
+                -- Without an end, the interval decides here, and access tells whether that is enough.
+                e.ours IS NULL AND e.kind <> 'cancel_at'
             FROM (VALUES
                 ('period_end', m.billing_period_end, CASE WHEN m.status = 'active' THEN m.period_end END),
                 ('trial_end', m.our_trial_end, CASE WHEN m.status = 'trialing' THEN m.trial_end END),
@@ -370,20 +371,28 @@ BEGIN
                     WHEN e.ours IS NOT NULL THEN abs(extract(epoch FROM e.theirs - e.ours)) > 600
                         AND abs(extract(epoch FROM e.theirs - e.ours) - 1800 * coalesce(z.half_hours, 0)) > 60
                     WHEN e.kind = 'cancel_at' THEN e.theirs IS NOT NULL
-                    -- Without one, the interval decides here, and access tells whether that is enough.
-                    ELSE e.theirs > now() AND m.access = 'no' END) AS d
-        WHERE NOT m.is_recent AND coalesce(m.subscription_id <> ALL (explained), TRUE)
+                    ELSE e.theirs > now() END) AS d
+        WHERE NOT m.is_recent AND NOT m.is_explained
+    ),
+    found AS MATERIALIZED (
+        SELECT d.n, d.kind, d.ours, d.theirs, d.wrong_access, d.access
+        FROM (
+            SELECT u.*, bagelpay_internal.access_now (
+                the_mode, coalesce(nullif(m.our_customer, ''), m.customer_id), coalesce(m.our_email, m.customer_email), coalesce(m.product_id, m.our_product)) AS access
+            FROM suspected AS u
+            JOIN matched AS m ON m.n = u.n
+            OFFSET 0) AS d
+        WHERE d.access = d.wrong_access OR NOT d.only_then
     )
     SELECT f.kind, the_mode, m.order_id, NULL, NULL, m.subscription_id, coalesce(m.product_id, m.our_product), coalesce(nullif(m.our_customer, ''), m.customer_id),
-        coalesce(m.our_email, m.customer_email), m.changed_at, m.paid_until, f.ours, f.theirs, m.is_guess,
-        CASE WHEN m.access = 'revoked' THEN FALSE ELSE f.affects_access END, m.listed
+        coalesce(m.our_email, m.customer_email), m.changed_at, m.paid_until, f.ours, f.theirs, m.is_guess, coalesce(f.access = f.wrong_access, FALSE), m.listed
     FROM found AS f
     JOIN matched AS m ON m.n = f.n
     UNION ALL
     SELECT CASE WHEN m.is_recent THEN 'recent' ELSE 'agree' END, the_mode, m.order_id, NULL, NULL, coalesce(m.subscription_id, m.n::text), NULL, NULL, NULL,
         m.changed_at, NULL, NULL, NULL, m.is_guess, FALSE, NULL
     FROM matched AS m
-    WHERE NOT EXISTS (SELECT FROM found AS f WHERE f.n = m.n) AND coalesce(m.subscription_id <> ALL (explained), TRUE)
+    WHERE NOT EXISTS (SELECT FROM found AS f WHERE f.n = m.n) AND NOT m.is_explained
     UNION ALL
     SELECT 'unreadable', the_mode, NULL, NULL, NULL, min(s.subscription_id), NULL, NULL, NULL, coalesce(min(s.changed_at), began), NULL,
         count(*) || ' subscriptions', s.unread, FALSE, NULL, NULL
@@ -396,13 +405,17 @@ BEGIN
     UNION ALL
     SELECT 'unlisted_subscription', the_mode, i.order_id, NULL, NULL, i.subscription_id, nullif(i.product_id, ''), nullif(i.customer_id, ''), i.customer_email,
         i.latest_at, NULL, i.subscription_status, NULL, FALSE, TRUE, NULL
-    FROM bagelpay_internal.stored_items AS i
-    WHERE is_complete AND i.subscription_status IN ('trialing', 'active', 'past_due') AND i.customer_id <> '' AND i.mode = the_mode COLLATE "C" AND i.latest_at <= settled
-        AND NOT EXISTS (SELECT FROM s WHERE s.subscription_id = i.subscription_id)
-        AND NOT EXISTS (
-            SELECT FROM matched AS m
-            WHERE m.order_id = i.order_id AND m.our_customer = i.customer_id AND m.our_user = i.user_id AND m.our_product = i.product_id)
-        AND bagelpay_internal.access_now (the_mode, i.customer_id, i.customer_email, i.product_id) = 'yes';
+    FROM (
+        SELECT t.*
+        FROM bagelpay_internal.stored_items AS t
+        WHERE is_complete AND t.subscription_status IN ('trialing', 'active', 'past_due') AND t.customer_id <> '' AND t.mode = the_mode COLLATE "C" AND t.latest_at <= settled
+            AND NOT EXISTS (SELECT FROM s WHERE s.subscription_id = t.subscription_id)
+            AND NOT EXISTS (
+                SELECT FROM matched AS m
+                WHERE m.order_id = t.order_id AND m.our_customer = t.customer_id AND m.our_user = t.user_id AND m.our_product = t.product_id)
+        -- Only of those that are not listed is it asked whether they give access.
+        OFFSET 0) AS i
+    WHERE bagelpay_internal.access_now (the_mode, i.customer_id, i.customer_email, i.product_id) = 'yes';
 END
 $$;
 
@@ -412,19 +425,17 @@ COMMENT ON FUNCTION bagelpay_internal.compare_subscriptions IS 'Listed subscript
 CREATE FUNCTION bagelpay_internal.compare (
     mode text, since timestamptz, began timestamptz, transactions json, subscriptions json, is_complete boolean)
 RETURNS SETOF bagelpay_internal.difference
-LANGUAGE plpgsql
+LANGUAGE sql
 STABLE
 AS $$
-DECLARE
-    found bagelpay_internal.difference[] := array(
-        SELECT d FROM bagelpay_internal.compare_transactions ($1, $2, $3, $4, $5, $6) AS d);
-BEGIN
-    RETURN QUERY SELECT * FROM unnest(found);
-    RETURN QUERY
+    WITH t AS MATERIALIZED (
+        SELECT * FROM bagelpay_internal.compare_transactions ($1, $2, $3, $4, $5, $6)
+    )
+    SELECT * FROM t
+    UNION ALL
     SELECT *
     FROM bagelpay_internal.compare_subscriptions ($1, $3, $5, array(
-        SELECT d.subscription_id FROM unnest(found) AS d WHERE d.kind = 'missing_payment' AND d.subscription_id IS NOT NULL), $6);
-END
+        SELECT t.subscription_id FROM t WHERE t.kind = 'missing_payment' AND t.subscription_id IS NOT NULL), $6)
 $$;
 
 COMMENT ON FUNCTION bagelpay_internal.compare IS 'What BagelPay lists, compared with what is stored';
