@@ -101,6 +101,9 @@ $$;
 -- payment without a provider_order_id that has its customer, amount and currency, within an hour. A transaction that is
 -- not here is for a subscription if it is the only one of its customer at the start of the only period that starts then.
 -- Reads only; waits for no writer.
+--
+-- The planner does not know how long the lists are. Without nested loops it joins them by hashes; what is LATERAL with
+-- OFFSET or LIMIT is looked up by an index for each row nevertheless.
 CREATE FUNCTION bagelpay_internal.compare_transactions (
     the_mode text, since timestamptz, began timestamptz, transactions json, subscriptions json, is_complete boolean)
 RETURNS SETOF bagelpay_internal.difference
@@ -108,6 +111,7 @@ LANGUAGE plpgsql
 STABLE
 SET enable_seqscan = off
 SET enable_mergejoin = off
+SET enable_nestloop = off
 SET jit = off
 AS $$
 #variable_conflict use_column
@@ -152,9 +156,13 @@ BEGIN
                 SELECT i.item_key FROM bagelpay_internal.stored_items AS i WHERE nullif(i.customer_id, '') = m.customer_id
                 UNION
                 SELECT i.item_key FROM bagelpay_internal.stored_items AS i WHERE i.customer_email = m.customer_email) AS i
-            JOIN bagelpay_internal.purchases AS q ON q.item_key = i.item_key
-            WHERE m.our_order IS NULL AND q.provider_order_id IS NULL AND q.mode = the_mode COLLATE "C" AND NOT q.is_trial
-                AND q.amount IN (m.amount, m.amount_paid) AND q.currency = m.currency AND abs(extract(epoch FROM q.began_at - m.at)) <= 3600) AS g
+            CROSS JOIN LATERAL (
+                SELECT p.order_id, p.name
+                FROM bagelpay_internal.purchases AS p
+                WHERE p.item_key = i.item_key AND p.provider_order_id IS NULL AND p.mode = the_mode COLLATE "C" AND NOT p.is_trial
+                    AND p.amount IN (m.amount, m.amount_paid) AND p.currency = m.currency AND abs(extract(epoch FROM p.began_at - m.at)) <= 3600
+                OFFSET 0) AS q
+            WHERE m.our_order IS NULL) AS g
         WHERE g.payments = 1 AND g.listings = 1
     ),
     matched AS MATERIALIZED (
@@ -272,6 +280,7 @@ LANGUAGE plpgsql
 STABLE
 SET enable_seqscan = off
 SET enable_mergejoin = off
+SET enable_nestloop = off
 SET jit = off
 SET TimeZone = 'UTC'
 SET DateStyle = 'ISO'
