@@ -20,36 +20,41 @@
 
 /* --- identities --------------------------------------------------------------------------------------------- */
 
-/* Returns the slot that has an identity, or the empty one where it belongs. */
-static char *find_slot(char (*identities)[IDENTITY_LEN], size_t slots, const char identity[IDENTITY_LEN])
-{
-	size_t at = 0;
+struct listing_slot {
+	char identity[IDENTITY_LEN]; /* its beginning; empty: no item */
+	long page;                   /* the page that had it first, in the latest pass that had it */
+};
 
-	/* Hex digits of a digest are as good as random. */
+/* Returns the slot of an item, or the empty one where it belongs. */
+static struct listing_slot *find_slot(struct listing_slot *slots, size_t count, const char identity[IDENTITY_LEN])
+{
+	uint64_t at = 0;
+
 	memcpy(&at, identity, sizeof at);
-	at = (at ^ (at >> 29)) * (size_t)UINT64_C(0x9e3779b97f4a7c15);
-	for (at = (at >> 16) & (slots - 1); identities[at][0] != '\0'; at = (at + 1) & (slots - 1))
-		if (memcmp(identities[at], identity, IDENTITY_LEN) == 0)
+	/* Hex digits have four random bits in each byte. */
+	at = (at ^ (at >> 29)) * UINT64_C(0x9e3779b97f4a7c15);
+	for (at = (at >> 32) & (count - 1); slots[at].identity[0] != '\0'; at = (at + 1) & (count - 1))
+		if (memcmp(slots[at].identity, identity, IDENTITY_LEN) == 0)
 			break;
-	return identities[at];
+	return &slots[at];
 }
 
 /* Makes room for one more. */
 static bool grow(struct listing *listing)
 {
-	const size_t slots = listing->slots == 0 ? FIRST_SLOTS : listing->slots * 2;
+	const size_t count = listing->slot_count == 0 ? FIRST_SLOTS : listing->slot_count * 2;
 
-	if (listing->count < listing->slots / 2)
+	if (listing->count < listing->slot_count / 2)
 		return true;
-	char (*larger)[IDENTITY_LEN] = calloc(slots, IDENTITY_LEN);
+	struct listing_slot *larger = calloc(count, sizeof *larger);
 	if (larger == NULL)
 		return false;
-	for (size_t i = 0; i < listing->slots; i++)
-		if (listing->identities[i][0] != '\0')
-			memcpy(find_slot(larger, slots, listing->identities[i]), listing->identities[i], IDENTITY_LEN);
-	free(listing->identities);
-	listing->identities = larger;
-	listing->slots = slots;
+	for (size_t i = 0; i < listing->slot_count; i++)
+		if (listing->slots[i].identity[0] != '\0')
+			*find_slot(larger, count, listing->slots[i].identity) = listing->slots[i];
+	free(listing->slots);
+	listing->slots = larger;
+	listing->slot_count = count;
 	return true;
 }
 
@@ -85,6 +90,7 @@ long listing_add(struct listing *listing, const json_t *items, bool *all_older)
 {
 	long added = 0;
 
+	listing->pages++;
 	*all_older = json_array_size(items) > 0;
 	for (size_t i = 0; i < json_array_size(items); i++) {
 		const size_t before = listing->json.len;
@@ -97,13 +103,19 @@ long listing_add(struct listing *listing, const json_t *items, bool *all_older)
 		if (buffer_failed(&listing->json) || item.identity[0] == '\0')
 			return -1;
 		*all_older &= item.created_at[0] != '\0' && listing->until != NULL && strcmp(item.created_at, listing->until) < 0;
-		char *slot = find_slot(listing->identities, listing->slots, item.identity);
-		if (slot[0] != '\0') {
+		struct listing_slot *slot = find_slot(listing->slots, listing->slot_count, item.identity);
+		const bool known = slot->identity[0] != '\0';
+		/* Items that nothing tells apart may stand on one page. */
+		if (!known || slot->page < listing->first_page || slot->page == listing->pages) {
+			slot->page = listing->pages;
+			listing->shown++;
+		}
+		if (known) {
 			listing->json.len = before;
 			continue;
 		}
 		note_sequence(listing, &item);
-		memcpy(slot, item.identity, IDENTITY_LEN);
+		memcpy(slot->identity, item.identity, IDENTITY_LEN);
 		listing->count++;
 		listing->other_mode += item.other_mode;
 		added++;
@@ -112,16 +124,17 @@ long listing_add(struct listing *listing, const json_t *items, bool *all_older)
 }
 
 /* Reads from the first page on, at most *pages of them, and sets *pages to their number. again: all may have been read
- * before. Returns 0 with *total as the list says it at last, or -1. */
+ * before. Returns 0 with *total as the list says it on the first page, which later ones add to, or -1. */
 static int read_once(struct listing *listing, struct api *api, bool again, long *pages, struct progress *progress,
 	int64_t *total, char error[API_ERROR_SIZE])
 {
-	const long most = *pages;
-
 	const char *const name = listing->kind == ITEM_TRANSACTION ? "transactions" : "subscriptions";
+	const long most = *pages;
 	int idle = 0;
 
 	listing->last_created_at[0] = '\0';
+	listing->first_page = listing->pages + 1;
+	listing->shown = 0;
 	for (long number = 1; number <= most; number++) {
 		struct api_page page;
 		bool all_older;
@@ -129,7 +142,7 @@ static int read_once(struct listing *listing, struct api *api, bool again, long 
 		*pages = number;
 		if (api_get(api, name, number, &page, error) != 0)
 			return -1;
-		if (page.total >= 0)
+		if (number == 1)
 			*total = page.total;
 		const size_t size = json_array_size(page.items);
 		const long added = listing_add(listing, page.items, &all_older);
@@ -142,7 +155,7 @@ static int read_once(struct listing *listing, struct api *api, bool again, long 
 		listing->is_complete = all_older && listing->falls && !listing->rises;
 		/* A total can be wrong, and a server may have its own idea of a page's size. */
 		if (listing->is_complete || size == 0 || idle == IDLE_PAGES_MAX
-			|| (size < API_PAGE_SIZE && *total >= 0 && listing->count >= (size_t)*total))
+			|| (size < API_PAGE_SIZE && *total >= 0 && listing->shown >= (size_t)*total))
 			return 0;
 	}
 	return 0;
@@ -161,7 +174,7 @@ int listing_read(struct listing *listing, struct api *api, char error[API_ERROR_
 		/* By a page more, as it may have grown. */
 		pages += pass > 0;
 		status = read_once(listing, api, pass > 0, &pages, &progress, &total, error);
-		listing->is_complete |= total < 0 || listing->count >= (size_t)total;
+		listing->is_complete |= total < 0 || listing->shown >= (size_t)total;
 	}
 	progress_clear(&progress);
 	if (status != 0)
@@ -182,5 +195,5 @@ int listing_read(struct listing *listing, struct api *api, char error[API_ERROR_
 void listing_done(struct listing *listing)
 {
 	buffer_done(&listing->json);
-	free(listing->identities);
+	free(listing->slots);
 }

@@ -10,6 +10,8 @@
 #include "common/digest.h"
 #include "items.h"
 
+struct listing_slot;
+
 /* Begins as all zeros, but for what the caller sets. */
 struct listing {
 	enum item_kind kind; /* set by the caller */
@@ -20,8 +22,11 @@ struct listing {
 	size_t other_mode;   /* of these, such as say that they are of the other mode */
 	bool is_complete;    /* nothing that is needed is missing */
 	/* Private. */
-	char (*identities)[DIGEST_LEN / 2]; /* a hash table of their beginnings */
-	size_t slots;
+	struct listing_slot *slots; /* a hash table of the items */
+	size_t slot_count;
+	long pages;           /* that were added so far */
+	long first_page;      /* of this pass over the list */
+	size_t shown;         /* items of this pass: those that no earlier page of it had */
 	char last_created_at[MOMENT_SIZE];
 	bool falls; /* a later item was older than one before it, and none was more than an hour newer */
 	bool rises;
@@ -29,7 +34,7 @@ struct listing {
 
 /* Reads the list to its end, or, if it is sorted from the newest on, up to what is not needed. An item that appears
  * again, because the list shifts or a page is repeated, counts once; a list that shows fewer items than it says is read
- * again, up to three times. Shows its progress on a terminal. Returns 0, or -1 with the reason, one line, in error.
+ * again, up to three times, also because those that were removed pull others past the reader. Shows its progress on a terminal. Returns 0, or -1 with the reason, one line, in error.
  * Blocks. */
 int listing_read(struct listing *, struct api *, char error[API_ERROR_SIZE]);
 
