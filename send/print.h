@@ -1,14 +1,13 @@
-/* Text for terminals and scripts. */
-#ifndef BAGELHOOK_PRINT_H
-#define BAGELHOOK_PRINT_H
+/* What bagelhook-send says on standard error. */
+#ifndef BAGELHOOK_SEND_PRINT_H
+#define BAGELHOOK_SEND_PRINT_H
 
-#include <stdio.h>
-
-/* Prints text from outside so that it cannot steer a terminal or forge a line: control characters
- * (the C1 ones too), backslashes and what is no UTF-8 become \xHH. */
-void print_text(FILE *, const char *text);
+#include "common/print.h"
 
 /* One line on standard error: what it is about, and what is wrong with it. */
-void complain(const char *subject, const char *problem);
+static inline void complain(const char *subject, const char *problem)
+{
+	print_complaint("bagelhook-send", subject, problem);
+}
 
 #endif

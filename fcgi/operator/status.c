@@ -31,12 +31,21 @@
 	") AS e ON TRUE ORDER BY m.mode"
 #define NO_EVENT "none among the latest 100000 events"
 
-enum question { VERSIONS, EVENTS, LETTERS, ATTENTION, QUESTIONS };
+enum question { VERSIONS, EVENTS, LETTERS, VERIFICATIONS, DIFFERENCES, ATTENTION, QUESTIONS };
 
 static const char *const statements[QUESTIONS] = {
 	[VERSIONS] = "SELECT oldest::text, newest::text FROM bagelpay.served_responders()",
 	[EVENTS] = LAST_EVENTS,
 	[LETTERS] = "SELECT pg_catalog.count(*)::text FROM bagelpay.dead_letters WHERE resolved_at IS NULL",
+	[VERIFICATIONS] = "SELECT DISTINCT ON (mode) mode, pg_catalog.to_char(finished_at AT TIME ZONE 'UTC',"
+			  " 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
+			  " pg_catalog.floor(extract(epoch FROM pg_catalog.now() - finished_at))::bigint::text,"
+			  " pg_catalog.floor(extract(epoch FROM finished_at))::bigint::text, differences::text"
+			  " FROM bagelpay.verifications ORDER BY mode, started_at DESC, id DESC",
+	[DIFFERENCES] = "SELECT kind, mode, CASE affects_access WHEN TRUE THEN 'yes' WHEN FALSE THEN 'no' ELSE 'unknown' END,"
+			" pg_catalog.count(*)::text FROM bagelpay.differences AS d"
+			" WHERE NOT EXISTS (SELECT FROM bagelpay.dismissals AS x WHERE x.id = d.id)"
+			" GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
 	[ATTENTION] = "SELECT kind, coalesce(mode, ''), pg_catalog.count(*)::text FROM bagelpay.attention"
 		      " GROUP BY 1, 2 ORDER BY 1, 2",
 };
@@ -124,6 +133,17 @@ static void print_last_event(const struct status *status, int row, bool with_mom
 	fputs(" ago", stdout);
 }
 
+/* What bagelhook-verify found last; nothing if it never ran. */
+static void print_verifications(const struct status *status)
+{
+	for (int row = 0; row < PQntuples(status->answers[VERIFICATIONS]); row++) {
+		printf("last %s verification: %s, ", value(status, VERIFICATIONS, row, 0),
+			value(status, VERIFICATIONS, row, 1));
+		print_age(strtoll(value(status, VERIFICATIONS, row, 2), NULL, 10));
+		printf(" ago, %s differences\n", value(status, VERIFICATIONS, row, 4));
+	}
+}
+
 static void print_spool(const struct status *status)
 {
 	if (!status->spool.exists) {
@@ -162,6 +182,7 @@ static void print_all(const struct status *status)
 	if (status->options->admin != NULL)
 		print_spool(status);
 	printf("dead letters: %s unresolved\n", value(status, LETTERS, 0, 0));
+	print_verifications(status);
 	puts(PQntuples(attention) == 0 ? "attention: nothing"
 				       : "attention: SELECT kind, since, detail, remedy FROM "
 					 "bagelpay.attention ORDER BY since;");
@@ -195,6 +216,17 @@ static void print_metrics(const struct status *status)
 	for (int row = 0; row < PQntuples(status->answers[ATTENTION]); row++)
 		printf("bagelhook_attention{kind=\"%s\",mode=\"%s\"} %s\n", value(status, ATTENTION, row, 0),
 			value(status, ATTENTION, row, 1), value(status, ATTENTION, row, 2));
+	puts("# HELP bagelhook_verification_timestamp_seconds When bagelhook-verify last compared with BagelPay's lists.\n"
+	     "# TYPE bagelhook_verification_timestamp_seconds gauge");
+	for (int row = 0; row < PQntuples(status->answers[VERIFICATIONS]); row++)
+		printf("bagelhook_verification_timestamp_seconds{mode=\"%s\"} %s\n",
+			value(status, VERIFICATIONS, row, 0), value(status, VERIFICATIONS, row, 3));
+	puts("# HELP bagelhook_differences Rows of bagelpay.differences: what differs from BagelPay's lists, and whether that affects access.\n"
+	     "# TYPE bagelhook_differences gauge");
+	for (int row = 0; row < PQntuples(status->answers[DIFFERENCES]); row++)
+		printf("bagelhook_differences{kind=\"%s\",mode=\"%s\",access=\"%s\"} %s\n",
+			value(status, DIFFERENCES, row, 0), value(status, DIFFERENCES, row, 1),
+			value(status, DIFFERENCES, row, 2), value(status, DIFFERENCES, row, 3));
 }
 
 static int tell(const struct status *status)

@@ -35,7 +35,8 @@ GRANT SELECT ON bagelpay.settings, bagelpay.products, bagelpay.product_features,
     bagelpay_internal.purchases, bagelpay.payments, bagelpay.trials, bagelpay.cancellations, bagelpay.refunds,
     bagelpay_internal.decisions, bagelpay_internal.subscription_links, bagelpay_internal.changed_orders,
     bagelpay_internal.changed_settings, bagelpay.expected_orders, bagelpay.entitlements, bagelpay.entitlements_test,
-    bagelpay.entitled_features, bagelpay.order_checks, bagelpay.zone_evidence, bagelpay.attention, bagelpay.dismissals
+    bagelpay.entitled_features, bagelpay.order_checks, bagelpay.zone_evidence, bagelpay.verifications, bagelpay_internal.stored_differences,
+    bagelpay.differences, bagelpay.attention, bagelpay.dismissals
 TO bagelpay_reader;
 
 -- Readers see no bodies: not dead_letters.body, and nothing of event_bodies.
@@ -64,8 +65,18 @@ GRANT EXECUTE ON FUNCTION bagelpay.is_entitled (text, text, text, timestamptz),
     bagelpay_internal.attention_row (text, text[], timestamptz, text, text, text, text, text, text, text),
     bagelpay_internal.payment_by_provider_order (text, text, text), bagelpay.find (text, text),
     bagelpay_internal.names_between (text, text, integer), bagelpay_internal.items_named (bagelpay_internal.found_name),
-    bagelpay_internal.subscription_key (text, text, text, text)
+    bagelpay_internal.subscription_key (text, text, text, text), bagelpay_internal.listed_time (text, text),
+    bagelpay_internal.listed_subscriptions (json, text), bagelpay_internal.access_now (text, text, text, text),
+    bagelpay_internal.compare_transactions (text, timestamptz, timestamptz, json, json, boolean),
+    bagelpay_internal.compare_subscriptions (text, timestamptz, json, text[], boolean),
+    bagelpay_internal.compare (text, timestamptz, timestamptz, json, json, boolean),
+    bagelpay_internal.difference_id (bagelpay_internal.difference),
+    bagelpay_internal.difference_detail (bagelpay_internal.difference),
+    bagelpay_internal.difference_remedy (bagelpay_internal.difference), bagelpay_internal.open_differences (),
+    bagelpay_internal.verify (text, timestamptz, timestamptz, json, json, boolean)
 TO bagelpay_reader;
+
+GRANT EXECUTE ON FUNCTION bagelpay_internal.store_verification (json) TO bagelpay_verify;
 
 GRANT EXECUTE ON FUNCTION bagelpay.expect_order (text, text, text, numeric, text, text),
     bagelpay.grant (text, text, text, timestamptz, text, text), bagelpay.adopt (json, text), bagelpay.revoke (text, text, text, text, text),

@@ -316,6 +316,12 @@ BEGIN
         GROUP BY c.who, c.id, c.mode) AS n
     WHERE n.subscriptions > 1 AND (n.who = 'customer' OR n.customers > 1);
 
+    -- What differs from BagelPay's lists.
+    RETURN QUERY
+    SELECT d.id, 'drift', d.since, d.mode, d.order_id, NULL, d.payment_id, d.customer_email,
+        d.detail || CASE WHEN d.affects_access THEN '; it affects access now' ELSE '' END, d.remedy
+    FROM bagelpay.differences AS d;
+
     -- Most of the latest times without zone are off by the same half hours.
     RETURN QUERY
     SELECT (bagelpay_internal.attention_row (

@@ -241,6 +241,9 @@ BEGIN
     orders := bagelpay_internal.refold (keys, FALSE);
     PERFORM bagelpay_internal.notify_orders (orders > 0);
 
+    -- The next run of bagelhook-verify finds the others again.
+    DELETE FROM bagelpay_internal.stored_differences AS s
+    WHERE (s.difference).customer_email = ANY (names) OR (s.difference).customer_id = the_id OR bagelpay_internal.mentions (s.difference::text, addresses);
     UPDATE bagelpay.dismissals AS d SET note = NULL WHERE bagelpay_internal.mentions (d.note, addresses);
     DELETE FROM bagelpay.dead_letters AS d WHERE d.id = ANY (letters);
     GET DIAGNOSTICS dead_letters = ROW_COUNT;

@@ -15,7 +15,8 @@ BEGIN
         ('bagelpay_owner', 'bagelpay: owns the schema, changes settings, rebuilds'),
         ('bagelpay_ingest', 'bagelpay: responders; may execute the ingest functions and nothing else'),
         ('bagelpay_reader', 'bagelpay: reads views and tables, but no bodies'),
-        ('bagelpay_app', 'bagelpay: a reader that may also expect, grant, revoke and clear')
+        ('bagelpay_app', 'bagelpay: a reader that may also expect, grant, revoke and clear'),
+        ('bagelpay_verify', 'bagelpay: a reader that may also store what bagelhook-verify found')
     LOOP
         CONTINUE WHEN EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = name);
         BEGIN
@@ -44,13 +45,18 @@ END
 $$;
 
 DO $$
+DECLARE
+    name text;
 BEGIN
-    IF NOT pg_catalog.pg_has_role('bagelpay_app', 'bagelpay_reader', 'MEMBER') THEN
-        GRANT bagelpay_reader TO bagelpay_app;
-    END IF;
-EXCEPTION
-    WHEN unique_violation THEN
-        NULL;
+    FOREACH name IN ARRAY '{bagelpay_app,bagelpay_verify}'::text[] LOOP
+        CONTINUE WHEN pg_catalog.pg_has_role(name, 'bagelpay_reader', 'MEMBER');
+        BEGIN
+            EXECUTE pg_catalog.format('GRANT bagelpay_reader TO %I', name);
+        EXCEPTION
+            WHEN unique_violation THEN
+                NULL;
+        END;
+    END LOOP;
 END
 $$;
 

@@ -18,6 +18,8 @@ SELECT 1 / pg_catalog.has_function_privilege('bagelpay_app', 'bagelpay.dispute_w
 
 SELECT 1 / pg_catalog.has_table_privilege('bagelpay_app', 'bagelpay.products', 'INSERT')::integer;
 
+SELECT 1 / pg_catalog.has_function_privilege('bagelpay_verify', 'bagelpay_internal.store_verification(json)', 'EXECUTE')::integer;
+
 SELECT 1 / (count(*) = 0)::integer
 FROM pg_catalog.pg_proc AS f
 WHERE f.pronamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnamespace)

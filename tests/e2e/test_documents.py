@@ -59,7 +59,7 @@ def options():
     found = {script: options_in(subprocess.run([harness.SOURCE / script, "--help"], capture_output=True, text=True,
                                                check=True).stdout) for script in ("scripts/run", "scripts/test")}
     found["bagelhook"] = set().union(*(options_in(said_by("bagelhook", *command)) for command in COMMANDS))
-    for program in ("bagelhook-send", "bagelhook-console"):
+    for program in ("bagelhook-send", "bagelhook-console", "bagelhook-verify"):
         found[program] = options_in(said_by(program))
     for name in ("run", "grow", "large", "scale", "console"):
         # The benchmarks would install and build before they help.

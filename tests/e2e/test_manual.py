@@ -9,7 +9,7 @@ import harness
 
 # What the program bagelhook is told first.
 COMMANDS = ([], ["redrive"], ["import"], ["export"], ["adopt"], ["status"])
-PAGES = ("bagelhook.8", "bagelhook-console.8", "bagelhook-send.1", "bagelpay.7")
+PAGES = ("bagelhook.8", "bagelhook-console.8", "bagelhook-send.1", "bagelhook-verify.8", "bagelpay.7")
 
 
 def text(page):
@@ -50,6 +50,15 @@ def test_options():
 def test_options_of_send():
     help_text, page = said_by("bagelhook-send"), text("bagelhook-send.1")
     assert set(re.findall(r"--[a-z][a-z-]+", page)) == set(re.findall(r"--[a-z][a-z-]+", help_text))
+
+
+def test_options_of_verify():
+    """Each option with its argument, no others, and the same exit statuses."""
+    help_text, page = said_by("bagelhook-verify"), text("bagelhook-verify.8")
+    for option in re.findall(r"^  (--[a-z-]+(?: [A-Z]+| live\|test)?)$", help_text, re.MULTILINE):
+        assert f" {option} " in page
+    # --now is systemctl's.
+    assert set(re.findall(r"--[a-z][a-z-]+", page)) - {"--now"} == set(re.findall(r"--[a-z][a-z-]+", help_text))
 
 
 def test_options_of_the_console():

@@ -61,12 +61,35 @@ def test_metrics(stack):
     """What a timer writes for Prometheus; nothing to look at is no failure, nor is something."""
     head = ["# HELP bagelhook_attention Rows of bagelpay.attention: what a person should look at.",
             "# TYPE bagelhook_attention gauge"]
-    assert status(stack, "--metrics") == (0, head, [])
+    tail = ["# HELP bagelhook_verification_timestamp_seconds When bagelhook-verify last compared with BagelPay's lists.",
+            "# TYPE bagelhook_verification_timestamp_seconds gauge",
+            "# HELP bagelhook_differences Rows of bagelpay.differences: what differs from BagelPay's lists, and whether that affects access.",
+            "# TYPE bagelhook_differences gauge"]
+    assert status(stack, "--metrics") == (0, head + tail, [])
     for body in (b"{}", bodies.changed(bodies.payment(), event_type="x"), bodies.changed(bodies.payment(), event_type="y")):
         stack.deliver(body)
     code, lines, complaints = status(stack, "--metrics")
     assert (code, lines, complaints) == (0, [*head, 'bagelhook_attention{kind="dead_letter",mode=""} 1',
-                                             'bagelhook_attention{kind="ignored_type",mode="test"} 2'], [])
+                                             'bagelhook_attention{kind="ignored_type",mode="test"} 2', *tail], [])
+    assert watching.promtool("check", "metrics", text="\n".join(lines) + "\n") == (0, "")
+
+
+@pytest.mark.usefixtures("reader")
+def test_verifications(stack):
+    """The last run of bagelhook-verify of each mode, and what it found that nobody dismissed."""
+    listed = """[{"order_id":"A","amount":"1","created_at":"2026-11-30 00:00:00"},{"order_id":"B","amount":"2","created_at":"2026-11-30 00:00:00"}]"""
+    for mode, transactions in (("live", "[]"), ("live", listed), ("test", "[]")):
+        stack.query("SELECT bagelpay_internal.store_verification(bagelpay_internal.verify(%s, '2026-01-01', now(), %s, '[]', TRUE))", mode, transactions)
+    stack.query("UPDATE bagelpay.verifications SET finished_at = '2026-12-01Z' WHERE mode = 'test'")
+    code, lines, complaints = status(stack)
+    assert (code, complaints) == (3, [])
+    assert re.fullmatch(r"last live verification: \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ, \d seconds? ago, 2 differences", lines[4])
+    assert re.fullmatch(r"last test verification: 2026-12-01T00:00:00Z, \d+ \w+ ago, 0 differences", lines[5])
+    assert lines[6:] == [SELECT, "  2 live drift"]
+    stack.query("SELECT bagelpay.dismiss(id) FROM (SELECT id FROM bagelpay.differences ORDER BY provider_order_id LIMIT 1) AS d")
+    _, lines, _ = status(stack, "--metrics")
+    assert 'bagelhook_verification_timestamp_seconds{mode="test"} 1796083200' in lines
+    assert 'bagelhook_differences{kind="missing_payment",mode="live",access="unknown"} 1' in lines
     assert watching.promtool("check", "metrics", text="\n".join(lines) + "\n") == (0, "")
 
 

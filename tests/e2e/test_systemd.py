@@ -17,6 +17,7 @@ import harness
 
 UNITS = (harness.BUILD / "systemd" / "bagelhook.service", harness.SOURCE / "systemd" / "bagelhook.socket",
          harness.BUILD / "systemd" / "bagelhook-console.service", harness.SOURCE / "systemd" / "bagelhook-console.socket",
+         harness.BUILD / "systemd" / "bagelhook-verify.service", harness.SOURCE / "systemd" / "bagelhook-verify.timer",
          harness.SOURCE / "contrib" / "systemd" / "bagelhook-forget.service",
          harness.SOURCE / "contrib" / "systemd" / "bagelhook-forget.timer",
          harness.SOURCE / "contrib" / "systemd" / "bagelhook-attention.service",

@@ -56,17 +56,20 @@ def test_content(deb):
     """What an operator needs is there, where Debian has it."""
     files = {line.split()[5].lstrip(".") for line in run("dpkg-deb", "-c", deb).splitlines()}
     share = "/usr/share/bagelhook"
-    assert {"/usr/bin/bagelhook", "/usr/bin/bagelhook-send", "/usr/bin/bagelhook-console", "/etc/default/bagelhook",
+    assert {"/usr/bin/bagelhook", "/usr/bin/bagelhook-send", "/usr/bin/bagelhook-console", "/usr/bin/bagelhook-verify", "/etc/default/bagelhook",
             "/etc/default/bagelhook-console", "/etc/bagelhook/",
             "/lib/systemd/system/bagelhook.service", "/lib/systemd/system/bagelhook.socket",
             "/lib/systemd/system/bagelhook-console.service", "/lib/systemd/system/bagelhook-console.socket",
             "/lib/systemd/system/bagelhook-forget.service", "/lib/systemd/system/bagelhook-forget.timer",
             "/lib/systemd/system/bagelhook-attention.service", "/lib/systemd/system/bagelhook-attention.timer",
+            "/lib/systemd/system/bagelhook-verify.service", "/lib/systemd/system/bagelhook-verify.timer",
             "/usr/lib/sysusers.d/bagelhook.conf", f"{share}/nginx/bagelhook.conf", f"{share}/nginx/bagelhook-console.conf",
             f"{share}/apache/bagelhook-proxy.conf", f"{share}/apache/bagelhook-fcgid.conf",
             f"{share}/apache/bagelhook-cgi.conf", f"{share}/apache/bagelhook-console.conf",
-            f"{share}/caddy/bagelhook.caddy", f"{share}/grafana/bagelhook.json", f"{share}/reader/subscription.sql", f"{share}/haproxy/bagelhook.cfg", f"{share}/lighttpd/bagelhook.conf", f"{share}/prometheus/bagelhook.rules.yml", f"{share}/sql/sqitch.plan",
-            "/usr/share/man/man8/bagelhook.8.gz", "/usr/share/man/man8/bagelhook-console.8.gz",
+            f"{share}/caddy/bagelhook.caddy",
+            f"{share}/grafana/bagelhook.json", f"{share}/reader/subscription.sql", f"{share}/haproxy/bagelhook.cfg", f"{share}/lighttpd/bagelhook.conf",
+            f"{share}/prometheus/bagelhook.rules.yml", f"{share}/sql/sqitch.plan",
+            "/usr/share/man/man8/bagelhook.8.gz", "/usr/share/man/man8/bagelhook-console.8.gz", "/usr/share/man/man8/bagelhook-verify.8.gz",
             "/usr/share/man/man1/bagelhook-send.1.gz", "/usr/share/man/man7/bagelpay.7.gz"} <= files
     for file in (SOURCE / "console" / "page").iterdir():
         assert f"{share}/console/{file.name}" in files
@@ -82,7 +85,8 @@ def test_upgrade_stops_nothing(deb, tmp_path):
     script = (tmp_path / "control" / "postinst").read_text()
     invoked = re.findall(r"deb-systemd-invoke (\S+) (.*?) >", script)
     assert invoked == [("start", "'bagelhook.service' 'bagelhook.socket'"),
-                       ("start", "'bagelhook-attention.timer' 'bagelhook-console.service' 'bagelhook-console.socket' 'bagelhook-forget.timer'")]
+                       ("start", "'bagelhook-attention.timer' 'bagelhook-console.service' 'bagelhook-console.socket' 'bagelhook-forget.timer'"
+                                 " 'bagelhook-verify.timer'")]
     assert not (tmp_path / "control" / "preinst").exists()
     script = (tmp_path / "control" / "prerm").read_text()
     for line in script.splitlines():

@@ -11,9 +11,10 @@ SELECT plan(7);
 SELECT set_eq(
     $$SELECT c.relname::text FROM pg_class AS c WHERE c.relnamespace = 'bagelpay'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'p', 'f', 'c')$$,
     ARRAY[
-        'attention', 'attention_row', 'cancellations', 'dead_letters', 'dismissals', 'effect', 'entitled_features', 'entitlement', 'entitlement_change',
+        'attention', 'attention_row', 'cancellations', 'dead_letters', 'differences', 'dismissals', 'effect', 'entitled_features', 'entitlement', 'entitlement_change',
         'entitlements', 'entitlements_test', 'event_bodies', 'events', 'expected_orders', 'explanation', 'finding', 'forgotten_keys', 'items',
-        'order_checks', 'orders', 'payments', 'product_features', 'products', 'refunds', 'settings', 'subscriptions', 'trials', 'zone_evidence'],
+        'order_checks', 'orders', 'payments', 'product_features', 'products', 'refunds', 'settings', 'subscriptions', 'trials',
+        'verifications', 'zone_evidence'],
     'tables, views and types of rows');
 
 SELECT set_eq(

@@ -6,7 +6,7 @@ SET client_min_messages = warning;
 
 BEGIN;
 
-SELECT plan(126);
+SELECT plan(133);
 
 \ir builder.psql
 
@@ -64,27 +64,28 @@ SELECT is(public.readable ('bagelpay_ingest'), NULL, 'responders read nothing');
 SELECT is(public.writable ('bagelpay_ingest'), '', 'responders write nothing');
 SELECT is(public.callable ('bagelpay_ingest'), 'ingest served_responders', 'responders call two functions');
 SELECT ok(NOT has_schema_privilege(role, schema, 'CREATE'), role || ' creates nothing in ' || schema)
-FROM unnest('{bagelpay_ingest,bagelpay_reader,bagelpay_app}'::text[]) AS role, unnest('{bagelpay,bagelpay_internal}'::text[]) AS schema;
+FROM unnest('{bagelpay_ingest,bagelpay_reader,bagelpay_app,bagelpay_verify}'::text[]) AS role, unnest('{bagelpay,bagelpay_internal}'::text[]) AS schema;
 SELECT ok(NOT has_schema_privilege('bagelpay_ingest', 'bagelpay_internal', 'USAGE'), 'responders enter no internals');
 
-SELECT is(public.readable (role, FALSE), 'dead_letters_id_seq event_bodies forgotten_keys', role || ' reads all but bodies and what is of no use to others')
-FROM unnest('{bagelpay_reader,bagelpay_app}'::text[]) AS role;
+SELECT is(public.readable (role, FALSE), 'dead_letters_id_seq event_bodies forgotten_keys verifications_id_seq', role || ' reads all but bodies and what is of no use to others')
+FROM unnest('{bagelpay_reader,bagelpay_app,bagelpay_verify}'::text[]) AS role;
 SELECT ok(NOT has_column_privilege(role, 'bagelpay.dead_letters', 'body', 'SELECT'), role || ' sees no dead letter''s body')
-FROM unnest('{bagelpay_reader,bagelpay_app}'::text[]) AS role;
+FROM unnest('{bagelpay_reader,bagelpay_app,bagelpay_verify}'::text[]) AS role;
 SELECT is((SELECT string_agg(a.attname, ' ') FROM pg_attribute AS a WHERE a.attrelid = 'bagelpay.dead_letters'::regclass AND a.attnum > 0 AND NOT has_column_privilege('bagelpay_reader', a.attrelid, a.attnum, 'SELECT')),
     'body', 'but all else of it');
 SELECT is(public.writable ('bagelpay_reader'), '', 'readers write nothing');
 SELECT is(public.writable ('bagelpay_app'), 'product_features products', 'applications write the merchant''s own tables');
 SELECT is(public.callable ('bagelpay_reader', 'volatile'), '', 'readers call nothing that writes');
 SELECT is(public.callable ('bagelpay_app', 'volatile'), :'app_writes', 'what applications call that writes');
+SELECT is(public.callable ('bagelpay_verify', 'volatile') || public.writable ('bagelpay_verify'), 'store_verification', 'bagelhook-verify stores what it found, and writes nothing else');
 SELECT is(public.callable (role, 'definer'), :'owner_reads', role || ' calls few functions that read what it may not')
-FROM unnest('{bagelpay_reader,bagelpay_app}'::text[]) AS role;
+FROM unnest('{bagelpay_reader,bagelpay_app,bagelpay_verify}'::text[]) AS role;
 SELECT ok(has_function_privilege('bagelpay_reader', f::regprocedure, 'EXECUTE'), 'readers call ' || f)
 FROM unnest(ARRAY['bagelpay.is_entitled(text, text, text, timestamptz)', 'bagelpay.is_user_entitled(text, text, text, timestamptz)', 'bagelpay.entitlements_at(timestamptz, text)', 'bagelpay.explain(text, text)', 'bagelpay.changes_since(text)', 'bagelpay.has_feature(text, text, text, timestamptz)', 'bagelpay.user_has_feature(text, text, text, timestamptz)', 'bagelpay.find(text, text)', 'bagelpay.entitlement_changes(timestamptz, timestamptz, text)']) AS f;
 
 SELECT is(rolcanlogin OR rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls, FALSE, rolname || ' has no power of its own')
 FROM pg_roles
-WHERE rolname IN ('bagelpay_owner', 'bagelpay_ingest', 'bagelpay_reader', 'bagelpay_app')
+WHERE rolname IN ('bagelpay_owner', 'bagelpay_ingest', 'bagelpay_reader', 'bagelpay_app', 'bagelpay_verify')
 ORDER BY rolname;
 SELECT is(string_agg(c.relname, ' '), NULL, 'all of it is the owner''s')
 FROM pg_class AS c

@@ -38,11 +38,13 @@ void print_text(FILE *out, const char *text)
 	}
 }
 
-void complain(const char *subject, const char *problem)
+void print_complaint(const char *program, const char *subject, const char *problem)
 {
-	fputs("bagelhook-send: ", stderr);
-	print_text(stderr, subject);
-	fputs(": ", stderr);
+	fprintf(stderr, "%s: ", program);
+	if (subject != NULL) {
+		print_text(stderr, subject);
+		fputs(": ", stderr);
+	}
 	print_text(stderr, problem);
 	fputc('\n', stderr);
 }
