@@ -204,7 +204,7 @@ int main(int argc, char *argv[])
 	const int usage = options_read(argc, argv, &options);
 	if (usage >= 0)
 		return usage;
-	if (pg_set_defaults() != 0)
+	if (pg_set_defaults("bagelhook-verify", "read-write", "bagelpay_reader") != 0)
 		return complain(text_error(errno));
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return complain("libcurl cannot be initialised");
