@@ -29,7 +29,7 @@ static const char begin_reading[] = "BEGIN READ ONLY;"
  * Those that are marked STABLE can only read. */
 static const char role_question[] =
 	"SELECT pg_catalog.has_schema_privilege('bagelpay_internal', 'USAGE')"
-	" AND pg_catalog.has_function_privilege('bagelpay_internal.console_overview(timestamptz)', "
+	" AND pg_catalog.has_function_privilege('bagelpay_internal.console_overview(text, timestamptz)', "
 	"'EXECUTE'),"
 	" pg_catalog.has_schema_privilege('bagelpay', 'CREATE')"
 	" OR pg_catalog.has_schema_privilege('bagelpay_internal', 'CREATE')"

@@ -117,7 +117,8 @@ static bool answer(void *context, void *worker, FCGX_Request *fcgi, struct peer 
 		routes_refuse(out);
 	else
 		routes_answer(context, worker, FCGX_GetParam("REQUEST_METHOD", fcgi->envp),
-			FCGX_GetParam("REQUEST_URI", fcgi->envp), out);
+			FCGX_GetParam("REQUEST_URI", fcgi->envp), FCGX_GetParam("HTTP_IF_NONE_MATCH", fcgi->envp),
+			out);
 	if (buffer_failed(out)) {
 		buffer_done(out);
 		routes_refuse(out);

@@ -1,14 +1,16 @@
-/* The static files of the page, read once. */
+/* The static files of the page, read once. Its modules become one script, so that a browser asks once. */
 #ifndef BAGELHOOK_PAGE_H
 #define BAGELHOOK_PAGE_H
 
 #include "common/buffer.h"
+#include "common/digest.h"
 
 #define PAGE_ERROR_SIZE 512
-#define PAGE_FILES 19
+#define PAGE_FILES 4
 
 struct page {
 	struct buffer files[PAGE_FILES];
+	char version[DIGEST_LEN + 1]; /* of all files together, as hex digits: their ETag, and v= in their addresses */
 };
 
 struct page_file {

@@ -29,7 +29,10 @@ static const struct view {
 	const char *statement;
 	const char *parameters[MAX_PARAMETERS + 1];
 } views[] = {
-	{"/api/overview", "SELECT bagelpay_internal.console_overview($1::timestamptz)", {"since"}},
+	{"/api/overview", "SELECT bagelpay_internal.console_overview(coalesce($1, '1h'), $2::timestamptz)",
+		{"range", "since"}},
+	{"/api/days", "SELECT bagelpay_internal.console_days()", {NULL}},
+	{"/api/attention", "SELECT bagelpay_internal.console_attention()", {NULL}},
 	{"/api/deliveries",
 		"SELECT bagelpay_internal.console_deliveries($1::timestamptz, $2, $3::timestamptz, $4, $5, "
 		"$6, $7, "
@@ -37,9 +40,10 @@ static const struct view {
 		{"before_at", "before_id", "since", "mode", "type", "outcome", "order", "event", "warned"}},
 	{"/api/delivery", "SELECT bagelpay_internal.console_delivery($1)", {"event"}},
 	{"/api/order", "SELECT bagelpay_internal.console_order($1, $2)", {"mode", "order"}},
+	{"/api/customer", "SELECT bagelpay_internal.console_customer($1, $2)", {"kind", "value"}},
 	{"/api/search", "SELECT bagelpay_internal.console_search($1, $2::integer)", {"q", "skip"}},
-	{"/api/dead-letters", "SELECT bagelpay_internal.console_dead_letters($1::bigint, $2::boolean)",
-		{"before", "resolved"}},
+	{"/api/dead-letters", "SELECT bagelpay_internal.console_dead_letters($1::bigint, $2::boolean, $3)",
+		{"before", "resolved", "q"}},
 	{"/api/dead-letter", "SELECT bagelpay_internal.console_dead_letter($1::bigint)", {"id"}},
 };
 
@@ -64,11 +68,19 @@ static void answer_error(struct buffer *out, const char *status, const char *mor
 	buffer_puts(out, "}\n");
 }
 
-static void answer_file(struct buffer *out, const struct page_file *file)
+/* A file at an address with its version never changes there. Of any other address the browser asks again, and is told
+ * in a few bytes that it has it. The ETag is a weak one, because web servers compress, and some then change it. */
+static void answer_file(struct buffer *out, const struct page_file *file, const char *version, const char *query,
+	const char *if_none_match)
 {
-	begin(out, "200 OK", file->type, "no-cache");
-	buffer_puts(out, "\r\n");
-	buffer_put(out, file->content->data, file->content->len);
+	bool lasting = strncmp(query, "v=", 2) == 0 && strcmp(query + 2, version) == 0;
+	bool known = if_none_match != NULL && strstr(if_none_match, version) != NULL;
+
+	begin(out, known ? "304 Not Modified" : "200 OK", file->type,
+		lasting ? "private, max-age=31536000, immutable" : "no-cache");
+	buffer_printf(out, "ETag: W/\"%s\"\r\n\r\n", version);
+	if (!known)
+		buffer_put(out, file->content->data, file->content->len);
 }
 
 static void answer_spool(struct buffer *out, const char *admin)
@@ -110,7 +122,8 @@ static void answer_view(struct buffer *out, struct database *db, const struct vi
 		answer_error(out, "404 Not Found", "", "There is no such thing");
 		break;
 	case DATABASE_REFUSED:
-		answer_error(out, "400 Bad Request", "", error);
+		log_record(LOG_INFO, "a view was asked for with a wrong value", LOG_PAIRS("path", view->path));
+		answer_error(out, "400 Bad Request", "", "A value of this address is not valid");
 		break;
 	case DATABASE_TOO_LONG:
 		log_record(LOG_WARN, "a view took too long", LOG_PAIRS("path", view->path));
@@ -135,7 +148,8 @@ static void answer_view(struct buffer *out, struct database *db, const struct vi
 	}
 }
 
-static void answer_get(const struct views *shared, struct database *db, const char *uri, struct buffer *out)
+static void answer_get(const struct views *shared, struct database *db, const char *uri, const char *if_none_match,
+	struct buffer *out)
 {
 	char path[MAX_PATH];
 	size_t len = uri == NULL ? 0 : strcspn(uri, "?");
@@ -147,7 +161,7 @@ static void answer_get(const struct views *shared, struct database *db, const ch
 		path[len] = '\0';
 		struct page_file file = page_find(shared->page, path);
 		if (file.content != NULL) {
-			answer_file(out, &file);
+			answer_file(out, &file, shared->page->version, query, if_none_match);
 			return;
 		}
 		if (strcmp(path, "/api/spool") == 0) {
@@ -165,12 +179,12 @@ static void answer_get(const struct views *shared, struct database *db, const ch
 }
 
 void routes_answer(const struct views *shared, struct database *db, const char *method, const char *uri,
-	struct buffer *out)
+	const char *if_none_match, struct buffer *out)
 {
 	bool head = method != NULL && strcmp(method, "HEAD") == 0;
 
 	if (head || (method != NULL && strcmp(method, "GET") == 0))
-		answer_get(shared, db, uri, out);
+		answer_get(shared, db, uri, if_none_match, out);
 	else
 		answer_error(out, "405 Method Not Allowed", "Allow: GET, HEAD\r\n", "Only GET and HEAD");
 	/* The same, without what follows the headers. */

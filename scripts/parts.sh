@@ -168,11 +168,23 @@ part_e2e_long() {
     run_e2e "$tree/tests/e2e" -m long
 }
 
+# The modules of the console's page that need no browser.
+test_page_modules() {
+    local status=0
+    node --test --test-reporter=tap "$tree"/tests/page/*.test.js >"$state/tap" 2>&1 || status=$?
+    cat "$state/tap"
+    count_tap "$state/tap" "$status"
+    return "$status"
+}
+
 # The console, in a browser, too. axe-core comes from npm's registry; where that cannot be, its tests are skipped.
 part_console() {
+    local bad=0
     build_plain
     need_npm
-    run_pytest -n 2 --dist loadfile "$tree/tests/console"
+    test_page_modules || bad=1
+    run_pytest -n 2 --dist loadfile "$tree/tests/console" || bad=1
+    return "$bad"
 }
 
 part_console_sanitize() {
@@ -333,6 +345,24 @@ part_container() {
     run_pytest "$tree/tests/package/test_container.py"
 }
 
+# The console's page: ESLint's recommended rules, and its JSDoc types as TypeScript's compiler reads them. Both come from
+# npm's registry; if that cannot be reached, they are skipped.
+analyze_page() {
+    local directory=$state/page-checkers bad=0
+    need_npm
+    mkdir -p "$directory/page"
+    cp "$tree"/tests/page/* "$directory"
+    cp "$tree"/console/page/*.js "$directory/page"
+    if ! npm ci --prefix "$directory" --no-audit --no-fund; then
+        say 'Skipped: ESLint and TypeScript cannot be installed from npm'\''s registry.'
+        count 0 0 2
+        return 0
+    fi
+    if (cd "$directory" && node_modules/.bin/eslint --max-warnings 0 .); then count 1 0 0; else count 0 1 0; bad=1; fi
+    if (cd "$directory" && node_modules/.bin/tsc --project .); then count 1 0 0; else count 0 1 0; bad=1; fi
+    return "$bad"
+}
+
 part_analyze() {
     local file status bad=0
     local -a scripts=("$tree/.ci/run")
@@ -342,6 +372,7 @@ part_analyze() {
     for file in "${scripts[@]}"; do
         if (cd "$tree" && shellcheck -x "$file"); then count 1 0 0; else count 0 1 0; bad=1; fi
     done
+    analyze_page || bad=1
     build_plain
     for file in cppcheck clang-tidy gcc; do
         if make -C "$build" "analyze-$file"; then count 1 0 0; else count 0 1 0; bad=1; fi

@@ -1,6 +1,6 @@
 // What the responder answered, in words.
 
-const REASONS = {
+const REFUSED = {
   wrong: "with a signature that the secret does not make: is it the webhook’s?",
   too_old: "that were signed too long ago: is this server’s clock right?",
   missing: "without a signature: not from BagelPay, unless the web server drops it.",
@@ -9,7 +9,7 @@ const REASONS = {
 
 // Why deliveries were answered 401, a sentence for each reason there was.
 export function notAuthentic(reasons) {
-  return Object.entries(REASONS).filter(([name]) => reasons?.[name] > 0).map(([name, text]) => `${reasons[name].toLocaleString("en")} ${text}`);
+  return Object.entries(REFUSED).filter(([name]) => reasons?.[name] > 0).map(([name, text]) => `${reasons[name].toLocaleString("en")} ${text}`);
 }
 
 // What is in no table, as nothing was committed: counts by status, in words; empty where there is none. 400 is a dead

@@ -1,6 +1,7 @@
 // Asking the console's program. Only paths of this very origin are asked for.
 
 export class Refusal extends Error {
+  /** @param {number} status 0: no answer @param {string} message */
   constructor(status, message) {
     super(message);
     this.status = status;
@@ -12,7 +13,14 @@ let ahead = 0;
 
 export const serverNow = () => Date.now() + ahead;
 
-// Asks for one view; parameters that are null or empty are left out. Throws a Refusal with what to say.
+const PATIENCE_MS = 20000;
+
+/**
+ * Asks for one view; parameters that are null or empty are left out. Throws a Refusal with what to say.
+ * @param {string} view
+ * @param {Record<string, any> | null} parameters
+ * @param {AbortSignal} signal
+ */
 export async function ask(view, parameters, signal) {
   // Not relative: an address that carried a password must not be repeated.
   const url = new URL(`/api/${view}`, window.location.origin);
@@ -22,14 +30,14 @@ export async function ask(view, parameters, signal) {
   let answer;
   let content;
   try {
-    answer = await fetch(url, { signal, cache: "no-store", redirect: "error", referrerPolicy: "no-referrer" });
-    const date = Date.parse(answer.headers.get("Date") ?? "");
-    if (!Number.isNaN(date)) ahead = date - Date.now();
+    answer = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]), cache: "no-store", redirect: "error", referrerPolicy: "no-referrer" });
     content = await answer.json();
   } catch (error) {
-    if (error.name === "AbortError") throw error;
+    if (signal.aborted) throw error;
     throw new Refusal(0, answer ? `The server answered with status ${answer.status}` : "The console does not answer");
   }
+  const date = Date.parse(content.now ?? answer.headers.get("Date") ?? "");
+  if (!Number.isNaN(date)) ahead = date - Date.now();
   if (!answer.ok) throw new Refusal(answer.status, content.error ?? `The console answered with status ${answer.status}`);
   return content;
 }

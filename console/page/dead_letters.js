@@ -1,44 +1,118 @@
-// Correctly signed bodies that are not a valid event.
+// Dead letters: the list, and one of them with the event that it conflicts with.
 
 import { ask } from "./api.js";
-import { address, empty, found, h, id, patch, table } from "./dom.js";
-import { bytes, listed } from "./moments.js";
+import { bodyText, oddBody } from "./body.js";
+import { empty, facts, h, section, table } from "./dom.js";
+import { isJson, differences } from "./json_text.js";
+import { address, chip, copyable, customerLink, eventLink, foundLink, id, listed, moment, whatYouCanDo } from "./parts.js";
+import { redriveAll, redriveOne } from "./remedies.js";
+import { bytes, count, times } from "./text.js";
 
-const EVERY_MS = 3000;
+const LETTER_REASONS = {
+  invalid: "It is correctly signed, but not a valid event.", conflict: "Another event with the same event id was stored before.",
+  database: "PostgreSQL rejects its content.", mode: "The secret that it is signed with does not cover its mode.",
+};
 
-function row(d, now) {
+function letterRow(d, now) {
   return h("tr", null,
     h("td", { class: "number" }, h("a", { href: address.letter(d.id), "aria-label": `Dead letter ${d.id}` }, d.id)),
-    h("td", { class: "time" }, listed(d.received_at, now), d.deliveries > 1 ? h("span", { class: "dim small" }, ` and ${d.deliveries - 1} more`) : null),
-    h("td", null, h("span", { class: "chip bad" }, d.reason), " ", h("span", { class: "small" }, d.detail)),
-    h("td", { class: "small" }, d.event_id === null ? null : h("div", null, "Event ", id(d.event_id)),
-      d.order_id === null ? null : h("div", null, "Order ", found(d.order_id)), d.customer_email === null ? null : h("div", null, found(d.customer_email))),
-    h("td", { class: "number" }, bytes(d.bytes)),
-    h("td", null, d.resolved_at ? h("span", { class: "chip good" }, "resolved") : h("code", null, `bagelhook redrive --id ${d.id}`)));
+    h("td", { class: "time" }, listed(d.received_at, now), d.deliveries > 1 ? h("span", { class: "dim small" }, ` delivered ${times(d.deliveries)}`) : null),
+    h("td", null, chip(d.reason, "bad"), " ", h("span", { class: "small" }, d.detail)),
+    h("td", null, customerLink("email", d.customer_email)),
+    h("td", null, foundLink(d.order_id)),
+    h("td", null, d.event_id === null ? null : d.reason === "conflict" ? eventLink(d.event_id) : id(d.event_id)),
+    h("td", null, d.resolved_at ? chip("resolved", "good") : null));
 }
 
-export async function deadLetters(view) {
-  const resolved = view.parameters.get("resolved");
-  const before = view.parameters.get("before");
-  const other = resolved ? ["Only those that are open", {}] : ["Those that were resolved, too", { resolved: "true" }];
+const openOnly = (view) => view.parameters.get("resolved") !== "true";
 
-  // The address of older ones follows from what is shown, as some may have been resolved meanwhile.
-  const content = ({ now, rows, next }) => [
-    rows.length === 0
-      ? empty(before ? "No older ones." : resolved ? "There has never been one." : "None is open. Everything that was correctly signed is an event.")
-      : table("Dead letters", [{ title: "No.", number: true }, "Came", "Why", "Of", { title: "Size", number: true }, "To try it again"],
-        rows.map((d) => row(d, now))),
-    h("p", { hidden: rows.filter((d) => !d.resolved_at).length < 2 }, "All of them: ", h("code", null, "bagelhook redrive --all"), ", as a role that has bagelpay_owner."),
-    h("div", { class: "more" },
-      h("a", { href: view.address("dead-letters", other[1]) }, other[0]),
-      next === null ? null : h("a", { href: view.address("dead-letters", { ...(resolved && { resolved }), before: next }) }, "Older")),
-  ];
+const lettersAddress = (parameters) => {
+  const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value)).toString();
+  return `#/dead-letters${query ? `?${query}` : ""}`;
+};
 
-  const place = h("div");
-  const load = async () => patch(place, content(await ask("dead-letters", { resolved, before }, view.signal)));
-  await load();
-  view.show("Dead letters",
+/** Once it is there it stays, with what somebody is typing, so that it may know nothing but the view. */
+function letterSearch(view) {
+  return h("form", { class: "filters", role: "search", "aria-label": "Search dead letters", submit: (event) => {
+    event.preventDefault();
+    window.location.hash = lettersAddress({ q: event.target.elements.letters.value.trim(), resolved: openOnly(view) ? "" : "true" });
+  } },
+  h("label", null, "E-mail, order, event or reason contains", h("input", { type: "search", name: "letters", class: "wide", maxlength: "200", value: view.parameters.get("q") ?? "", autocomplete: "off" })),
+  h("button", { type: "submit" }, "Search"));
+}
+
+function nothingSaid(view) {
+  const q = view.parameters.get("q");
+  if (q) return empty("No results for ", id(q), openOnly(view) ? " among open dead letters." : ".");
+  if (view.parameters.get("before")) return empty("No older ones.");
+  return empty(openOnly(view) ? "None is open. Everything that was correctly signed is an event." : "There has never been one.");
+}
+
+function renderLetters({ now, rows, next, looked }, view) {
+  const q = view.parameters.get("q") ?? "";
+  const open = rows.filter((d) => !d.resolved_at && d.reason !== "conflict");
+  const resolved = openOnly(view) ? "" : "true";
+  return [
     h("p", null, "Correctly signed bodies that are not a valid event. Each is kept with all its bytes, and can be tried again."),
-    place);
-  view.every(EVERY_MS, load);
+    letterSearch(view),
+    rows.length === 0 ? nothingSaid(view)
+      : table("Dead letters", [{ title: "No.", number: true }, "Received", "Why", "E-mail", "Order", "Event", "State"], rows.map((d) => letterRow(d, now)), { class: "letters" }),
+    looked === null ? null : h("p", { class: "dim" }, `Looked through ${count(looked)} dead letters; there are older ones.`),
+    h("p", { class: "more" },
+      h("a", { href: lettersAddress({ q, resolved: openOnly(view) ? "true" : "" }) }, openOnly(view) ? "Show those that were resolved, too" : "Show only those that are open"),
+      next === null ? null : h("a", { href: lettersAddress({ q, resolved, before: String(next) }) }, "Older")),
+    whatYouCanDo(open.length === 0 ? [] : open.length === 1 ? [redriveOne(open[0].id)] : [redriveAll(), redriveOne(open[0].id)]),
+  ];
 }
+
+/** @type {import("./view.js").Definition} */
+export const deadLettersView = {
+  title: (view) => (view.parameters.get("q") ? ["Dead letters with ", id(view.parameters.get("q"))] : ["Dead letters"]),
+  problem: (view) => (/^\d{0,18}$/.test(view.parameters.get("before") ?? "") ? null : "This address names no page of dead letters."),
+  load: (view) => ask("dead-letters", { resolved: openOnly(view) ? null : "true", before: view.parameters.get("before"), q: view.parameters.get("q") }, view.signal),
+  render: renderLetters,
+  every: 3000,
+};
+
+/** The fields in which a letter and the stored event differ, side by side. */
+function sideBySide(d) {
+  if (!d.other) return null;
+  if (d.other.body === null) return h("p", { class: "dim" }, "The stored event’s body is no longer kept, so that they cannot be compared.");
+  const [one, other] = [bodyText(d.body), bodyText(d.other.body)];
+  if (!isJson(one) || !isJson(other)) return h("p", { class: "dim" }, "They cannot be compared: one of them is not JSON.");
+  const found = differences(one, other);
+  const cell = (text) => h("td", null, text === null ? h("span", { class: "dim" }, "none") : h("code", null, text));
+  return [h("p", null, "The stored event is ", eventLink(d.event_id), ", received ", moment(d.other.received_at), ". ",
+    d.reason === "conflict" ? "It stays; this letter changed nothing." : null),
+  found.length === 0 ? h("p", null, "Their fields do not differ.")
+    : table("Differences", ["Field", "This dead letter", "The stored event"], found.map((f) => h("tr", null, h("td", null, id(f.path)), cell(f.one), cell(f.other))))];
+}
+
+function renderLetter(d) {
+  return [
+    h("div", { class: "sheet" }, facts([
+      ["Why", LETTER_REASONS[d.reason] ?? d.reason], ["Where", d.detail && h("code", null, d.detail)],
+      ["Event", d.event_id && (d.other ? eventLink(d.event_id) : copyable(d.event_id, "the event id"))], ["Order", foundLink(d.order_id)],
+      ["Customer", customerLink("email", d.customer_email)],
+      ["Received", [moment(d.received_at), d.deliveries > 1 ? `, delivered ${times(d.deliveries)}` : null]],
+      ["Size", bytes(d.bytes)], ["SHA-256", copyable(d.sha256, "the SHA-256")],
+      ["Resolved", moment(d.resolved_at)]])),
+    section("Compared with the stored event", sideBySide(d)),
+    d.resolved_at ? null : d.reason === "conflict"
+      ? h("p", null, "Trying it again changes nothing while the other event is stored. If the difference does not matter, dismiss the row in ", h("a", { href: "#/attention" }, "Attention"), ".")
+      : whatYouCanDo([redriveOne(d.id)], { open: true }),
+    section("Bytes", oddBody(d.body, "Bytes")),
+  ];
+}
+
+/** @type {import("./view.js").Definition} */
+export const deadLetterView = {
+  of: "dead-letters",
+  title: (view) => ["Dead letter ", view.rest[0] ?? ""],
+  problem: (view) => (/^\d{1,18}$/.test(view.rest[0] ?? "") ? null : "A dead letter has a number."),
+  load: (view) => ask("dead-letter", { id: view.rest[0] }, view.signal),
+  render: renderLetter,
+  every: 10000,
+  missing: "There is no dead letter of this number.",
+};
+

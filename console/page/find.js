@@ -1,63 +1,118 @@
-// From an order, an event, a customer or a user to who is entitled.
+// From whatever a customer quotes to who is entitled.
 
 import { Refusal, ask } from "./api.js";
-import { address, empty, h, id } from "./dom.js";
-import { verdict } from "./words.js";
+import { empty, h, section } from "./dom.js";
+import { byMode } from "./grouping.js";
+import { address, chip, copyButton, customerLink, eventLink, id, listed, modeChip, verdictCard, whatYouCanDo } from "./parts.js";
+import { grantStatement, neverCame, redriveOne, remediesOf } from "./remedies.js";
+import { cleaned, isAddress, searchProblem } from "./search_input.js";
+import { counted } from "./text.js";
+import { nextChange, summary } from "./verdicts.js";
 
-// How many exact matches give access. If not all of them were judged, nothing is said that the others could make untrue.
-function sum({ cut, entitled, exact, live }) {
-  if (cut) {
-    const known = entitled > 0 ? `at least ${entitled} live ones entitle` : "none of those entitles";
-    return `Only ${exact} of the exact matches were looked at: ${known}. bagelpay.is_entitled() looks at all.`;
-  }
-  if (exact < 2) return null;
-  if (live === 0) return `${exact === 2 ? "Both" : `All ${exact}`} are test purchases, which never entitle in live mode.`;
-  return entitled > 0 ? `Entitled by ${entitled} of ${live} live matches.` : `Not entitled by any of ${live} live matches.`;
+/** Events without an order, and dead letters, that carry a name. */
+export function loosePart({ events, dead_letters: letters }, now) {
+  return [
+    letters.length === 0 ? null : section(`Dead letters (${letters.length})`, h("ul", { class: "stack plain" }, letters.map((d) => h("li", { class: "sheet" },
+      h("p", null, h("a", { href: address.letter(d.id) }, `Dead letter ${d.id}`), ", received ", listed(d.received_at, now), ": ", chip(d.reason, "bad"), " ", d.detail),
+      whatYouCanDo([redriveOne(d.id)]))))),
+    events.length === 0 ? null : section(`Events without an order (${events.length})`, h("ul", { class: "stack plain" }, events.map((e) => h("li", { class: "sheet" },
+      eventLink(e.event_id), ` ${e.event_type}, received `, listed(e.received_at, now), ": ", chip(e.outcome, "warn"), " ", e.mode === "test" ? modeChip(e.mode) : null)))),
+  ];
 }
 
-export async function find(view) {
-  const q = view.parameters.get("q") ?? "";
-  const found = await ask("search", { q }, view.signal);
-  const { event, exact, items } = found;
-  const told = sum(found);
-  const list = h("div", { class: "stack" });
-  const progress = h("span", { class: "dim small", role: "status" });
-  const button = h("button", { type: "button", click: () => more() }, "More");
-  const rest = h("div", { class: "more" }, button, progress);
-  let shown = 0;
+function expectedPart(expected) {
+  return expected.length === 0 ? null : section("Expected, but not paid", h("ul", { class: "stack plain" }, expected.map((x) => h("li", { class: "sheet" },
+    `Your application expected the order `, x.kind === "order" ? id(x.value) : "of ", x.kind === "order" ? null : id(x.value), x.product_id ? [" of ", id(x.product_id)] : null,
+    ". No event of it was received: the customer has not paid, or BagelPay’s webhook did not come."))));
+}
 
-  // Returns the first of what it adds.
-  function add(answer) {
-    const verdicts = answer.items.map((e) => verdict(e, answer.now, "h2"));
-    list.append(...verdicts);
-    shown += verdicts.length;
-    button.hidden = !answer.more;
-    return verdicts[0];
+/** What there is to say and to do when a name is not known. */
+export function nothingFound(q, found) {
+  const nothing = found.loose.events.length + found.loose.dead_letters.length + found.expected.length === 0;
+  const grant = { what: "If they did pay: give access until it is cleared up", as: "bagelpay_app",
+    text: grantStatement({ order_id: `support:${new Date().toISOString().slice(0, 10)}:${q}`, customer_email: isAddress(q) ? q : "customer@example.com", product_id: "prod_id", mode: "live" }) };
+  return [
+    nothing ? empty(h("p", null, "No results for ", id(q), "."),
+      h("p", null, "No event that was received has this name. Either it is mistyped, or BagelPay’s webhook for it never came."),
+      h("p", { class: "dim" }, "You can search for order, event, payment, subscription, request, customer and user ids, BagelPay’s order numbers, e-mail addresses (also former ones), and the beginning of these.")) : null,
+    expectedPart(found.expected), loosePart(found.loose, found.now),
+    whatYouCanDo([...neverCame(), grant], { open: true, title: "If it should be here" })];
+}
+
+function itemCards(items, now) {
+  return h("div", { class: "stack" }, items.map((e) => verdictCard(e, now, { heading: "h2" }, whatYouCanDo(remediesOf(e, [])))));
+}
+
+/** More rows below those that are shown. */
+async function more(view, button) {
+  button.setAttribute("aria-disabled", "true");
+  try {
+    const shown = view.data.items.length;
+    const answer = await ask("search", { q: view.q, skip: shown }, view.signal);
+    view.mended();
+    view.data = { ...view.data, items: [...view.data.items, ...answer.items], more: answer.more };
+    view.render();
+    // Who goes on with the keyboard goes on where what is new begins.
+    /** @type {HTMLElement} */ (document.querySelectorAll(".verdict h2 a")[shown])?.focus();
+  } catch (error) {
+    if (view.signal.aborted) return;
+    if (!(error instanceof Refusal)) throw error;
+    view.failed(error, false);
+  } finally {
+    button.removeAttribute("aria-disabled");
   }
+}
 
-  async function more() {
-    button.disabled = true;
-    progress.textContent = "";
-    try {
-      // Who goes on with the keyboard goes on where what is new begins.
-      add(await ask("search", { q, skip: shown }, view.signal))?.querySelector("a").focus();
-    } catch (error) {
-      if (view.signal.aborted) return;
-      if (!(error instanceof Refusal)) throw error;
-      progress.textContent = `${error.message}.`;
-    } finally {
-      button.disabled = false;
+// Once it is there it stays, so that it may know nothing but the view.
+const moreButton = (view) => h("div", { class: "more" }, h("button", { type: "button", click: (event) => more(view, event.currentTarget) }, "More"));
+
+/** The customer whom all that was found belongs to, as a link to their page. */
+function customerPage(found) {
+  const names = new Set(found.items.flatMap((e) => e.names).filter((n) => ["email", "customer", "user"].includes(n.kind)).map((n) => `${n.kind} ${n.value}`));
+  const exact = names.size === 1 && !found.begins ? [...names][0] : null;
+  if (exact === null) return null;
+  const kind = exact.split(" ", 1)[0];
+  const value = exact.slice(kind.length + 1);
+  return h("p", null, "All that is known of this ", kind === "user" ? "user" : "customer", ": ", customerLink(kind, value), ".");
+}
+
+function renderFound(found, view) {
+  const { event, items, now } = found;
+  const said = found.begins ? null : summary(found);
+  if (items.length === 0) {
+    return [event ? h("p", null, "There is an event of this id: ", eventLink(event), ". It belongs to no order.") : null, nothingFound(view.q, found)];
+  }
+  const { live, test } = byMode(items);
+  return [
+    event ? h("p", null, "There is an event of this id: ", eventLink(event)) : null,
+    said ? h("p", null, h("strong", null, said)) : null,
+    found.begins ? h("p", null, found.many ? `More than 20 names of one kind begin with “${view.q.replace(/\*+$/, "")}”. Not all of them are here: type more.` : "Nothing matches exactly. These begin so:") : null,
+    customerPage(found),
+    itemCards(live, now),
+    test.length === 0 ? null : section(`Test purchases${live.length > 0 ? "" : " only"} (${counted(test.length, "match", "matches")})`, itemCards(test, now)),
+    found.more ? moreButton(view) : null,
+    expectedPart(found.expected), loosePart(found.loose, now)];
+}
+
+/** @type {import("./view.js").Definition} */
+export const findView = {
+  title: (view) => {
+    view.q = cleaned(view.parameters.get("q") ?? "");
+    return ["Results for ", id(view.q), view.q === "" ? null : copyButton(view.q, "what you searched for")];
+  },
+  problem: (view) => searchProblem(view.q),
+  async load(view) {
+    const found = await ask("search", { q: view.q }, view.signal);
+    // As many as were shown.
+    while (view.data !== null && found.more && found.items.length < view.data.items.length) {
+      const next = await ask("search", { q: view.q, skip: found.items.length }, view.signal);
+      found.items.push(...next.items);
+      found.more = next.more;
     }
-  }
+    return found;
+  },
+  render: renderFound,
+  changes: (found) => nextChange(found.items, found.now),
+  every: 10000,
+};
 
-  add(found);
-  view.show(h("span", null, "Results for ", h("span", { class: "id" }, q)),
-    event ? h("p", null, "There is an event of this id: ", h("a", { href: address.delivery(event), class: "id" }, event)) : null,
-    told ? h("p", null, h("strong", null, told)) : null,
-    items.length === 0
-      ? empty(h("p", null, event ? "The event belongs to no order." : ["Nothing is found by ", id(q), "."]),
-        event ? null : [
-          h("p", null, "You can search for the id of an order, an event, a customer or a user, for an e-mail address in any case, and for the beginning of these, except of an event’s id."),
-          h("p", { class: "dim" }, "Ids of payments and subscriptions, BagelPay’s order ids, and former addresses of customers are not searched.")])
-      : [exact === 0 ? h("p", null, "Nothing matches exactly. These begin so:") : null, list, rest]);
-}

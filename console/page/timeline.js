@@ -1,103 +1,143 @@
-// An item's life as a drawing: when its events happened, when they came, and what follows from them.
+// An item's life as a drawing: when its events occurred, when they were received, and what follows from them.
 
 import { drawing, s } from "./dom.js";
-import { day, ms, stamp } from "./moments.js";
+import { concerns, extent, placer, stacked, ticks, touches, windows } from "./geometry.js";
+import { counted } from "./text.js";
+import { ms, stamp } from "./time.js";
 
-const LEFT = 92;
-const RIGHT = 16;
-const ROW = 34;
+const LINE_LEFT = 92;
+const LINE_RIGHT = 18;
+const BAR_ROW = 34;
+const DOT = 18;
+const STACK = { apart: 17, most: 4 };
+const TOUCH_LETTERS = { cancellation: "C", refund: "R", dispute: "D", failure: "F" };
 
-// The bars of an item: what they are about, and from when until when (null: without end).
-export function bars(o, e) {
-  const own = o.purchases.filter((p) => p.item_key !== null && p.item_key === e.item.item_key && !p.bought_trial);
-  const of = (isTrial, kind) => own.filter((p) => p.is_trial === isTrial).map((p) => ({ from: p.began_at, to: p.until, kind: p.counts ? kind : "gone" }));
-  return [["Trial", of(true, "trial")], ["Paid time", of(false, "paid")], ["Entitled", e.access.map(([from, to]) => ({ from, to, kind: "entitled" }))]]
-    .filter(([name, list]) => list.length > 0 || name === "Entitled");
-}
+/** The moments of bars, and now where they have no end. */
+const momentsOf = (rows, now) => rows.flatMap(([, bars]) => bars.flatMap((b) => [ms(b.from), b.to ? ms(b.to) : now]));
 
-// Returns whether an event may be of an item: it names no other product or customer, and is no decision on other items.
-function concerns(event, e) {
-  return ["product_id", "customer_id"].every((name) => event[name] === null || e[name] === null || event[name] === e[name])
-    && (!/^operator\.(grant|revoke|clear)$/.test(event.event_type) || e.decisions.some((d) => d.at === event.occurred_at));
-}
-
-function ticks(from, to, count) {
-  const dayMs = 86400000;
-  const steps = [3600000, 6 * 3600000, dayMs, 2 * dayMs, 7 * dayMs, 14 * dayMs, 30 * dayMs, 61 * dayMs, 91 * dayMs, 182 * dayMs, 365 * dayMs, 730 * dayMs, 3650 * dayMs];
-  const step = steps.find((length) => (to - from) / length <= count) ?? 36500 * dayMs;
-  const first = Math.ceil(from / step) * step;
-  const found = [];
-  for (let at = first; at <= to; at += step) found.push({ at, text: step < dayMs ? stamp(at).slice(5, 16) : day(at) });
-  return found;
-}
-
-// Dots that would cover each other go to lanes above each other; of too many some do.
-function lanes(events, x, most) {
-  const ends = Array(most).fill(-Infinity);
-  return events.map((event) => {
-    const at = x(event);
-    let lane = ends.findIndex((end) => at - end >= 17);
-    if (lane < 0) lane = ends.indexOf(Math.min(...ends));
-    ends[lane] = at;
-    return lane;
+function axis(x, span, width, height) {
+  return ticks(span.from, span.to, Math.max((width - LINE_LEFT) / 90, 2)).map(({ at, text }) => {
+    const place = x(at);
+    const anchor = place > width - LINE_RIGHT - 24 ? "end" : place < LINE_LEFT + 24 ? "start" : "middle";
+    return [s("line", { x1: place, x2: place, y1: 18, y2: height, class: "grid" }), s("text", { x: place, y: 12, "text-anchor": anchor }, text)];
   });
 }
 
+function nowLine(x, now, width, height) {
+  const place = x(now);
+  const left = place > width - 60;
+  return [s("line", { x1: place, x2: place, y1: 18, y2: height, class: "now" }),
+    s("text", { x: place + (left ? -5 : 5), y: height - 4, "text-anchor": left ? "end" : "start", class: "now-label" }, "now")];
+}
+
+function barRow([name, bars], y, x, width, label = name) {
+  return [
+    s("text", { x: 0, y: y + 16, class: "strong" }, label.length > 13 ? `${label.slice(0, 12)}…` : label, s("title", null, label)),
+    s("line", { x1: LINE_LEFT, x2: width - LINE_RIGHT, y1: y + 12, y2: y + 12, class: "axis" }),
+    bars.map((b) => {
+      const left = x(ms(b.from));
+      const right = b.to ? x(ms(b.to)) : width - LINE_RIGHT;
+      const gone = b.kind === "gone";
+      return [s("rect", { x: left, y: y + (gone ? 5 : 4), height: gone ? 14 : 16, rx: 3, class: b.kind, width: Math.max(right - left, 2) },
+        s("title", null, `${name}${b.name ? ` ${b.name}` : ""}: ${stamp(b.from)} to ${b.to ? stamp(b.to) : "no end"}${gone ? ", does not count" : ""}`)),
+      b.to ? null : s("path", { d: `M${right} ${y + 4}l8 8l-8 8z`, class: b.kind })];
+    })];
+}
+
+/** What cancels, refunds or disputes, as marks across the bars. */
+function touchMarks(list, x, top, bottom) {
+  const { dots } = stacked(list.map((t) => x(ms(t.at))), { apart: 15, most: 99 });
+  return dots.map(({ index, place, lane }) => {
+    const touch = list[index];
+    return [s("line", { x1: place, x2: place, y1: top, y2: bottom, class: "touch" }),
+      s("circle", { cx: place, cy: top + 16 * lane, r: 7.5, class: "touch-mark" }, s("title", null, `${touch.text}, ${stamp(touch.at)}`)),
+      s("text", { x: place, y: top + 16 * lane + 3.5, "text-anchor": "middle", class: "dot-number" }, TOUCH_LETTERS[touch.kind])];
+  });
+}
+
+/** One row of dots: those of the events that are stacked, and a number for the others. Both rows stack upwards. */
+function dotRow(events, key, x, base) {
+  const sorted = [...events].sort((a, b) => ms(a[key]) - ms(b[key]));
+  const { dots, clusters } = stacked(sorted.map((event) => x(ms(event[key]))), STACK);
+  const places = new Map();
+  for (const { index, place, lane } of dots) places.set(sorted[index].event_id, { x: place, y: base - 9 - DOT * lane });
+  const drawnDots = dots.map(({ index }) => {
+    const event = sorted[index];
+    const at = places.get(event.event_id);
+    return [s("circle", { cx: at.x, cy: at.y, r: 8, class: event.late ? "dot-late" : "dot" },
+      s("title", null, `${event.position}. ${event.event_type}, occurred ${stamp(event.occurred_at)}, received ${stamp(event.received_at)}${event.late ? ", late" : ""}`)),
+    // Longer numbers do not fit.
+    event.position < 1000 ? s("text", { x: at.x, y: at.y + 3.5, "text-anchor": "middle", class: "dot-number" }, event.position) : null];
+  });
+  const more = clusters.map(({ place, members }) => s("text", { x: place, y: base - DOT * STACK.most - 4, "text-anchor": "middle", class: "strong cluster" }, `+${members.length}`,
+    s("title", null, `${counted(members.length, "more event")} here; the table has all of them`)));
+  return { places, marks: [drawnDots, more] };
+}
+
+const stackHeight = (events, key, x) => {
+  const { height } = stacked(events.map((event) => x(ms(event[key]))).sort((a, b) => a - b), STACK);
+  return DOT * Math.max(height, 1);
+};
+
+function describe(events, list) {
+  const late = events.filter((event) => event.late).length;
+  const touched = list.length === 0 ? "" : ` ${list.map((t) => `${t.text} on ${stamp(t.at)}`).join("; ")}.`;
+  return `Timeline of ${counted(events.length, "event")}, ${late === 0 ? "none of them late" : `${late} of them late`}; the table below says the same.${touched}`;
+}
+
+/**
+ * The drawing of an item of an order: (width) => element.
+ * @param {any} o an order of the API
+ * @param {any} e the item
+ * @param {string} now
+ */
 export function timeline(o, e, now) {
-  const rows = bars(o, e);
+  const rows = windows(o.purchases, e);
+  const list = touches(o, e);
   const events = o.items.length > 1 ? o.events.filter((event) => concerns(event, e)) : o.events;
-  return (width) => {
-    const moments = [ms(now), ...events.flatMap((event) => [ms(event.occurred_at), ms(event.received_at)]),
-      ...rows.flatMap(([, list]) => list.flatMap((b) => [ms(b.from), b.to ? ms(b.to) : ms(now)]))];
-    let from = Math.min(...moments);
-    let to = Math.max(...moments);
-    const pad = Math.max((to - from) * 0.03, 3600000);
-    from -= pad;
-    to += pad;
-    const x = (at) => LEFT + (at - from) / (to - from) * (width - LEFT - RIGHT);
+  return (/** @type {number} */ width) => {
+    const span = extent([...events.flatMap((event) => [ms(event.occurred_at), ms(event.received_at)]), ...momentsOf(rows, ms(now))], ms(now));
+    const x = placer(span.from, span.to, LINE_LEFT, width - LINE_RIGHT);
+    const occurredAt = 30 + stackHeight(events, "occurred_at", x);
+    const receivedAt = occurredAt + 26 + stackHeight(events, "received_at", x);
+    const touchRows = Math.min(list.length, 1) * 20;
+    const barsAt = receivedAt + 14 + touchRows;
+    const height = barsAt + rows.length * BAR_ROW + 4;
+    const occurred = dotRow(events, "occurred_at", x, occurredAt);
+    const received = dotRow(events, "received_at", x, receivedAt);
+    const links = events.map((event) => {
+      const [a, b] = [occurred.places.get(event.event_id), received.places.get(event.event_id)];
+      return a && b ? s("line", { x1: a.x, y1: a.y, x2: b.x, y2: b.y, class: event.late ? "link-late" : "link" }) : null;
+    });
+    return drawing(width, height, describe(events, list), axis(x, span, width, height),
+      s("text", { x: 0, y: occurredAt - 5, class: "strong" }, "Occurred"), s("text", { x: 0, y: receivedAt - 5, class: "strong" }, "Received"),
+      links, occurred.marks, received.marks, rows.map((row, i) => barRow(row, barsAt + i * BAR_ROW, x, width)),
+      touchMarks(list, x, barsAt - 12, height - 8), nowLine(x, ms(now), width, height));
+  };
+}
 
-    const byArrival = [...events].sort((a, b) => ms(a.received_at) - ms(b.received_at));
-    const happenedLanes = lanes(events, (event) => x(ms(event.occurred_at)), 4);
-    const arrivedLanes = lanes(byArrival, (event) => x(ms(event.received_at)), 4);
-    const happenedHeight = 18 * (Math.max(0, ...happenedLanes) + 1);
-    const arrivedHeight = 18 * (Math.max(0, ...arrivedLanes) + 1);
-    const top = 30;
-    const happenedAt = top + happenedHeight;
-    const arrivedAt = happenedAt + 46;
-    const barsAt = arrivedAt + arrivedHeight + 18;
-    const height = barsAt + rows.length * ROW + 4;
-
-    const place = new Map();
-    events.forEach((event, i) => place.set(event.event_id, { x1: x(ms(event.occurred_at)), y1: happenedAt - 9 - 18 * happenedLanes[i] }));
-    byArrival.forEach((event, i) => Object.assign(place.get(event.event_id), { x2: x(ms(event.received_at)), y2: arrivedAt + 9 + 18 * arrivedLanes[i] }));
-    const dot = (event, cx, cy) => [
-      s("circle", { cx, cy, r: 8, class: event.late ? "dot-late" : "dot" },
-        s("title", null, `${event.position}. ${event.event_type}, happened ${stamp(event.occurred_at)}, came ${stamp(event.received_at)}${event.late ? ", late" : ""}`)),
-      // Longer numbers do not fit.
-      event.position < 1000 ? s("text", { x: cx, y: cy + 3.5, "text-anchor": "middle", class: "dot-number" }, event.position) : null];
-
-    const late = events.filter((event) => event.late).length;
-    const label = `Time line of ${events.length} events, ${late === 0 ? "none of them late" : `${late} of them late`}; the table below says the same.`;
-    return drawing(width, height, label,
-      ticks(from, to, Math.max((width - LEFT) / 110, 2)).map(({ at, text }) => [
-        s("line", { x1: x(at), x2: x(at), y1: 18, y2: height, class: "grid" }),
-        s("text", { x: x(at), y: 12, "text-anchor": x(at) > width - 60 ? "end" : "middle" }, text)]),
-      s("text", { x: 0, y: happenedAt - 5, class: "strong" }, "Happened"),
-      s("text", { x: 0, y: arrivedAt + 13, class: "strong" }, "Came"),
-      events.map((event) => s("line", { ...place.get(event.event_id), class: event.late ? "link-late" : "link" })),
-      events.map((event) => dot(event, place.get(event.event_id).x1, place.get(event.event_id).y1)),
-      events.map((event) => dot(event, place.get(event.event_id).x2, place.get(event.event_id).y2)),
-      rows.map(([name, list], i) => {
-        const y = barsAt + i * ROW;
-        return [
-          s("text", { x: 0, y: y + 16, class: "strong" }, name),
-          s("line", { x1: LEFT, x2: width - RIGHT, y1: y + 12, y2: y + 12, class: "axis" }),
-          list.map((b) => s("rect", {
-            x: x(ms(b.from)), y: y + (b.kind === "gone" ? 5 : 4), height: b.kind === "gone" ? 14 : 16, rx: 3, class: b.kind,
-            width: Math.max((b.to ? Math.min(x(ms(b.to)), width) : width) - x(ms(b.from)), 2),
-          }, s("title", null, `${name}: ${stamp(b.from)} to ${b.to ? stamp(b.to) : "no end"}${b.kind === "gone" ? ", taken back" : ""}`)))];
-      }),
-      s("line", { x1: x(ms(now)), x2: x(ms(now)), y1: 18, y2: height, class: "now" }),
-      s("text", { x: x(ms(now)) + (x(ms(now)) > width - 50 ? -5 : 5), y: height - 4, "text-anchor": x(ms(now)) > width - 50 ? "end" : "start", class: "now-label" }, "now"));
+/**
+ * The windows and the access of all items of a customer on one line: (width) => element.
+ * @param {any} c a customer of the API
+ */
+export function customerTimeline(c) {
+  const now = ms(c.now);
+  const rows = c.items.filter((e) => e.kind !== null).map((e) => {
+    const all = windows(c.purchases, e);
+    return { name: e.product_name ?? e.product_id ?? e.order_id, bars: all.filter(([name]) => name !== "Access").flatMap(([, bars]) => bars),
+      access: all.find(([name]) => name === "Access")?.[1] ?? [], list: touches(c, e) };
+  });
+  const all = rows.flatMap((row) => [["Paid time", row.bars], ["Access", row.access]]);
+  return (/** @type {number} */ width) => {
+    const span = extent(momentsOf(all, now), now);
+    const x = placer(span.from, span.to, LINE_LEFT, width - LINE_RIGHT);
+    const pitch = 2 * BAR_ROW - 4;
+    const height = 40 + rows.length * pitch + 16;
+    const label = `Windows and access of ${counted(rows.length, "product")}; the verdicts above say the same. ${rows.flatMap((row) => row.list.map((t) => `${row.name}: ${t.text} on ${stamp(t.at)}`)).join("; ")}`;
+    return drawing(width, height, label, axis(x, span, width, height), rows.map((row, i) => {
+      const y = 36 + i * pitch;
+      return [barRow(["Paid time", row.bars], y, x, width, row.name), barRow(["Access", row.access], y + 24, x, width, "access"),
+        touchMarks(row.list, x, y - 6, y + 44)];
+    }), nowLine(x, now, width, height));
   };
 }

@@ -50,9 +50,11 @@ WHERE resolved_at IS NULL;
 -- of_mode … of_event     only rows with this value; NULL: any
 -- warned                 TRUE: only events with warnings
 --
--- rows     kind (event, dead_letter), id, at, type, mode, order, outcome, warnings, deliveries, detail, resolved
--- next     the cursor of the next page, NULL at the end
--- looked   the number of events read if the limit of about 20000 ended the page, else NULL
+-- rows             kind (event, dead_letter), id, at, type, mode, order, outcome, warnings, deliveries, detail, resolved,
+--                  customer_id, email, product_id, product, amount, currency
+-- next             the cursor of the next page, NULL at the end
+-- looked           the number of events read if the limit of about 20000 ended the page, else NULL
+-- hidden_letters   the number of dead letters of that time (at most 1001) that a filter leaves out
 --
 -- A page that the limit ended may be short or empty and still have a next one, from where it stopped reading.
 CREATE FUNCTION bagelpay_internal.console_deliveries (
@@ -149,13 +151,14 @@ BEGIN
         SELECT *
         FROM (
             SELECT 'event' AS kind, e.event_id AS id, e.received_at AS at, e.event_type AS type, e.mode, e.order_id AS "order",
-                e.outcome, e.warnings, e.deliveries, NULL AS detail, NULL::boolean AS resolved
+                e.outcome, e.warnings, e.deliveries, NULL AS detail, NULL::boolean AS resolved, e.customer_id, e.customer_email AS email,
+                e.product_id, e.product_name AS product, coalesce(e.refund_amount, e.amount)::text AS amount, e.currency
             FROM bagelpay.events AS e
             WHERE e.event_id = ANY (found_ids)
             UNION ALL (
-                SELECT 'dead_letter', 'dead:' || d.id, d.received_at, NULL, NULL, NULL,
+                SELECT 'dead_letter', 'dead:' || d.id, d.received_at, NULL, NULL, d.order_id,
                     'dead_letter', '{}', d.deliveries, concat_ws(': ', d.reason, d.detail),
-                    d.resolved_at IS NOT NULL
+                    d.resolved_at IS NOT NULL, NULL, d.customer_email, NULL, NULL, NULL, NULL
                 FROM bagelpay.dead_letters AS d
                 WHERE letters AND d.received_at >= floor_at
                     AND d.received_at <= upper_at
@@ -173,7 +176,14 @@ BEGIN
                 THEN json_build_object('at', min(p.at), 'id', (array_agg(p.id ORDER BY p.at, p.id COLLATE "C"))[1])
             WHEN cut THEN json_build_object('at', floor_at, 'id', '')
         END,
-        'looked', CASE WHEN cut AND count(*) < page_size THEN most_looked END)
+        'looked', CASE WHEN cut AND count(*) < page_size THEN most_looked END,
+        'hidden_letters', (
+            SELECT count(*)
+            FROM (
+                SELECT
+                FROM bagelpay.dead_letters AS d
+                WHERE NOT letters AND d.received_at >= coalesce(since, '-infinity') AND d.received_at <= upper_at
+                LIMIT 1001) AS d))
     INTO answer
     FROM page AS p;
     RETURN answer;
@@ -197,6 +207,7 @@ CREATE FUNCTION bagelpay_internal.console_delivery (event_id text)
 BEGIN
     RETURN (
         SELECT (to_jsonb(e) || jsonb_build_object(
+            'now', clock_timestamp(),
             'amount', e.amount::text, 'tax_amount', e.tax_amount::text, 'billing_amount', e.billing_amount::text,
             'refund_amount', e.refund_amount::text, 'refund_running_total', e.refund_running_total::text,
             'metadata', e.metadata::text,
@@ -216,72 +227,15 @@ $$;
 
 COMMENT ON FUNCTION bagelpay_internal.console_delivery IS 'One event with its body, as JSON for the console';
 
--- Returns for each minute of the last hour, or since a later moment, the numbers of events and dead letters, and the
--- median and 95th percentile of the seconds from event to receipt; also the last applied event (among the newest
--- 20000), the last dead letter, and the number of open ones (at most 1001). In a minute at most 10000 events are
--- counted, and the last 100 are timed.
-CREATE FUNCTION bagelpay_internal.console_overview (since timestamptz DEFAULT NULL)
-    RETURNS json
-    LANGUAGE plpgsql
-    STABLE
-    SET search_path = pg_catalog, pg_temp
-    SET enable_seqscan = off
-    SET jit = off
-    SET plan_cache_mode = force_generic_plan
-    AS $$
-#variable_conflict use_column
-BEGIN
-    RETURN (
-        SELECT json_build_object(
-            'now', clock_timestamp(),
-            'last', (
-                SELECT json_build_object('id', e.event_id, 'at', e.received_at, 'type', e.event_type)
-                FROM (SELECT * FROM bagelpay.events AS n ORDER BY n.received_at DESC LIMIT 20000) AS e
-                WHERE e.outcome = 'applied' AND e.event_type !~ '^operator\.'
-                ORDER BY e.received_at DESC
-                LIMIT 1),
-            'stored', (SELECT c.reltuples::bigint FROM pg_class AS c WHERE c.oid = 'bagelpay.events'::regclass),
-            'open_dead_letters', (
-                SELECT count(*) FROM (SELECT FROM bagelpay.dead_letters AS d WHERE d.resolved_at IS NULL LIMIT 1001) AS d),
-            'last_dead_letter', (
-                SELECT json_build_object('id', d.id, 'at', d.received_at)
-                FROM bagelpay.dead_letters AS d
-                ORDER BY d.received_at DESC
-                LIMIT 1),
-            'minutes', (
-                SELECT json_agg(json_build_object('at', m.minute, 'events', counted.events, 'dead_letters', dead.letters,
-                    'median', timed.percentiles[1], 'p95', timed.percentiles[2]) ORDER BY m.minute)
-                FROM generate_series(
-                    date_trunc('minute', greatest($1, now() - interval '59 minutes')), now(), interval '1 minute') AS m (minute)
-                CROSS JOIN LATERAL (
-                    SELECT count(*) AS events
-                    FROM (
-                        SELECT FROM bagelpay.events AS e
-                        WHERE e.received_at >= m.minute AND e.received_at < m.minute + interval '1 minute'
-                        LIMIT 10000) AS e) AS counted
-                CROSS JOIN LATERAL (
-                    SELECT count(*) AS letters
-                    FROM (
-                        SELECT FROM bagelpay.dead_letters AS d
-                        WHERE d.received_at >= m.minute AND d.received_at < m.minute + interval '1 minute'
-                        LIMIT 10000) AS d) AS dead
-                CROSS JOIN LATERAL (
-                    SELECT percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY e.seconds) AS percentiles
-                    FROM (
-                        SELECT round(greatest(extract(epoch FROM e.received_at - e.occurred_at), 0), 3) AS seconds
-                        FROM bagelpay.events AS e
-                        WHERE e.received_at >= m.minute AND e.received_at < m.minute + interval '1 minute'
-                            AND e.event_type !~ '^operator\.'
-                        ORDER BY e.received_at DESC
-                        LIMIT 100) AS e) AS timed)));
-END
-$$;
-
-COMMENT ON FUNCTION bagelpay_internal.console_overview IS 'Numbers and delays of the last hour, as JSON for the console';
-
--- Returns dead letters, newest first, 50 rows: those with an id below before_id, and only open ones unless resolved_too
--- is TRUE. next is the before_id of the next page, NULL at the end.
-CREATE FUNCTION bagelpay_internal.console_dead_letters (before_id bigint DEFAULT NULL, resolved_too boolean DEFAULT NULL)
+-- Returns dead letters, newest first, 50 rows.
+--
+-- before_id      the page's cursor: only rows with an id below it
+-- resolved_too   TRUE: not only open ones
+-- wanted         only those whose event id, order, e-mail, reason or detail contains this text, in any case; NULL: any
+--
+-- next     the before_id of the next page, NULL at the end
+-- looked   the number of rows read if the limit of 5000 ended the page, else NULL
+CREATE FUNCTION bagelpay_internal.console_dead_letters (before_id bigint DEFAULT NULL, resolved_too boolean DEFAULT NULL, wanted text DEFAULT NULL)
     RETURNS json
     LANGUAGE sql
     STABLE
@@ -289,34 +243,53 @@ CREATE FUNCTION bagelpay_internal.console_dead_letters (before_id bigint DEFAULT
     SET enable_seqscan = off
     SET jit = off
     AS $$
+    WITH looked_at AS (
+        (SELECT d.id, d.reason, d.detail, d.event_id, d.order_id, d.customer_email, d.received_at, d.resolved_at, d.deliveries
+         FROM bagelpay.dead_letters AS d
+         WHERE d.resolved_at IS NULL AND $2 IS NOT TRUE AND d.id < coalesce($1, 9223372036854775807)
+         ORDER BY d.id DESC
+         LIMIT 5000)
+        UNION ALL
+        (SELECT d.id, d.reason, d.detail, d.event_id, d.order_id, d.customer_email, d.received_at, d.resolved_at, d.deliveries
+         FROM bagelpay.dead_letters AS d
+         WHERE $2 AND d.id < coalesce($1, 9223372036854775807)
+         ORDER BY d.id DESC
+         LIMIT 5000)
+    ),
+    page AS (
+        SELECT *
+        FROM looked_at AS d
+        WHERE $3 IS NULL OR strpos(lower(concat_ws(E'\n', d.event_id, d.order_id, d.customer_email, d.reason, d.detail)), lower(bagelpay_internal.trimmed ($3))) > 0
+        ORDER BY d.id DESC
+        LIMIT 50
+    )
     SELECT json_build_object(
         'now', clock_timestamp(),
-        'rows', coalesce(json_agg(d ORDER BY d.id DESC), '[]'),
-        'next', CASE WHEN count(*) = 50 THEN min(d.id) END)
-    FROM (
-        SELECT d.id, d.reason, d.detail, d.event_id, d.order_id, d.customer_email, d.received_at, d.resolved_at, d.deliveries,
-            octet_length(d.body) AS bytes
-        FROM (
-            (SELECT * FROM bagelpay.dead_letters AS n
-             WHERE n.resolved_at IS NULL AND $2 IS NOT TRUE AND n.id < coalesce($1, 9223372036854775807) ORDER BY n.id DESC LIMIT 50)
-            UNION ALL
-            (SELECT * FROM bagelpay.dead_letters AS n
-             WHERE $2 AND n.id < coalesce($1, 9223372036854775807) ORDER BY n.id DESC LIMIT 50)) AS d) AS d
+        'rows', coalesce(json_agg(to_jsonb(p) || jsonb_build_object('bytes', octet_length(b.body)) ORDER BY p.id DESC) FILTER (WHERE p.id IS NOT NULL), '[]'),
+        'next', CASE WHEN count(p.id) = 50 THEN min(p.id) WHEN l.looked = 5000 THEN l.last END,
+        'looked', CASE WHEN count(p.id) < 50 AND l.looked = 5000 THEN l.looked END)
+    FROM (SELECT count(*) AS looked, min(n.id) AS last FROM looked_at AS n) AS l
+    LEFT JOIN page AS p ON TRUE
+    LEFT JOIN bagelpay.dead_letters AS b ON b.id = p.id
+    GROUP BY l.looked, l.last
 $$;
 
 COMMENT ON FUNCTION bagelpay_internal.console_dead_letters IS 'Dead letters, newest first, as JSON for the console';
 
 -- Returns one dead letter with its body in base64. NULL if there is no dead letter of this id.
+--
+-- other   the event that is stored under its event id: as in console_delivery(); NULL if there is none
 CREATE FUNCTION bagelpay_internal.console_dead_letter (id bigint)
     RETURNS json
     LANGUAGE sql
     STABLE
     SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT json_build_object('id', d.id, 'reason', d.reason, 'detail', d.detail, 'event_id', d.event_id,
+    SELECT json_build_object('now', clock_timestamp(), 'id', d.id, 'reason', d.reason, 'detail', d.detail, 'event_id', d.event_id,
         'order_id', d.order_id, 'customer_email', d.customer_email, 'received_at', d.received_at,
         'resolved_at', d.resolved_at, 'deliveries', d.deliveries, 'signed_timestamp', d.signed_timestamp,
-        'sha256', encode(d.sha256, 'hex'), 'bytes', octet_length(d.body), 'body', encode(d.body, 'base64'))
+        'sha256', encode(d.sha256, 'hex'), 'bytes', octet_length(d.body), 'body', encode(d.body, 'base64'),
+        'other', bagelpay_internal.console_delivery (d.event_id))
     FROM bagelpay.dead_letters AS d
     WHERE d.id = $1
 $$;
@@ -329,8 +302,8 @@ GRANT SELECT ON bagelpay.event_bodies, bagelpay.dead_letters TO bagelpay_console
 
 GRANT EXECUTE ON FUNCTION bagelpay_internal.trimmed (text),
     bagelpay_internal.console_deliveries (timestamptz, text, timestamptz, text, text, text, text, text, boolean),
-    bagelpay_internal.console_delivery (text), bagelpay_internal.console_overview (timestamptz),
-    bagelpay_internal.console_dead_letters (bigint, boolean), bagelpay_internal.console_dead_letter (bigint)
+    bagelpay_internal.console_delivery (text),
+    bagelpay_internal.console_dead_letters (bigint, boolean, text), bagelpay_internal.console_dead_letter (bigint)
 TO bagelpay_console;
 
 COMMIT;

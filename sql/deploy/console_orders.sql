@@ -7,16 +7,6 @@ BEGIN;
 
 SET LOCAL ROLE bagelpay_owner;
 
--- Customers and users of orders without purchases, whom no item names.
-CREATE INDEX orders_unsold_by_customer ON bagelpay.orders (customer_id)
-WHERE NOT has_sold;
-
-CREATE INDEX orders_unsold_by_email ON bagelpay.orders (customer_email)
-WHERE NOT has_sold;
-
-CREATE INDEX orders_unsold_by_user ON bagelpay.orders (user_id)
-WHERE NOT has_sold;
-
 -- Returns the window of a stored purchase: bagelpay_internal.purchase_window() with its arguments from other tables.
 CREATE FUNCTION bagelpay_internal.console_window (p bagelpay_internal.purchases, setting bagelpay.settings)
     RETURNS TABLE (starts_at timestamptz, ends_at timestamptz, is_cut boolean)
@@ -107,6 +97,31 @@ $$;
 
 COMMENT ON FUNCTION bagelpay_internal.console_item IS 'The entitlement of an item now, with the facts that explain its reason';
 
+-- Returns a purchase as JSON, amounts as text, with more about it:
+--
+-- counts        TRUE if it opens a window now
+-- until         the end of its window, or if it does not count, of the window that it would open
+-- disputed_at   when its latest dispute was opened, won or not
+CREATE FUNCTION bagelpay_internal.console_purchase (p bagelpay_internal.purchases, setting bagelpay.settings)
+    RETURNS jsonb
+    LANGUAGE sql
+    STABLE
+    AS $$
+    SELECT to_jsonb(p) || jsonb_build_object(
+        'amount', p.amount::text, 'tax_amount', p.tax_amount::text, 'refunded_amount', p.refunded_amount::text,
+        'counts', EXISTS (SELECT FROM bagelpay_internal.console_window (p, setting)),
+        'until', (SELECT w.ends_at FROM bagelpay_internal.console_window (jsonb_populate_record(p, '{"status": "paid"}'), setting) AS w),
+        'disputed_at', (
+            SELECT e.occurred_at
+            FROM bagelpay.events AS e
+            WHERE e.order_id = p.order_id AND e.mode = p.mode AND NOT p.is_trial AND p.began_slot IS NOT NULL AND e.fold_slot & 15 = 2 AND (e.effect).payment_id = p.name
+                AND (e.effect).payment_status = 'disputed'
+            ORDER BY e.fold_slot DESC
+            LIMIT 1))
+$$;
+
+COMMENT ON FUNCTION bagelpay_internal.console_purchase IS 'A purchase with its window and its dispute, as JSON for the console';
+
 -- Returns one order: its row, its items (at most 100), purchases, refunds and cancellations (the last 500 of each),
 -- events (the last 200), and its row of order_checks. NULL if there is no such order.
 CREATE FUNCTION bagelpay_internal.console_order (mode text, order_id text)
@@ -136,20 +151,14 @@ BEGIN
                     FROM bagelpay.entitlements_at (now(), $1) AS e
                     WHERE e.order_id = $2 COLLATE "C"
                     LIMIT most_items) AS n),
-            -- until: the end of its window, or if it does not count, of the window that it would open.
             'purchases', (
-                SELECT coalesce(json_agg(to_jsonb(n.p) || jsonb_build_object(
-                    'amount', (n.p).amount::text, 'refunded_amount', (n.p).refunded_amount::text,
-                    'counts', counting.starts_at IS NOT NULL, 'until', w.ends_at)
-                    ORDER BY (n.p).began_at, (n.p).name), '[]')
+                SELECT coalesce(json_agg(bagelpay_internal.console_purchase (n.p, setting) ORDER BY (n.p).began_at, (n.p).name), '[]')
                 FROM (
                     SELECT p
                     FROM bagelpay_internal.purchases AS p
                     WHERE p.mode = $1 COLLATE "C" AND p.order_id = $2 COLLATE "C"
                     ORDER BY p.began_at DESC, p.name DESC
-                    LIMIT most) AS n
-                LEFT JOIN LATERAL bagelpay_internal.console_window (n.p, setting) AS counting ON TRUE
-                LEFT JOIN LATERAL bagelpay_internal.console_window (jsonb_populate_record(n.p, '{"status": "paid"}'), setting) AS w ON TRUE),
+                    LIMIT most) AS n),
             'refunds', (
                 SELECT coalesce(json_agg(to_jsonb(r) || jsonb_build_object('amount', r.amount::text) ORDER BY r.occurred_at, r.event_id), '[]')
                 FROM (
@@ -180,146 +189,8 @@ $$;
 
 COMMENT ON FUNCTION bagelpay_internal.console_order IS 'One order with its items, purchases and events, as JSON for the console';
 
--- Returns the items, and the orders without items, that a text names: by the id of an order (also without the prefix of
--- a derived key), an event, a customer or a user, by an e-mail in any case, or by the beginning of one of these, except
--- of an event's id. Exact matches come before beginnings, live before test ones, those that give access before the
--- others, then those of orders that changed last. 20 rows, after the first skip rows.
---
--- event                   the event's id, if the text is one
--- exact, live, entitled   how many match exactly; how many of those are live; how many of these give access
--- cut                     TRUE: these are lower bounds; only 500 were judged, orders with purchases or decisions first
--- more                    TRUE: there is a next page
---
--- Raises invalid_parameter_value for an empty text.
-CREATE FUNCTION bagelpay_internal.console_search (wanted text, skip integer DEFAULT NULL)
-    RETURNS json
-    LANGUAGE plpgsql
-    STABLE
-    SET search_path = pg_catalog, pg_temp
-    SET enable_seqscan = off
-    SET jit = off
-    SET plan_cache_mode = force_generic_plan
-    AS $$
-DECLARE
-    most CONSTANT integer := 20;
-    most_judged CONSTANT integer := 500;
-    most_found CONSTANT integer := 5000;
-    needle text COLLATE "C" := bagelpay_internal.trimmed (wanted);
-    email text COLLATE "C" := lower(needle);
-    skipped integer := greatest(skip, 0);
-    answer json;
-BEGIN
-    IF coalesce(needle, '') = '' THEN
-        RAISE EXCEPTION 'q: nothing to look for' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    -- distance: 1 the order or an event of it, 2 a customer or user; 3 and 4 the beginning of an order id or of those.
-    WITH found AS MATERIALIZED (
-        SELECT f.mode, f.order_id, min(f.distance) AS distance
-        FROM (
-            SELECT o.mode, o.order_id, 1 AS distance
-            FROM bagelpay.orders AS o WHERE o.order_id IN (needle, 'order:' || needle, 'payment:' || needle)
-            UNION ALL
-            SELECT e.mode, e.order_id, 1
-            FROM bagelpay.events AS e WHERE e.event_id = needle AND e.order_id IS NOT NULL
-            UNION ALL
-            (SELECT o.mode, o.order_id, 3
-             FROM bagelpay.orders AS o WHERE o.order_id > needle AND o.order_id < needle || chr(1114111) ORDER BY o.order_id LIMIT most)
-            UNION ALL
-            SELECT n.mode, n.order_id, r.distance
-            FROM (VALUES
-                ('' COLLATE "C", chr(1) COLLATE "C", 2, most_found),
-                (chr(1), chr(1114111), 4, most)) AS r (first, behind, distance, most)
-            CROSS JOIN LATERAL (
-                (SELECT i.mode, i.order_id
-                 FROM bagelpay_internal.stored_items AS i
-                 WHERE nullif(i.customer_id, '') >= needle || r.first AND nullif(i.customer_id, '') < needle || r.behind
-                 ORDER BY nullif(i.customer_id, '') LIMIT r.most)
-                UNION ALL
-                (SELECT i.mode, i.order_id
-                 FROM bagelpay_internal.stored_items AS i
-                 WHERE nullif(i.user_id, '') >= needle || r.first AND nullif(i.user_id, '') < needle || r.behind
-                 ORDER BY nullif(i.user_id, '') LIMIT r.most)
-                UNION ALL
-                (SELECT i.mode, i.order_id
-                 FROM bagelpay_internal.stored_items AS i
-                 WHERE i.customer_email >= email || r.first AND i.customer_email < email || r.behind
-                 ORDER BY i.customer_email LIMIT r.most)
-                UNION ALL
-                (SELECT d.mode, d.order_id
-                 FROM bagelpay_internal.decisions AS d
-                 WHERE d.customer_email >= email || r.first AND d.customer_email < email || r.behind
-                 ORDER BY d.customer_email LIMIT r.most)
-                UNION ALL
-                (SELECT o.mode, o.order_id
-                 FROM bagelpay.orders AS o
-                 WHERE NOT o.has_sold AND o.customer_id >= needle || r.first AND o.customer_id < needle || r.behind
-                 ORDER BY o.customer_id LIMIT r.most)
-                UNION ALL
-                (SELECT o.mode, o.order_id
-                 FROM bagelpay.orders AS o
-                 WHERE NOT o.has_sold AND o.user_id >= needle || r.first AND o.user_id < needle || r.behind
-                 ORDER BY o.user_id LIMIT r.most)
-                UNION ALL
-                (SELECT o.mode, o.order_id
-                 FROM bagelpay.orders AS o
-                 WHERE NOT o.has_sold AND o.customer_email >= email || r.first AND o.customer_email < email || r.behind
-                 ORDER BY o.customer_email LIMIT r.most)) AS n) AS f
-        GROUP BY f.mode, f.order_id
-    ),
-    judged AS MATERIALIZED (
-        SELECT n.e, f.updated_at,
-            f.distance > 2 OR (f.distance = 2 AND (n.e).kind IS NOT NULL
-                AND (needle IN ((n.e).customer_id, (n.e).user_id) OR (n.e).customer_email = email) IS NOT TRUE) AS vague
-        FROM (
-            SELECT n.*, o.updated_at
-            FROM found AS n
-            JOIN bagelpay.orders AS o ON o.mode = n.mode AND o.order_id = n.order_id
-            ORDER BY n.distance > 2, NOT o.has_sold AND NOT o.has_decisions, n.mode = 'test', o.updated_at DESC, o.order_id
-            LIMIT most_judged + 1) AS f
-        CROSS JOIN LATERAL (
-            SELECT e
-            FROM bagelpay.entitlements_at (now(), f.mode) AS e
-            WHERE e.order_id = f.order_id
-                -- If an order was found by a customer or user, only their items.
-                AND (f.distance IN (1, 3) OR e.kind IS NULL OR starts_with(e.customer_id, needle) OR starts_with(e.user_id, needle)
-                    OR starts_with(e.customer_email, email))
-            LIMIT most_judged + 1) AS n
-        LIMIT most_judged + 1
-    ),
-    listed AS (
-        SELECT row_number() OVER (ORDER BY j.vague, (j.e).mode = 'test', NOT (j.e).entitled, j.updated_at DESC, (j.e).order_id,
-            (j.e).product_id, (j.e).customer_id, (j.e).user_id) AS place, j.e
-        FROM judged AS j
-        ORDER BY place
-        LIMIT most
-        OFFSET skipped
-    ),
-    counted AS (
-        SELECT count(*) FILTER (WHERE NOT j.vague) AS exact,
-            count(*) FILTER (WHERE NOT j.vague AND (j.e).mode = 'live') AS live,
-            count(*) FILTER (WHERE NOT j.vague AND (j.e).mode = 'live' AND (j.e).entitled) AS entitled,
-            count(*) AS of_all
-        FROM judged AS j
-    )
-    SELECT json_build_object(
-        'now', now(),
-        'event', (SELECT e.event_id FROM bagelpay.events AS e WHERE e.event_id = needle),
-        'exact', c.exact,
-        'live', c.live,
-        'entitled', c.entitled,
-        'cut', greatest(c.exact, (SELECT count(*) FROM found AS f WHERE f.distance < 3)) > most_judged,
-        'more', c.of_all > skipped + most,
-        'items', (SELECT coalesce(json_agg(bagelpay_internal.console_item (l.e) ORDER BY l.place), '[]') FROM listed AS l))
-    INTO answer
-    FROM counted AS c;
-    RETURN answer;
-END
-$$;
-
-COMMENT ON FUNCTION bagelpay_internal.console_search IS 'The entitlements that a text names, as JSON for the console';
-
 GRANT EXECUTE ON FUNCTION bagelpay_internal.console_window (bagelpay_internal.purchases, bagelpay.settings), bagelpay_internal.console_item (bagelpay.entitlement),
-    bagelpay_internal.console_order (text, text), bagelpay_internal.console_search (text, integer)
+    bagelpay_internal.console_purchase (bagelpay_internal.purchases, bagelpay.settings), bagelpay_internal.console_order (text, text)
 TO bagelpay_console;
 
 COMMIT;

@@ -8,9 +8,7 @@ BEGIN;
 
 DROP FUNCTION bagelpay_internal.console_dead_letter (bigint);
 
-DROP FUNCTION bagelpay_internal.console_dead_letters (bigint, boolean);
-
-DROP FUNCTION bagelpay_internal.console_overview (timestamptz);
+DROP FUNCTION bagelpay_internal.console_dead_letters (bigint, boolean, text);
 
 DROP FUNCTION bagelpay_internal.console_delivery (text);
 

@@ -12,7 +12,7 @@ WHERE c.relnamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnames
     AND c.relkind IN ('r', 'v')
     AND pg_catalog.has_table_privilege('bagelpay_console', c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE');
 
-SELECT bagelpay_internal.console_deliveries (), bagelpay_internal.console_delivery (''), bagelpay_internal.console_overview (),
+SELECT bagelpay_internal.console_deliveries (), bagelpay_internal.console_delivery (''),
     bagelpay_internal.console_dead_letters (), bagelpay_internal.console_dead_letter (0);
 
 ROLLBACK;

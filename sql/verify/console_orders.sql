@@ -2,6 +2,6 @@
 
 BEGIN;
 
-SELECT bagelpay_internal.console_order ('live', 'sqitch verify'), bagelpay_internal.console_search ('sqitch verify');
+SELECT bagelpay_internal.console_order ('live', 'sqitch verify');
 
 ROLLBACK;

@@ -6,6 +6,7 @@ import os
 import urllib.parse
 
 from selenium import webdriver
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -45,7 +46,7 @@ class Browser:
     def log_in(self):
         parts = urllib.parse.urlsplit(self.origin)
         self.driver.get(f"http://{harness.USER}:{urllib.parse.quote(harness.PASSWORD)}@{parts.netloc}/")
-        self.wait(lambda: self.heading() == "Overview", "the overview")
+        self.wait(lambda: self.heading() == "Overview" and not self.busy(), "the overview")
 
     def size(self, width, height):
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
@@ -63,6 +64,10 @@ class Browser:
         self.wait(lambda: self.heading() == "There is no such page", "the page to leave")
         self.driver.execute_script("window.location.hash = arguments[0]", fragment)
         self.wait(lambda: self.heading() != "There is no such page", fragment)
+
+    def busy(self):
+        """Whether the view has no answer yet."""
+        return self.driver.execute_script("return document.querySelector('main').getAttribute('aria-busy') === 'true'")
 
     def heading(self):
         return self.driver.execute_script("return document.querySelector('h1')?.textContent ?? ''")
@@ -82,7 +87,10 @@ class Browser:
         def holds(_):
             with contextlib.suppress(Exception):
                 return condition()
-        return WebDriverWait(self.driver, 20, poll_frequency=0.05).until(holds, f"{what}; there is:\n{self.text('body')}")
+        try:
+            return WebDriverWait(self.driver, 20, poll_frequency=0.05).until(holds)
+        except TimeoutException:
+            raise AssertionError(f"{what}; there is:\n{self.text('body')}") from None
 
     def wait_text(self, text, selector="main"):
         self.wait(lambda: text in self.text(selector), text)

@@ -68,8 +68,11 @@ def tab_to(browser, selector):
 def tab_to_older(browser):
     """As tab_to() would, but from the end, as there are many links before it."""
     browser.find("footer p").click()
-    browser.driver.switch_to.active_element.send_keys(Keys.SHIFT, Keys.TAB)
-    assert has_focus(browser, ".more button")
+    for _ in range(4):
+        browser.driver.switch_to.active_element.send_keys(Keys.SHIFT, Keys.TAB)
+        if has_focus(browser, ".more button"):
+            return
+    raise AssertionError("it cannot be reached")
 
 
 # --- filters ----------------------------------------------------------------------------------------------------------
@@ -117,13 +120,11 @@ def test_a_type_that_nobody_documented(browser):
 def test_a_filter_that_is_refused(browser):
     """Is said where the rows would be, and the form is still there to mend it."""
     browser.go("#/deliveries?since=yesterdayish")
-    browser.wait_text("yesterdayish", ".empty")
+    browser.wait_text("“yesterdayish” is no time. Use one like 2026-05-12T07:30:00Z.", ".empty")
     tab_to(browser, ".filters button")
     browser.press(Keys.ENTER)
     browser.wait(lambda: browser.count("tbody tr") > 0, "all")
     assert has_focus(browser, "[name=mode]")
-    # That it was refused is what the browser itself complains of, and rightly.
-    assert all("400" in line for line in browser.misdeeds())
 
 
 # --- the list ---------------------------------------------------------------------------------------------------------
@@ -138,15 +139,15 @@ def test_what_comes_again_is_counted(stand, browser):
     show_list(browser)
     tab_to(browser, "td a[href='#/delivery/evt_again']")
     take(stand, again)
-    browser.wait(lambda: "came 2 times" in row(browser, "evt_again"), "the count")
+    browser.wait(lambda: "delivered twice" in row(browser, "evt_again"), "the count")
     assert has_focus(browser, "td a[href='#/delivery/evt_again']")
     browser.find(".more button").click()
     browser.wait(lambda: browser.count("tbody tr") > 50, "older ones")
     take(stand, below)
-    browser.wait(lambda: "came 2 times" in row(browser, "evt_again_below"), "its count, too")
+    browser.wait(lambda: "delivered twice" in row(browser, "evt_again_below"), "its count, too")
     show_list(browser, "#/deliveries?mode=live")
     take(stand, again)
-    browser.wait(lambda: "came 3 times" in row(browser, "evt_again"), "the count in a filtered list")
+    browser.wait(lambda: "delivered 3 times" in row(browser, "evt_again"), "the count in a filtered list")
 
 
 def row(browser, event):
@@ -162,16 +163,16 @@ def test_older_ones_stay(stand, browser):
     browser.wait(lambda: browser.count("tbody tr") == 100, "older ones")
     assert has_focus(browser, ".more button")
     take(stand, *(buy(f"held_{number}") for number in range(3)))
-    browser.wait_text("Show 3 new ones")
-    assert browser.count("tbody tr") == 100 and "evt_held_0" not in browser.text()
+    browser.wait_text("3 new", ".newer")
+    assert browser.count("tbody tr") == 100 and "order_held_0" not in browser.text()
     take(stand, *(buy(f"burst_{number}") for number in range(120)))
-    browser.wait_text("Show more than")
+    browser.wait_text("More than", ".newer")
     assert browser.count("tbody tr") == 100
     browser.press(Keys.ENTER)
     browser.wait(lambda: browser.count("tbody tr") == 150, "still older ones")
     tab_to(browser, ".newer")
     browser.press(Keys.ENTER)
-    browser.wait(lambda: browser.count("tbody tr") == 50 and "evt_burst" in browser.text("tbody"), "the newest")
+    browser.wait(lambda: browser.count("tbody tr") == 50 and "order_burst" in browser.text("tbody"), "the newest")
     assert not browser.find(".newer").is_displayed() and has_focus(browser, ".scroll")
 
 
@@ -194,12 +195,12 @@ def test_nothing_is_said_only_when_it_is_known(browser):
     with browser.cut_off("*before_at*"):
         browser.go("#/deliveries?type=nobody.knows")
         browser.wait_text("looked through 20,000 events.", ".empty")
-        assert browser.text(".empty").startswith("Nothing since 20") and "Nothing that came" not in browser.text()
+        assert browser.text(".empty").startswith("Nothing since 20") and "No results" not in browser.text()
         browser.wait_text("The console does not answer", "#trouble")
     tab_to_older(browser)
     assert browser.focused() == "Look further back"
     browser.press(Keys.ENTER)
-    browser.wait_text("Nothing that came fits these filters.", ".empty")
+    browser.wait_text("No results for these filters.", ".empty")
     assert not browser.find(".more button").is_displayed()
 
 
@@ -215,14 +216,14 @@ def test_dead_letters_come_again_and_are_resolved(stand, browser):
     browser.wait(lambda: browser.count(link) == 1, "the letter")
     tab_to(browser, link)
     assert stand.deliver(body).status == 400
-    browser.wait_text("and 1 more", "tbody")
+    browser.wait_text("delivered twice", "tbody")
     stand.query("UPDATE bagelpay.dead_letters SET resolved_at = now() WHERE id = %s", number)
     browser.wait_text("resolved", "tbody")
     assert has_focus(browser, link)
     stand.query("UPDATE bagelpay.dead_letters SET resolved_at = NULL WHERE id = %s", number)
     show_list(browser, "#/deliveries?outcome=dead_letter")
     stand.query("UPDATE bagelpay.dead_letters SET resolved_at = now(), deliveries = 7 WHERE id = %s", number)
-    browser.wait(lambda: "resolved" in browser.text("tbody") and "came 7 times" in browser.text("tbody"), "both")
+    browser.wait(lambda: "resolved" in browser.text("tbody") and "delivered 7 times" in browser.text("tbody"), "both")
 
 
 @pytest.mark.parametrize("body, shown, around", [
@@ -280,10 +281,10 @@ def test_a_wrong_clock_here(stand, browser):
         browser.go("#/overview")
         with stand.spooling():
             assert stand.deliver(buy("clock")).json["spooled"]
-            browser.wait(lambda: browser.count("svg .bar-spool") == 1, "a bar for the spool")
-            tip = browser.driver.execute_script("return document.querySelector('svg .bar-spool title').textContent")
+            browser.wait(lambda: browser.count("[aria-label^='Files in the spool'] .bar-spool") == 1, "a bar for the spool")
+            tip = browser.driver.execute_script("return document.querySelector(\"[aria-label^='Files in the spool']\").getAttribute('aria-valuetext')")
         minutes = {time.strftime("%H:%M", time.gmtime(time.time() - ago)) for ago in range(0, 120, 30)}
-        assert tip[:5] in minutes and tip.endswith(": 1 file")
+        assert tip[11:16] in minutes and tip.endswith(": 1 file")
     finally:
         browser.driver.execute_script("Date.now = window.rightly")
 
@@ -297,13 +298,13 @@ def test_a_wrong_secret(cluster, tmp_path):
         refuse()
         browser.log_in()
         browser.go("#/deliveries")
-        browser.wait_text("Nothing has come yet.", ".empty")
+        browser.wait_text("Nothing has been received yet.", ".empty")
         browser.wait_text("1 with a signature that the secret does not make: is it the webhook’s?", ".empty")
         browser.go("#/overview")
         browser.wait_text("Answered 401\n1\n1 with a signature that the secret does not make", ".cards")
-        assert browser.text(".figure.bad") == "1" and browser.count("svg .bar-bad") == 0
+        assert browser.text(".figure.bad") == "1" and browser.count("svg .failure") == 0
         refuse()
-        browser.wait(lambda: browser.count("svg .bar-bad") == 1, "what was refused while it is open")
+        browser.wait(lambda: browser.count("svg .failure") == 1, "what was refused while it is open")
         assert harness.post(stand.url, b"{}").status == 401
         browser.wait_text("1 without a signature", ".cards")
         take(stand, buy("at_last"))
@@ -336,7 +337,7 @@ def test_axe(stand, browser, axe, size, scheme):
     browser.find(".more button").click()
     browser.wait(lambda: browser.count("tbody tr") == 100, "older ones")
     take(stand, buy(f"axe_{scheme}"))
-    browser.wait_text("Show 1 new one")
+    browser.wait_text("1 new", ".newer")
     look()
     with browser.cut_off("*before_at*"):
         browser.go("#/deliveries?type=nobody.knows")

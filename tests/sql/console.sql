@@ -7,7 +7,7 @@ SET TimeZone = 'UTC';
 
 -- Every statement is a transaction of its own, so that events come one after the other. The
 -- database is this file's.
-SELECT plan(115);
+SELECT plan(165);
 
 \ir builder.psql
 
@@ -32,8 +32,9 @@ WHERE c.relnamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnames
 SELECT ok(NOT has_schema_privilege('bagelpay_console', schema, 'CREATE'), 'creates nothing in ' || schema)
 FROM unnest('{bagelpay,bagelpay_internal}'::text[]) AS schema;
 SELECT is(string_agg(DISTINCT f.proname::text COLLATE "C", ' ' ORDER BY f.proname::text COLLATE "C"),
-    'attention_row attention_rows changes_since clock_moments console_dead_letter console_dead_letters '
-        || 'console_deliveries console_delivery console_item console_order console_overview console_search console_window '
+    'attention_row attention_rows changes_since clock_moments console_attention console_customer console_customer_orders console_days '
+        || 'console_dead_letter console_dead_letters console_deliveries console_delivery console_former console_item console_loose '
+        || 'console_names_of console_order console_orders_named console_overview console_purchase console_search console_window '
         || 'decision_on entitlement_changes entitlements_at equal_lengths event_rank explain find fold_slot given_mode '
         || 'given_moment has_feature has_item is_entitled is_expected is_user_entitled item_mismatches items_named '
         || 'names_between payment_by_provider_order purchase_window served_responders subscription_key trimmed user_has_feature '
@@ -129,14 +130,25 @@ SELECT is(json_array_length(bagelpay_internal.console_order ('live', 'o1') -> 'e
 
 SELECT is(bagelpay_internal.console_search (wanted) #>> '{items,0,order_id}', found, 'found by ' || what)
 FROM (VALUES ('o1', 'o1', 'order'), (E' o1\n', 'o1', 'order with white space'), ('t1', 'o2', 'event'), ('c2', 'o2', 'customer'), ('SECOND@example.com', 'o2', 'e-mail in any case'),
-    ('seco', 'o2', 'the beginning of an e-mail'), ('an', 'o3', 'that of one a grant gave'), ('nix', NULL, 'nothing')) AS v (wanted, found, what);
+    ('seco', 'o2', 'the beginning of an e-mail'), ('ann@', 'o3', 'that of one a grant gave'), ('nix', NULL, 'nothing')) AS v (wanted, found, what);
 SELECT is(bagelpay_internal.console_search ('i1') ->> 'event', 'i1', 'an event without an order is found, too');
 SELECT throws_ok($$SELECT bagelpay_internal.console_search (' ')$$, '22023', NULL, 'nothing to look for');
 
 SELECT is(bagelpay_internal.console_overview () #>> '{last,id}', 't1', 'the newest event that was applied: not what was ignored, nor an operator''s');
-SELECT is((SELECT sum((m ->> 'events')::integer) FROM json_array_elements(bagelpay_internal.console_overview () -> 'minutes') AS m), 6::bigint, 'events by minute');
-SELECT is((SELECT sum((m ->> 'dead_letters')::integer) FROM json_array_elements(bagelpay_internal.console_overview () -> 'minutes') AS m), 2::bigint, 'dead letters by minute');
-SELECT is(json_array_length(bagelpay_internal.console_overview () -> 'minutes'), 60, 'of an hour');
+SELECT is((SELECT sum((m ->> 'events')::integer) FROM json_array_elements(bagelpay_internal.console_overview () -> 'columns') AS m), 6::bigint, 'events by column');
+SELECT is((SELECT sum((m ->> 'dead_letters')::integer) FROM json_array_elements(bagelpay_internal.console_overview () -> 'columns') AS m), 2::bigint, 'dead letters by column');
+SELECT is((bagelpay_internal.console_overview (range) ->> 'width')::integer * (bagelpay_internal.console_overview (range) ->> 'count')::integer, seconds, 'the columns of ' || range)
+FROM (VALUES ('1h', 3600), ('24h', 86400), ('7d', 604800), ('30d', 2592000)) AS v (range, seconds);
+SELECT throws_ok('SELECT bagelpay_internal.console_overview (''2h'')', '22023', NULL, 'no other range');
+SELECT is(bagelpay_internal.console_deliveries (of_mode => 'live') ->> 'hidden_letters', '2', 'dead letters that a filter leaves out are counted');
+SELECT is(bagelpay_internal.console_deliveries () ->> 'hidden_letters', '0', 'without a filter, none is left out');
+SELECT is(concat_ws(' ', r ->> 'email', r ->> 'product_id', r ->> 'amount'), 'c1@example.com p1 12345678901.10', 'who, what, how much')
+FROM (SELECT bagelpay_internal.console_deliveries (of_event => 'e3') #> '{rows,0}') AS v (r);
+SELECT is(pg_temp.ids (bagelpay_internal.console_dead_letters (wanted => wanted)), found, 'dead letters with ' || wanted)
+FROM (VALUES ('DEAD@', '2'), ('od', '2 1'), ('object.mode', '1'), ('d2', '2'), ('nix', '')) AS v (wanted, found);
+SELECT is((SELECT string_agg(concat_ws(' ', k ->> 'kind', k ->> 'count'), ', ' ORDER BY k ->> 'kind') FROM json_array_elements(bagelpay_internal.console_attention () -> 'kinds') AS k
+    WHERE k ->> 'kind' IN ('dead_letter', 'ignored_type')), 'dead_letter 2, ignored_type 1', 'what needs a person, by kind');
+SELECT is(bagelpay_internal.console_attention () ->> 'count', (SELECT count(*)::text FROM bagelpay.attention), 'as many as the view has');
 SELECT is(bagelpay_internal.console_dead_letters () #>> '{rows,0,bytes}', '2', 'dead letters with their size');
 SELECT is(concat_ws(' ', d ->> 'reason', d ->> 'event_id', d ->> 'order_id', d ->> 'customer_email'), 'mode d2 od dead@example.com', 'and what is known of them')
 FROM (VALUES (bagelpay_internal.console_dead_letters () #> '{rows,0}'), (bagelpay_internal.console_dead_letter (2))) AS v (d);
@@ -168,7 +180,40 @@ SELECT pg_temp.take ('m' || i, CASE i WHEN 1 THEN 'checkout.completed' ELSE 'che
     format('{"metadata":{"order_id":"m%s"},"customer_email":"many@example.com"}', i)::jsonb)
 FROM generate_series(1, 26) AS i \g /dev/null
 SELECT pg_temp.take ('mt', 'checkout.completed', '2025-06-01 00:00:00', '{"mode":"test","metadata":{"order_id":"mt"},"customer_email":"many@example.com"}') \g /dev/null
+-- A customer whose address changed, who has a test purchase, too; one who is known by a payment that came without an order.
+SELECT pg_temp.take ('fm1', 'subscription.paid', '2025-06-01 00:00:00', '{"metadata":{"order_id":"fm","user_id":"u_fm"},"customer_id":"c_fm","customer_email":"old@example.com","payment_id":"pay_fm1","provider_order_id":"ORD_FM","amount":"5","currency":"EUR"}') \g /dev/null
+SELECT pg_temp.take ('fm2', 'subscription.paid', '2025-07-01 00:00:00', '{"metadata":{"order_id":"fm","user_id":"u_fm"},"customer_id":"c_fm","customer_email":"new@example.com","payment_id":"pay_fm2","amount":"5","currency":"EUR"}') \g /dev/null
+SELECT pg_temp.take ('fm3', 'refund.created', '2025-07-02 00:00:00', '{"metadata":{"order_id":"fm"},"customer_id":"c_fm","customer_email":null,"payment_id":"pay_fm2","refund_amount":"1"}') \g /dev/null
+SELECT pg_temp.take ('fm4', 'checkout.completed', '2025-07-03 00:00:00', '{"mode":"test","metadata":{"order_id":"fm_test"},"customer_id":"c_fm","customer_email":"new@example.com","payment_id":"pay_fm4"}') \g /dev/null
+SELECT pg_temp.take ('lost', 'refund.created', '2025-07-02 00:00:00', '{"metadata":{},"customer_id":null,"product_id":null,"payment_id":null,"customer_email":"lost@example.com"}') \g /dev/null
+SELECT pg_temp.take ('today', 'checkout.completed', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), '{"metadata":{"order_id":"today"},"customer_id":"c_today","payment_id":"pay_today","amount":"7.50","currency":"EUR"}') \g /dev/null
+SELECT bagelpay.dismiss (id, 'known') FROM bagelpay.attention WHERE kind = 'ignored_type' \g /dev/null
 SET ROLE bagelpay_console;
+
+SELECT is((SELECT string_agg(concat_ws(' ', i ->> 'order_id', n ->> 'kind', n ->> 'former', (n ->> 'until')::timestamptz::date), ', ' ORDER BY k)
+    FROM json_array_elements(bagelpay_internal.console_search (wanted) -> 'items') WITH ORDINALITY AS v (i, k), json_array_elements(i -> 'names') AS n), found, 'why ' || wanted || ' matched')
+FROM (VALUES ('pay_fm2', 'fm payment'), ('ORD_FM', 'fm provider_order'), ('fm3', 'fm event'), ('old@example.com', 'fm email true 2025-07-01'), ('New@example.com', 'fm email, fm_test email'),
+    ('u_fm', 'fm user'), ('c_fm', 'fm customer, fm_test customer')) AS v (wanted, found);
+SELECT is(concat_ws(' ', s ->> 'begins', s ->> 'many', json_array_length(s -> 'items')), wanted, name || ': only beginnings')
+FROM (VALUES ('old@*', 'true false 1'), ('m*', 'false false 0'), ('lot_', 'true true 1')) AS v (name, wanted), LATERAL (SELECT bagelpay_internal.console_search (name)) AS f (s);
+SELECT is((SELECT string_agg(e ->> 'event_id', ' ') FROM json_array_elements(bagelpay_internal.console_search ('LOST@example.com') #> '{loose,events}') AS e), 'lost', 'an event without an order');
+SELECT is((SELECT string_agg(d ->> 'id', ' ') FROM json_array_elements(bagelpay_internal.console_search (wanted) #> '{loose,dead_letters}') AS d), '2', 'a dead letter by ' || wanted)
+FROM (VALUES ('Dead@example.com'), ('od'), ('d2')) AS v (wanted);
+SELECT is(concat_ws(' ', json_array_length(c -> 'items'), json_array_length(c -> 'orders'), json_array_length(c -> 'purchases'), json_array_length(c -> 'refunds'), json_array_length(c -> 'events')),
+    '2 2 3 1 4', 'all that is known of a customer, by ' || kind)
+FROM (VALUES ('customer', 'c_fm'), ('email', 'OLD@example.com'), ('email', 'new@example.com'), ('user', 'u_fm')) AS v (kind, value), LATERAL (SELECT bagelpay_internal.console_customer (kind, value)) AS f (c);
+SELECT is((SELECT string_agg(concat_ws(' ', n ->> 'kind', n ->> 'value', (n ->> 'first')::timestamptz::date, (n ->> 'last')::timestamptz::date), ', ' ORDER BY k)
+    FROM json_array_elements(bagelpay_internal.console_customer ('customer', 'c_fm') -> 'names') WITH ORDINALITY AS v (n, k)),
+    'customer c_fm 2025-06-01 2025-07-03, email old@example.com 2025-06-01 2025-06-01, user u_fm 2025-06-01 2025-07-01, email new@example.com 2025-07-01 2025-07-03', 'their names over time');
+SELECT is(json_array_length(bagelpay_internal.console_customer ('customer', 'two_1') -> 'items'), 1, 'of an order of several customers, their own item');
+SELECT is(bagelpay_internal.console_customer (kind, value)::text, NULL, 'nothing is known of ' || value)
+FROM (VALUES ('email', 'nix@example.com'), ('customer', 'old@example.com'), ('nix', 'c_fm')) AS v (kind, value);
+SELECT is(concat_ws(' ', json_array_length(d -> 'days'), d #>> '{days,30,revenue,EUR,paid}', d #>> '{days,30,revenue,EUR,payments}', d ->> 'sampled'), '31 7.50 1', 'revenue by day')
+FROM (SELECT bagelpay_internal.console_days ()) AS v (d);
+SELECT is((bagelpay_internal.console_days () #>> '{days,30,subscriptions}')::integer, (SELECT count(*) FROM bagelpay.entitlements WHERE kind = 'subscription' AND entitled)::integer, 'subscriptions now');
+SELECT is(concat_ws(' ', json_array_length(a -> 'dismissed'), a #>> '{dismissed,0,kind}', a #>> '{dismissed,0,note}'), '1 ignored_type known', 'what was dismissed is apart')
+FROM (SELECT bagelpay_internal.console_attention ()) AS v (a);
+SELECT is((SELECT (p ->> 'disputed_at')::timestamptz::date::text FROM json_array_elements(bagelpay_internal.console_order ('live', 'fight') -> 'purchases') AS p), '2025-03-03', 'when a payment was disputed');
 
 SELECT is(pg_temp.item ('o1') - '{item,access,decisions,paid_at,paid_until,trial_until,taken_back_at,mismatches}'::text[],
     (SELECT to_jsonb(e) - 'periods' FROM bagelpay.entitlements AS e WHERE e.order_id = 'o1'), 'a verdict is that of the view, and more');
