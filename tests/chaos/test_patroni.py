@@ -5,7 +5,6 @@ docs/high-availability.md shows the table that these tests print.
 """
 
 import contextlib
-import random
 import time
 
 import psycopg
@@ -25,10 +24,10 @@ PACE = {"deliverers": 3, "pace": 0.1}
 class Site:
     """A cluster with HAProxy, a responder for each way to it, and the load on both, while something happens."""
 
-    def __init__(self, make_stand, patroni, balancer):
+    def __init__(self, make_stand, patroni, balancer, *arguments):
         self.patroni = patroni
         environment = patroni.environment()
-        self.stand = make_stand(cluster=patroni, dsn=lambda *_: "service=bagelhook", environment=environment)
+        self.stand = make_stand(*arguments, cluster=patroni, dsn=lambda *_: "service=bagelhook", environment=environment)
         self.stand.add_responder(f"host=127.0.0.1 port={balancer.primary_port} dbname=shop user=bagelhook",
                                  environment=environment)
         self._loads = [Load(self.stand, urls=[url], **PACE) for url in self.stand.urls]
@@ -54,6 +53,18 @@ class Site:
         return [self.stand.ledger.longest_gap(url, self.since) for url in self.stand.urls]
 
 
+@contextlib.contextmanager
+def killed(*victims, how="kill"):
+    """Within the block these are dead; afterwards they are started again."""
+    for victim in victims:
+        getattr(victim, how)()
+    try:
+        yield
+    finally:
+        for victim in victims:
+            victim.start()
+
+
 @pytest.fixture(scope="module")
 def three():
     """Three machines, each with a member of etcd, exactly as in contrib/patroni."""
@@ -71,11 +82,13 @@ def site(make_stand, three):
 @pytest.fixture
 def settle(totals, gap_rows):
     """settle(what, site, kills) checks the ledger, notes the gaps, and returns them."""
-    def check(what, site, kills=1):
+    def check(what, site, kills=1, gap=None):
+        """gap: what to note in place of the times, which then are the test's own."""
         gaps = site.gaps()
         found = site.stand.settle(totals, kills=kills)
         spooled = sum(count for name, count in found.items() if name.startswith("answer 503"))
-        gap_rows.append([what, *(f"{gap:.1f}" for gap in gaps), str(found["answer 200"]), str(spooled), str(found["lost"])])
+        gap_rows.append([what, *(gap or f"{one:.1f}" for one in gaps), str(found["answer 200"]), str(spooled),
+                         str(found["lost"])])
         return gaps
 
     return check
@@ -86,14 +99,13 @@ def test_two_machines(make_stand, settle):
     it comes back, follows, and is made the leader again."""
     timing = {"ttl: 30": "ttl: 12", "loop_wait: 10": "loop_wait: 2", "retry_timeout: 10": "retry_timeout: 5"}
     with harness.Patroni(members=2, etcd_members=1, timing=timing) as patroni, harness.Balancer(patroni) as balancer:
-        site = Site(make_stand, patroni, balancer)
+        site = Site(make_stand, patroni, balancer, "--commit-timeout", 5)
         with site.load():
             leader = patroni.primary()
-            leader.kill_patroni()
-            patroni.wait_primary(besides=leader)
-            assert still_writes(patroni, leader)
-            site.wait_for(20)
-            leader.start()
+            with killed(leader, how="kill_patroni"):
+                patroni.wait_primary(besides=leader)
+                site.wait_for(20)
+                assert still_writes(patroni, leader)
             patroni.wait_healthy()
             patroni.switch_over()
             assert patroni.wait_primary(besides=patroni.synchronous()) is leader
@@ -113,10 +125,9 @@ def test_machine_of_the_leader(site, settle):
     """All that runs on the leader's machine dies."""
     with site.load():
         leader = site.patroni.primary()
-        leader.kill()
-        site.patroni.wait_primary(besides=leader)
-        site.wait_for(20)
-        leader.start()
+        with killed(leader):
+            site.patroni.wait_primary(besides=leader)
+            site.wait_for(20)
         site.patroni.wait_healthy()
     gaps = settle("the leader's machine dies", site)
     assert max(gaps) < TTL + COMMIT_TIMEOUT + 15
@@ -152,11 +163,10 @@ def test_patroni_of_the_leader(site, settle):
     leader. It does not hold the responder."""
     with site.load():
         leader = site.patroni.primary()
-        leader.kill_patroni()
-        site.patroni.wait_primary(besides=leader)
-        site.wait_for(20)
-        assert still_writes(site.patroni, leader)
-        leader.start()
+        with killed(leader, how="kill_patroni"):
+            site.patroni.wait_primary(besides=leader)
+            site.wait_for(20)
+            assert still_writes(site.patroni, leader)
         site.patroni.wait_healthy()
     gaps = settle("the leader's Patroni dies", site)
     assert max(gaps) < TTL + COMMIT_TIMEOUT + 15
@@ -180,10 +190,8 @@ def test_frozen_leader(site, settle):
 def test_standby(site, settle):
     """The synchronous standby dies, and the other one takes its place."""
     with site.load():
-        standby = site.patroni.synchronous()
-        standby.kill()
-        site.wait_for(20)
-        standby.start()
+        with killed(site.patroni.synchronous()):
+            site.wait_for(20)
         site.patroni.wait_healthy()
     settle("the synchronous standby dies", site)
 
@@ -197,12 +205,8 @@ def standbys(patroni):
 def test_both_standbys(site, settle):
     """Without any standby the leader goes on alone."""
     with site.load():
-        away = standbys(site.patroni)
-        for one in away:
-            one.kill()
-        site.wait_for(20)
-        for one in away:
-            one.start()
+        with killed(*standbys(site.patroni)):
+            site.wait_for(20)
         site.patroni.wait_healthy()
     settle("both standbys die", site, kills=2)
 
@@ -213,19 +217,15 @@ def test_both_standbys_strict(site, settle):
     site.patroni.configure(synchronous_mode_strict=True)
     try:
         with site.load():
-            away = standbys(site.patroni)
-            for one in away:
-                one.kill()
-            harness.wait_until(lambda: site.patroni.synchronous() is None, "the standbys to be missed", PATIENCE_S)
-            site.wait_for(20, lambda entry: entry.spooled)
-            before = site.stand.ledger.count(lambda entry: entry.status == 200)
-            site.wait_for(20, lambda entry: entry.spooled)
-            assert site.stand.ledger.count(lambda entry: entry.status == 200) == before
-            for one in away:
-                one.start()
+            with killed(*standbys(site.patroni)):
+                # Each of them waits for --commit-timeout.
+                site.wait_for(5, lambda entry: entry.spooled)
+                before = site.stand.ledger.count(lambda entry: entry.status == 200)
+                site.wait_for(5, lambda entry: entry.spooled)
+                assert site.stand.ledger.count(lambda entry: entry.status == 200) == before
             site.wait_for(20)
             site.patroni.wait_healthy()
-        settle("both standbys die, in strict mode", site, kills=2)
+        settle("both standbys die, in strict mode", site, kills=2, gap="until one is back")
     finally:
         site.patroni.configure(synchronous_mode_strict=False)
 
@@ -242,31 +242,28 @@ def test_rolling_restart(site, settle):
     settle("rolling restart of all machines", site, kills=0)
 
 
-def without_etcd_for(member):
-    """Seconds since a member last spoke with etcd."""
-    return time.time() - member.ask("/patroni").json["dcs_last_seen"]
+def is_failsafe(member):
+    """Whether a leader goes on without etcd, because it reaches all members."""
+    return member.ask("/patroni").json.get("failsafe_mode_is_active", False)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("count", (1, 2))
-def test_etcd(site, settle, count):
+def test_etcd(site, settle, chance, count):
     """Members of etcd die. Without two of three there is no election, but the leader reaches all members, and stays."""
     with site.load():
         leader = site.patroni.primary()
-        away = random.sample(site.patroni.etcd, count)
-        for one in away:
-            one.kill()
-        died = time.time()
-        if count == 1:
-            harness.wait_until(lambda: leader.ask("/patroni").json["dcs_last_seen"] > died + TTL, "rounds of Patroni's",
-                               PATIENCE_S)
-        else:
-            harness.wait_until(lambda: without_etcd_for(leader) > 2 * TTL, "the leader's key to expire", PATIENCE_S)
-        site.wait_for(20)
-        assert site.patroni.primary() is leader
-        for one in away:
-            one.start()
-        harness.wait_until(lambda: without_etcd_for(leader) < TTL, "etcd to be back", PATIENCE_S)
+        with killed(*chance.sample(site.patroni.etcd, count)):
+            died = time.time()
+            if count == 1:
+                harness.wait_until(lambda: leader.ask("/patroni").json["dcs_last_seen"] > died + TTL, "Patroni's rounds",
+                                   PATIENCE_S)
+            else:
+                harness.wait_until(lambda: is_failsafe(leader) and time.time() > died + 2 * TTL,
+                                   "the leader to outlive its key", PATIENCE_S)
+            site.wait_for(20)
+            assert site.patroni.primary() is leader
+        harness.wait_until(lambda: not is_failsafe(leader), "etcd to be back", PATIENCE_S)
         site.patroni.wait_healthy()
     settle(f"{count} of 3 etcd die", site, kills=count)
 
@@ -283,11 +280,10 @@ def test_asynchronous_mode_loses(site, gap_rows):
         with Load(stand, urls=[by_hosts], **PACE) as load:
             load.wait_for(20)
             leader = site.patroni.primary()
-            leader.kill_patroni()
-            site.patroni.wait_primary(besides=leader)
-            load.wait_for(50)
-            assert still_writes(site.patroni, leader)
-        leader.start()
+            with killed(leader, how="kill_patroni"):
+                site.patroni.wait_primary(besides=leader)
+                load.wait_for(50)
+                assert still_writes(site.patroni, leader)
         harness.wait_until(lambda: leader.serves("/replica"), "the former leader to follow", PATIENCE_S)
         stand.wait_drained()
         with stand.connect() as connection:
