@@ -297,7 +297,7 @@ part_histories() {
 run_chaos() {
     export BAGELHOOK_CHAOS_ROUNDS=${BAGELHOOK_CHAOS_ROUNDS:-$1}
     # Mostly they wait for each other's processes.
-    run_pytest "$tree/tests/chaos" -n 3
+    run_pytest "$tree/tests/chaos" -n 3 -m "not long"
 }
 
 part_chaos() {
@@ -318,6 +318,12 @@ part_chaos_threads() {
 part_chaos_long() {
     build_plain
     run_chaos 100
+}
+
+# One after the other, on one cluster: beside others, the times that it prints would be longer.
+part_patroni() {
+    build_plain
+    run_pytest "$tree/tests/chaos/test_patroni.py" -m long
 }
 
 # With BAGELHOOK_HISTORIES=20000, for a release, it takes about an hour on two cores.

@@ -17,6 +17,9 @@ import harness  # noqa: E402
 import stand as stands  # noqa: E402
 
 TOTALS = collections.Counter()
+# What happened to a cluster, the longest times in seconds between two 200s, by hosts and through HAProxy; counts.
+GAP_ROWS = []
+GAP_HEADINGS = ["what happens", "several hosts, s", "HAProxy, s", "200", "503", "lost"]
 
 
 def pytest_addoption(parser):
@@ -26,8 +29,9 @@ def pytest_addoption(parser):
                      help="of the random moments and events (default: at random)")
 
 
-def pytest_configure():
+def pytest_configure(config):
     harness.end_on_sigterm()
+    config.addinivalue_line("markers", "long: not in the usual run, see scripts/parts.sh")
 
 
 def pytest_report_header(config):
@@ -73,15 +77,23 @@ def totals():
     return TOTALS
 
 
+@pytest.fixture
+def gap_rows():
+    """The rows of the table of gaps."""
+    return GAP_ROWS
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node):
     """With several processes (pytest-xdist) each has sums of its own."""
-    TOTALS.update(getattr(node, "workeroutput", {}).get("chaos", {}))
+    output = getattr(node, "workeroutput", {})
+    TOTALS.update(output.get("chaos", {}))
+    GAP_ROWS.extend(output.get("gaps", []))
 
 
 def pytest_sessionfinish(session):
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["chaos"] = dict(TOTALS)
+        session.config.workeroutput.update(chaos=dict(TOTALS), gaps=GAP_ROWS)
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -92,3 +104,7 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f"{TOTALS['sent']} events sent; answers: {answers}")
         terminalreporter.write_line(f"{TOTALS['kills']} kills; {TOTALS['recovered']} recovered from the spool; "
                                     f"{TOTALS['torn']} files torn on purpose, in corrupt/; {TOTALS['lost']} lost")
+    if GAP_ROWS:
+        terminalreporter.section("longest time between two 200s")
+        for row in (GAP_HEADINGS, ["---", *["---:"] * (len(GAP_HEADINGS) - 1)], *GAP_ROWS):
+            terminalreporter.write_line(f"| {' | '.join(row)} |")

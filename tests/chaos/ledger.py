@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import itertools
 import json
 import threading
 from dataclasses import dataclass
@@ -19,11 +20,13 @@ from reference.settings import Settings
 
 @dataclass
 class Entry:
-    """One delivery: status is None where there was no answer."""
+    """One delivery: status is None where there was no answer; when that was, by the monotonic clock, and from which URL."""
 
     body: bytes
     status: int
     answer: dict
+    at: float
+    url: str
 
     @property
     def spooled(self):
@@ -72,14 +75,28 @@ class Ledger:
                 f"503 {'' if one.spooled else 'not '}spooled" if one.status == 503 else str(one.status or "none")
                 for one in self.entries)
 
+    def longest_gap(self, url, since):
+        """The longest time in seconds between two 200s of this URL, the second of which came after a moment."""
+        with self._lock:
+            moments = sorted(entry.at for entry in self.entries if entry.url == url and entry.status == 200)
+        return max(later - earlier for earlier, later in itertools.pairwise(moments) if later > since)
+
     def check(self, connection, torn=()):
         """That all that was promised is in the database, and the state is what its events say.
 
         torn: bodies whose files were cut by the test. Returns a Counter of what was found; fails where anything is lost.
         """
-        connection.row_factory = dict_row
         connection.adapters.register_loader("interval", TextLoader)
         set_json_loads(functools.partial(json.loads, parse_float=Decimal), connection)
+        lost, recovered = self.find_lost(connection, torn)
+        assert not lost, f"{len(lost)} lost, among them {lost[:5]}"
+        self._check_state(connection)
+        return collections.Counter(sent=len(self.entries), recovered=recovered, lost=len(lost), torn=len(torn),
+                                   **{f"answer {name}": count for name, count in self.statuses().items()})
+
+    def find_lost(self, connection, torn=()):
+        """The entries that promised what the database does not keep, and how many spooled ones it keeps."""
+        connection.row_factory = dict_row
         kept = {bytes(row["body"]) for row in connection.execute("SELECT body FROM bagelpay.event_bodies")}
         dead = {bytes(row["body"]) for row in connection.execute("SELECT body FROM bagelpay.dead_letters")}
         ids = {row["event_id"] for row in connection.execute("SELECT event_id FROM bagelpay.events")}
@@ -96,13 +113,11 @@ class Ledger:
                     recovered += 1
                 elif entry.body not in torn:
                     lost.append(entry)
-        assert not lost, f"{len(lost)} lost, among them {lost[:5]}"
-        self._check_state(connection, kept)
-        return collections.Counter(sent=len(self.entries), recovered=recovered, lost=len(lost), torn=len(torn),
-                                   **{f"answer {name}": count for name, count in self.statuses().items()})
+        return lost, recovered
 
     @staticmethod
-    def _check_state(connection, bodies):
+    def _check_state(connection):
+        bodies = {bytes(row["body"]) for row in connection.execute("SELECT body FROM bagelpay.event_bodies")}
         settings = Settings()
         rows = world.read_rows(connection, "%")
         events, states = compare.expected_states(rows, bodies, settings)

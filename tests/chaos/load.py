@@ -3,6 +3,7 @@
 import http.client
 import itertools
 import threading
+import time
 
 import harness
 
@@ -16,8 +17,9 @@ class Load:
     PACE_S = 0.01
     PATIENCE = 10
 
-    def __init__(self, stand, deliverers=12, pace=PACE_S):
-        self._stand, self._pace = stand, pace
+    def __init__(self, stand, deliverers=12, pace=PACE_S, urls=None):
+        """To these URLs in turn, or to all that the stand has."""
+        self._stand, self._pace, self._urls = stand, pace, urls or stand.urls
         self._stopping = threading.Event()
         self._errors = []
         self._threads = [threading.Thread(target=self._deliver_on, args=(number,)) for number in range(deliverers)]
@@ -25,18 +27,20 @@ class Load:
     def _deliver_on(self, number):
         try:
             patience = 1
-            for url in itertools.islice(itertools.cycle(self._stand.urls), number, None):
+            for url in itertools.islice(itertools.cycle(self._urls), number, None):
                 if self._stopping.wait(self._pace * patience):
                     return
                 patience = 1 if deliver(self._stand, url).status == 200 else self.PATIENCE
         except Exception as error:  # pylint: disable=broad-except
             self._errors.append(error)
 
-    def wait_for(self, more, wanted=lambda entry: entry.status == 200):
-        """Until the ledger has so many more entries of a kind."""
-        ledger = self._stand.ledger
-        goal = ledger.count(wanted) + more
-        harness.wait_until(lambda: self._errors or ledger.count(wanted) >= goal, "the load to get on")
+    def wait_for(self, more, wanted=lambda entry: entry.status == 200, timeout=harness.PATIENCE_S):
+        """Until the ledger has so many more entries of a kind, of this load's URLs."""
+        def count():
+            return self._stand.ledger.count(lambda entry: entry.url in self._urls and wanted(entry))
+
+        goal = count() + more
+        harness.wait_until(lambda: self._errors or count() >= goal, "the load to get on", timeout)
         self.complain()
 
     def complain(self):
@@ -61,9 +65,9 @@ def deliver(stand, url):
     body = next(stand.events)
     try:
         answer = harness.deliver(url, stand.secret, body)
-        entry = Entry(body, answer.status, answer.json)
+        entry = Entry(body, answer.status, answer.json, time.monotonic(), url)
     except (OSError, http.client.HTTPException):
-        entry = Entry(body, None, None)
+        entry = Entry(body, None, None, time.monotonic(), url)
     # What the web server says while nobody listens behind it is no answer of ours.
     if entry.status in (502, 504):
         entry.status = None

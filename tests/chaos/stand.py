@@ -57,8 +57,8 @@ class Stand:
             self._owned.close()
             raise
 
-    def add_responder(self, **options):
-        responder = self._owned.enter_context(harness.Responder(self.dsn, *self.arguments, secret=self.secret, **options))
+    def add_responder(self, dsn=None, **options):
+        responder = self._owned.enter_context(harness.Responder(dsn or self.dsn, *self.arguments, secret=self.secret, **options))
         self.responders.append(responder)
         self.nginxes.append(self._owned.enter_context(harness.Nginx(responder.socket_path)))
 

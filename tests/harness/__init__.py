@@ -18,6 +18,7 @@ from .faults import Faults
 from .haproxy import HAProxy
 from .lighttpd import Lighttpd
 from .nginx import PATH, Nginx
+from .patroni import Balancer, Patroni
 from .pgbouncer import PgBouncer
 from .process import (BUILD, PATIENCE_S, SAMPLES, SOURCE, HarnessError, Process, accepts, clean_environment,
                       end_on_sigterm, free_port, is_sanitized, make_directory, wait_until)
@@ -26,6 +27,6 @@ from .responder import Responder
 from .stack import Stack
 
 __all__ = ["BUILD", "PASSWORD", "PATH", "PATIENCE_S", "SAMPLES", "SOURCE", "USER", "Answer", "Apache", "Authority",
-           "Caddy", "Cluster", "Console", "ConsoleApache", "ConsoleNginx", "Faults", "HAProxy", "HarnessError", "Lighttpd", "Nginx", "PgBouncer",
+           "Balancer", "Caddy", "Cluster", "Console", "ConsoleApache", "ConsoleNginx", "Faults", "HAProxy", "HarnessError", "Lighttpd", "Nginx", "Patroni", "PgBouncer",
            "Process", "RemoteCluster", "Responder", "Stack", "accepts", "clean_environment", "deliver", "end_on_sigterm", "free_port",
            "is_sanitized", "make_directory", "post", "sign", "wait_until"]

@@ -12,13 +12,64 @@ import subprocess
 
 import psycopg
 
-from .process import SOURCE, HarnessError, Process, clean_environment, make_directory, wait_until
+from .process import SOURCE, HarnessError, Process, clean_environment, gone, make_directory, wait_until
 
 # The database of which migrated ones are copies.
 TEMPLATE = "bagelpay_template"
 
 
-class Cluster:
+class Server:
+    """What is done with a PostgreSQL server that runs, at host and port: connections and schemas.
+
+    A subclass sets host, port, user (who the server runs as) and bin (the directory of its programs).
+    """
+
+    @staticmethod
+    def _find_server():
+        if "BAGELHOOK_POSTGRES" in os.environ:
+            return pathlib.Path(os.environ["BAGELHOOK_POSTGRES"])
+        found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda p: int(p.parts[4]))
+        if not found:
+            raise HarnessError("no PostgreSQL server in /usr/lib/postgresql")
+        return found[-1].parent
+
+    def program(self, name):
+        """One of PostgreSQL's programs: the server's own, or, where it has come without, the one in PATH."""
+        own = self.bin / name
+        return own if own.exists() else shutil.which(name)
+
+    def _prefix(self):
+        # setpriv replaces itself with the command, so that the process id is the server's own.
+        if os.geteuid() != 0:
+            return []
+        return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--reset-env", "--"]
+
+    def dsn(self, user="postgres", db="postgres"):
+        """A libpq connection string."""
+        return f"host={self.host} port={self.port} user={user} dbname={db}"
+
+    def connect(self, db="postgres", user="postgres", autocommit=True):
+        """A psycopg connection, the caller's to close (use it with `with`)."""
+        return psycopg.connect(self.dsn(user, db), autocommit=autocommit)
+
+    def sqitch(self, command, db, *arguments, **more):
+        """Runs a sqitch command on a database, with more environment; returns the ended process, output as text."""
+        environment = clean_environment(**{
+            "PGHOST": self.host, "PGPORT": self.port, "PGUSER": "postgres", "SQITCH_FULLNAME": "bagelhook",
+            "SQITCH_EMAIL": "bagelhook@localhost", "SQITCH_USER_CONFIG": "/dev/null", "SQITCH_SYSTEM_CONFIG": "/dev/null",
+            "PATH": f"{self.bin}:{os.environ['PATH']}", **more})
+        return subprocess.run(["sqitch", "--chdir", SOURCE / "sql", command, f"db:pg:{db}", *arguments],
+                              env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, check=False)
+
+    def deploy(self, db, *arguments):
+        """Brings a database to the newest schema (or as far as sqitch's arguments say)."""
+        done = self.sqitch("deploy", db, *arguments)
+        if done.returncode != 0:
+            raise HarnessError(f"sqitch deploy failed:\n{done.stdout}")
+
+
+class Cluster(Server):
     """A private PostgreSQL server. Durability is off by default: a test kills processes, not the machine."""
 
     SPEED = {"fsync": "off", "full_page_writes": "off", "autovacuum": "on", "max_connections": "200"}
@@ -72,26 +123,6 @@ class Cluster:
         self._as_user("cp", "-a", seed, self.directory / "data")
         self._template = TEMPLATE
 
-    @staticmethod
-    def _find_server():
-        if "BAGELHOOK_POSTGRES" in os.environ:
-            return pathlib.Path(os.environ["BAGELHOOK_POSTGRES"])
-        found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda p: int(p.parts[4]))
-        if not found:
-            raise HarnessError("no PostgreSQL server in /usr/lib/postgresql")
-        return found[-1].parent
-
-    def program(self, name):
-        """One of PostgreSQL's programs: the server's own, or, where it has come without, the one in PATH."""
-        own = self.bin / name
-        return own if own.exists() else shutil.which(name)
-
-    def _prefix(self):
-        # setpriv replaces itself with the command, so that the process id is the server's own.
-        if os.geteuid() != 0:
-            return []
-        return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--reset-env", "--"]
-
     def _as_user(self, *command):
         done = subprocess.run([*self._prefix(), *map(os.fspath, command)], cwd="/", env=clean_environment(),
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -135,15 +166,7 @@ class Cluster:
                 os.kill(int(child), signal.SIGKILL)
         self.process.end(signal.SIGKILL)
         # Then nobody but the system reaps them; a new server waits for them in vain while they hold its memory.
-        wait_until(lambda: all(_gone(child) for child in children), "PostgreSQL's children")
-
-    def dsn(self, user="postgres", db="postgres"):
-        """A libpq connection string."""
-        return f"host={self.host} port={self.port} user={user} dbname={db}"
-
-    def connect(self, db="postgres", user="postgres", autocommit=True):
-        """A psycopg connection, the caller's to close (use it with `with`)."""
-        return psycopg.connect(self.dsn(user, db), autocommit=autocommit)
+        wait_until(lambda: all(gone(child) for child in children), "PostgreSQL's children")
 
     def create_database(self, migrated=True, name=None):
         """Creates a database and returns its name. A migrated one is a copy: migrating takes seconds, copying does not.
@@ -173,22 +196,6 @@ class Cluster:
             self._template = TEMPLATE
         return self._template
 
-    def sqitch(self, command, db, *arguments, **more):
-        """Runs a sqitch command on a database, with more environment; returns the ended process, output as text."""
-        environment = clean_environment(**{
-            "PGHOST": self.host, "PGPORT": self.port, "PGUSER": "postgres", "SQITCH_FULLNAME": "bagelhook",
-            "SQITCH_EMAIL": "bagelhook@localhost", "SQITCH_USER_CONFIG": "/dev/null", "SQITCH_SYSTEM_CONFIG": "/dev/null",
-            "PATH": f"{self.bin}:{os.environ['PATH']}", **more})
-        return subprocess.run(["sqitch", "--chdir", SOURCE / "sql", command, f"db:pg:{db}", *arguments],
-                              env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, check=False)
-
-    def deploy(self, db, *arguments):
-        """Brings a database to the newest schema (or as far as sqitch's arguments say)."""
-        done = self.sqitch("deploy", db, *arguments)
-        if done.returncode != 0:
-            raise HarnessError(f"sqitch deploy failed:\n{done.stdout}")
-
     def close(self):
         with contextlib.suppress(HarnessError):
             self.stop("immediate")
@@ -205,12 +212,3 @@ class Cluster:
 
     def __exit__(self, *_):
         self.close()
-
-
-def _gone(pid):
-    """Whether a process has ended; a zombie has, it only was not reaped yet."""
-    try:
-        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return stat.rpartition(")")[2].split()[0] in "ZX"

@@ -83,6 +83,34 @@ def end_on_sigterm():
     signal.signal(signal.SIGTERM, end)
 
 
+def gone(pid):
+    """Whether a process has ended; a zombie has, it only was not reaped yet."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return stat.rpartition(")")[2].split()[0] in "ZX"
+
+
+def descendants(pid):
+    """The ids of a process's children, their children, and so on."""
+    try:
+        children = [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return children + [other for child in children for other in descendants(child)]
+
+
+def fill_in(snippet, replacements):
+    """The text of a file below the source tree, in which these texts must be, with what is put in their places."""
+    text = (SOURCE / snippet).read_text()
+    for old, new in replacements.items():
+        if old not in text:
+            raise HarnessError(f"{snippet} does not name {old}")
+        text = text.replace(old, str(new))
+    return text
+
+
 class Process:
     """A child with its output in a file. Always reaped; its id is never used after that."""
 

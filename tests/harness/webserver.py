@@ -6,8 +6,8 @@ import shutil
 import signal
 
 from .nginx import PATH
-from .process import (SOURCE, HarnessError, Process, accepts, clean_environment, free_port, make_directory, tail,
-                      wait_until)
+from .process import (HarnessError, Process, accepts, clean_environment, descendants, fill_in, free_port, make_directory,
+                      tail, wait_until)
 
 
 class WebServer:
@@ -25,13 +25,8 @@ class WebServer:
         self.log_path = self.directory / "error.log"
         self.process = None
         try:
-            text = (SOURCE / snippet).read_text()
-            for old, new in replacements.items():
-                if old not in text:
-                    raise HarnessError(f"{snippet} does not name {old}")
-                text = text.replace(old, str(new))
             self.snippet = self.directory / "snippet.conf"
-            self.snippet.write_text(text)
+            self.snippet.write_text(fill_in(snippet, replacements))
             self._start()
         except BaseException:
             self.close()
@@ -82,14 +77,7 @@ class WebServer:
 
     def responders(self):
         """The ids of the responders that the server has started."""
-        def below(pid):
-            try:
-                found = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            except (FileNotFoundError, ProcessLookupError):
-                return []
-            return [int(child) for child in found] + [other for child in found for other in below(child)]
-
-        return [pid for pid in below(self.process.pid) if _name(pid) == "bagelhook"]
+        return [pid for pid in descendants(self.process.pid) if _name(pid) == "bagelhook"]
 
     def close(self):
         if self.process is not None and self.process.poll() is None:
