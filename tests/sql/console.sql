@@ -32,13 +32,14 @@ WHERE c.relnamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnames
 SELECT ok(NOT has_schema_privilege('bagelpay_console', schema, 'CREATE'), 'creates nothing in ' || schema)
 FROM unnest('{bagelpay,bagelpay_internal}'::text[]) AS schema;
 SELECT is(string_agg(DISTINCT f.proname::text COLLATE "C", ' ' ORDER BY f.proname::text COLLATE "C"),
-    'attention_row attention_rows changes_since clock_moments console_attention console_customer console_customer_orders console_days '
-        || 'console_dead_letter console_dead_letters console_deliveries console_delivery console_former console_item console_loose '
-        || 'console_names_of console_order console_orders_named console_overview console_purchase console_search console_window '
-        || 'decision_on entitlement_changes entitlements_at equal_lengths event_rank explain find fold_slot given_mode '
-        || 'given_moment has_feature has_item is_entitled is_expected is_user_entitled item_mismatches items_named '
-        || 'names_between payment_by_provider_order purchase_window served_responders subscription_key trimmed user_has_feature '
-        || 'utc_minus utc_plus zone_half_hours',
+    'access_now attention_row attention_rows changes_since clock_moments compare compare_subscriptions compare_transactions '
+    'console_attention console_customer console_customer_orders console_days console_dead_letter console_dead_letters '
+    'console_deliveries console_delivery console_former console_item console_loose console_names_of console_order '
+    'console_orders_named console_overview console_purchase console_search console_window decision_on difference_detail '
+    'difference_id difference_remedy entitlement entitlement_changes entitlements_at equal_lengths event_rank explain find '
+    'fold_slot given_mode given_moment has_feature has_item is_entitled is_expected is_user_entitled item_mismatches '
+    'items_named listed_subscriptions listed_time names_between open_differences payment_by_provider_order purchase_window '
+    'served_responders subscription_key trimmed user_has_feature utc_minus utc_plus verify zone_half_hours',
     'and calls only what reads')
 FROM pg_proc AS f
 WHERE f.pronamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnamespace) AND has_function_privilege('bagelpay_console', f.oid, 'EXECUTE');
