@@ -29,7 +29,7 @@ void buffer_clear(struct buffer *);
 /* Forgets the content, and gives memory beyond so many bytes back. */
 void buffer_recycle(struct buffer *, size_t most);
 
-/* Whether any write since buffer_init() found no memory; the content is then cut. */
+/* Returns true if any write since buffer_init() found no memory; the content is then cut. */
 bool buffer_failed(const struct buffer *);
 
 /* Makes room for so many more bytes and the NUL behind them; false without memory. Whoever

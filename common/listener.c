@@ -15,7 +15,7 @@
 
 #include "text.h"
 
-/* What the path of a socket's lock ends with, behind the socket's. */
+/* Appended to a socket's path, the path of its lock. */
 #define LOCK_ENDING ".lock"
 /* How long another process may take to make the same socket. */
 #define LOCK_WAIT_MS 5000
@@ -29,7 +29,7 @@ static bool set_flags(int fd)
 		&& fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
 }
 
-/* Whether nobody listens any more on the socket at this address: only then may it go. */
+/* Returns true if nobody listens any more on the socket at this address: only then may it be removed. */
 static bool is_stale(const struct sockaddr_un *address)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -43,7 +43,7 @@ static bool is_stale(const struct sockaddr_un *address)
 	return refused;
 }
 
-/* Whether there can be a socket at this path: the address, and whether one is there that is
+/* Checks that there can be a socket at this path. Sets the address, and whether one is there that is
  * listened on (live), or is not (stale). */
 static int look_at_path(const char *option, const char *path, struct sockaddr_un *address, bool *live,
 	bool *stale, char error[LISTENER_ERROR_SIZE])

@@ -38,12 +38,12 @@ struct listener {
 int listener_open(struct listener *, const char *option, const char *address, mode_t mode,
 	char error[LISTENER_ERROR_SIZE]);
 
-/* Whether listener_open() could open an address, as far as can be seen without leaving anything there; a
+/* Checks that listener_open() could open an address, as far as can be seen without leaving anything there; a
  * port is listened on for a moment. Where somebody listens there already, which may be who is to be
  * replaced, *in_use is set. Returns 0, or -1 with the reason, one line, in error. */
 int listener_check(const char *option, const char *address, bool *in_use, char error[LISTENER_ERROR_SIZE]);
 
-/* Whether descriptor 0 is a listening socket. */
+/* Returns true if descriptor 0 is a listening socket. */
 bool listener_is_inherited(void);
 
 /* Removes the Unix socket that listener_open() made, unless another took its place. New

@@ -17,7 +17,7 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO };
  * To be called before there is a second thread. */
 void log_configure(enum log_format, enum log_level);
 
-/* Whether records of this level are written. Any thread. */
+/* Returns true if records of this level are written. Any thread. */
 bool log_wants(enum log_level);
 
 /* Writes one record: the message, then the pairs (NULL: none). A pair whose value is NULL is left out. Keys

@@ -1,4 +1,4 @@
-/* What the responder counts, for those who watch it: one table for the whole process, which any
+/* The responder's counters and gauges: one table for the whole process, which any
  * thread writes to and reads from without a lock. Nothing here blocks. */
 #ifndef BAGELHOOK_METRICS_H
 #define BAGELHOOK_METRICS_H
@@ -107,7 +107,7 @@ void metrics_count_event(const char *type, const char *mode, unsigned outcome);
 /* The name under which an event type is counted. */
 const char *metrics_event_type(const char *type);
 
-/* What was counted. */
+/* Read the figures. */
 uint64_t metrics_counter(enum metrics_counter);
 int64_t metrics_gauge(enum metrics_gauge);
 uint64_t metrics_requests(size_t status);

@@ -1,4 +1,4 @@
-/* What a service manager is told (sd_notify(3)), where one has started us and libsystemd was there
+/* Messages to a service manager (sd_notify(3)), where one has started us and libsystemd was there
  * when this was built; otherwise these do nothing. None blocks for long; any thread. */
 #ifndef BAGELHOOK_NOTIFY_H
 #define BAGELHOOK_NOTIFY_H
@@ -6,7 +6,7 @@
 /* Requests are served from now on; also the end of a reload. */
 void notify_ready(void);
 
-/* What can be read again is being read. */
+/* The secrets are being read again. */
 void notify_reloading(void);
 
 /* Nobody new is let in; what was accepted is being finished. */

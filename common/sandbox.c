@@ -132,7 +132,7 @@ static int refuse_calls(struct sandbox *sandbox, char error[SANDBOX_ERROR_SIZE])
 #define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
 #endif
 
-/* What the first version of Landlock knows of changing files. */
+/* The ways to change files that the first version of Landlock knows. */
 #define CHANGES                                                                                              \
 	(LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE      \
 		| LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG   \

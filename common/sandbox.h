@@ -1,4 +1,4 @@
-/* What the process gives up once it has opened what it needs, so that a bug in it, found by
+/* The rights that the process gives up once it has opened what it needs, so that a bug in it, found by
  * somebody else, is worth less: it runs no other program, looks into no other process, and writes
  * nowhere but into the spool. Reading, connecting and what is already open stay as they were.
  * Nothing of it can be taken back. */
@@ -10,13 +10,13 @@
 
 #define SANDBOX_ERROR_SIZE 512
 
-/* What may still be written. */
+/* Places that may still be written. */
 struct sandbox_access {
 	const char *spool;          /* a directory, with all that is beneath it; NULL: none */
 	const char *const *sockets; /* Unix sockets to be removed at the end, NULL after the last; or NULL */
 };
 
-/* What is in force, one line of text each, or why it is not. */
+/* The parts that are in force, one line of text each, or why they are not. */
 struct sandbox {
 	char seccomp[128];
 	char landlock[128];

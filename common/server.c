@@ -109,7 +109,7 @@ static bool begin(struct server *s, struct peer *peer, struct worker *worker)
 	FCGX_Request fcgi;
 	FCGX_Stream in;
 
-	/* What has waited so long for a worker would wait for the database, too, and its web
+	/* A request that has waited so long for a worker would wait for the database, too, and its web
 	 * server would give up first. */
 	if (clock_ms() - peer->since_ms > 2 * (int64_t)s->limits.read_timeout_ms) {
 		peers_refuse(&service->peers, REFUSAL_BUSY, &worker->text);
@@ -160,7 +160,7 @@ static void work(void *argument)
 	buffer_done(&worker.records);
 }
 
-/* Whether to accept again at once after accept(2) has failed. Without descriptors,
+/* Returns true if accepting is to go on at once after accept(2) has failed. Without descriptors,
  * accepting rests for a moment: the socket stays readable, and this thread would do
  * nothing else. */
 static bool accept_again(struct server *s, int error)

@@ -15,10 +15,10 @@ void signals_empty(void);
 /* Wakes whoever sleeps on signals_fd(). Any thread, and signal handlers. */
 void signals_wake(void);
 
-/* Whether the process was asked to end. */
+/* Returns true if the process was asked to end. */
 bool signals_terminate(void);
 
-/* Whether it was asked to reload since the last call. */
+/* Returns true if it was asked to reload since the last call. */
 bool signals_hangup(void);
 
 #endif

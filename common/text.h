@@ -69,7 +69,7 @@ static inline bool text_is_secret(const char *text, int error)
 	"there is no file of this name, which looks like the secret itself: write the secret into a file, and "  \
 	"give the file's name"
 
-/* What a hex digit of either case stands for; -1 for any other character. */
+/* Returns the value of a hex digit of either case; -1 for any other character. */
 static inline int text_hex_value(char c)
 {
 	if (c >= '0' && c <= '9')
@@ -81,7 +81,7 @@ static inline int text_hex_value(char c)
 	return -1;
 }
 
-/* What an errno means. The C libraries of Linux and the BSDs return literals for all that
+/* Returns the words for an errno. The C libraries of Linux and the BSDs return literals for all that
  * they set themselves, so that this is as good as thread-safe. */
 static inline const char *text_error(int error)
 {

@@ -142,7 +142,7 @@ enum database_result database_connect(struct database *db, char error[PG_ERROR_S
 	return checked;
 }
 
-/* What an error of the server's means for whoever asked. */
+/* Translates an error of the server's. */
 static enum database_result judge(const char *sqlstate)
 {
 	static const struct {

@@ -90,7 +90,7 @@ static int check(const struct console_options *options)
 	return 0;
 }
 
-/* What the worker asks the database with. */
+/* A worker's connection to the database. */
 static void *open_worker(void *context)
 {
 	const struct views *views = context;
@@ -133,7 +133,7 @@ static void refuse(void *context, enum refusal why, struct buffer *out)
 	routes_refuse(out);
 }
 
-/* What only people can mend is said at once, and ends the start; requests that come meanwhile wait. Returns 0, or the
+/* A fault that only people can mend ends the start with a message; requests that come meanwhile wait. Returns 0, or the
  * exit status. */
 static int first_connect(const struct console_options *options)
 {

@@ -1,4 +1,4 @@
-/* What the console was told on its command line, checked, with defaults filled in. */
+/* The console's options, checked, with defaults filled in. */
 #ifndef BAGELHOOK_CONSOLE_OPTIONS_H
 #define BAGELHOOK_CONSOLE_OPTIONS_H
 

@@ -13,7 +13,7 @@
 #define MAX_PARAMETERS 9
 #define MAX_PATH 128
 
-/* What the browser may do with anything from here: run our script, use our style, ask us. Nothing
+/* The browser may do only this with anything from here: run our script, use our style, ask us. Nothing
  * comes from elsewhere, nothing goes elsewhere, and no other page may frame it. */
 static const char headers[] =
 	"Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "

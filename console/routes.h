@@ -6,7 +6,7 @@
 #include "database.h"
 #include "page.h"
 
-/* What all workers share. */
+/* Shared by all workers. */
 struct views {
 	const struct page *page;
 	const char *admin;    /* the responder's --admin-listen; NULL: not known */

@@ -96,7 +96,7 @@ static void ask(const char *admin, struct buffer *out)
 
 void spool_count(const char *admin, struct buffer *out)
 {
-	/* What was said last, and when; whoever asks does so without the lock. */
+	/* The last answer, and when it came; the thread that asks does so without the lock. */
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	static struct buffer last;
 	static int64_t asked_ms = INT64_MIN / 2;

@@ -14,7 +14,7 @@ struct cgi_limits {
 	int read_timeout_ms; /* for all of the body */
 };
 
-/* Whether a web server has started this process for one request. Its arguments are then the
+/* Returns true if a web server has started this process for one request. Its arguments are then the
  * client's: RFC 3875, section 4.4, makes them of a query string without "=". */
 bool cgi_is_request(void);
 

@@ -64,7 +64,7 @@ bool handler_receive(struct handler *h, FCGX_Request *fcgi, struct request *requ
 	return answer->request == REQUEST_OK;
 }
 
-/* What a signature that is not right is called in the log, and counted as. */
+/* The reason in the log, and the counter, for each kind of wrong signature. */
 static const struct {
 	const char *reason;
 	enum metrics_counter counter;
@@ -189,7 +189,7 @@ void handler_complete(struct receipt *receipt, struct answer *answer)
 {
 	answer->outcome = receipt->outcome;
 	answer->spooled = receipt->spooled;
-	/* Of a delivery that was given up the committer may still be writing these. */
+	/* The committer may still be writing these if the delivery was given up. */
 	if (response_status(answer) != 503) {
 		memcpy(answer->event_id, receipt->delivery->event_id, sizeof answer->event_id);
 		memcpy(answer->detail, receipt->delivery->detail, sizeof answer->detail);

@@ -34,7 +34,7 @@
 #define EXIT_USAGE 2
 /* How long a start waits for the database, so that what only people can mend is said at once and ends the process. */
 #define FIRST_CONNECT_MS 1000
-/* Of bodies that wait for the database: thousands of usual ones, a few of the largest. */
+/* The most bytes of bodies that wait for the database: thousands of usual ones, a few of the largest. */
 #define QUEUE_BYTES ((size_t)64 * 1024 * 1024)
 #define LARGE_BYTES (1024 * 1024)
 #define CANNOT_START "cannot start: out of memory, threads (see --threads) or descriptors"
@@ -51,7 +51,7 @@ static const struct {
 	[OPTIONS_STATUS] = {"bagelpay_reader", status_run},
 };
 
-/* What is open before the first thread begins. */
+/* The sockets that are open before the first thread begins. */
 struct sockets {
 	struct listener listener;
 	struct admin *admin;
@@ -267,7 +267,7 @@ static int run(int argc, char *argv[], bool by_cgi)
 	/* Secrets and bodies are in memory: no core dumps, and no looking in by others of the same
 	 * user. */
 	prctl(PR_SET_DUMPABLE, 0);
-	/* What is large goes back to the system when it is freed, whatever was freed before. */
+	/* Large memory goes back to the system when it is freed, whatever was freed before. */
 	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);     /* NOLINT(concurrency-mt-unsafe) */
 	mallopt(M_TRIM_THRESHOLD, 4 * LARGE_BYTES); /* NOLINT(concurrency-mt-unsafe) */
 	/* Until it can be heeded: a reload must not end a process that is about to serve. */

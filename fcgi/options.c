@@ -199,7 +199,7 @@ static int check_addresses(const struct options *options, char error[OPTIONS_ERR
 		: address_check("--admin-listen", options->admin_listen, error);
 }
 
-/* What a command cannot do without, and options that exclude each other. */
+/* Checks for options that a command needs, and that exclude each other. */
 static int check(const struct options *options, char error[OPTIONS_ERROR_SIZE])
 {
 	const char *wrong = NULL;

@@ -1,4 +1,4 @@
-/* What the program was told: flags, and for each an environment variable, checked, with
+/* The program's options: flags, and for each an environment variable, checked, with
  * defaults filled in. Flags win. */
 #ifndef BAGELHOOK_OPTIONS_H
 #define BAGELHOOK_OPTIONS_H

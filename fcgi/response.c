@@ -98,7 +98,7 @@ static struct line answer_line(const struct answer *answer)
 	return (struct line){503, "Service Unavailable", "Out of memory"};
 }
 
-/* What a 400 says beyond its error. */
+/* The detail of a 400, or NULL. */
 static const char *answer_detail(const struct answer *answer)
 {
 	if (answer->kind == ANSWER_DELIVERY)

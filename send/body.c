@@ -85,7 +85,7 @@ json_t *body_read(const char *bytes, size_t len, json_error_t *error)
 	json_t *event = json_loadb(bytes, len, flags | JSON_DECODE_INT_AS_REAL, error);
 	size_t marked_len;
 
-	/* That said what is wrong with it; from here on it is JSON. */
+	/* The first call said what is wrong; from here on it is JSON. */
 	if (event == NULL)
 		return NULL;
 	json_decref(event);

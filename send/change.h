@@ -7,7 +7,7 @@
 
 #include "body.h"
 
-/* Whether the command line says anything of them. */
+/* Returns true if the command line changes bodies. */
 bool change_wanted(const struct subject *);
 
 /* Sets in an event's body what the subject sets: the customer's e-mail and the order's amount where the

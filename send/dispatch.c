@@ -160,13 +160,13 @@ static void settle(struct dispatcher *d, struct delivery *delivery, bool well)
 	free_line(delivery);
 }
 
-/* Whether the other deliveries, or this one later, would only repeat the same line. */
+/* Returns true if the other deliveries, or this one later, would only repeat the same line. */
 static bool is_hopeless(const struct dispatcher *d, enum post_result result)
 {
 	return result == POST_IMPOSSIBLE || (result == POST_UNREACHABLE && !d->options->retries);
 }
 
-/* What became of a try. Returns false where nothing else need be tried. */
+/* Takes note of the result of a try. Returns false if nothing else need be tried. */
 static bool judge(struct dispatcher *d, struct delivery *delivery, enum post_result result, long status)
 {
 	const bool well = result == POST_ANSWERED && status == (d->options->corrupt ? 401 : 200);

@@ -39,7 +39,7 @@ static bool add_file(const char *name, const struct options *options, struct par
 	return parcels_add(parcels, name, body, len);
 }
 
-/* Whether all that was asked for is there. */
+/* Makes parcels of files and events. Returns false after a complaint. */
 static bool pack(const struct options *options, struct parcels *parcels)
 {
 	if (!story_events(options->events.texts, options->events.count, &options->subject, parcels)

@@ -1,4 +1,4 @@
-/* What is to be delivered: bodies with their labels. */
+/* The bodies to be delivered, with their labels. */
 #ifndef BAGELHOOK_PARCELS_H
 #define BAGELHOOK_PARCELS_H
 

@@ -125,7 +125,7 @@ static int stop_if_interrupted(
 	return *interrupted != 0;
 }
 
-/* Whether the URL names this machine by itself: no proxy leads there. */
+/* Returns true if the URL names this machine by itself: no proxy leads there. */
 static bool is_loopback(const char *url)
 {
 	CURLU *parts = curl_url();
@@ -210,7 +210,7 @@ static enum post_result classify(CURLcode rc)
 	}
 }
 
-/* What went wrong, with the system's own word for it where there is one: libcurl keeps that apart. */
+/* Writes the reason of a failure, in the system's own words if there are some: libcurl keeps that apart. */
 static void explain(
 	CURL *curl, CURLcode rc, const char *error, const struct buffer *buffer, struct post_answer *answer)
 {

@@ -36,7 +36,7 @@ struct post_answer {
 	char *detail;     /* of a JSON answer: `detail` */
 	char *event_id;   /* of a JSON answer: `event_id` */
 	int spooled;      /* of a JSON answer: `spooled`; -1 where it did not say */
-	char reason[256]; /* what went wrong, unless POST_ANSWERED */
+	char reason[320]; /* what went wrong, unless POST_ANSWERED */
 };
 
 /*

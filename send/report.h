@@ -1,4 +1,4 @@
-/* What came of the deliveries: a line for each on standard output, a progress bar on a terminal,
+/* Results of the deliveries: a line for each on standard output, a progress bar on a terminal,
  * and a summary on standard error. */
 #ifndef BAGELHOOK_REPORT_H
 #define BAGELHOOK_REPORT_H

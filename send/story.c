@@ -13,7 +13,7 @@
 #define PERIOD_DAYS 30
 #define TRIAL_DAYS 7
 
-/* What the provider sends under a heading. checkout.completed, checkout.failed and checkout.cancel
+/* The shapes of an event's object. checkout.completed, checkout.failed and checkout.cancel
  * each have two meanings, which differ in what they name. */
 enum shape { ONE_TIME, SUBSCRIPTION, SUBSCRIPTION_PAYMENT };
 
@@ -76,7 +76,7 @@ const char story_event_names[] =
 	"checkout.completed, checkout.failed, checkout.cancel, subscription.trialing, "
 	"subscription.paid, subscription.canceled, refund.created";
 
-/* What the events of one life have in common. */
+/* Values that the events of one life have in common. */
 struct life {
 	const struct subject *subject;
 	const char *mode;

@@ -11,7 +11,7 @@
 extern const char story_names[];
 extern const char story_event_names[];
 
-/* Whether there is such a story; such a documented event. */
+/* Return true if there is such a story, or such a documented event. */
 bool story_known(const char *name);
 bool story_event_known(const char *name);
 

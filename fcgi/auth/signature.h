@@ -20,7 +20,7 @@ enum signature_result {
 	SIGNATURE_FAILED     /* libcrypto could not compute it: out of memory */
 };
 
-/* What is known of a signature that matched. */
+/* A signature that matched. */
 struct signature_match {
 	int64_t timestamp; /* the signed Unix time in seconds */
 	size_t which;      /* the position in the file, from 0, of the first secret that matched */

@@ -69,7 +69,7 @@ struct delivery {
 	bool committing; /* in a transaction whose outcome is not known yet */
 };
 
-/* What a submitter gets back for a delivery. */
+/* The submitter's ticket for a delivery, which comes back with its outcome. */
 struct receipt {
 	struct receipt *next;
 	struct delivery *delivery; /* held again; the committer may hold it, too, and still work on it */

@@ -455,7 +455,7 @@ enum pg_state pg_connect(
 			result = one;
 		if (one == PG_READY || *out == NULL)
 			break;
-		/* Of several, one that waits for people is not passed over. */
+		/* If one of several waits for people, that is the result. */
 		if (one == PG_UNUSABLE)
 			result = one;
 		passed += route_behind(route, *out, &count);

@@ -1,4 +1,4 @@
-/* What a responder needs of the database that it is connected to: a schema that serves it, settings that can
+/* The conditions that a responder has for the database that it is connected to: a schema that serves it, settings that can
  * be used, and a role with the right to call ingest(). */
 #ifndef BAGELHOOK_PG_SCHEMA_H
 #define BAGELHOOK_PG_SCHEMA_H

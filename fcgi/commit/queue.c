@@ -148,7 +148,7 @@ static void tell(const struct queue *q)
 	metrics_set(METRICS_QUEUE_BYTES, (int64_t)q->bytes);
 }
 
-/* Whether there is a place. A queue that is stalled refuses as one without a database does. */
+/* DELIVERY_PENDING if there is a place, else the outcome of one more delivery. A queue that is stalled refuses as one without a database does. */
 static enum delivery_outcome admit(const struct queue *q, int64_t now_ms)
 {
 	if (now_ms >= q->away_ms)
@@ -370,7 +370,7 @@ bool queue_take_slow(struct queue *q, int64_t wake_ms, struct delivery **deliver
 	return more;
 }
 
-/* Of a batch all in one go, so that whoever answers wakes once, while the next batch is
+/* A whole batch at once, so that whoever answers wakes once, while the next batch is
  * under way. */
 void queue_finish(struct queue *q, struct delivery *const batch[], size_t count)
 {

@@ -75,7 +75,7 @@ void queue_finish(struct queue *, struct delivery *const batch[], size_t count);
 /* Says whether deliveries that were taken are in a transaction whose outcome is open. */
 void queue_set_committing(struct queue *, struct delivery *const batch[], size_t count, bool committing);
 
-/* Whether a delivery that was taken was given up meanwhile; the committer's hold of it has ended
+/* Returns true if a delivery that was taken was given up meanwhile; the committer's hold of it has ended
  * then. */
 bool queue_is_given_up(struct queue *, struct delivery *);
 

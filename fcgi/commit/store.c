@@ -88,7 +88,7 @@ bool store_connected(struct store *store)
 {
 	if (store->pg == NULL)
 		return false;
-	/* What an idle server sends of itself is its last words, or the end of the stream
+	/* If an idle server sends something, it is its last words, or the end of the stream
 	 * behind them. */
 	struct pollfd socket = {.fd = PQsocket(store->pg), .events = POLLIN};
 	for (int i = 0; i < 2 && poll(&socket, 1, 0) > 0; i++) {
@@ -314,7 +314,7 @@ static enum store_result classify(const struct store *store)
 	return STORE_FAILED;
 }
 
-/* Whether another connection may find a better server than this one, after a failover. */
+/* Returns true if another connection may find a better server than this one, after a failover. */
 static bool is_wrong_server(const struct store *store)
 {
 	return strncmp(store->sqlstate, "25", 2) == 0 || strncmp(store->sqlstate, "0A", 2) == 0

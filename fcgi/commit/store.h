@@ -59,7 +59,7 @@ void store_disconnect(struct store *);
  * that. Any thread. */
 void store_interrupt(struct store *);
 
-/* Whether there is a connection, as far as is known without asking the server: one that
+/* Returns true if there is a connection, as far as is known without asking the server: one that
  * the server has ended is noticed, and given up. */
 bool store_connected(struct store *);
 

@@ -8,7 +8,7 @@
 /* From now on, what Jansson allocates in this thread comes from the thread's arena. */
 void arena_begin(void);
 
-/* Whether an allocation since arena_begin() found no memory: Jansson does not tell that from
+/* Returns true if an allocation since arena_begin() found no memory: Jansson does not tell that from
  * a syntax error, and a correctly signed event must not become a dead letter for want of memory. */
 bool arena_failed(void);
 

@@ -98,7 +98,7 @@ static const struct place label_places[] = {
 	{REFUND, "status"}, {ORDER, "status"}, {OBJECT, "status"}, {OBJECT, "object"}};
 #define KIND_LABEL_PLACE 3
 
-/* What json_text_kind() says of a value, without white space around a string. */
+/* The result of json_text_kind() for a value, without white space around a string. */
 static enum json_text_kind trimmed(const json_t *value, const char **text, size_t *len)
 {
 	const enum json_text_kind kind = json_text_kind(value, text, len);

@@ -11,7 +11,7 @@
 #include "arena.h"
 #include "number.h"
 
-/* What a number is replaced with: this, its text, a quote. */
+/* A number is replaced with this, its text, and a quote. */
 #define NUMBER_TAG "\"\\u0000"
 
 /* A value that Jansson does not see. In its place it gets the index in spans[], as an integer. */

@@ -15,7 +15,7 @@ struct normalised {
 	struct buffer members;     /* "name":value, comma separated */
 	struct buffer local_times; /* the same, of times without zone, as text */
 	struct buffer warnings;    /* JSON strings, comma separated */
-	/* What the digest covers. For each field that has a value, in the order in which they are
+	/* The bytes that the digest covers. For each field that has a value, in the order in which they are
 	 * added: its name, a space, the length of its value in bytes, a colon, the value, a line end. */
 	struct buffer content;
 };

@@ -28,7 +28,7 @@ enum number_check {
 /* Checks a text of len bytes. */
 enum number_check number_check(const char *text, size_t len);
 
-/* Whether a number that passed number_check() is zero, whatever its exponent. */
+/* Returns true if a number that passed number_check() is zero, whatever its exponent. */
 bool number_is_zero(const char *text, size_t len);
 
 /* Writes the value of a number that passed number_check() as a plain decimal with no

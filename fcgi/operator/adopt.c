@@ -20,7 +20,7 @@
 #define BATCH 500
 #define ID_MAX 255
 #define EMAIL_MAX 320
-/* What the schema puts before a user for the order's id. */
+/* The schema puts this before a user to make the order's id. */
 #define ORDER_OF_USER "adopted:"
 
 enum column { ORDER_ID, USER_ID, EMAIL, PRODUCT_ID, PAID_UNTIL, NOTE, COLUMNS };
@@ -77,8 +77,7 @@ static void complain_of(
 	log_complaint(place, text);
 }
 
-/* --- reading
- * ----------------------------------------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------------------------- */
 
 /* Finds the columns by the first record. Returns false after a complaint. */
 static bool read_header(struct adopt *adopt)
@@ -314,8 +313,7 @@ static int read_file(struct adopt *adopt)
 	return status;
 }
 
-/* --- granting
- * ---------------------------------------------------------------------------------------------------- */
+/* --- granting ---------------------------------------------------------------------------------------- */
 
 /* Runs a statement without rows. Returns false with the reason in the session's error. */
 static bool run(struct session *session, const char *statement)
@@ -330,7 +328,7 @@ static bool begin(struct session *session)
 {
 	char limit[64];
 
-	/* What the command no longer waits for must not go on in the server. */
+	/* The server must not go on with a statement that the command no longer waits for. */
 	snprintf(limit, sizeof limit, "SET LOCAL statement_timeout = %d", SESSION_ANSWER_MS);
 	return run(session, "BEGIN ISOLATION LEVEL READ COMMITTED") && run(session, limit);
 }

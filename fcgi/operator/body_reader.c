@@ -122,7 +122,7 @@ static enum body_reader_result read_line(
 			return BODY_READER_TOO_LONG;
 		*body = reader->text;
 		*len = reader->text_len;
-		/* What some editors begin a file with is not part of what is in it. */
+		/* Some editors begin a file with a byte order mark, which is no part of the content. */
 		if (reader->line == 1 && *len >= 3 && memcmp(*body, "\xef\xbb\xbf", 3) == 0) {
 			*body += 3;
 			*len -= 3;

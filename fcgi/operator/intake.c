@@ -46,7 +46,7 @@ static enum store_result commit(struct intake *intake, size_t first, size_t coun
 	return result;
 }
 
-/* Whether the database is there, connected anew where that is needed. */
+/* Returns true if the database is there; connects anew if needed. */
 static bool is_there(struct intake *intake)
 {
 	if (store_connected(intake->store) || store_connect(intake->store, CONNECT_MS) == PG_READY)

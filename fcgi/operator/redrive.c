@@ -22,7 +22,7 @@
 	"SELECT id::text, id::text, body, signed_timestamp::text, signature,"                                \
 	" (extract(epoch FROM received_at) * 1000000)::bigint::text, (resolved_at IS NOT NULL)::text"        \
 	" FROM bagelpay.dead_letters"
-/* Of events, readmit() keeps the time. */
+/* readmit() keeps the time of events. */
 #define IGNORED                                                                                              \
 	"SELECT e.event_id, " PRINTABLE_ID ", b.body, b.signed_timestamp::text, b.signature, NULL, 'false'"  \
 	" FROM bagelpay.events AS e LEFT JOIN bagelpay.event_bodies AS b ON b.event_id = e.event_id"         \

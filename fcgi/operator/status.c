@@ -63,8 +63,7 @@ static const char *value(const struct status *status, enum question question, in
 	return PQgetvalue(status->answers[question], row, column);
 }
 
-/* --- looking
- * ----------------------------------------------------------------------------------------------------- */
+/* --- looking ----------------------------------------------------------------------------------------- */
 
 static bool ask_database(struct status *status)
 {
@@ -103,8 +102,7 @@ static bool needs_person(const struct status *status)
 		|| status->spool.oldest_s > SPOOL_OLD_S || status->spool.corrupt > 0;
 }
 
-/* --- telling
- * ----------------------------------------------------------------------------------------------------- */
+/* --- telling ----------------------------------------------------------------------------------------- */
 
 static void print_age(int64_t seconds)
 {

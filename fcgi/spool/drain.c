@@ -136,7 +136,7 @@ static void begin_pass(struct drain *d)
 	d->began_ms = clock_ms();
 }
 
-/* Whether the queue may get one more. */
+/* Returns true if the queue may get one more. */
 static bool has_place(const struct drain *d)
 {
 	return d->broken_off ? d->at_queue == 0 : d->at_queue < d->allowed && d->bytes < MAX_BYTES;
@@ -194,7 +194,7 @@ static void remove_committed(struct drain *d, const char *name)
 		d->stuck_count = spool_name_insert(d->stuck, d->stuck_count, MAX_STUCK, name);
 }
 
-/* Whether a file is committed already; then it is removed, if that can be done now. */
+/* Returns true if a file is committed already; then removes it, if that can be done now. */
 static bool is_stuck(struct drain *d, const char *name)
 {
 	size_t i = 0;
@@ -232,7 +232,7 @@ static bool is_committed(enum delivery_outcome outcome)
 	return outcome >= DELIVERY_APPLIED && outcome <= DELIVERY_REFUSED;
 }
 
-/* What became of a slow event. */
+/* Takes note of the outcome of a slow event. */
 static void settle_slow(struct drain *d, struct drained *one)
 {
 	const int64_t now_ms = clock_ms();
@@ -245,7 +245,7 @@ static void settle_slow(struct drain *d, struct drained *one)
 	} else {
 		metrics_count(METRICS_SPOOL_LEFT);
 	}
-	/* What fails for another reason, passes try again. */
+	/* An event that fails for another reason is tried again by passes. */
 	if (is_committed(one->receipt.outcome) || limit_ms == 0) {
 		one->state = PLACE_FREE;
 		count_slow(d, -1);
@@ -278,7 +278,7 @@ static bool become_slow(struct drain *d, struct drained *one)
 	return true;
 }
 
-/* What became of one delivery. */
+/* Takes note of the outcome of one delivery. */
 static void settle(struct drain *d, struct drained *one)
 {
 	const enum delivery_outcome outcome = one->receipt.outcome;

@@ -17,7 +17,7 @@ struct drain *drain_new(struct queue *, struct spool *);
 /* Frees it; nothing of its may be at the queue any more. NULL is allowed. */
 void drain_free(struct drain *);
 
-/* Whether there is something to do at this moment. */
+/* Returns true if there is something to do at this moment. */
 bool drain_is_due(struct drain *, int64_t now_ms);
 
 /* When there may be, if no receipt comes before. */

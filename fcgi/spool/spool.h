@@ -32,7 +32,7 @@ void spool_close(struct spool *);
  * does. Blocks on the disk. */
 void spool_write(struct spool *, struct delivery *const batch[], size_t count, bool stored[]);
 
-/* What is in it. False where that cannot be seen. Blocks on the disk; any thread, until it is closed. */
+/* Counts its files. Returns false if they cannot be seen. Blocks on the disk; any thread, until it is closed. */
 bool spool_look(const struct spool *, struct spool_contents *);
 
 /* Takes the lock if nobody holds it. Returns whether it is ours. */

@@ -85,7 +85,7 @@ static const char *name_user(uid_t uid, char name[USER_SIZE])
 	return name;
 }
 
-/* Whether a directory is a spool that a start has made. */
+/* Returns true if a directory is a spool that a start has made. */
 static bool is_spool(const char *path)
 {
 	static const char *const parts[] = {"tmp", "new", "corrupt", "lock"};
@@ -158,7 +158,7 @@ static int check_owner(
 		len = snprintf(what, sizeof what, "%s belongs to user %s, but this runs as user %s",
 			part == NULL ? "it" : part, name_user(status->st_uid, owner),
 			name_user(geteuid(), user));
-	/* What is in a directory that is ours alone was made by us, or by root in our name. */
+	/* A part of a directory that is ours alone was made by us, or by root in our name. */
 	if (part != NULL)
 		snprintf(what + len, sizeof what - (size_t)len,
 			": run as root: chown -R %s %s/%s && chmod 0700 %s/%s", name_user(geteuid(), user),

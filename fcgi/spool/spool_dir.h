@@ -31,7 +31,7 @@ int spool_parts_open(struct spool_parts *, const char *path, char error[SPOOL_ER
 /* Closes them. */
 void spool_parts_close(struct spool_parts *);
 
-/* Whether this user could open a directory, or make it; changes nothing. The same. */
+/* Returns 0 if this user could open a directory, or make it, else -1 with the reason in error. Changes nothing. */
 int spool_parts_check(const char *path, char error[SPOOL_ERROR_SIZE]);
 
 /* --- names --- */
@@ -43,7 +43,7 @@ int spool_parts_check(const char *path, char error[SPOOL_ERROR_SIZE]);
  * the system gives no random bytes. Any thread. */
 bool spool_name_make(size_t size, char name[SPOOL_NAME_SIZE]);
 
-/* Whether a text is such a name; *size is then what it says. Any thread. */
+/* Returns true if a text is such a name; *size is then what it says. Any thread. */
 bool spool_name_parse(const char *text, int64_t *size);
 
 /* When a file of this name began to be written, in Unix time. Any thread. */
@@ -70,7 +70,7 @@ struct spool_usage {
 	int64_t counted_ms; /* when the files were counted; INT64_MIN: never */
 };
 
-/* What is in a spool, for those who watch. */
+/* The contents of a spool, for those who watch. */
 struct spool_contents {
 	long files;
 	int64_t bytes;

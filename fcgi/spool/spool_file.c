@@ -12,7 +12,7 @@
 #include "common/digest.h"
 
 #define FIRST_LINE "bagelhook-spool 2\n"
-/* Of files that older responders wrote, without `received`. */
+/* The first line of files that older responders wrote, without `received`. */
 #define FIRST_LINE_1 "bagelhook-spool 1\n"
 #define DIGEST_NAME "sha256 "
 /* Where what the digest covers begins. */
@@ -42,7 +42,7 @@ bool spool_file_head(const struct delivery *delivery, struct buffer *head)
 	return !buffer_failed(head);
 }
 
-/* What is left of a file to be read. */
+/* The rest of a file that is being read. */
 struct rest {
 	const unsigned char *at;
 	size_t len;

@@ -223,8 +223,7 @@ static void put_spool(struct buffer *out, const struct exposition_sources *sourc
 		(double)contents.corrupt);
 }
 
-/* What the system knows of this process, under the names that Prometheus's own libraries use. What cannot be
- * had is left out. */
+/* Writes a figure that the system has of this process, under the name that Prometheus's own libraries use. */
 static void put_of_process(
 	struct buffer *out, const char *name, const char *type, const char *help, double value)
 {

@@ -1,4 +1,4 @@
-/* What was counted, as Prometheus reads it, and what it says of the process's health. */
+/* Metrics as Prometheus reads them, and the process's health. */
 #ifndef BAGELHOOK_EXPOSITION_H
 #define BAGELHOOK_EXPOSITION_H
 
