@@ -81,8 +81,8 @@ class Member:
             _every("10.0.0.1{}:2379"): ",".join(f"{cluster.addresses[one]}:{cluster.ports['2379']}"
                                                  for one in range(1, cluster.etcd_members + 1)),
             "10.0.0.0/24": "127.0.0.0/8", "@NAME@": self.name, "@ADDRESS@": self.address,
-            ":8008": f":{cluster.ports['8008']}", ":5432": f":{cluster.ports['5432']}", "/usr/lib/postgresql/15/bin": cluster.bin,
-            "/var/lib/postgresql/15/bagelhook": self.directory / "data", "/var/lib/postgresql": self.directory,
+            ":8008": f":{cluster.ports['8008']}", ":5432": f":{cluster.ports['5432']}",
+            "/usr/lib/postgresql/15/bin": cluster.bin, "/var/lib/postgresql/15/bagelhook": self.directory / "data", "/var/lib/postgresql": self.directory,
             "/var/run/postgresql": self.directory,
             # A watchdog would restart the machine that runs the tests.
             "mode: automatic": "mode: off",
