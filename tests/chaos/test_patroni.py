@@ -94,24 +94,41 @@ def settle(totals, gap_rows):
     return check
 
 
-def test_two_machines(make_stand, settle):
+def test_two_machines(make_stand, settle, monkeypatch):
     """The short form, with two machines and shorter times: the leader's Patroni dies, and PostgreSQL there goes on. Later
-    it comes back, follows, and is made the leader again."""
+    it comes back, follows, and is made the leader again. Questions find a standby, and without one the leader."""
     timing = {"ttl: 30": "ttl: 12", "loop_wait: 10": "loop_wait: 2", "retry_timeout: 10": "retry_timeout: 5"}
     with harness.Patroni(members=2, etcd_members=1, timing=timing) as patroni, harness.Balancer(patroni) as balancer:
         site = Site(make_stand, patroni, balancer, "--commit-timeout", 5)
+        for name, value in patroni.environment().items():
+            monkeypatch.setenv(name, str(value))
         with site.load():
+            wait_asked(balancer, standby=True)
             leader = patroni.primary()
             with killed(leader, how="kill_patroni"):
                 patroni.wait_primary(besides=leader)
                 site.wait_for(20)
                 assert still_writes(patroni, leader)
+                wait_asked(balancer, standby=False)
             patroni.wait_healthy()
             second = patroni.primary()
             patroni.switch_over()
             assert patroni.wait_primary(besides=second) is leader
             site.wait_for(20)
         settle("two machines", site)
+
+
+def wait_asked(balancer, standby):
+    """Until questions are answered by a standby, or by the leader: by the service for readers, and through HAProxy."""
+    def asked(dsn):
+        try:
+            with psycopg.connect(f"{dsn} user=bagelhook connect_timeout=5") as connection:
+                return connection.execute("SELECT pg_is_in_recovery()").fetchone() == (standby,)
+        except psycopg.OperationalError:
+            return False
+
+    for dsn in (f"host=127.0.0.1 port={balancer.replica_port} dbname=shop", "service=bagelhook-reader"):
+        harness.wait_until(lambda dsn=dsn: asked(dsn), f"an answer from {dsn}", PATIENCE_S)
 
 
 def still_writes(patroni, member):

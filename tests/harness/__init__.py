@@ -27,6 +27,7 @@ from .responder import Responder
 from .stack import Stack
 
 __all__ = ["BUILD", "PASSWORD", "PATH", "PATIENCE_S", "SAMPLES", "SOURCE", "USER", "Answer", "Apache", "Authority",
-           "Balancer", "Caddy", "Cluster", "Console", "ConsoleApache", "ConsoleNginx", "Faults", "HAProxy", "HarnessError", "Lighttpd", "Nginx", "Patroni", "PgBouncer",
-           "Process", "RemoteCluster", "Responder", "Stack", "accepts", "clean_environment", "deliver", "end_on_sigterm", "free_port",
-           "is_sanitized", "make_directory", "post", "sign", "wait_until"]
+           "Balancer", "Caddy", "Cluster", "Console", "ConsoleApache", "ConsoleNginx", "Faults", "HAProxy",
+           "HarnessError", "Lighttpd", "Nginx", "Patroni", "PgBouncer", "Process", "RemoteCluster", "Responder", "Stack",
+           "accepts", "clean_environment", "deliver", "end_on_sigterm", "free_port", "is_sanitized", "make_directory",
+           "post", "sign", "wait_until"]

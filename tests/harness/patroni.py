@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import http.client
 import json
 import os
 import pathlib
@@ -12,6 +13,8 @@ import secrets
 import shutil
 import signal
 import socket
+
+import psycopg
 
 from .cluster import TEMPLATE, Server
 from .delivery import post
@@ -25,9 +28,9 @@ MACHINES = 3
 PATIENCE_S = 180
 
 
-def _every(pattern, separator=","):
+def _every(pattern):
     """What the files say of all three machines, with {} for a machine's number."""
-    return separator.join(pattern.replace("{}", str(number)) for number in range(1, MACHINES + 1))
+    return ",".join(pattern.replace("{}", str(number)) for number in range(1, MACHINES + 1))
 
 
 class Etcd:
@@ -78,8 +81,8 @@ class Member:
             _every("10.0.0.1{}:2379"): ",".join(f"{cluster.addresses[one]}:{cluster.ports['2379']}"
                                                  for one in range(1, cluster.etcd_members + 1)),
             "10.0.0.0/24": "127.0.0.0/8", "@NAME@": self.name, "@ADDRESS@": self.address,
-            ":8008": f":{cluster.ports['8008']}", ":5432": f":{cluster.ports['5432']}", "/usr/lib/postgresql/15/bin": cluster.bin,
-            "/var/lib/postgresql/15/bagelhook": self.directory / "data", "/var/lib/postgresql": self.directory,
+            ":8008": f":{cluster.ports['8008']}", ":5432": f":{cluster.ports['5432']}",
+            "/usr/lib/postgresql/15/bin": cluster.bin, "/var/lib/postgresql/15/bagelhook": self.directory / "data", "/var/lib/postgresql": self.directory,
             "/var/run/postgresql": self.directory,
             # A watchdog would restart the machine that runs the tests.
             "mode: automatic": "mode: off",
@@ -104,16 +107,21 @@ class Member:
                 return pid
         return None
 
+    def _patroni(self):
+        return self.process.pid if self.process.poll() is None else None
+
     def _stop_all(self, *heads):
-        """Stops these processes, and then all below them, which can have no new children any more; returns the ids."""
+        """Stops what these functions name, one after the other, and all processes below; returns the ids."""
         stopped = []
-        for head in filter(None, heads):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(head, signal.SIGSTOP)
-                stopped += [head, *descendants(head)]
-        for pid in stopped:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
+        for head in heads:
+            # Only now: a Patroni that is stopped starts no PostgreSQL any more.
+            pid = head()
+            if pid is None:
+                continue
+            # The head first, so that it gets no child that we would miss.
+            stopped += _stop(pid)
+            for child in descendants(pid):
+                stopped += _stop(child)
         return stopped
 
     def _kill_all(self, *heads):
@@ -126,25 +134,22 @@ class Member:
             self.process.popen.wait()
         wait_until(lambda: all(gone(pid) for pid in pids), f"the processes of {self.name} to end")
 
-    def _patroni(self):
-        return self.process.pid if self.process.poll() is None else None
-
     def kill(self):
         """All of the machine's processes die at once."""
-        self._kill_all(self._patroni(), self._postmaster())
+        self._kill_all(self._patroni, self._postmaster)
 
     def kill_patroni(self):
         """Patroni dies, and PostgreSQL goes on without it."""
-        self._kill_all(self._patroni())
+        self._kill_all(self._patroni)
 
     def kill_postgres(self):
         """PostgreSQL dies, with all its processes, and Patroni notices."""
-        self._kill_all(self._postmaster())
+        self._kill_all(self._postmaster)
 
     @contextlib.contextmanager
     def frozen(self):
         """Within the block none of its processes runs; connections stay open."""
-        pids = self._stop_all(self._patroni(), self._postmaster())
+        pids = self._stop_all(self._patroni, self._postmaster)
         try:
             yield
         finally:
@@ -152,22 +157,32 @@ class Member:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
 
+    def close(self):
+        """Ends all, in whatever state it is; a PostgreSQL that is not just killed leaves no memory behind."""
+        self.kill_patroni()
+        postmaster = self._postmaster()
+        if postmaster is not None:
+            os.kill(postmaster, signal.SIGQUIT)
+            with contextlib.suppress(HarnessError):
+                wait_until(lambda: gone(postmaster), "PostgreSQL to end", timeout=10)
+        self.kill()
+
     def stop(self):
         """As for maintenance: Patroni hands the cluster over, stops PostgreSQL and ends."""
         self.process.end(signal.SIGTERM)
 
-    def ask(self, path, method="GET", content=None):
-        """The answer of Patroni's REST interface; None where there is none."""
+    def ask(self, path, method="GET", content=None, timeout=20):
+        """The answer of Patroni's REST interface; None where there is none, or none within so many seconds."""
         credentials = base64.b64encode(f"patroni:{self._cluster.passwords['RESTAPI']}".encode()).decode()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, http.client.HTTPException):
             return post(f"http://{self.address}:{self._cluster.ports['8008']}{path}",
                         None if content is None else json.dumps(content).encode(),
-                        {"Authorization": f"Basic {credentials}"}, method, timeout=20)
+                        {"Authorization": f"Basic {credentials}"}, method, timeout)
         return None
 
     def serves(self, role):
         """Whether Patroni says that it has a role, as /primary or /replica."""
-        answer = self.ask(role) if self._patroni() else None
+        answer = self.ask(role, timeout=3) if self._patroni() else None
         return answer is not None and answer.status == 200
 
 
@@ -221,7 +236,7 @@ class Patroni(Server):
                        log=self.etcd[0].log_path)
             for machine in range(1, members + 1):
                 self.members.append(Member(self, machine))
-                self._owned.callback(self.members[-1].kill)
+                self._owned.callback(self.members[-1].close)
         except BaseException:
             self.close()
             raise
@@ -258,9 +273,12 @@ class Patroni(Server):
     def _is_healthy(self):
         if self.primary() is None or self.synchronous() is None:
             return False
-        with self.connect() as connection:
-            states = [state for state, in connection.execute(
-                "SELECT sync_state FROM pg_stat_replication WHERE state = 'streaming'")]
+        try:
+            with self.connect() as connection:
+                states = [state for state, in connection.execute(
+                    "SELECT sync_state FROM pg_stat_replication WHERE state = 'streaming'")]
+        except psycopg.OperationalError:
+            return False
         return len(states) == len(self.members) - 1 and "sync" in states
 
     def configure(self, **settings):
@@ -328,3 +346,12 @@ def _is_free(address, port):
         except OSError:
             return False
         return True
+
+
+def _stop(pid):
+    """Stops a process, if it is there; returns a list with its id, or an empty one."""
+    try:
+        os.kill(pid, signal.SIGSTOP)
+    except ProcessLookupError:
+        return []
+    return [pid]
