@@ -21,7 +21,7 @@ LIMIT_SHARE = 0.05
 # Events, each a payment of its own, of the order that a key which is not unique makes; and orders of one customer.
 LARGE = 20_000
 LARGE_VIEWS = ("one order of very many events", "one delivery of such an order", "search by such an order",
-               "search by a customer of very many orders")
+               "search by a customer of very many orders", "a customer of very many orders")
 
 
 def arguments():
@@ -67,7 +67,9 @@ def views(events):
         return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - random.uniform(1, fill.DAYS - 1) * 86400))
 
     return {
-        "overview, the last hour": lambda: ("/api/overview", {}),
+        **{f"overview, {span}": lambda span=span: ("/api/overview", {"range": span}) for span in ("1h", "24h", "7d", "30d")},
+        "money and subscriptions by day": lambda: ("/api/days", {}),
+        "attention": lambda: ("/api/attention", {}),
         "deliveries, newest": lambda: ("/api/deliveries", {}),
         "deliveries, a page at any time": lambda: ("/api/deliveries", {"before_at": days_ago()}),
         "deliveries of one type": lambda: ("/api/deliveries", {"type": "subscription.paid"}),
@@ -81,10 +83,14 @@ def views(events):
         "deliveries of such an order": lambda: ("/api/deliveries", {"order": "large"}),
         "search by order": lambda: ("/api/search", {"q": f"req_{order()}"}),
         "search by e-mail": lambda: ("/api/search", {"q": f"Customer.{order()}@example.com"}),
+        "search by payment": lambda: ("/api/search", {"q": f"ch_{order()}"}),
+        "a customer": lambda: ("/api/customer", {"kind": "email", "value": f"customer.{order()}@example.com"}),
+        "a customer of very many orders": lambda: ("/api/customer", {"kind": "email", "value": "many@example.com"}),
         "search by such an order": lambda: ("/api/search", {"q": "large"}),
         "search by a customer of very many orders": lambda: ("/api/search", {"q": "many@example.com"}),
         "search by a beginning": lambda: ("/api/search", {"q": "customer.1"}),
         "dead letters": lambda: ("/api/dead-letters", {}),
+        "dead letters with a text": lambda: ("/api/dead-letters", {"q": "nobody"}),
     }
 
 
@@ -127,9 +133,11 @@ class Viewer(threading.Thread):
                 if shown["next"]:
                     self.ask("/api/deliveries")
         else:
-            minutes = self.ask("/api/overview")["minutes"]
+            now = self.ask("/api/overview")["now"]
+            self.ask("/api/days")
+            self.ask("/api/attention")
             while not self.ended.wait(3):
-                minutes = self.ask("/api/overview", since=minutes[-2]["at"] if len(minutes) > 1 else None)["minutes"]
+                now = self.ask("/api/overview", since=now)["now"]
                 if not self.ask("/api/spool")["known"]:
                     raise harness.HarnessError("the spool is not known")
 

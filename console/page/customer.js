@@ -63,8 +63,8 @@ function renderCustomer(c) {
 async function loadCustomer(view) {
   const [kind, value] = [view.rest[0], cleaned(view.rest[1])];
   const [c, attention] = await Promise.allSettled([ask("customer", { kind, value }, view.signal), askAttention(view.signal)]);
-  if (c.status === "rejected") {
-    if (c.reason.status !== 404) throw c.reason;
+  if (c.status === "rejected") throw c.reason;
+  if (c.value.orders.length === 0) {
     const found = await ask("search", { q: value }, view.signal);
     return { now: found.now, items: [], missing: nothingFound(value, found) };
   }

@@ -259,14 +259,16 @@ function start(view) {
   for (const name of FILTERS) if (view.parameters.get(name)) given[name] = view.parameters.get(name);
   const listing = new Listing(view, given);
   const left = view.kept;
-  view.show(listing.parts());
   if (left && JSON.stringify(left.given) === JSON.stringify(given)) {
     listing.search = left;
     left.controller = new AbortController();
     left.place(listing.body);
     listing.say(left);
+    // Only now, so that there is something to scroll to.
+    view.show(listing.parts());
     view.current(left.now);
   } else {
+    view.show(listing.parts());
     view.busy();
     listing.attempt(() => listing.inTurn((s) => listing.first(s)));
   }

@@ -86,7 +86,7 @@ function renderFound(found, view) {
   return [
     event ? h("p", null, "There is an event of this id: ", eventLink(event)) : null,
     said ? h("p", null, h("strong", null, said)) : null,
-    found.begins ? h("p", null, found.many ? `More than 20 names of one kind begin with “${view.q.replace(/\*+$/, "")}”. Not all of them are here: type more.` : "Nothing matches exactly. These begin so:") : null,
+    found.begins ? h("p", null, found.many ? `Many names begin with “${view.q.replace(/\*+$/, "")}”, and not all of them may be here: type more.` : "Nothing matches exactly. These begin so:") : null,
     customerPage(found),
     itemCards(live, now),
     test.length === 0 ? null : section(`Test purchases${live.length > 0 ? "" : " only"} (${counted(test.length, "match", "matches")})`, itemCards(test, now)),

@@ -78,7 +78,8 @@ export class View {
   question(focus) {
     patch(title, [...h("h1", null, this.definition.title(this)).childNodes]);
     content.replaceChildren();
-    asOf.hidden = true;
+    // Empty, but as high as it will be.
+    write(asOf, "\u00a0");
     main.classList.remove("stale");
     main.setAttribute("aria-busy", "true");
     complain(null);
@@ -149,7 +150,6 @@ export class View {
     const old = this.failing || now - ms(this.answeredAt) > this.definition.every + LENIENCY_MS;
     const at = day(this.answeredAt) === day(now) ? `${clock(this.answeredAt)} ${zoneName(this.answeredAt)}` : stamp(this.answeredAt);
     write(asOf, old ? `Not current: as of ${at}, ${relative(this.answeredAt, now)}.` : `As of ${at}`);
-    asOf.hidden = false;
     main.classList.toggle("stale", old);
   }
 

@@ -139,7 +139,7 @@ COMMENT ON FUNCTION bagelpay_internal.console_loose IS 'Events without an order,
 -- exact, live, entitled   how many match exactly; how many of those are live; how many of these give access
 -- cut                     TRUE: these are lower bounds; only 500 were judged, orders with purchases or decisions first
 -- begins                  TRUE: nothing matches exactly, and these begin so
--- many                    TRUE: more than 20 names of one kind begin so, and not all are here
+-- many                    TRUE: there may be more that begin so, because more than 20 of one kind do
 -- more                    TRUE: there is a next page
 -- expected                orders that are expected under this name, and have not come: at most 20
 -- loose                   see console_loose()
@@ -218,7 +218,7 @@ BEGIN
         'entitled', CASE WHEN begins THEN 0 ELSE c.entitled END,
         'cut', NOT begins AND greatest(c.of_all, (SELECT count(DISTINCT (n.mode, n.order_id)) FROM unnest(names) AS n WHERE n.order_id IS NOT NULL)) > most_judged,
         'begins', begins,
-        'many', begins AND EXISTS (SELECT FROM unnest(names) AS n GROUP BY n.kind HAVING count(DISTINCT n.value) > most),
+        'many', begins AND EXISTS (SELECT FROM unnest(names) AS n GROUP BY n.kind HAVING count(*) > most),
         'more', c.of_all > skipped + most,
         'items', (
             SELECT coalesce(json_agg(bagelpay_internal.console_item (l.e) || jsonb_build_object('names', bagelpay_internal.console_former (l.names, l.e))
@@ -286,8 +286,8 @@ $$;
 
 COMMENT ON FUNCTION bagelpay_internal.console_customer_orders IS 'The orders of a customer, user or e-mail; a part of console_customer()';
 
--- Returns all that is known of a customer, by customer id, user or e-mail (see console_customer_orders()). NULL if nothing
--- is.
+-- Returns all that is known of a customer, by customer id, user or e-mail (see console_customer_orders()); empty lists if
+-- nothing is.
 --
 -- names           their e-mails, customer ids and users: kind, value, first and last time seen, in the order of the first
 -- items           at most 100, as of console_item()
@@ -365,7 +365,7 @@ BEGIN
     SELECT json_build_object(
         'now', now(),
         'names', (
-            SELECT json_agg(n ORDER BY n.first, n.kind)
+            SELECT coalesce(json_agg(n ORDER BY n.first, n.kind), '[]')
             FROM (
                 SELECT v.kind, v.value, min(e.occurred_at) AS first, max(e.occurred_at) AS last
                 FROM own AS e
@@ -396,9 +396,9 @@ BEGIN
                 WHERE e.event_type = 'subscription.canceled'
                 LIMIT most) AS c),
         'orders', (
-            SELECT json_agg(json_build_object('mode', o.mode, 'order_id', o.order_id, 'status', o.status, 'amount', o.amount::text, 'currency', o.currency,
+            SELECT coalesce(json_agg(json_build_object('mode', o.mode, 'order_id', o.order_id, 'status', o.status, 'amount', o.amount::text, 'currency', o.currency,
                 'product_id', o.product_id, 'product_name', o.product_name, 'provider_order_id', o.provider_order_id, 'updated_at', o.updated_at, 'conflict', o.conflict)
-                ORDER BY o.updated_at DESC)
+                ORDER BY o.updated_at DESC), '[]')
             FROM found AS f
             JOIN bagelpay.orders AS o ON o.mode = f.mode AND o.order_id = f.order_id),
         'events', (
@@ -407,8 +407,7 @@ BEGIN
         'most_items', most_items,
         'most_events', most_events,
         'loose', bagelpay_internal.console_loose ($2))
-    INTO answer
-    WHERE EXISTS (SELECT FROM found);
+    INTO answer;
     RETURN answer;
 END
 $$;

@@ -3,6 +3,8 @@
 import base64
 import concurrent.futures
 import contextlib
+import gzip
+import http.client
 import json
 import os
 import pathlib
@@ -20,7 +22,7 @@ import fastcgi
 import harness
 from console_stand import Stand
 
-DATA = ("/api/overview", "/api/deliveries", "/api/dead-letters", "/api/search?q=x", "/api/spool")
+DATA = ("/api/overview", "/api/days", "/api/attention", "/api/deliveries", "/api/dead-letters", "/api/search?q=x", "/api/customer?kind=email&value=x", "/api/spool")
 PAGE = ("/", "/style.css", "/script.js", "/icon.svg")
 
 
@@ -511,3 +513,54 @@ def test_check(cluster, stand, tmp_path):
         assert (status, complaint) == (0, "") and told.startswith(f"bagelhook-console: {address} is in use: a start would fail")
     status, told, complaint = _check(*database, "--listen", "nowhere")
     assert (status, told) == (2, "") and "must be unix:/path or host:port" in complaint
+
+
+# --- how it is served -------------------------------------------------------------------------------------------------
+
+def _raw(stand, path, **headers):
+    """Status, headers and the bytes as they go over the wire."""
+    authorization = "Basic " + base64.b64encode(f"{harness.USER}:{harness.PASSWORD}".encode()).decode()
+    connection = http.client.HTTPConnection("127.0.0.1", stand.web.console_port, timeout=harness.PATIENCE_S)
+    try:
+        connection.request("GET", path, headers={"Authorization": authorization, "Accept-Encoding": "gzip", **headers})
+        answer = connection.getresponse()
+        body = answer.read()
+        return answer.status, answer.headers, body, len(body) + len(bytes(answer.headers))
+    finally:
+        connection.close()
+
+
+def test_the_first_load_and_the_second(stand):
+    """The first is small, in few requests, none of which has to wait for more than the page; the second is smaller."""
+    status, headers, html, first = _raw(stand, "/")
+    html = gzip.decompress(html).decode()
+    etag = headers["ETag"]
+    assert status == 200 and headers["Content-Encoding"] == "gzip" and 'rel="modulepreload"' in html
+    parts = set(re.findall(r'(?:href|src)="((?!#)[^"]+)"', html))
+    assert len(parts) + 1 <= 8 and all(f"?v={etag[3:-1]}" in part for part in parts)
+    for part in parts:
+        status, headers, body, size = _raw(stand, f"/{part}")
+        first += size
+        assert status == 200 and headers["ETag"] == etag and headers["Cache-Control"] == "private, max-age=31536000, immutable"
+        assert headers["Content-Encoding"] == "gzip" or len(body) < 500
+        text = gzip.decompress(body).decode() if headers["Content-Encoding"] else body.decode()
+        assert not re.search(r"^\s*(import|export) ", text, re.MULTILINE), "it asks for nothing more"
+    assert first < 60000
+    status, headers, body, second = _raw(stand, "/", **{"If-None-Match": etag})
+    assert status == 304 and body == b"" and headers["ETag"] == etag and second < 2000
+    assert _raw(stand, "/style.css?v=another")[1]["Cache-Control"] == "no-cache"
+    assert _raw(stand, "/", **{"If-None-Match": 'W/"another"'})[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/api/deliveries?since=yesterdayish", "/api/dead-letter?id=x", "/api/overview?range=2h", "/api/search?q=+"])
+def test_no_word_of_sql(stand, path):
+    """What the database says of a wrong value is not for the page."""
+    answer = stand.get(path)
+    assert (answer.status, answer.json) == (400, {"error": "A value of this address is not valid"})
+
+
+@pytest.mark.parametrize("path", ["/api/attention", "/api/days", "/api/customer?kind=email&value=nobody%40example.com", "/api/overview?range=30d"])
+def test_personal_data_is_not_compressed(stand, path):
+    """Beside text from outside its length would tell something about it."""
+    status, headers, _, _ = _raw(stand, path)
+    assert status == 200 and headers["Content-Encoding"] is None and headers["Cache-Control"] == "no-store"
