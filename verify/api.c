@@ -34,7 +34,8 @@ struct api {
 	char reason[CURL_ERROR_SIZE];
 };
 
-/* Returns true if the URL names this machine by itself: then it may do without TLS, and no proxy leads there. */
+/* Returns true if the URL names this machine by itself: then it may do without TLS, and no proxy leads there.
+ */
 static bool is_loopback(CURLU *parts)
 {
 	char *host = NULL;
@@ -55,7 +56,8 @@ static const char *check_url(const char *url, bool *loopback)
 	char *scheme = NULL;
 	const char *problem = NULL;
 
-	if (parts == NULL || strlen(url) > URL_SIZE / 2 || curl_url_set(parts, CURLUPART_URL, url, 0) != CURLUE_OK
+	if (parts == NULL || strlen(url) > URL_SIZE / 2
+		|| curl_url_set(parts, CURLUPART_URL, url, 0) != CURLUE_OK
 		|| curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK)
 		problem = "is no URL such as https://live.bagelpay.io";
 	else {
@@ -133,9 +135,11 @@ struct api *api_open(const char *url, const char *ca_file, const struct key *key
 		api->curl = curl_easy_init();
 	}
 	explicit_bzero(header, sizeof header);
-	if (api != NULL && api->headers != NULL && api->curl != NULL && set_options(api, ca_file, loopback) == CURLE_OK)
+	if (api != NULL && api->headers != NULL && api->curl != NULL
+		&& set_options(api, ca_file, loopback) == CURLE_OK)
 		return api;
-	snprintf(error, API_ERROR_SIZE, "libcurl cannot be used: %s", api == NULL || api->reason[0] == '\0' ? "no memory" : api->reason);
+	snprintf(error, API_ERROR_SIZE, "libcurl cannot be used: %s",
+		api == NULL || api->reason[0] == '\0' ? "no memory" : api->reason);
 	api_close(api);
 	return NULL;
 }
@@ -153,7 +157,8 @@ void api_close(struct api *api)
 	free(api);
 }
 
-/* --- an answer ---------------------------------------------------------------------------------------------- */
+/* --- an answer
+ * ---------------------------------------------------------------------------------------------- */
 
 /* Returns a number that is not negative, also if it is text; -1 if it is none. */
 static int64_t read_count(const json_t *value)
@@ -206,7 +211,8 @@ long api_read_page(const char *text, size_t len, struct api_page *page, char err
 	return code;
 }
 
-/* --- requests ----------------------------------------------------------------------------------------------- */
+/* --- requests
+ * ----------------------------------------------------------------------------------------------- */
 
 static void wait_seconds(long seconds)
 {
@@ -221,11 +227,13 @@ static void explain_status(const struct api *api, long status, char error[API_ER
 {
 	if (status == 401 || status == 403)
 		snprintf(error, API_ERROR_SIZE,
-			"%.200s rejects the API key (%ld): give the key of this mode, from BagelPay's dashboard; those of the test "
+			"%.200s rejects the API key (%ld): give the key of this mode, from BagelPay's "
+			"dashboard; those of the test "
 			"environment do not work in the live one",
 			api->url, status);
 	else if (status == 404 || (status >= 300 && status < 400))
-		snprintf(error, API_ERROR_SIZE, "%.200s answers %ld: is it the address of BagelPay's API?", api->url, status);
+		snprintf(error, API_ERROR_SIZE, "%.200s answers %ld: is it the address of BagelPay's API?",
+			api->url, status);
 	else
 		snprintf(error, API_ERROR_SIZE, "%.200s answers %ld: try again later", api->url, status);
 }
@@ -234,7 +242,8 @@ static void explain_status(const struct api *api, long status, char error[API_ER
 static void explain_failure(struct api *api, CURLcode rc, char error[API_ERROR_SIZE])
 {
 	if (rc == CURLE_WRITE_ERROR)
-		snprintf(error, API_ERROR_SIZE, "%.200s: an answer is longer than %zu bytes, or there is no memory for it", api->url,
+		snprintf(error, API_ERROR_SIZE,
+			"%.200s: an answer is longer than %zu bytes, or there is no memory for it", api->url,
 			ANSWER_MAX_BYTES);
 	else
 		snprintf(error, API_ERROR_SIZE, "cannot reach %.200s: %.200s", api->url,
@@ -244,10 +253,12 @@ static void explain_failure(struct api *api, CURLcode rc, char error[API_ERROR_S
 static bool may_pass(CURLcode rc)
 {
 	return rc != CURLE_WRITE_ERROR && rc != CURLE_URL_MALFORMAT && rc != CURLE_UNSUPPORTED_PROTOCOL
-		&& rc != CURLE_PEER_FAILED_VERIFICATION && rc != CURLE_SSL_CACERT_BADFILE && rc != CURLE_OUT_OF_MEMORY;
+		&& rc != CURLE_PEER_FAILED_VERIFICATION && rc != CURLE_SSL_CACERT_BADFILE
+		&& rc != CURLE_OUT_OF_MEMORY;
 }
 
-/* Tries once. Returns 0, 1 if another try may succeed, or -1; and the pause in seconds that the server asks for. */
+/* Tries once. Returns 0, 1 if another try may succeed, or -1; and the pause in seconds that the server asks
+ * for. */
 static int try_once(struct api *api, struct api_page *page, long *pause_s, char error[API_ERROR_SIZE])
 {
 	long status = 0;
@@ -270,7 +281,8 @@ static int try_once(struct api *api, struct api_page *page, long *pause_s, char 
 		if (status == 200)
 			return 0;
 		if (status == 0) {
-			snprintf(error, API_ERROR_SIZE, "%.200s: %.200s: is it the address of BagelPay's API?", api->url, reason);
+			snprintf(error, API_ERROR_SIZE,
+				"%.200s: %.200s: is it the address of BagelPay's API?", api->url, reason);
 			return -1;
 		}
 	}
@@ -286,7 +298,8 @@ int api_get(struct api *api, const char *list, long page, struct api_page *answe
 	char url[URL_SIZE];
 	long pause_s = 0;
 
-	snprintf(url, sizeof url, "%.1024s/api/%s/list?pageNum=%ld&pageSize=%d", api->url, list, page, API_PAGE_SIZE);
+	snprintf(url, sizeof url, "%.1024s/api/%s/list?pageNum=%ld&pageSize=%d", api->url, list, page,
+		API_PAGE_SIZE);
 	if (curl_easy_setopt(api->curl, CURLOPT_URL, url) != CURLE_OK) {
 		snprintf(error, API_ERROR_SIZE, "no memory for a request");
 		return -1;

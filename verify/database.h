@@ -22,21 +22,22 @@ struct database {
  * session.error. Blocks, as session_open() does. */
 int database_open(struct database *, const char *conninfo, const char *since);
 
-/* Compares both lists with what is stored. Returns the JSON document of bagelpay_internal.verify(), which lives until the
- * next call; NULL with the reason in session.error. Blocks for SESSION_ANSWER_MS at most. */
-const char *database_compare(struct database *, const char *mode, const struct listing *transactions, const struct listing *subscriptions);
+/* Compares both lists with what is stored. Returns the JSON document of bagelpay_internal.verify(), which
+ * lives until the next call; NULL with the reason in session.error. Blocks for SESSION_ANSWER_MS at most. */
+const char *database_compare(struct database *, const char *mode, const struct listing *transactions,
+	const struct listing *subscriptions);
 
 /* Stores such a document. Returns 0, or -1 with the reason in session.error. Blocks as database_compare(). */
 int database_store(struct database *, const char *document);
 
-/* Grants what a missing payment paid for, until its period's end, unless it was granted before or an operator revoked
- * anything of the order since. Returns 1 if it did, 0 if not, -1 with the reason in session.error. Blocks as
- * database_compare(). */
-int database_grant(struct database *, const char *mode, const char *order_id, const char *email, const char *product_id,
-	const char *until, const char *provider_order_id);
+/* Grants what a missing payment paid for, until its period's end, unless it was granted before or an operator
+ * revoked anything of the order since. Returns 1 if it did, 0 if not, -1 with the reason in session.error.
+ * Blocks as database_compare(). */
+int database_grant(struct database *, const char *mode, const char *order_id, const char *email,
+	const char *product_id, const char *until, const char *provider_order_id);
 
-/* Clears such grants whose payment is here meanwhile, if nothing was decided on their order since. Returns how many, or -1
- * with the reason in session.error. Blocks as database_compare(). */
+/* Clears such grants whose payment is here meanwhile, if nothing was decided on their order since. Returns
+ * how many, or -1 with the reason in session.error. Blocks as database_compare(). */
 int database_clear(struct database *, const char *mode);
 
 void database_close(struct database *);

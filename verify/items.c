@@ -30,8 +30,12 @@ static const json_t *find(const json_t *object, const char *name)
 
 	if (json_is_null(value))
 		value = NULL;
-	for (const char *c = name; value == NULL && *c != '\0' && len < sizeof camel - 1; c++)
-		camel[len++] = *c == '_' && c[1] != '\0' ? text_upper(*++c) : *c;
+	for (const char *c = name; value == NULL && *c != '\0' && len < sizeof camel - 1; c++) {
+		camel[len] = *c;
+		if (*c == '_' && c[1] != '\0')
+			camel[len] = text_upper(*++c);
+		len++;
+	}
 	camel[len] = '\0';
 	if (value == NULL && len > 0)
 		value = json_object_get(object, camel);
@@ -54,9 +58,11 @@ static void put(struct reader *r, const char *name, const char *text, size_t len
 }
 
 /* How the text of a value is taken, and written. Returns the problem, or NULL. */
-typedef const char *convert(const char *text, size_t len, enum json_text_kind, char out[EMAIL_MAX_LEN + 1], size_t *out_len);
+typedef const char *convert(
+	const char *text, size_t len, enum json_text_kind, char out[EMAIL_MAX_LEN + 1], size_t *out_len);
 
-static const char *copy(const char *text, size_t len, size_t most, char out[EMAIL_MAX_LEN + 1], size_t *out_len)
+static const char *copy(
+	const char *text, size_t len, size_t most, char out[EMAIL_MAX_LEN + 1], size_t *out_len)
 {
 	if (len > most)
 		return "too long";
@@ -65,7 +71,8 @@ static const char *copy(const char *text, size_t len, size_t most, char out[EMAI
 	return NULL;
 }
 
-static const char *as_text(const char *text, size_t len, enum json_text_kind kind, char out[EMAIL_MAX_LEN + 1], size_t *out_len)
+static const char *as_text(
+	const char *text, size_t len, enum json_text_kind kind, char out[EMAIL_MAX_LEN + 1], size_t *out_len)
 {
 	char digits[INTEGER_SIZE];
 
@@ -79,7 +86,8 @@ static const char *as_text(const char *text, size_t len, enum json_text_kind kin
 	return copy(digits, digits_len, TEXT_MAX_LEN, out, out_len);
 }
 
-static const char *as_email(const char *text, size_t len, enum json_text_kind kind, char out[EMAIL_MAX_LEN + 1], size_t *out_len)
+static const char *as_email(
+	const char *text, size_t len, enum json_text_kind kind, char out[EMAIL_MAX_LEN + 1], size_t *out_len)
 {
 	if (kind != JSON_TEXT_STRING)
 		return "not a text";
@@ -89,7 +97,8 @@ static const char *as_email(const char *text, size_t len, enum json_text_kind ki
 	return problem;
 }
 
-static const char *as_amount(const char *text, size_t len, enum json_text_kind kind, char out[EMAIL_MAX_LEN + 1], size_t *out_len)
+static const char *as_amount(
+	const char *text, size_t len, enum json_text_kind kind, char out[EMAIL_MAX_LEN + 1], size_t *out_len)
 {
 	char digits[AMOUNT_SIZE];
 
@@ -99,19 +108,22 @@ static const char *as_amount(const char *text, size_t len, enum json_text_kind k
 	return problem != NULL ? problem : copy(digits, strlen(digits), TEXT_MAX_LEN, out, out_len);
 }
 
-static const char *as_units(const char *text, size_t len, enum json_text_kind kind, char out[EMAIL_MAX_LEN + 1], size_t *out_len)
+static const char *as_units(
+	const char *text, size_t len, enum json_text_kind kind, char out[EMAIL_MAX_LEN + 1], size_t *out_len)
 {
 	char digits[INTEGER_SIZE];
 
 	if ((kind != JSON_TEXT_NUMBER && kind != JSON_TEXT_STRING) || number_check(text, len) != NUMBER_OK)
 		return "not a number";
 	const size_t digits_len = number_integer(text, len, digits);
-	if (digits_len == 0 || digits[0] == '-' || digits_len > 10 || (digits_len == 10 && memcmp(digits, "2147483647", 10) > 0))
+	if (digits_len == 0 || digits[0] == '-' || digits_len > 10
+		|| (digits_len == 10 && memcmp(digits, "2147483647", 10) > 0))
 		return "not an integer below 2^31";
 	return copy(digits, digits_len, TEXT_MAX_LEN, out, out_len);
 }
 
-static const char *as_currency(const char *text, size_t len, enum json_text_kind kind, char out[EMAIL_MAX_LEN + 1], size_t *out_len)
+static const char *as_currency(
+	const char *text, size_t len, enum json_text_kind kind, char out[EMAIL_MAX_LEN + 1], size_t *out_len)
 {
 	if (kind != JSON_TEXT_STRING || len != 3)
 		return "not three letters";
@@ -124,7 +136,8 @@ static const char *as_currency(const char *text, size_t len, enum json_text_kind
 	return NULL;
 }
 
-static const char *as_moment(const char *text, size_t len, enum json_text_kind kind, char out[EMAIL_MAX_LEN + 1], size_t *out_len)
+static const char *as_moment(
+	const char *text, size_t len, enum json_text_kind kind, char out[EMAIL_MAX_LEN + 1], size_t *out_len)
 {
 	char utc[MOMENT_SIZE];
 
@@ -141,20 +154,22 @@ static const char *as_moment(const char *text, size_t len, enum json_text_kind k
 	return "not a time";
 }
 
-static const char *as_boolean(const char *text, size_t len, enum json_text_kind kind, char out[EMAIL_MAX_LEN + 1], size_t *out_len)
+static const char *as_boolean(
+	const char *text, size_t len, enum json_text_kind kind, char out[EMAIL_MAX_LEN + 1], size_t *out_len)
 {
 	(void)text;
 	(void)len;
 	return kind == JSON_TEXT_BOOLEAN ? copy("true", 4, TEXT_MAX_LEN, out, out_len) : "not true or false";
 }
 
-static const char *as_status(const char *text, size_t len, enum json_text_kind kind, char out[EMAIL_MAX_LEN + 1], size_t *out_len)
+static const char *as_status(
+	const char *text, size_t len, enum json_text_kind kind, char out[EMAIL_MAX_LEN + 1], size_t *out_len)
 {
 	static const struct {
 		const char *word;
 		const char *status;
-	} words[] = {{"trialing", "trialing"}, {"active", "active"}, {"paused", "paused"}, {"canceled", "canceled"},
-		{"cancelled", "canceled"}};
+	} words[] = {{"trialing", "trialing"}, {"active", "active"}, {"paused", "paused"},
+		{"canceled", "canceled"}, {"cancelled", "canceled"}};
 
 	for (size_t i = 0; kind == JSON_TEXT_STRING && i < sizeof words / sizeof words[0]; i++)
 		if (strlen(words[i].word) == len && memcmp(words[i].word, text, len) == 0)
@@ -256,7 +271,8 @@ static bool is_of_other_mode(const json_t *item, const char *mode)
 }
 
 /* Sets what tells the item from others: its own id, else all that was read of it. */
-static void identify(enum item_kind kind, const json_t *value, const struct buffer *out, size_t from, struct item *item)
+static void identify(
+	enum item_kind kind, const json_t *value, const struct buffer *out, size_t from, struct item *item)
 {
 	const char *const name = kind == ITEM_TRANSACTION ? "transaction_id" : "subscription_id";
 	const char *text = NULL;
@@ -279,11 +295,13 @@ static void note_creation(const json_t *value, struct item *item)
 
 	if (kind == JSON_TEXT_STRING)
 		text_trim(&text, &len);
-	if ((kind != JSON_TEXT_STRING && kind != JSON_TEXT_NUMBER) || !moment_read(text, len, false, item->created_at))
+	if ((kind != JSON_TEXT_STRING && kind != JSON_TEXT_NUMBER)
+		|| !moment_read(text, len, false, item->created_at))
 		item->created_at[0] = '\0';
 }
 
-void item_read(enum item_kind kind, const json_t *value, const char *mode, struct buffer *out, struct item *item)
+void item_read(
+	enum item_kind kind, const json_t *value, const char *mode, struct buffer *out, struct item *item)
 {
 	struct reader r = {.from = json_is_object(value) ? value : NULL, .out = out};
 	const size_t from = out->len;

@@ -19,14 +19,17 @@ static const char *check(const char *text, size_t len)
 	if (len > KEY_MAX_LEN)
 		return "is too long: is it the right file?";
 	if (text_plain(text, len) != len || memchr(text, ' ', len) != NULL)
-		return "has quotes, white space or other characters that no key has: write the key alone into it";
+		return "has quotes, white space or other characters that no key has: write the key alone "
+		       "into it";
 	if (memchr(text, '=', len) != NULL && len > 0 && memchr(text, '=', len) != text + len - 1
-		&& strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") == (size_t)((const char *)memchr(text, '=', len) - text))
+		&& strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_")
+			== (size_t)((const char *)memchr(text, '=', len) - text))
 		return "has NAME=value: write the key alone into it";
 	return NULL;
 }
 
-static int take(const char *path, const char *content, size_t size, struct key *key, char error[KEY_ERROR_SIZE])
+static int take(
+	const char *path, const char *content, size_t size, struct key *key, char error[KEY_ERROR_SIZE])
 {
 	const char *fault = "holds no key: write BagelPay's API key into it";
 
@@ -63,14 +66,16 @@ int key_read(const char *path, struct key *key, char error[KEY_ERROR_SIZE])
 	ssize_t got = 1;
 	const int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	while (fd >= 0 && size < sizeof content && (got = read(fd, content + size, sizeof content - size)) != 0) {
+	while (fd >= 0 && size < sizeof content
+		&& (got = read(fd, content + size, sizeof content - size)) != 0) {
 		if (got < 0 && errno != EINTR)
 			break;
 		size += got < 0 ? 0 : (size_t)got;
 	}
 	int status = -1;
 	if (fd < 0 || got < 0)
-		snprintf(error, KEY_ERROR_SIZE, "cannot read the key file %.300s: %s", path, text_error(errno));
+		snprintf(error, KEY_ERROR_SIZE, "cannot read the key file %.300s: %s", path,
+			text_error(errno));
 	else
 		status = take(path, content, size, key, error);
 	if (fd >= 0)

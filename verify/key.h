@@ -11,8 +11,9 @@ struct key {
 	char text[KEY_MAX_LEN + 1];
 };
 
-/* Reads the first line of a file that is neither empty nor a comment, without the white space around it. Returns 0,
- * or -1 with the reason and a remedy, one line that quotes nothing of the file, in error. Blocks. */
+/* Reads the first line of a file that is neither empty nor a comment, without the white space around it.
+ * Returns 0, or -1 with the reason and a remedy, one line that quotes nothing of the file, in error. Blocks.
+ */
 int key_read(const char *path, struct key *, char error[KEY_ERROR_SIZE]);
 
 /* Overwrites the key. */

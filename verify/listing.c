@@ -18,7 +18,8 @@
 #define FIRST_SLOTS 4096
 #define IDENTITY_LEN (DIGEST_LEN / 2)
 
-/* --- identities --------------------------------------------------------------------------------------------- */
+/* --- identities
+ * --------------------------------------------------------------------------------------------- */
 
 struct listing_slot {
 	char identity[IDENTITY_LEN]; /* its beginning; empty: no item */
@@ -26,7 +27,8 @@ struct listing_slot {
 };
 
 /* Returns the slot of an item, or the empty one where it belongs. */
-static struct listing_slot *find_slot(struct listing_slot *slots, size_t count, const char identity[IDENTITY_LEN])
+static struct listing_slot *find_slot(
+	struct listing_slot *slots, size_t count, const char identity[IDENTITY_LEN])
 {
 	uint64_t at = 0;
 
@@ -58,7 +60,8 @@ static bool grow(struct listing *listing)
 	return true;
 }
 
-/* --- pages -------------------------------------------------------------------------------------------------- */
+/* --- pages
+ * -------------------------------------------------------------------------------------------------- */
 
 /* Returns the text up to hours, of which later ones sort behind earlier ones. */
 static int compare_hours(const char *a, const char *b)
@@ -102,7 +105,8 @@ long listing_add(struct listing *listing, const json_t *items, bool *all_older)
 		item_read(listing->kind, json_array_get(items, i), listing->mode, &listing->json, &item);
 		if (buffer_failed(&listing->json) || item.identity[0] == '\0')
 			return -1;
-		*all_older &= item.created_at[0] != '\0' && listing->until != NULL && strcmp(item.created_at, listing->until) < 0;
+		*all_older &= item.created_at[0] != '\0' && listing->until != NULL
+			&& strcmp(item.created_at, listing->until) < 0;
 		struct listing_slot *slot = find_slot(listing->slots, listing->slot_count, item.identity);
 		const bool known = slot->identity[0] != '\0';
 		/* Items that nothing tells apart may stand on one page. */
@@ -123,10 +127,11 @@ long listing_add(struct listing *listing, const json_t *items, bool *all_older)
 	return added;
 }
 
-/* Reads from the first page on, at most *pages of them, and sets *pages to their number. again: all may have been read
- * before. Returns 0 with *total as the list says it on the first page, which later ones add to, or -1. */
-static int read_once(struct listing *listing, struct api *api, bool again, long *pages, struct progress *progress,
-	int64_t *total, char error[API_ERROR_SIZE])
+/* Reads from the first page on, at most *pages of them, and sets *pages to their number. again: all may have
+ * been read before. Returns 0 with *total as the list says it on the first page, which later ones add to, or
+ * -1. */
+static int read_once(struct listing *listing, struct api *api, bool again, long *pages,
+	struct progress *progress, int64_t *total, char error[API_ERROR_SIZE])
 {
 	const char *const name = listing->kind == ITEM_TRANSACTION ? "transactions" : "subscriptions";
 	const long most = *pages;
@@ -147,7 +152,8 @@ static int read_once(struct listing *listing, struct api *api, bool again, long 
 		const size_t size = json_array_size(page.items);
 		const long added = listing_add(listing, page.items, &all_older);
 		if (added < 0) {
-			snprintf(error, API_ERROR_SIZE, "no memory for the list of %s: give a later --since", name);
+			snprintf(error, API_ERROR_SIZE, "no memory for the list of %s: give a later --since",
+				name);
 			return -1;
 		}
 		progress_show(progress, (int64_t)listing->count, *total, listing->count);
@@ -182,7 +188,8 @@ int listing_read(struct listing *listing, struct api *api, char error[API_ERROR_
 	/* The database lists what could not be read. */
 	if (!listing->is_complete) {
 		begin_item(listing);
-		buffer_printf(&listing->json, "{\"unread\":\"total: is %" PRId64 ", but fewer are shown\"}", total);
+		buffer_printf(
+			&listing->json, "{\"unread\":\"total: is %" PRId64 ", but fewer are shown\"}", total);
 		listing->count++;
 	}
 	buffer_puts(&listing->json, listing->count == 0 ? "[]" : "]");

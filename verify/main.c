@@ -1,11 +1,12 @@
-/* bagelhook-verify: compares the database with what BagelPay's API lists. A program of its own, because it holds the
- * API key, which the responder must not. */
+/* bagelhook-verify: compares the database with what BagelPay's API lists. A program of its own, because it
+ * holds the API key, which the responder must not. */
 #include "config.h"
 
 #include <curl/curl.h>
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 
 #include "api.h"
@@ -46,19 +47,22 @@ static int check_rights(const struct options *options, const struct database *db
 	char problem[256];
 
 	if (!db->may_store) {
-		snprintf(problem, sizeof problem, "the result will not be stored: GRANT bagelpay_verify TO \"%.64s\";",
+		snprintf(problem, sizeof problem,
+			"the result will not be stored: GRANT bagelpay_verify TO \"%.64s\";",
 			PQuser(db->session.pg));
 		complain(problem);
 	}
 	if (!options->apply || db->may_grant)
 		return 0;
-	snprintf(problem, sizeof problem, "--apply: GRANT bagelpay_app TO \"%.64s\"; lets it grant", PQuser(db->session.pg));
+	snprintf(problem, sizeof problem, "--apply: GRANT bagelpay_app TO \"%.64s\"; lets it grant",
+		PQuser(db->session.pg));
 	complain(problem);
 	return -1;
 }
 
 /* Reads both lists. */
-static int read_lists(const struct options *options, const char *url, struct listing *transactions, struct listing *subscriptions)
+static int read_lists(const struct options *options, const char *url, struct listing *transactions,
+	struct listing *subscriptions)
 {
 	struct key key;
 	char error[API_ERROR_SIZE];
@@ -71,7 +75,8 @@ static int read_lists(const struct options *options, const char *url, struct lis
 	}
 	api = api_open(url, options->ca_file, &key, error);
 	key_wipe(&key);
-	if (api != NULL && listing_read(transactions, api, error) == 0 && listing_read(subscriptions, api, error) == 0)
+	if (api != NULL && listing_read(transactions, api, error) == 0
+		&& listing_read(subscriptions, api, error) == 0)
 		status = 0;
 	api_close(api);
 	if (status != 0)
@@ -80,14 +85,17 @@ static int read_lists(const struct options *options, const char *url, struct lis
 }
 
 /* Returns 0 unless the lists are of the other mode. */
-static int check_mode(const char *mode, const struct listing *transactions, const struct listing *subscriptions)
+static int check_mode(
+	const char *mode, const struct listing *transactions, const struct listing *subscriptions)
 {
 	const size_t other = transactions->other_mode + subscriptions->other_mode;
 	char problem[256];
 
 	if (other == 0 || other < transactions->count + subscriptions->count)
 		return 0;
-	snprintf(problem, sizeof problem, "all that BagelPay lists is of another mode than %s: give the API key of the %s environment, or the other --mode",
+	snprintf(problem, sizeof problem,
+		"all that BagelPay lists is of another mode than %s: give the API key of the %s environment, "
+		"or the other --mode",
 		mode, mode);
 	complain(problem);
 	return -1;
@@ -99,21 +107,29 @@ static const char *part(const json_t *difference, const char *name)
 	return json_string_value(json_object_get(difference, name));
 }
 
+/* A longer one cannot be a part of the key of an order. */
+#define NAME_MAX_LEN 200
+
 /* Grants what missing payments paid for, and clears grants whose payments are here. Returns 0, or -1. */
 static int apply(struct database *db, const char *mode, struct report *report)
 {
 	size_t i;
 	json_t *one;
 
-	json_array_foreach(json_object_get(report->document, "differences"), i, one) {
+	json_array_foreach(json_object_get(report->document, "differences"), i, one)
+	{
 		const char *const kind = part(one, "kind");
 
-		if (kind == NULL || strcmp(kind, "missing_payment") != 0 || !json_is_true(json_object_get(one, "affects_access"))
-			|| !json_is_false(json_object_get(one, "is_guess")) || part(one, "customer_email") == NULL
-			|| part(one, "product_id") == NULL || part(one, "until") == NULL)
+		if (kind == NULL || strcmp(kind, "missing_payment") != 0
+			|| !json_is_true(json_object_get(one, "affects_access"))
+			|| !json_is_false(json_object_get(one, "is_guess"))
+			|| part(one, "customer_email") == NULL || part(one, "product_id") == NULL
+			|| part(one, "until") == NULL || part(one, "provider_order_id") == NULL
+			|| strlen(part(one, "provider_order_id")) > NAME_MAX_LEN)
 			continue;
-		const int granted = database_grant(db, mode, part(one, "order_id"), part(one, "customer_email"), part(one, "product_id"),
-			part(one, "until"), part(one, "provider_order_id"));
+		const int granted =
+			database_grant(db, mode, part(one, "order_id"), part(one, "customer_email"),
+				part(one, "product_id"), part(one, "until"), part(one, "provider_order_id"));
 		if (granted < 0)
 			return -1;
 		report->granted += granted;
@@ -122,7 +138,8 @@ static int apply(struct database *db, const char *mode, struct report *report)
 	return report->cleared < 0 ? -1 : 0;
 }
 
-/* Compares, once more after something was granted, and stores the result. Returns 0 with the report, or -1. */
+/* Compares, once more after something was granted, and stores the result. Returns 0 with the report, or -1.
+ */
 static int compare(const struct options *options, struct database *db, const struct listing *transactions,
 	const struct listing *subscriptions, struct report *report)
 {
@@ -135,7 +152,8 @@ static int compare(const struct options *options, struct database *db, const str
 	const json_int_t strange = report_strange(report);
 	if (strange > 0) {
 		snprintf(problem, sizeof problem,
-			"BagelPay lists none of the %" JSON_INTEGER_FORMAT " payments that are here: give the API key of their account and mode",
+			"BagelPay lists none of the %" JSON_INTEGER_FORMAT
+			" payments that are here: give the API key of their account and mode",
 			strange);
 		snprintf(db->session.error, sizeof db->session.error, "%s", problem);
 		return -1;
@@ -180,11 +198,13 @@ static int verify(const struct options *options, struct database *db)
 	struct report report = {.document = NULL};
 	int status = EXIT_CANNOT_COMPARE;
 
-	if (read_lists(options, url, &transactions, &subscriptions) == 0 && check_mode(mode, &transactions, &subscriptions) == 0) {
+	if (read_lists(options, url, &transactions, &subscriptions) == 0
+		&& check_mode(mode, &transactions, &subscriptions) == 0) {
 		if (compare(options, db, &transactions, &subscriptions, &report) == 0)
 			status = print(options, &report);
 		else
-			complain(db->session.error[0] != '\0' ? db->session.error : "no memory for the database's answer");
+			complain(db->session.error[0] != '\0' ? db->session.error
+							      : "no memory for the database's answer");
 	}
 	report_close(&report);
 	listing_done(&transactions);
@@ -198,7 +218,8 @@ int main(int argc, char *argv[])
 	struct database db;
 	int status = EXIT_CANNOT_COMPARE;
 
-	/* The API key and personal data are in memory: no core dumps, and no looking in by others of the same user. */
+	/* The API key and personal data are in memory: no core dumps, and no looking in by others of the same
+	 * user. */
 	prctl(PR_SET_DUMPABLE, 0);
 	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES); /* NOLINT(concurrency-mt-unsafe) */
 	const int usage = options_read(argc, argv, &options);

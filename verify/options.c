@@ -20,11 +20,13 @@ static const struct argument table[] = {
 		"the first line of FILE is BagelPay's API key of that mode (default: the service manager's\n"
 		"      credential api-key)"},
 	{1, "database", NULL, ARGUMENT_MAYBE, AT(database), 0, 0, 0, "CONNINFO",
-		"a libpq connection string or URI, of a role that has bagelpay_verify, or bagelpay_reader, by\n"
+		"a libpq connection string or URI, of a role that has bagelpay_verify, or bagelpay_reader, "
+		"by\n"
 		"      which nothing is stored; without it, PGHOST, PGSERVICE and so on"},
 	{1, "json", NULL, ARGUMENT_SWITCH, AT(json), 0, 0, 0, NULL, "print the report as one JSON document"},
 	{1, "apply", NULL, ARGUMENT_SWITCH, AT(apply), 0, 0, 0, NULL,
-		"grant what missing payments of subscriptions paid for, until the period's end; the role needs\n"
+		"grant what missing payments of subscriptions paid for, until the period's end; the role "
+		"needs\n"
 		"      bagelpay_app, too"},
 	{1, "url", NULL, ARGUMENT_TEXT, AT(url), 0, 0, 0, "URL",
 		"the address of the API (default: https://live.bagelpay.io or https://test.bagelpay.io)"},
@@ -32,7 +34,8 @@ static const struct argument table[] = {
 		"the authorities, as PEM, that may vouch for the API's server (default: the system's)"},
 	{1, "no-sandbox", NULL, ARGUMENT_SWITCH, AT(no_sandbox), 0, 0, 0, NULL,
 		"let it run programs and write files, should it ever try"},
-	{1, "help", NULL, ARGUMENT_SWITCH, AT(help), 0, 0, 0, NULL, "print this, then exit; -h does the same"},
+	{1, "help", NULL, ARGUMENT_SWITCH, AT(help), 0, 0, 0, NULL,
+		"print this, then exit; -h does the same"},
 	{1, "version", NULL, ARGUMENT_SWITCH, AT(version), 0, 0, 0, NULL, "print the version, then exit"},
 	{.name = NULL},
 };
@@ -47,12 +50,15 @@ static int usage_error(const char *subject, const char *problem)
 static void print_help(void)
 {
 	fputs("Usage: bagelhook-verify [OPTIONS]\n"
-	      "Compares the database with what BagelPay's API lists, prints what was never delivered or differs,\n"
-	      "each with what mends it, and stores that for bagelpay.attention and bagelhook status. Changes\n"
+	      "Compares the database with what BagelPay's API lists, prints what was never delivered or "
+	      "differs,\n"
+	      "each with what mends it, and stores that for bagelpay.attention and bagelhook status. "
+	      "Changes\n"
 	      "nobody's access, except with --apply.\n\n",
 		stdout);
 	arguments_help(table, 1, stdout);
-	fputs("\nExit status: 0 they agree, 3 they differ, 1 they could not be compared, 2 wrong usage.\n", stdout);
+	fputs("\nExit status: 0 they agree, 3 they differ, 1 they could not be compared, 2 wrong usage.\n",
+		stdout);
 }
 
 /* Takes the file that the service manager may have put there, if no other was named. */
@@ -88,8 +94,9 @@ int options_read(int argc, char *argv[], struct options *options)
 		return usage_error(argv[1], "takes no arguments besides options");
 	take_credential(options);
 	if (options->key_file == NULL)
-		return usage_error(NULL, "no API key: give --key-file FILE with BagelPay's API key, or a credential "
-					 "\"api-key\" by the service manager");
+		return usage_error(NULL,
+			"no API key: give --key-file FILE with BagelPay's API key, or a credential "
+			"\"api-key\" by the service manager");
 	if (options->ca_file != NULL && access(options->ca_file, R_OK) != 0)
 		return usage_error("--ca-file", "cannot be read");
 	return -1;

@@ -7,12 +7,7 @@
 #include "common/arguments.h"
 #include "common/moment.h"
 
-enum {
-	EXIT_AGREE = 0,
-	EXIT_CANNOT_COMPARE = 1,
-	EXIT_USAGE = 2,
-	EXIT_DIFFER = 3
-};
+enum { EXIT_AGREE = 0, EXIT_CANNOT_COMPARE = 1, EXIT_USAGE = 2, EXIT_DIFFER = 3 };
 
 #define OPTIONS_MODES "live|test"
 
@@ -30,8 +25,8 @@ struct options {
 	bool version;
 };
 
-/* Reads the command line, whose memory the options go on using. Returns -1 to go on, else the exit status, after
- * the help or a complaint. */
+/* Reads the command line, whose memory the options go on using. Returns -1 to go on, else the exit status,
+ * after the help or a complaint. */
 int options_read(int argc, char *argv[], struct options *);
 
 /* Returns live or test. */

@@ -47,8 +47,8 @@ static json_int_t count_all(const struct report *report)
 	const char *kind;
 	json_t *count;
 
-	json_object_foreach(json_object_get(report->document, "kinds"), kind, count)
-		all += json_integer_value(count);
+	json_object_foreach(json_object_get(report->document, "kinds"), kind, count) all +=
+		json_integer_value(count);
 	return all;
 }
 
@@ -58,13 +58,13 @@ bool report_differs(const struct report *report)
 	size_t i;
 	json_t *one;
 
-	json_array_foreach(differences, i, one)
-		if (!json_is_true(json_object_get(one, "dismissed")))
-			return true;
+	json_array_foreach(
+		differences, i, one) if (!json_is_true(json_object_get(one, "dismissed"))) return true;
 	return count_all(report) > (json_int_t)json_array_size(differences);
 }
 
-/* --- words -------------------------------------------------------------------------------------------------- */
+/* --- words
+ * -------------------------------------------------------------------------------------------------- */
 
 static const char *text(const json_t *one, const char *name)
 {
@@ -93,8 +93,8 @@ static const char *access_word(const json_t *one)
 
 static void print_difference(const json_t *one)
 {
-	const char *const names[] = {text(one, "provider_order_id"), text(one, "subscription_id"), text(one, "product_id"),
-		text(one, "customer_id"), text(one, "customer_email")};
+	const char *const names[] = {text(one, "provider_order_id"), text(one, "subscription_id"),
+		text(one, "product_id"), text(one, "customer_id"), text(one, "customer_email")};
 
 	fputs(text(one, "kind"), stdout);
 	print_words(names, sizeof names / sizeof names[0]);
@@ -102,7 +102,8 @@ static void print_difference(const json_t *one)
 	print_text(stdout, text(one, "detail"));
 	fputs("\n  since ", stdout);
 	print_text(stdout, text(one, "since") != NULL ? text(one, "since") : "an unknown time");
-	printf("; %s%s%s\n  ", access_word(one), json_is_true(json_object_get(one, "is_guess")) ? "; a guess" : "",
+	printf("; %s%s%s\n  ", access_word(one),
+		json_is_true(json_object_get(one, "is_guess")) ? "; a guess" : "",
 		json_is_true(json_object_get(one, "dismissed")) ? "; dismissed" : "");
 	print_text(stdout, text(one, "remedy"));
 	putchar('\n');
@@ -110,8 +111,8 @@ static void print_difference(const json_t *one)
 
 static void print_list(const struct report *report, const char *list)
 {
-	printf("%s: %" JSON_INTEGER_FORMAT " listed, %" JSON_INTEGER_FORMAT " agree", list, number(report, list, "listed"),
-		number(report, list, "agree"));
+	printf("%s: %" JSON_INTEGER_FORMAT " compared, %" JSON_INTEGER_FORMAT " agree", list,
+		number(report, list, "compared"), number(report, list, "agree"));
 	if (number(report, list, "guessed") > 0)
 		printf(" (%" JSON_INTEGER_FORMAT " by a guess)", number(report, list, "guessed"));
 	if (number(report, list, "recent") > 0)
@@ -136,12 +137,14 @@ void report_print(const struct report *report)
 	print_list(report, "subscriptions");
 	if (report->granted > 0 || report->cleared > 0)
 		printf("grants: %d made, %d cleared\n", report->granted, report->cleared);
-	json_array_foreach(differences, i, one) {
+	json_array_foreach(differences, i, one)
+	{
 		putchar('\n');
 		print_difference(one);
 	}
 	printf("%s%" JSON_INTEGER_FORMAT " differences", i > 0 ? "\n" : "", count_all(report));
-	json_object_foreach(json_object_get(report->document, "kinds"), kind, one) {
+	json_object_foreach(json_object_get(report->document, "kinds"), kind, one)
+	{
 		printf("%s%" JSON_INTEGER_FORMAT " %s", separator, json_integer_value(one), kind);
 		separator = ", ";
 	}

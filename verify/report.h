@@ -20,8 +20,8 @@ void report_close(struct report *);
 /* Returns the number of differences of a kind. */
 json_int_t report_kind(const struct report *, const char *kind);
 
-/* Returns the number of payments here, if BagelPay lists none of them: its lists are another account's, or of the other
- * mode. 0 if it lists some, or if there are too few to tell. */
+/* Returns the number of payments here, if BagelPay lists none of them: its lists are another account's, or of
+ * the other mode. 0 if it lists some, or if there are too few to tell. */
 json_int_t report_strange(const struct report *);
 
 /* Returns true if there is a difference that nobody dismissed. */

@@ -124,7 +124,7 @@ BEGIN
     WITH t AS MATERIALIZED (
         SELECT row_number() OVER () AS n, x.*, bagelpay_internal.listed_time (x.created_at, setting.provider_timezone) AS at,
             bagelpay_internal.listed_time (x.updated_at, setting.provider_timezone) AS changed_at,
-            coalesce(x.type, '') !~* 'refund|dispute|chargeback|payout|adjustment|fee' AS is_payment, to_jsonb(x) AS listed
+            coalesce(x.type, '') !~* 'refund|dispute|chargeback|payout|adjustment|fee|fail|cancel|void|pending|unpaid|expire' AS is_payment, to_jsonb(x) AS listed
         FROM json_to_recordset(transactions) AS x (
             order_id text COLLATE "C", transaction_id text COLLATE "C", amount numeric, amount_paid numeric, discount_amount numeric, currency text COLLATE "C",
             refunded_amount numeric, type text, customer_id text COLLATE "C", customer_email text COLLATE "C", created_at text, updated_at text, unread text,
@@ -198,6 +198,10 @@ BEGIN
             ORDER BY q.began_slot DESC
             LIMIT 1) AS i ON TRUE
         WHERE m.our_order IS NULL AND m.provider_order_id IS NOT NULL AND m.is_unpaid IS NOT TRUE AND m.at >= since AND m.at <= settled
+            -- One that failed here may have failed there, too.
+            AND (m.amount_paid IS NOT NULL OR NOT EXISTS (
+                SELECT FROM bagelpay_internal.purchases AS q WHERE q.provider_order_id = m.provider_order_id AND q.mode = the_mode COLLATE "C"
+                OFFSET 0))
     ),
     found AS (
         SELECT m.n, 'missing_payment' AS kind, m.item_order AS order_id, NULL AS payment_id, m.subscription_id, m.product_id, m.customer_id, m.email,
@@ -224,6 +228,9 @@ BEGIN
             UNION ALL
             SELECT 'refund', concat_ws(' ', p.refunded_amount, p.currency, 'refunded,', p.status), concat_ws(' ', m.refunded_amount, m.currency, 'refunded')
             WHERE NOT m.is_recent
+                -- A refund may have come after the list was read.
+                AND NOT EXISTS (
+                    SELECT FROM bagelpay.orders AS o WHERE o.order_id = m.our_order AND o.mode = the_mode COLLATE "C" AND o.last_event_at > settled)
                 AND CASE
                     WHEN m.refunded_amount IS NULL THEN FALSE
                     WHEN m.refunded_amount = 0 THEN p.refunded_amount > 0 OR p.status IN ('refunded', 'partially_refunded')
@@ -240,7 +247,7 @@ BEGIN
     SELECT CASE WHEN m.our_order IS NOT NULL THEN 'agree' WHEN m.at > settled THEN 'recent' ELSE 'other' END,
         the_mode, m.our_order, m.name, coalesce(m.provider_order_id, m.n::text), NULL, NULL, NULL, NULL, m.at, NULL, NULL, NULL, m.is_guess, FALSE, NULL
     FROM matched AS m
-    WHERE m.at >= since AND NOT EXISTS (SELECT FROM found AS f WHERE f.n = m.n)
+    WHERE m.at >= since AND coalesce(m.our_order, m.provider_order_id) IS NOT NULL AND NOT EXISTS (SELECT FROM found AS f WHERE f.n = m.n)
     UNION ALL
     SELECT 'other', the_mode, NULL, NULL, coalesce(t.order_id, t.n::text), NULL, NULL, NULL, NULL, t.at, NULL, NULL, NULL, FALSE, FALSE, NULL
     FROM t
@@ -301,7 +308,7 @@ BEGIN
         FROM bagelpay_internal.listed_subscriptions (subscriptions, setting.provider_timezone) AS l
     ),
     matched AS MATERIALIZED (
-        SELECT s.*, i.order_id, i.product_id AS our_product, i.customer_id AS our_customer, i.user_id AS our_user, i.customer_email AS our_email, i.subscription_status, i.units AS our_units,
+        SELECT s.*, s.is_recent OR coalesce(o.last_event_at > settled, FALSE) AS is_unsettled, i.order_id, i.product_id AS our_product, i.customer_id AS our_customer, i.user_id AS our_user, i.customer_email AS our_email, i.subscription_status, i.units AS our_units,
             i.billing_period_end, i.trial_end AS our_trial_end, i.cancel_at AS our_cancel_at, p.subscription_key IS NULL AND i.order_id IS NOT NULL AS is_guess,
             i.order_id IS NOT NULL AND coalesce(p.subscription_key = i.latest_subscription_key, TRUE) AS is_latest
         FROM s
@@ -323,6 +330,9 @@ BEGIN
                 AND nullif(t.product_id, '') = s.product_id AND t.mode = the_mode COLLATE "C" AND t.subscription_status IS NOT NULL AND t.subscription_id IS NULL
              ORDER BY t.latest_slot DESC
              LIMIT 1)) AS i ON TRUE
+        -- An event may have come after the list was read.
+        LEFT JOIN LATERAL (
+            SELECT n.last_event_at FROM bagelpay.orders AS n WHERE n.order_id = i.order_id AND n.mode = the_mode COLLATE "C" OFFSET 0) AS o ON TRUE
         WHERE s.status IS NOT NULL
     ),
     -- How far the ends of periods, in half hours, are apart.
@@ -381,7 +391,7 @@ BEGIN
                         AND abs(extract(epoch FROM e.theirs - e.ours) - 1800 * coalesce(z.half_hours, 0)) > 60
                     WHEN e.kind = 'cancel_at' THEN e.theirs IS NOT NULL
                     ELSE e.theirs > now() END) AS d
-        WHERE NOT m.is_recent AND NOT m.is_explained
+        WHERE NOT m.is_unsettled AND NOT m.is_explained
     ),
     found AS MATERIALIZED (
         SELECT d.n, d.kind, d.ours, d.theirs, d.wrong_access, d.access
@@ -398,7 +408,7 @@ BEGIN
     FROM found AS f
     JOIN matched AS m ON m.n = f.n
     UNION ALL
-    SELECT CASE WHEN m.is_recent THEN 'recent' ELSE 'agree' END, the_mode, m.order_id, NULL, NULL, coalesce(m.subscription_id, m.n::text), NULL, NULL, NULL,
+    SELECT CASE WHEN m.is_unsettled THEN 'recent' ELSE 'agree' END, the_mode, m.order_id, NULL, NULL, coalesce(m.subscription_id, m.n::text), NULL, NULL, NULL,
         m.changed_at, NULL, NULL, NULL, m.is_guess, FALSE, NULL
     FROM matched AS m
     WHERE NOT EXISTS (SELECT FROM found AS f WHERE f.n = m.n) AND NOT m.is_explained
@@ -503,7 +513,7 @@ CREATE FUNCTION bagelpay_internal.difference_remedy (d bagelpay_internal.differe
             d.order_id, CASE d.kind WHEN 'refund' THEN 'refunded' ELSE 'canceled' END || ' at BagelPay', d.mode, d.product_id, coalesce(d.customer_id, d.customer_email))
         WHEN d.kind = 'missing_payment' THEN format(
             'SELECT * FROM bagelpay.find(%L, %L); -- what the customer has; then have BagelPay deliver the events of %s again, or save their bodies and run: bagelhook import FILE',
-            coalesce(d.customer_id, d.customer_email, d.provider_order_id), d.mode, d.provider_order_id)
+            coalesce(d.customer_id, d.customer_email, d.provider_order_id), d.mode, regexp_replace(d.provider_order_id, '[^[:alnum:]_.:-]', '?', 'g'))
         WHEN d.order_id IS NOT NULL THEN format('SELECT * FROM bagelpay.explain(%L, %L); SELECT bagelpay.dismiss(%L, %L);%s',
             d.order_id, d.mode, dismissal.id, 'checked', CASE
                 WHEN d.kind = 'units' THEN ' -- the next renewal brings the number of units'

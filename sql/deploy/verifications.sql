@@ -35,7 +35,7 @@ CREATE INDEX stored_differences_by_verification ON bagelpay_internal.stored_diff
 COMMENT ON TABLE bagelpay_internal.stored_differences IS 'Differences that the last run of each mode found';
 
 -- Returns what BagelPay lists, compared with what is stored, as one JSON document: mode, since, started_at;
--- transactions and subscriptions, each with the numbers listed, agree, guessed (of those that agree), recent, other;
+-- transactions and subscriptions, each with the numbers compared, agree, guessed (of those that agree), recent, other;
 -- payments, the number of those here since then; kinds, the number of differences of each; and differences, at most
 -- 10000, those that affect access first. The arguments are as for bagelpay_internal.compare(). Raises
 -- invalid_parameter_value if mode is neither test nor live. Reads only; waits for no writer.
@@ -66,13 +66,13 @@ BEGIN
     SELECT json_build_object(
         'mode', $1, 'since', $2, 'started_at', $3,
         'transactions', (
-            SELECT json_build_object('listed', count(DISTINCT d.provider_order_id) FILTER (WHERE NOT d.kind = 'unlisted_payment'),
+            SELECT json_build_object('compared', count(*) FILTER (WHERE d.is_none) + count(DISTINCT d.listed),
                 'agree', count(*) FILTER (WHERE d.kind = 'agree'), 'guessed', count(*) FILTER (WHERE d.kind = 'agree' AND d.is_guess),
                 'recent', count(*) FILTER (WHERE d.kind = 'recent'), 'other', count(*) FILTER (WHERE d.kind = 'other'))
             FROM d
             WHERE d.provider_order_id IS NOT NULL),
         'subscriptions', (
-            SELECT json_build_object('listed', count(DISTINCT d.subscription_id) FILTER (WHERE NOT d.kind = 'unlisted_subscription'),
+            SELECT json_build_object('compared', count(*) FILTER (WHERE d.is_none) + count(DISTINCT d.listed),
                 'agree', count(*) FILTER (WHERE d.kind = 'agree'), 'guessed', count(*) FILTER (WHERE d.kind = 'agree' AND d.is_guess),
                 'recent', count(*) FILTER (WHERE d.kind = 'recent'), 'other', 0)
             FROM d
@@ -130,7 +130,7 @@ BEGIN
     DELETE FROM bagelpay.verifications AS v
     WHERE v.mode = the_mode AND v.id <= (SELECT o.id FROM bagelpay.verifications AS o WHERE o.mode = the_mode ORDER BY o.id DESC OFFSET 999 LIMIT 1);
     INSERT INTO bagelpay.verifications (mode, started_at, since, transactions, subscriptions, agreed, differences)
-    SELECT the_mode, the_start, (run ->> 'since')::timestamptz, (run #>> '{transactions,listed}')::integer, (run #>> '{subscriptions,listed}')::integer,
+    SELECT the_mode, the_start, (run ->> 'since')::timestamptz, (run #>> '{transactions,compared}')::integer, (run #>> '{subscriptions,compared}')::integer,
         (run #>> '{transactions,agree}')::integer + (run #>> '{subscriptions,agree}')::integer,
         coalesce((SELECT sum(k.value::integer) FROM json_each_text(run -> 'kinds') AS k), 0)
     RETURNING id INTO stored;
@@ -166,13 +166,13 @@ BEGIN
         RETURN QUERY
         WITH again AS MATERIALIZED (
             SELECT bagelpay_internal.difference_id (c) AS id
-            FROM bagelpay_internal.compare_transactions (v.mode, '-infinity', v.started_at, (
+            FROM bagelpay_internal.compare_transactions (v.mode, '-infinity', 'infinity', (
                 SELECT coalesce(json_agg(n.listed), '[]')
                 FROM (SELECT DISTINCT d.listed FROM unnest(stored) AS d WHERE d.provider_order_id IS NOT NULL AND d.listed IS NOT NULL) AS n), '[]', FALSE) AS c
             WHERE c.kind NOT IN ('agree', 'recent', 'other')
             UNION ALL
             SELECT bagelpay_internal.difference_id (c)
-            FROM bagelpay_internal.compare_subscriptions (v.mode, v.started_at, (
+            FROM bagelpay_internal.compare_subscriptions (v.mode, 'infinity', (
                 SELECT coalesce(json_agg(n.listed), '[]')
                 FROM (SELECT DISTINCT d.listed FROM unnest(stored) AS d WHERE d.provider_order_id IS NULL AND d.listed IS NOT NULL) AS n), '{}', FALSE) AS c
             WHERE c.kind NOT IN ('agree', 'recent')

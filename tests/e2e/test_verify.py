@@ -130,7 +130,7 @@ def test_agreement(place):
     place.load(shop.events)
     status, out, complaints = place.run()
     assert (status, complaints) == (0, "")
-    assert re.fullmatch(r"live, since [-\d:T.+ ]+\ntransactions: 250 listed, 250 agree\nsubscriptions: 120 listed, 120 agree\n0 differences\n", out)
+    assert re.fullmatch(r"live, since [-\d:T.+ ]+\ntransactions: 250 compared, 250 agree\nsubscriptions: 120 compared, 120 agree\n0 differences\n", out)
     assert place.query("SELECT mode, transactions, subscriptions, agreed, differences, verified_by FROM bagelpay.verifications") == [
         ("live", 250, 120, 370, 0, "shop_verify")]
     assert set(place.api.keys) == {KEY}
@@ -214,7 +214,7 @@ def test_ten_thousand(place):
     status, out, _ = place.run("--json", prefix=["/usr/bin/python3", harness.SOURCE / "tests" / "e2e" / "peak.py"])
     took_s = time.monotonic() - began
     document, _, peak = out.rpartition("\n{")
-    assert status == 3 and json.loads(document)["transactions"]["listed"] == 10000
+    assert status == 3 and json.loads(document)["transactions"]["compared"] == 10000
     peak_kib = json.loads("{" + peak)["peak_kib"]
     print(f"{took_s:.1f} s, of which the API about {api_s:.1f} s; {peak_kib} KiB")
     assert peak_kib < 64 * 1024

@@ -1,5 +1,5 @@
-/* Answers of BagelPay's API, up to what the database gets of them: flat objects of texts, of which none is a number. The
- * first byte chooses the list. */
+/* Answers of BagelPay's API, up to what the database gets of them: flat objects of texts, of which none is a
+ * number. The first byte chooses the list. */
 #include "config.h"
 
 #include <jansson.h>
