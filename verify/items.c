@@ -21,24 +21,34 @@ struct reader {
 	char unread[UNREAD_SIZE];
 };
 
-/* Finds a member by its name in snake_case or in camelCase; NULL if there is none, or null. */
-static const json_t *find(const json_t *object, const char *name)
+/* Finds a member by its name in snake_case or in camelCase; NULL if there is none. One that is null is found
+ * if the other is none. */
+static const json_t *find_any(const json_t *object, const char *name)
 {
 	char camel[NAME_SIZE];
 	size_t len = 0;
 	const json_t *value = json_object_get(object, name);
 
-	if (json_is_null(value))
-		value = NULL;
-	for (const char *c = name; value == NULL && *c != '\0' && len < sizeof camel - 1; c++) {
+	for (const char *c = name; *c != '\0' && len < sizeof camel - 1; c++) {
 		camel[len] = *c;
 		if (*c == '_' && c[1] != '\0')
 			camel[len] = text_upper(*++c);
 		len++;
 	}
 	camel[len] = '\0';
-	if (value == NULL && len > 0)
-		value = json_object_get(object, camel);
+	if (value == NULL || json_is_null(value)) {
+		const json_t *other = json_object_get(object, camel);
+
+		value = other != NULL ? other : value;
+	}
+	return value;
+}
+
+/* The same, but NULL for null. */
+static const json_t *find(const json_t *object, const char *name)
+{
+	const json_t *value = find_any(object, name);
+
 	return json_is_null(value) ? NULL : value;
 }
 
@@ -177,12 +187,19 @@ static const char *as_status(
 	return "none of trialing, active, paused, canceled";
 }
 
+/* What it means that a member is missing. */
+enum need {
+	NEED_NONE,   /* nothing: BagelPay may leave it out */
+	NEED_MEMBER, /* it may have got another name, and is not compared; null means that there is none */
+	NEED_VALUE   /* without a value, nothing can be compared */
+};
+
 /* A member of an item. */
 struct field {
 	const char *name;
 	const char *written; /* NULL: as name */
 	convert *convert;
-	bool needed; /* without it, nothing can be compared */
+	enum need need;
 };
 
 /* Reads a field, and writes it. Returns true if it is there and can be read. */
@@ -200,7 +217,8 @@ static bool read_field(struct reader *r, const struct field *field)
 	if (kind == JSON_TEXT_STRING)
 		text_trim(&bytes, &len);
 	if (kind == JSON_TEXT_ABSENT || (kind == JSON_TEXT_STRING && len == 0)) {
-		if (field->needed)
+		if (field->need == NEED_VALUE
+			|| (field->need == NEED_MEMBER && find_any(r->from, field->name) == NULL))
 			complain(r, name, "missing");
 		return false;
 	}
@@ -215,41 +233,41 @@ static bool read_field(struct reader *r, const struct field *field)
 }
 
 static const struct field transaction_fields[] = {
-	{"order_id", NULL, as_text, true},
-	{"transaction_id", NULL, as_text, false},
-	{"amount", NULL, as_amount, true},
-	{"amount_paid", NULL, as_amount, false},
-	{"discount_amount", NULL, as_amount, false},
-	{"currency", NULL, as_currency, true},
-	{"refunded_amount", NULL, as_amount, false},
-	{"type", NULL, as_text, false},
-	{"created_at", NULL, as_moment, true},
-	{"updated_at", NULL, as_moment, false},
+	{"order_id", NULL, as_text, NEED_VALUE},
+	{"transaction_id", NULL, as_text, NEED_NONE},
+	{"amount", NULL, as_amount, NEED_VALUE},
+	{"amount_paid", NULL, as_amount, NEED_NONE},
+	{"discount_amount", NULL, as_amount, NEED_NONE},
+	{"currency", NULL, as_currency, NEED_VALUE},
+	{"refunded_amount", NULL, as_amount, NEED_MEMBER},
+	{"type", NULL, as_text, NEED_NONE},
+	{"created_at", NULL, as_moment, NEED_VALUE},
+	{"updated_at", NULL, as_moment, NEED_NONE},
 	{.name = NULL},
 };
 
 static const struct field subscription_fields[] = {
-	{"subscription_id", NULL, as_text, true},
-	{"status", NULL, as_status, true},
-	{"product_id", NULL, as_text, true},
-	{"units", NULL, as_units, false},
-	{"billing_period_start", NULL, as_moment, false},
-	{"billing_period_end", NULL, as_moment, false},
-	{"cancel_at", NULL, as_moment, false},
-	{"canceled_at", NULL, as_moment, false},
-	{"cancel_at_period_end", NULL, as_boolean, false},
-	{"trial_end", NULL, as_moment, false},
-	{"created_at", NULL, as_moment, false},
-	{"updated_at", NULL, as_moment, false},
+	{"subscription_id", NULL, as_text, NEED_VALUE},
+	{"status", NULL, as_status, NEED_VALUE},
+	{"product_id", NULL, as_text, NEED_VALUE},
+	{"units", NULL, as_units, NEED_MEMBER},
+	{"billing_period_start", NULL, as_moment, NEED_NONE},
+	{"billing_period_end", NULL, as_moment, NEED_MEMBER},
+	{"cancel_at", NULL, as_moment, NEED_NONE},
+	{"canceled_at", NULL, as_moment, NEED_NONE},
+	{"cancel_at_period_end", NULL, as_boolean, NEED_NONE},
+	{"trial_end", NULL, as_moment, NEED_NONE},
+	{"created_at", NULL, as_moment, NEED_NONE},
+	{"updated_at", NULL, as_moment, NEED_NONE},
 	{.name = NULL},
 };
 
 static void read_customer(struct reader *r, const json_t *item)
 {
 	static const struct field apart[] = {
-		{"customer_id", NULL, as_text, false}, {"customer_email", NULL, as_email, false}};
+		{"customer_id", NULL, as_text, NEED_NONE}, {"customer_email", NULL, as_email, NEED_NONE}};
 	static const struct field within[] = {
-		{"id", "customer_id", as_text, false}, {"email", "customer_email", as_email, false}};
+		{"id", "customer_id", as_text, NEED_NONE}, {"email", "customer_email", as_email, NEED_NONE}};
 	const json_t *customer = find(item, "customer");
 	bool known = false;
 

@@ -5,6 +5,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -222,6 +223,8 @@ int main(int argc, char *argv[])
 	 * user. */
 	prctl(PR_SET_DUMPABLE, 0);
 	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES); /* NOLINT(concurrency-mt-unsafe) */
+	/* A connection that is closed is an error like another. */
+	signal(SIGPIPE, SIG_IGN);
 	const int usage = options_read(argc, argv, &options);
 	if (usage >= 0)
 		return usage;

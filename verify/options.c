@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/print.h"
@@ -74,6 +75,18 @@ static void take_credential(struct options *options)
 		options->key_file = path;
 }
 
+/* Returns true for a moment before now, and for none. */
+static bool is_past(const char *moment)
+{
+	char now[MOMENT_SIZE];
+	struct tm utc;
+	const time_t second = time(NULL);
+
+	gmtime_r(&second, &utc);
+	strftime(now, sizeof now, "%Y-%m-%d %H:%M:%S", &utc);
+	return strcmp(moment, now) < 0;
+}
+
 int options_read(int argc, char *argv[], struct options *options)
 {
 	char error[ARGUMENTS_ERROR_SIZE];
@@ -92,6 +105,8 @@ int options_read(int argc, char *argv[], struct options *options)
 	}
 	if (words > 0)
 		return usage_error(argv[1], "takes no arguments besides options");
+	if (!is_past(options->since))
+		return usage_error("--since", "must be in the past");
 	take_credential(options);
 	if (options->key_file == NULL)
 		return usage_error(NULL,

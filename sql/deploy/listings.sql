@@ -466,7 +466,7 @@ CREATE FUNCTION bagelpay_internal.difference_id (d bagelpay_internal.difference)
     IMMUTABLE PARALLEL SAFE
     AS $$
     SELECT 'drift:' || left(encode(sha256(convert_to(array_to_string(
-        ARRAY[d.mode, d.kind, coalesce(d.provider_order_id, d.subscription_id), d.theirs]
+        ARRAY[d.mode, d.kind, CASE d.kind WHEN 'unreadable' THEN split_part(d.ours, ' ', 2) ELSE coalesce(d.provider_order_id, d.subscription_id) END, d.theirs]
             || CASE WHEN starts_with(d.kind, 'unlisted') THEN ARRAY[d.order_id, d.payment_id, d.product_id, d.customer_id] ELSE '{}' END,
         E'\x1f', '-'), 'UTF8')), 'hex'), 16)
 $$;

@@ -22,7 +22,7 @@ def pytest_configure(config):
 
 
 # Files that take longest begin first, so that several processes end at about the same time.
-LONGEST = ["test_stuck", "test_faults", "test_operator", "test_start", "test_copies", "test_webservers", "test_memory"]
+LONGEST = ["test_verify", "test_verify_answers", "test_stuck", "test_faults", "test_operator", "test_start", "test_copies", "test_webservers", "test_memory"]
 
 
 def pytest_collection_modifyitems(items):

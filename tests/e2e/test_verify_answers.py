@@ -223,7 +223,7 @@ def test_shapes(place):
     place.api.lists["transactions"] = [None, 3, "x", [], {}]
     place.api.lists["subscriptions"] = [None]
     assert {one[3] for one in place.differences() if one[0] == "unreadable"} == {
-        "item: not an object", "order_id: missing; amount: missing; currency: missing; created_at: missing; customer: missing"}
+        "item: not an object", "order_id: missing; amount: missing; currency: missing; refunded_amount: missing; created_at: missing; customer: missing"}
 
 
 def test_no_core(place):
@@ -256,7 +256,7 @@ def test_no_database(place, shop):
 
 @pytest.mark.parametrize("arguments, complaint", [
     (["--mode", "prod"], '--mode: must be one of live|test, not "prod"'), (["x"], "x: takes no arguments besides options"),
-    (["--since", "soon"], "--since: must be a day such as 2026-01-31"), (["--ca-file", "/nowhere"], "--ca-file: cannot be read"),
+    (["--since", "soon"], "--since: must be a day such as 2026-01-31"), (["--since", "2999-01-01"], "--since: must be in the past"), (["--ca-file", "/nowhere"], "--ca-file: cannot be read"),
     (["--sinse", "2026-01-01"], "unknown option --sinse; did you mean --since?"), (["--key", "abc"], "unknown option --key")])
 def test_wrong_usage(place, arguments, complaint):
     status, out, complaints = place.run(*arguments)

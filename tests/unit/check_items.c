@@ -18,8 +18,8 @@
 #define LISTED_CUSTOMER "\"customer\":{\"id\":7,\"email\":\" Ann@Example.com \"}"
 #define MOMENT "2026-01-02 03:04:05"
 #define NEEDED                                                                                               \
-	"\"order_id\":\"A\",\"amount\":1,\"currency\":\"usd\",\"created_at\":\"" MOMENT "\""                 \
-											"," LISTED_CUSTOMER
+	"\"order_id\":\"A\",\"amount\":1,\"currency\":\"usd\",\"refunded_amount\":null,\"created_at\":"      \
+	"\"" MOMENT "\"," LISTED_CUSTOMER
 
 static const struct {
 	enum item_kind kind;
@@ -40,7 +40,8 @@ static const struct {
 		"03:04:05.000000+00\"," CUSTOMER "}"},
 	/* Names in camelCase; the customer's beside it; a zone; null. */
 	{ITEM_TRANSACTION,
-		"{\"orderId\":\"A\",\"order_id\":null,\"transactionId\":\"t\",\"amount\":0,\"currency\":"
+		"{\"orderId\":\"A\",\"order_id\":null,\"refundedAmount\":null,\"transactionId\":\"t\","
+		"\"amount\":0,\"currency\":"
 		"\"usd\",\"createdAt\":\"2026-01-02T03:04:05+08:00\","
 		"\"customerId\":\"7\",\"customerEmail\":\"ann@example.com\",\"customer\":null,\"new\":{}}",
 		"{\"order_id\":\"A\",\"transaction_id\":\"t\",\"amount\":\"0\",\"currency\":\"USD\","
@@ -75,11 +76,11 @@ static const struct {
 		"\"cancel_at_period_end\":false," LISTED_CUSTOMER "}",
 		"{\"subscription_id\":\"s\",\"product_id\":\"p\"," CUSTOMER
 		",\"unread\":\"status: none of trialing, active, paused, canceled; units: not an integer "
-		"below 2^31\"}"},
+		"below 2^31; billing_period_end: missing\"}"},
 	/* Text that would be something else in SQL, in JSON or on a terminal stays text. */
 	{ITEM_SUBSCRIPTION,
 		"{\"subscription_id\":\"a\\\"b'\\u0000\\u001b\",\"status\":\"active\",\"product_id\":"
-		"\"\\ud800\",\"customer_email\":\"x\"}",
+		"\"\\ud800\",\"customer_email\":\"x\",\"units\":null,\"billingPeriodEnd\":null}",
 		"{\"subscription_id\":\"a\\\"b'\xef\xbf\xbd\\u001b\",\"status\":\"active\",\"product_id\":"
 		"\"\xef\xbf\xbd\",\"customer_email\":\"x\"}"},
 };
