@@ -62,7 +62,7 @@ function renderCustomer(c) {
 /** The customer, and beside that what needs a person: without it the rest is shown all the same. */
 async function loadCustomer(view) {
   const [kind, value] = [view.rest[0], cleaned(view.rest[1])];
-  const [c, attention] = await Promise.allSettled([ask("customer", { kind, value }, view.signal), askAttention(view.signal)]);
+  const [c, attention] = await Promise.allSettled([ask("customer", { kind, value }, view.signal), askAttention(view.signal, 60000)]);
   if (c.status === "rejected") throw c.reason;
   if (c.value.orders.length === 0) {
     const found = await ask("search", { q: value }, view.signal);

@@ -105,11 +105,12 @@ function allColumns(o, known) {
   });
 }
 
-function countsOf(columns, range) {
+function countsOf(columns, range, thin) {
+  const about = thin > 1 ? "about " : "";
   const sum = (name) => columns.reduce((total, c) => total + c[name], 0);
   return { values: columns.map((c) => c.events), failures: columns.map((c) => c.dead_letters),
-    label: `In the last ${RANGES[range]} ${count(sum("events"))} events were committed, and ${counted(sum("dead_letters"), "body", "bodies")} failed as dead letters.`,
-    columns: columns.map((c) => ({ at: c.at, width: c.width, label: `${columnName(c.at, c.width)}: ${eventsText(c.events, c.events >= CAPPED)} committed, ${counted(c.dead_letters, "dead letter")}` })) };
+    label: `In the last ${RANGES[range]} ${about}${count(sum("events"))} events were committed, and ${counted(sum("dead_letters"), "body", "bodies")} failed as dead letters.`,
+    columns: columns.map((c) => ({ at: c.at, width: c.width, label: `${columnName(c.at, c.width)}: ${about}${eventsText(c.events, c.events >= CAPPED * thin)} committed, ${counted(c.dead_letters, "dead letter")}` })) };
 }
 
 function delaysOf(columns) {
@@ -199,7 +200,7 @@ class Overview {
     for (const at of this.known.keys()) if (at < columns[0].at) this.known.delete(at);
     const any = columns.some((c) => c.events > 0 || c.dead_letters > 0);
     this.quiet.hidden = any;
-    this.counts.update(any ? countsOf(columns, this.range) : null);
+    this.counts.update(any ? countsOf(columns, this.range, o.thin) : null);
     this.delays.update(delaysOf(columns));
   }
 
