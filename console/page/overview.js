@@ -53,7 +53,7 @@ function spoolCard(spool) {
 function verificationCard(o) {
   const v = o.verification ?? null;
   return v === null ? null : card("Last verification", v.differences > 0 ? counted(v.differences, "difference") : "agrees", { mood: v.differences > 0 ? "bad" : "good" },
-    h("p", { class: "dim" }, moment(v.at)));
+    h("p", { class: "dim" }, v.mode === "test" ? "in test mode, " : null, moment(v.at)));
 }
 
 /** What was not taken, since the responder started. Red while it goes on, or where nothing else ever came. */

@@ -19,6 +19,7 @@ SET LOCAL ROLE bagelpay_owner;
 -- stored              about how many events are stored
 -- open_dead_letters   at most 1001
 -- last_dead_letter    the newest one, open or not
+-- verification        the last run of bagelhook-verify, of live mode if there is one: mode, at, differences
 --
 -- Raises invalid_parameter_value for another range.
 CREATE FUNCTION bagelpay_internal.console_overview (range text DEFAULT '1h', since timestamptz DEFAULT NULL)
@@ -64,6 +65,11 @@ BEGIN
             'thin', thin,
             'width', extract(epoch FROM width)::integer,
             'count', columns,
+            'verification', (
+                SELECT json_build_object('mode', v.mode, 'at', v.finished_at, 'differences', v.differences)
+                FROM bagelpay.verifications AS v
+                ORDER BY v.mode, v.started_at DESC, v.id DESC
+                LIMIT 1),
             'last', (
                 SELECT json_build_object('id', e.event_id, 'at', e.received_at, 'type', e.event_type)
                 FROM (SELECT * FROM bagelpay.events AS n ORDER BY n.received_at DESC LIMIT 20000) AS e

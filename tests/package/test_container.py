@@ -21,7 +21,7 @@ class Images:
 
     def __init__(self, directory):
         self.directory = directory
-        self._storage = ["--root", directory / "storage", "--runroot", directory / "run", "--storage-driver", "vfs"]
+        self._storage = ["--root", directory / "storage", "--runroot", directory / "run", "--storage-driver", "overlay"]
 
     def buildah(self, *arguments):
         return run("buildah", *self._storage, *arguments, cwd=harness.SOURCE)

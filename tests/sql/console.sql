@@ -7,7 +7,7 @@ SET TimeZone = 'UTC';
 
 -- Every statement is a transaction of its own, so that events come one after the other. The
 -- database is this file's.
-SELECT plan(165);
+SELECT plan(167);
 
 \ir builder.psql
 
@@ -140,6 +140,12 @@ SELECT is((SELECT sum((m ->> 'events')::integer) FROM json_array_elements(bagelp
 SELECT is((SELECT sum((m ->> 'dead_letters')::integer) FROM json_array_elements(bagelpay_internal.console_overview () -> 'columns') AS m), 2::bigint, 'dead letters by column');
 SELECT is((bagelpay_internal.console_overview (range) ->> 'width')::integer * (bagelpay_internal.console_overview (range) ->> 'count')::integer, seconds, 'the columns of ' || range)
 FROM (VALUES ('1h', 3600), ('24h', 86400), ('7d', 604800), ('30d', 2592000)) AS v (range, seconds);
+SELECT is(bagelpay_internal.console_overview () ->> 'verification', NULL, 'no verification');
+RESET ROLE;
+INSERT INTO bagelpay.verifications (mode, started_at, since, transactions, subscriptions, agreed, differences)
+VALUES ('live', '2025-01-01Z', '2024-12-01Z', 9, 3, 12, 0), ('live', '2025-01-02Z', '2024-12-02Z', 9, 3, 10, 2), ('test', '2025-01-03Z', '2024-12-03Z', 0, 0, 0, 0);
+SET ROLE bagelpay_console;
+SELECT is((bagelpay_internal.console_overview () #>> '{verification,mode}') || (bagelpay_internal.console_overview () #>> '{verification,differences}'), 'live2', 'the last one of live mode');
 SELECT throws_ok('SELECT bagelpay_internal.console_overview (''2h'')', '22023', NULL, 'no other range');
 SELECT is(bagelpay_internal.console_deliveries (of_mode => 'live') ->> 'hidden_letters', '2', 'dead letters that a filter leaves out are counted');
 SELECT is(bagelpay_internal.console_deliveries () ->> 'hidden_letters', '0', 'without a filter, none is left out');
