@@ -27,7 +27,7 @@
 	"SELECT e.event_id, " PRINTABLE_ID ", b.body, b.signed_timestamp::text, b.signature, NULL, 'false'"  \
 	" FROM bagelpay.events AS e LEFT JOIN bagelpay.event_bodies AS b ON b.event_id = e.event_id"         \
 	" WHERE e.outcome = 'ignored' AND bagelpay_internal.event_rank(e.event_type) < 8"
-enum column {
+enum {
 	COLUMN_ID,
 	COLUMN_SHOWN_ID,
 	COLUMN_BODY,
@@ -52,12 +52,12 @@ struct redrive {
 	const char *error; /* that ends it */
 };
 
-static const char *value(const struct redrive *redrive, enum column column)
+static const char *value(const struct redrive *redrive, int column)
 {
 	return PQgetvalue(redrive->row, 0, column);
 }
 
-static int64_t number(const struct redrive *redrive, enum column column, int64_t none)
+static int64_t number(const struct redrive *redrive, int column, int64_t none)
 {
 	return PQgetisnull(redrive->row, 0, column) ? none : strtoll(value(redrive, column), NULL, 10);
 }

@@ -42,10 +42,10 @@ static const char *const statements[QUESTIONS] = {
 			  " pg_catalog.floor(extract(epoch FROM pg_catalog.now() - finished_at))::bigint::text,"
 			  " pg_catalog.floor(extract(epoch FROM finished_at))::bigint::text, differences::text"
 			  " FROM bagelpay.verifications ORDER BY mode, started_at DESC, id DESC",
-	[DIFFERENCES] = "SELECT kind, mode, CASE affects_access WHEN TRUE THEN 'yes' WHEN FALSE THEN 'no' ELSE 'unknown' END,"
+	[DIFFERENCES] = ("SELECT kind, mode, CASE affects_access WHEN TRUE THEN 'yes' WHEN FALSE THEN 'no' ELSE 'unknown' END,"
 			" pg_catalog.count(*)::text FROM bagelpay.differences AS d"
 			" WHERE NOT EXISTS (SELECT FROM bagelpay.dismissals AS x WHERE x.id = d.id)"
-			" GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+			" GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"),
 	[ATTENTION] = "SELECT kind, coalesce(mode, ''), pg_catalog.count(*)::text FROM bagelpay.attention"
 		      " GROUP BY 1, 2 ORDER BY 1, 2",
 };
