@@ -13,10 +13,11 @@ import secrets
 import shutil
 import signal
 import socket
+import subprocess
 
 import psycopg
 
-from .cluster import TEMPLATE, Server
+from .cluster import TEMPLATE, Cluster, Server
 from .delivery import post
 from .process import (HarnessError, Process, accepts, clean_environment, descendants, fill_in, free_port, gone,
                       make_directory, wait_until)
@@ -312,12 +313,26 @@ class Patroni(Server):
         """The database that the files name, migrated, with the role bagelhook; in place of the last one that was made."""
         with self.connect() as connection:
             if connection.execute("SELECT FROM pg_database WHERE datname = %s", (TEMPLATE,)).rowcount == 0:
-                connection.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE template0")
-                self.deploy(TEMPLATE)
-                connection.execute(f"CREATE ROLE bagelhook LOGIN PASSWORD '{self.password}' IN ROLE bagelpay_ingest")
+                self._make_template(connection)
+                connection.execute(f"ALTER ROLE bagelhook PASSWORD '{self.password}'")
             connection.execute("DROP DATABASE IF EXISTS shop WITH (FORCE)")
             connection.execute(f"CREATE DATABASE shop TEMPLATE {TEMPLATE}")
         return "shop"
+
+    def _make_template(self, connection):
+        """Migrates, or takes it with the roles from where Cluster finds migrated data."""
+        if "BAGELHOOK_MIGRATED" not in os.environ:
+            connection.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE template0")
+            self.deploy(TEMPLATE)
+            connection.execute("CREATE ROLE bagelhook LOGIN IN ROLE bagelpay_ingest")
+            return
+        with Cluster() as other:
+            dump = subprocess.run([other.program("pg_dumpall"), f"--host={other.host}", "--username=postgres"],
+                                  capture_output=True, text=True, check=True).stdout
+        # The superuser is here already.
+        dump = "".join(line for line in dump.splitlines(keepends=True) if " ROLE postgres" not in line)
+        subprocess.run([self.program("psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", self.dsn()], input=dump,
+                       stdout=subprocess.DEVNULL, text=True, check=True)
 
     def environment(self):
         """Of a client: the connection service bagelhook, and the password of that role."""
