@@ -96,8 +96,8 @@ def settle(totals, gap_rows):
 
 def test_two_machines(make_stand, settle, monkeypatch):
     """The short form, with two machines and shorter times: the leader's Patroni dies, and PostgreSQL there goes on. Later
-    it comes back, follows, and is made the leader again. Questions find a standby, and without one the leader."""
-    timing = {"ttl: 30": "ttl: 12", "loop_wait: 10": "loop_wait: 2", "retry_timeout: 10": "retry_timeout: 5"}
+    it comes back, and follows. Questions find a standby, and without one the leader."""
+    timing = {"ttl: 30": "ttl: 12", "loop_wait: 10": "loop_wait: 1", "retry_timeout: 10": "retry_timeout: 5"}
     with harness.Patroni(members=2, etcd_members=1, timing=timing) as patroni, harness.Balancer(patroni) as balancer:
         site = Site(make_stand, patroni, balancer, "--commit-timeout", 5)
         for name, value in patroni.environment().items():
@@ -111,10 +111,6 @@ def test_two_machines(make_stand, settle, monkeypatch):
                 assert still_writes(patroni, leader)
                 wait_asked(balancer, standby=False)
             patroni.wait_healthy()
-            second = patroni.primary()
-            patroni.switch_over()
-            assert patroni.wait_primary(besides=second) is leader
-            site.wait_for(20)
         settle("two machines", site)
 
 
