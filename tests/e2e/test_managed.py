@@ -28,6 +28,7 @@ def environment(service, path):
             "PGSSLMODE": "verify-full", "PGSSLROOTCERT": service.authority.certificate}
 
 
+@pytest.mark.long
 def test_without_superuser(service, tmp_path):
     """The administrator deploys beside the application's tables; events arrive, and the application asks for its users."""
     variables = environment(service, tmp_path / "passwords")

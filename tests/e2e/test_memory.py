@@ -106,6 +106,7 @@ def last_of(count, most=80):
     return range(max(count - most, 0), count + 1)
 
 
+@pytest.mark.long
 def test_start_without_memory(cluster, faults):
     """Whichever allocation of the way from the connected database to the first accept fails: it says so, or serves."""
     dsn = cluster.dsn("bagelhook", cluster.create_database())

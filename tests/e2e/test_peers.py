@@ -123,8 +123,10 @@ def test_long_parameters(responder, admin):
     serve_honest(responder)
 
 
-def test_values(responder):
+def test_values(make_responder):
     """What a web server may ask for before its first request, and between requests, or amid one."""
+    # Without an admin listener, which needs descriptors, too.
+    responder = make_responder()
     names = ["FCGI_MAX_CONNS", "FCGI_MAX_REQS", "FCGI_MPXS_CONNS", "OTHER"]
     question = fastcgi.record(GET_VALUES, fastcgi.encode(dict.fromkeys(names, "")), request_id=0)
     # As many as files may be open, less those for other things.

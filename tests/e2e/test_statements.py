@@ -211,6 +211,7 @@ def test_example_output(sampled, db):
     assert cells(answer.strip())[2:] == [[row[number] for number in shown] for row in rows]
 
 
+@pytest.mark.long
 def test_backup(sampled, db, tmp_path):
     """The commands of docs/backup.md make the same entitlements on another server."""
     page = (harness.SOURCE / "docs" / "backup.md").read_text()

@@ -197,6 +197,7 @@ def test_month(place):
     assert place.query("SELECT differences FROM bagelpay.verifications ORDER BY id")[1:] == [(0,)]
 
 
+@pytest.mark.long
 def test_ten_thousand(place):
     """Ten thousand transactions are compared within ten seconds beside the API's own time, in less than 64 MiB."""
     shop = Shop().month(10000, 2500)
