@@ -65,6 +65,12 @@ static inline bool text_is_secret(const char *text, int error)
 		&& (strncmp(text, "whsec_", 6) == 0 || (strlen(text) >= 24 && strpbrk(text, "/.") == NULL));
 }
 
+/* Returns a word of the command line as it may be printed: one that looks like a secret is described only. */
+static inline const char *text_unless_secret(const char *word)
+{
+	return text_is_secret(word, ENOENT) ? "a word that looks like a secret" : word;
+}
+
 #define TEXT_NO_FILE                                                                                         \
 	"there is no file of this name, which looks like the secret itself: write the secret into a file, and "  \
 	"give the file's name"

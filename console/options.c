@@ -3,6 +3,7 @@
 #include "options.h"
 
 #include "common/address.h"
+#include "common/text.h"
 #include "fcgi/commit/pg.h"
 
 #define AT(member) offsetof(struct console_options, member)
@@ -36,7 +37,7 @@ int console_options_parse(
 	const int words = arguments_take(table, 1, options, argc, argv, error);
 	if (words > 0)
 		snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: takes no arguments besides options; try --help",
-			argv[1]);
+			text_unless_secret(argv[1]));
 	if (words != 0
 		|| (options->listen != NULL && address_check("--listen", options->listen, error) != 0)
 		|| pg_check_conninfo(options->database, error, OPTIONS_ERROR_SIZE) != 0)

@@ -9,6 +9,7 @@
 
 #include "common/address.h"
 #include "common/arguments.h"
+#include "common/text.h"
 #include "fcgi/commit/pg.h"
 
 #define FOR(command) (1U << (command))
@@ -168,7 +169,8 @@ static int take_arguments(struct options *options, int argc, char *argv[], char 
 	options->file_count = (size_t)words;
 	if (words == 0 || options->command == OPTIONS_IMPORT || options->command == OPTIONS_ADOPT)
 		return 0;
-	snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: takes no arguments besides options; try --help", argv[1]);
+	snprintf(error, OPTIONS_ERROR_SIZE, "%.200s: takes no arguments besides options; try --help",
+		text_unless_secret(argv[1]));
 	return -1;
 }
 

@@ -21,6 +21,21 @@ struct body_id body_new_id(const char *prefix)
 	return id;
 }
 
+bool body_set_texts(json_t *object, const struct argument_texts *texts)
+{
+	for (size_t i = 0; i < texts->count; i++) {
+		const size_t len = strcspn(texts->texts[i], "=");
+		char *name = strndup(texts->texts[i], len);
+		const bool done = name != NULL
+			&& json_object_set_new(object, name, json_string(texts->texts[i] + len + 1)) == 0;
+
+		free(name);
+		if (!done)
+			return false;
+	}
+	return true;
+}
+
 /* How a string begins that is a number. At random, so that no string of a body begins so. One thread. */
 static const char *number_mark(void)
 {

@@ -16,8 +16,9 @@ struct change {
 
 bool change_wanted(const struct subject *subject)
 {
-	return subject->order_id != NULL || subject->email != NULL || subject->amount != NULL
-		|| subject->mode != NULL;
+	return subject->order_id != NULL || subject->email != NULL || subject->customer_id != NULL
+		|| subject->user_id != NULL || subject->product_id != NULL || subject->amount != NULL
+		|| subject->mode != NULL || subject->units >= 0 || subject->metadata.count > 0;
 }
 
 static json_t *part(const struct change *change, const char *name)
@@ -54,25 +55,54 @@ static void set_mode(struct change *change, const char *mode)
 	set(change, change->object, "mode", json_string(mode));
 }
 
-/* The merchant's own name of it stays: the provider's samples have both. */
-static void set_order_id(struct change *change, const char *order_id)
+/* The merchant's own name of an id stays: the provider's samples have both. */
+static void set_metadata_id(struct change *change, const char *camel, const char *snake, const char *id)
 {
-	const bool camel = has(part(change, "metadata"), "orderId");
+	json_t *metadata = part(change, "metadata");
+	const bool is_camel = has(metadata, camel);
 
-	if (!json_is_object(part(change, "metadata")))
-		set(change, change->object, "metadata", json_object());
-	if (camel)
-		set(change, part(change, "metadata"), "orderId", json_string(order_id));
-	if (!camel || has(part(change, "metadata"), "order_id"))
-		set(change, part(change, "metadata"), "order_id", json_string(order_id));
+	if (is_camel)
+		set(change, metadata, camel, json_string(id));
+	if (!is_camel || has(metadata, snake))
+		set(change, metadata, snake, json_string(id));
 }
 
-static void set_email(struct change *change, const char *email)
+static void set_metadata(struct change *change, const struct subject *subject)
 {
-	if (has(part(change, "customer"), "email"))
-		set(change, part(change, "customer"), "email", json_string(email));
-	else
-		complain(change->name, "--email: the event has no customer's e-mail; sent without");
+	if (subject->order_id == NULL && subject->user_id == NULL && subject->metadata.count == 0)
+		return;
+	if (!json_is_object(part(change, "metadata")))
+		set(change, change->object, "metadata", json_object());
+	if (subject->order_id != NULL)
+		set_metadata_id(change, "orderId", "order_id", subject->order_id);
+	if (subject->user_id != NULL)
+		set_metadata_id(change, "userId", "user_id", subject->user_id);
+	if (!body_set_texts(part(change, "metadata"), &subject->metadata))
+		change->failed = true;
+}
+
+/* Sets a member if the part has it, else says so. */
+static void replace(
+	struct change *change, const char *name, const char *member, json_t *value, const char *missing)
+{
+	if (has(part(change, name), member)) {
+		set(change, part(change, name), member, value);
+		return;
+	}
+	json_decref(value);
+	complain(change->name, missing);
+}
+
+/* An order and a subscription may name the product, too. */
+static void set_product(struct change *change, const char *product_id)
+{
+	static const char *const others[] = {"order", "subscription"};
+
+	replace(change, "product", "product_id", json_string(product_id),
+		"--product: the event has no product's id; sent without");
+	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+		if (has(part(change, others[i]), "product_id"))
+			set(change, part(change, others[i]), "product_id", json_string(product_id));
 }
 
 static void set_amount(struct change *change, const char *amount)
@@ -105,10 +135,18 @@ static unsigned char *apply(struct change *change, const struct subject *subject
 	set_event_id(change);
 	if (subject->mode != NULL)
 		set_mode(change, subject->mode);
-	if (subject->order_id != NULL)
-		set_order_id(change, subject->order_id);
+	set_metadata(change, subject);
 	if (subject->email != NULL)
-		set_email(change, subject->email);
+		replace(change, "customer", "email", json_string(subject->email),
+			"--email: the event has no customer's e-mail; sent without");
+	if (subject->customer_id != NULL)
+		replace(change, "customer", "id", json_string(subject->customer_id),
+			"--customer: the event has no customer's id; sent without");
+	if (subject->product_id != NULL)
+		set_product(change, subject->product_id);
+	if (subject->units >= 0)
+		replace(change, "subscription", "units", json_integer(subject->units),
+			"--units: the event has no subscription's units; sent without");
 	if (subject->amount != NULL)
 		set_amount(change, subject->amount);
 	body = change->failed ? NULL : body_write(change->event, len);

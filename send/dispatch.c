@@ -89,7 +89,7 @@ static bool add_line(struct dispatcher *d, const unsigned char *body, size_t len
 		return false;
 	snprintf(label, sizeof label, "-:%lu", d->line);
 	delivery->parcel = &delivery->line;
-	delivery->line = (struct parcel){strdup(label), malloc(len + 1), len};
+	delivery->line = (struct parcel){.label = strdup(label), .body = malloc(len + 1), .len = len};
 	if (delivery->line.label == NULL || delivery->line.body == NULL) {
 		free_line(delivery);
 		return false;
@@ -204,7 +204,7 @@ static bool deliver(struct dispatcher *d, struct delivery *delivery)
 	if (is_hopeless(d, result))
 		complain(d->target->url, answer.reason);
 	else
-		report_answer(&d->report, parcel->label, result, &answer);
+		report_answer(&d->report, parcel, result, &answer);
 	const bool go_on = judge(d, delivery, result, answer.status);
 	post_answer_done(&answer);
 	free(read);
@@ -283,7 +283,7 @@ int dispatch(const struct options *options, const struct parcels *parcels, struc
 	free(order);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	report_begin(&d.report, count, options->retries);
+	report_begin(&d.report, count, options);
 	if (options->shuffle)
 		fprintf(stderr, "Shuffled; the same order again: --seed %ld\n", options->seed);
 	run(&d);

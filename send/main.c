@@ -36,14 +36,13 @@ static bool add_file(const char *name, const struct options *options, struct par
 	}
 	if (changed && (body = change_body(name, &options->subject, body, len, &len)) == NULL)
 		return false;
-	return parcels_add(parcels, name, body, len);
+	return parcels_add(parcels, name, NULL, body, len);
 }
 
 /* Makes parcels of files and events. Returns false after a complaint. */
 static bool pack(const struct options *options, struct parcels *parcels)
 {
-	if (!story_events(options->events.texts, options->events.count, &options->subject, parcels)
-		|| (options->story != NULL && !story_tell(options->story, &options->subject, parcels))) {
+	if (!story_tell(options, parcels)) {
 		complain("no memory", "for the events");
 		return false;
 	}

@@ -2,6 +2,7 @@
 
 #include "options.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,13 +29,27 @@ static const struct argument table[] = {
 	{INPUT, "timeout", NULL, ARGUMENT_NUMBER, AT(timeout_s), 1, 86400, 30, "SECONDS", "for each delivery"},
 	{INPUT, "ca-file", NULL, ARGUMENT_TEXT, AT(ca_file), 0, 0, 0, "FILE",
 		"the authorities, as PEM, that may vouch for URL's server (default: the system's)"},
+	{INPUT, "json", NULL, ARGUMENT_SWITCH, AT(json), 0, 0, 0, NULL, "each line as JSON"},
 	{MADE_UP, "event", NULL, ARGUMENT_TEXTS, AT(events), 0, 0, 0, "TYPE",
 		"one event, now; several are of one order"},
-	{MADE_UP, "story", NULL, ARGUMENT_TEXT, AT(story), 0, 0, 0, "NAME",
+	{MADE_UP, "story", NULL, ARGUMENT_TEXTS, AT(stories), 0, 0, 0, "NAME",
 		"a life that ends now: trial, renewals, refund, dispute or failed-renewal"},
+	{MADE_UP, "count", NULL, ARGUMENT_NUMBER, AT(count), 1, 10000, 1, "N",
+		"so many of them, each with an order and a customer of its own"},
+	{MADE_UP, "at", NULL, ARGUMENT_FROM, AT(at), 0, 0, 0, "MOMENT",
+		"when the last event happened (default: now)"},
+	{MADE_UP, "console", NULL, ARGUMENT_TEXT, AT(console), 0, 0, 0, "URL",
+		"the console's address: each line ends with that of the order's page"},
 	{CONTENT, "order-id", NULL, ARGUMENT_TEXT, AT(subject.order_id), 0, 0, 0, "ID",
 		"the merchant's metadata.order_id"},
 	{CONTENT, "email", NULL, ARGUMENT_TEXT, AT(subject.email), 0, 0, 0, "ADDRESS", "the customer's"},
+	{CONTENT, "customer", NULL, ARGUMENT_TEXT, AT(subject.customer_id), 0, 0, 0, "ID",
+		"the customer's id (default: follows from the e-mail; a FILE's stays)"},
+	{CONTENT, "user", NULL, ARGUMENT_TEXT, AT(subject.user_id), 0, 0, 0, "ID", "the merchant's metadata.user_id"},
+	{CONTENT, "metadata", NULL, ARGUMENT_TEXTS, AT(subject.metadata), 0, 0, 0, "K=V",
+		"metadata.K is the text V; may be given several times"},
+	{CONTENT, "product", NULL, ARGUMENT_TEXT, AT(subject.product_id), 0, 0, 0, "ID", "the product's id"},
+	{CONTENT, "units", NULL, ARGUMENT_NUMBER, AT(subject.units), 0, INT32_MAX, -1, "N", "of a subscription"},
 	{CONTENT, "amount", NULL, ARGUMENT_TEXT, AT(subject.amount), 0, 0, 0, "NUMBER",
 		"the order's, digit by digit; a FILE's other amounts stay (default: 10.00)"},
 	{CONTENT, "mode", NULL, ARGUMENT_WORD, AT(mode), 0, 0, -1, "test|live", "of the events (default: test)"},
@@ -64,7 +79,9 @@ static const struct {
 		"Sign bodies as BagelPay does, POST them to URL and print one line for each, tab-separated:\n"
 		"file or event, HTTP status, outcome or error, event id. A FILE's exact bytes are sent; FILE - is\n"
 		"standard input. With several deliveries, a summary goes to standard error.\n\n"},
-	{MADE_UP, "\nEvents made up, of an order of their own (and of ada@example.com, but for --email):\n"},
+	{MADE_UP,
+		"\nEvents made up, of an order of their own (and of ada@example.com, but for --email). Their lines\n"
+		"have the order's id behind the event's:\n"},
 	{CONTENT,
 		"\nWhat they say. A FILE that is changed gets an event id of its own; all else in it stays:\n"},
 	{DELIVERY, "\nHow they are delivered:\n"},
@@ -114,10 +131,41 @@ static bool is_text(const char *text)
 	return string != NULL;
 }
 
+static bool is_url(const char *text)
+{
+	return strncmp(text, "http://", 7) == 0 || strncmp(text, "https://", 8) == 0;
+}
+
+static int check_texts(const struct options *options)
+{
+	const struct subject *subject = &options->subject;
+	const struct {
+		const char *name;
+		const char *text;
+	} texts[] = {{"--order-id", subject->order_id}, {"--email", subject->email},
+		{"--customer", subject->customer_id}, {"--user", subject->user_id},
+		{"--product", subject->product_id}, {"--console", options->console}};
+
+	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+		if (texts[i].text != NULL && !is_text(texts[i].text))
+			return usage_error(texts[i].name, "is no UTF-8");
+	for (size_t i = 0; i < subject->metadata.count; i++) {
+		const char *text = subject->metadata.texts[i];
+
+		if (!is_text(text) || text[0] == '=' || strchr(text, '=') == NULL)
+			return usage_error(
+				"--metadata", "wants a name and a text, in UTF-8, such as plan=gold");
+		if (strncmp(text, "order_id=", 9) == 0 || strncmp(text, "user_id=", 8) == 0)
+			return usage_error(
+				"--metadata", "sets neither order_id nor user_id: use --order-id or --user");
+	}
+	return -1;
+}
+
 /* The values that have a grammar of their own. */
 static int check_values(const struct options *options)
 {
-	const struct subject *subject = &options->subject;
+	const char *amount = options->subject.amount;
 	const size_t digits = options->timestamp == NULL ? 1 : strspn(options->timestamp, "0123456789");
 
 	if (options->timestamp != NULL && (digits == 0 || digits > 12 || options->timestamp[digits] != '\0'))
@@ -127,26 +175,31 @@ static int check_values(const struct options *options)
 	for (size_t i = 0; i < options->events.count; i++)
 		if (!story_event_known(options->events.texts[i]))
 			return usage_error("--event wants one of", story_event_names);
-	if (options->story != NULL && !story_known(options->story))
-		return usage_error("--story wants one of", story_names);
-	if (subject->order_id != NULL && !is_text(subject->order_id))
-		return usage_error("--order-id", "is no UTF-8");
-	if (subject->email != NULL && !is_text(subject->email))
-		return usage_error("--email", "is no UTF-8");
-	if (subject->amount != NULL && !is_amount(subject->amount))
+	for (size_t i = 0; i < options->stories.count; i++)
+		if (!story_known(options->stories.texts[i]))
+			return usage_error("--story wants one of", story_names);
+	if (options->console != NULL && !is_url(options->console))
+		return usage_error("--console", "wants an address such as http://127.0.0.1:8081/");
+	if (amount != NULL && !is_amount(amount))
 		return usage_error("--amount", "wants a number such as 397.16");
 	if (options->rate == 0)
 		return usage_error("--rate", "wants a number above 0");
-	return -1;
+	return check_texts(options);
 }
 
+/* Options that do not go together. */
 static int check(const struct options *options)
 {
+	const bool made_up = options->stories.count > 0 || options->events.count > 0;
 	int stdins = options->lines;
 
-	if (options->url == NULL
-		|| (options->file_count == 0 && options->story == NULL && options->events.count == 0 && !options->lines))
+	if (options->url == NULL || (options->file_count == 0 && !made_up && !options->lines))
 		return usage_error("usage", "bagelhook-send [OPTIONS] URL FILE..., or --stdin, --story or --event");
+	if (options->stories.count > 1 || (options->stories.count == 1 && options->events.count > 0))
+		return usage_error(
+			"--story", "can be given once, and not with --event: run bagelhook-send for each");
+	if (!made_up && (options->count > 1 || options->at[0] != '\0' || options->console != NULL))
+		return usage_error("--count, --at and --console", "are only for --story and --event");
 	for (size_t i = 0; i < options->file_count; i++)
 		if (strcmp(options->files[i], "-") == 0 && ++stdins > 1)
 			return usage_error("-", "standard input can be read only once");
@@ -163,11 +216,15 @@ int options_read(int argc, char **argv, struct options *options)
 {
 	char error[ARGUMENTS_ERROR_SIZE];
 
-	*options = (struct options){.events.texts = calloc((size_t)argc + 1, sizeof *options->events.texts)};
-	if (options->events.texts == NULL) {
+	const size_t room = (size_t)argc + 1;
+	*options = (struct options){.texts = calloc(3 * room, sizeof *options->texts)};
+	if (options->texts == NULL) {
 		complain("no memory", "for the command line");
 		return EXIT_NOT_ALL;
 	}
+	options->stories.texts = options->texts;
+	options->events.texts = options->texts + room;
+	options->subject.metadata.texts = options->texts + 2 * room;
 	const int words = arguments_take(table, ALL, options, argc, argv, error);
 	if (words < 0)
 		return usage_error("usage", error);
@@ -198,5 +255,5 @@ int options_read(int argc, char **argv, struct options *options)
 
 void options_done(struct options *options)
 {
-	free(options->events.texts);
+	free(options->texts);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "common/arguments.h"
+#include "common/moment.h"
 #include "body.h"
 
 /* A signal ends with EXIT_SIGNAL and its number, as shells have it. */
@@ -18,10 +19,15 @@ struct options {
 	long timeout_s;
 	const char *ca_file; /* NULL: the system's authorities */
 	struct subject subject;
-	const char *story; /* NULL: none */
-	struct argument_texts events; /* names of documented events; owned */
-	long mode;                    /* of subject: 0 test, 1 live, -1 not given */
-	long duplicates;              /* deliveries of each body beyond the first */
+	const char **texts;            /* room for the three lists of texts; owned */
+	struct argument_texts stories; /* names; one at most */
+	struct argument_texts events;  /* names of documented events */
+	long count;                    /* lives, each of these events or of this story */
+	char at[MOMENT_SIZE];          /* when the last event of a life happened; "": now */
+	const char *console;           /* the console's URL; NULL: not known */
+	bool json;
+	long mode;       /* of subject: 0 test, 1 live, -1 not given */
+	long duplicates; /* deliveries of each body beyond the first */
 	bool shuffle;
 	long seed;
 	bool corrupt;

@@ -5,28 +5,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool parcels_add(struct parcels *parcels, const char *label, unsigned char *body, size_t len)
+bool parcels_add(
+	struct parcels *parcels, const char *label, const char *order_id, unsigned char *body, size_t len)
 {
-	char *copy = strdup(label);
+	struct parcel parcel = {.label = strdup(label),
+		.order_id = order_id == NULL ? NULL : strdup(order_id),
+		.body = body,
+		.len = len};
+	const bool copied = parcel.label != NULL && (order_id == NULL || parcel.order_id != NULL);
 	struct parcel *larger =
-		copy == NULL ? NULL : reallocarray(parcels->parcel, parcels->count + 1, sizeof *larger);
+		copied ? reallocarray(parcels->parcel, parcels->count + 1, sizeof *larger) : NULL;
 
 	if (larger == NULL) {
-		free(copy);
-		free(body);
+		parcel_free(&parcel);
 		return false;
 	}
-	larger[parcels->count].label = copy;
-	larger[parcels->count].body = body;
-	larger[parcels->count].len = len;
 	parcels->parcel = larger;
-	parcels->count++;
+	larger[parcels->count++] = parcel;
 	return true;
 }
 
 void parcel_free(struct parcel *parcel)
 {
 	free(parcel->label);
+	free(parcel->order_id);
 	free(parcel->body);
 }
 

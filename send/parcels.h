@@ -7,6 +7,7 @@
 
 struct parcel {
 	char *label;
+	char *order_id;      /* of an event made up; NULL of others */
 	unsigned char *body; /* NULL: in the file that the label names */
 	size_t len;
 };
@@ -17,9 +18,9 @@ struct parcels {
 	size_t count;
 };
 
-/* Adds a body, and takes it over in any case; NULL for one that is read when its turn comes. The
- * label is copied. False without memory. */
-bool parcels_add(struct parcels *, const char *label, unsigned char *body, size_t len);
+/* Adds a body, and takes it over in any case; NULL for one that is read when its turn comes. Label
+ * and order id, which may be NULL, are copied. False without memory. */
+bool parcels_add(struct parcels *, const char *label, const char *order_id, unsigned char *body, size_t len);
 
 /* Frees what one parcel owns. */
 void parcel_free(struct parcel *);

@@ -2,7 +2,10 @@
 
 #include "report.h"
 
+#include <curl/curl.h>
+#include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,12 +14,13 @@
 
 #define BAR_WIDTH 30
 
-void report_begin(struct report *report, size_t expected, bool retries)
+void report_begin(struct report *report, size_t expected, const struct options *options)
 {
 	memset(report, 0, sizeof *report);
+	report->options = options;
 	report->expected = expected;
 	report->began_ms = clock_ms();
-	report->bar = (expected > 1 || retries) && isatty(STDERR_FILENO);
+	report->bar = (expected > 1 || options->retries) && isatty(STDERR_FILENO);
 }
 
 static void clear_bar(const struct report *report)
@@ -73,41 +77,135 @@ static void count_answer(struct report *report, enum post_result result, const s
 	count(report, text);
 }
 
+/* Returns what an answer means that is not bagelhook's, or why there is none; NULL if the answer says it
+ * itself. */
+static const char *explanation(enum post_result result, const struct post_answer *answer)
+{
+	if (result != POST_ANSWERED)
+		return answer->reason;
+	if (answer->status == 404)
+		return "not found: the path of the URL is probably wrong";
+	return answer->outcome != NULL || answer->error != NULL
+		? NULL
+		: "unexpected response: is this bagelhook's URL?";
+}
+
+/* Returns the address of an order's page in the console, the caller's to free; NULL if it is not known. */
+static char *order_page(const struct options *options, const char *order_id)
+{
+	const char *console = options->console;
+	char *page = NULL;
+
+	if (console == NULL || order_id == NULL)
+		return NULL;
+	/* As it is copied from a browser. */
+	size_t len = strcspn(console, "#");
+	while (len > 0 && console[len - 1] == '/')
+		len--;
+	char *escaped = curl_easy_escape(NULL, order_id, 0);
+	if (escaped != NULL
+		&& asprintf(&page, "%.*s/#/order/%s/%s", (int)len, console, subject_mode(&options->subject),
+			   escaped)
+			< 0)
+		page = NULL;
+	curl_free(escaped);
+	return page;
+}
+
 static void print_outcome(const struct post_answer *answer)
 {
 	if (answer->outcome != NULL) {
 		print_text(stdout, answer->outcome);
-	} else if (answer->error != NULL) {
-		print_text(stdout, answer->error);
-		if (answer->detail != NULL) {
-			fputs(": ", stdout);
-			print_text(stdout, answer->detail);
-		}
-		if (answer->spooled != -1)
-			fputs(answer->spooled ? ", spooled" : ", not spooled", stdout);
-	} else {
-		fputs("unexpected response: is this bagelhook's URL?", stdout);
+		return;
 	}
+	print_text(stdout, answer->error);
+	if (answer->detail != NULL) {
+		fputs(": ", stdout);
+		print_text(stdout, answer->detail);
+	}
+	if (answer->spooled != -1)
+		fputs(answer->spooled ? ", spooled" : ", not spooled", stdout);
 }
 
-void report_answer(
-	struct report *report, const char *label, enum post_result result, const struct post_answer *answer)
+static void print_column(const char *text)
 {
+	fputc('\t', stdout);
+	print_text(stdout, text);
+}
+
+static void print_line(const struct parcel *parcel, enum post_result result, const struct post_answer *answer,
+	const char *page)
+{
+	const char *explained = explanation(result, answer);
+
+	print_text(stdout, parcel->label);
+	if (result == POST_ANSWERED)
+		printf("\t%ld\t", answer->status);
+	else
+		fputs("\t-\t", stdout);
+	if (explained != NULL)
+		print_text(stdout, explained);
+	else
+		print_outcome(answer);
+	print_column(answer->event_id != NULL ? answer->event_id : "-");
+	if (parcel->order_id != NULL)
+		print_column(parcel->order_id);
+	if (page != NULL)
+		print_column(page);
+	fputc('\n', stdout);
+}
+
+/* Returns text from outside as JSON, escaped as for a terminal if it is no UTF-8. */
+static json_t *text_json(const char *text)
+{
+	json_t *value = text == NULL ? json_null() : json_string(text);
+	char *escaped = NULL;
+	size_t len;
+
+	if (value != NULL)
+		return value;
+	FILE *out = open_memstream(&escaped, &len);
+	if (out != NULL) {
+		print_text(out, text);
+		fclose(out);
+	}
+	value = json_string(escaped);
+	free(escaped);
+	return value;
+}
+
+static void print_json(const struct parcel *parcel, enum post_result result, const struct post_answer *answer,
+	const char *page)
+{
+	json_t *line = json_pack("{s:o, s:o, s:s?, s:s?, s:s?, s:o, s:o, s:s?, s:s?, s:s?}", "source",
+		text_json(parcel->label), "status",
+		result == POST_ANSWERED ? json_integer(answer->status) : json_null(), "outcome",
+		answer->outcome, "error", answer->error, "detail", answer->detail, "spooled",
+		answer->spooled == -1 ? json_null() : json_boolean(answer->spooled), "reason",
+		text_json(explanation(result, answer)), "event_id", answer->event_id, "order_id",
+		parcel->order_id, "order_page", page);
+
+	if (line == NULL || json_dumpf(line, stdout, JSON_COMPACT | JSON_ENSURE_ASCII) != 0)
+		complain("no memory", "for a delivery's line");
+	else
+		fputc('\n', stdout);
+	json_decref(line);
+}
+
+void report_answer(struct report *report, const struct parcel *parcel, enum post_result result,
+	const struct post_answer *answer)
+{
+	char *page = order_page(report->options, parcel->order_id);
+
 	count_answer(report, result, answer);
 	clear_bar(report);
-	print_text(stdout, label);
-	if (result == POST_ANSWERED) {
-		printf("\t%ld\t", answer->status);
-		print_outcome(answer);
-	} else {
-		fputs("\t-\t", stdout);
-		print_text(stdout, answer->reason);
-	}
-	fputc('\t', stdout);
-	print_text(stdout, answer->event_id != NULL ? answer->event_id : "-");
-	fputc('\n', stdout);
+	if (report->options->json)
+		print_json(parcel, result, answer, page);
+	else
+		print_line(parcel, result, answer, page);
 	/* Line by line even into a pipe: whoever waits sees each answer when it comes. */
 	fflush(stdout);
+	free(page);
 }
 
 void report_end(struct report *report)

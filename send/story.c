@@ -8,6 +8,8 @@
 #include <time.h>
 
 #include "common/clock.h"
+#include "common/digest.h"
+#include "common/text.h"
 
 #define DAY_MS ((int64_t)24 * 3600 * 1000)
 #define PERIOD_DAYS 30
@@ -80,27 +82,66 @@ const char story_event_names[] =
 struct life {
 	const struct subject *subject;
 	const char *mode;
-	const char *email;
 	const char *amount;
-	struct body_id order_id;
-	struct body_id customer_id;
+	char made_up_email[64];
+	struct body_id made_up_order_id;
+	struct body_id made_up_customer_id;
+	const char *email; /* these three are the subject's, or made up */
+	const char *order_id;
+	const char *customer_id;
 	struct body_id subscription_id;
 	struct body_id life_id; /* payments are numbered within it */
 };
 
-static struct life begin_life(const struct subject *subject)
+/* Returns the customer id that follows from an e-mail, whose case does not matter. */
+static struct body_id customer_id_of(const char *email)
 {
-	const struct life life = {
+	struct body_id id = body_new_id("cus_");
+	char *lower = strdup(email);
+	char hex[DIGEST_LEN + 1];
+
+	for (char *c = lower; c != NULL && *c != '\0'; c++)
+		*c = text_lower(*c);
+	/* Without memory the event could not be made, either. */
+	if (lower != NULL && digest_hex(lower, strlen(lower), "", 0, hex))
+		snprintf(id.text, sizeof id.text, "cus_%.20s", hex);
+	free(lower);
+	return id;
+}
+
+static void make_up_email(struct life *life, size_t number)
+{
+	static const char *const names[] = {
+		"ada", "grace", "alan", "barbara", "edsger", "frances", "donald", "margaret"};
+	const size_t count = sizeof names / sizeof names[0];
+	const size_t round = number / count + 1;
+	char suffix[24] = "";
+
+	if (round > 1)
+		snprintf(suffix, sizeof suffix, "%zu", round);
+	snprintf(life->made_up_email, sizeof life->made_up_email, "%s%s@example.com", names[number % count],
+		suffix);
+}
+
+/* Fills in what the events of a life have in common; number is its number among those of the command line,
+ * from 0. */
+static void begin_life(struct life *life, const struct subject *subject, size_t number)
+{
+	*life = (struct life){
 		.subject = subject,
-		.mode = subject->mode != NULL ? subject->mode : "test",
-		.email = subject->email != NULL ? subject->email : "ada@example.com",
+		.mode = subject_mode(subject),
 		.amount = subject->amount != NULL ? subject->amount : "10.00",
-		.order_id = body_new_id("order_"),
-		.customer_id = body_new_id("cus_"),
+		.made_up_order_id = body_new_id("order_"),
 		.subscription_id = body_new_id("sub_"),
 		.life_id = body_new_id(""),
 	};
-	return life;
+	/* One customer has one e-mail. */
+	make_up_email(life, subject->customer_id != NULL ? 0 : number);
+	life->email = subject->email != NULL ? subject->email : life->made_up_email;
+	life->made_up_customer_id = customer_id_of(life->email);
+	life->order_id = subject->order_id != NULL ? subject->order_id : life->made_up_order_id.text;
+	life->customer_id =
+		subject->customer_id != NULL ? subject->customer_id : life->made_up_customer_id.text;
 }
 
 struct moment_text {
@@ -149,9 +190,12 @@ static json_t *make_product(const struct life *life, const struct step *step)
 	const bool one_time = step->shape == ONE_TIME;
 
 	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:s}", "object", "product", "mode", life->mode,
-		"product_id", one_time ? "prod_book" : "prod_club", "name", one_time ? "Book" : "Club",
-		"price", body_number(life->amount), "currency", "USD", "billing_type",
-		one_time ? "single_payment" : "subscription");
+		"product_id",
+		life->subject->product_id != NULL ? life->subject->product_id
+			: one_time                ? "prod_book"
+						  : "prod_club",
+		"name", one_time ? "Book" : "Club", "price", body_number(life->amount), "currency", "USD",
+		"billing_type", one_time ? "single_payment" : "subscription");
 }
 
 static json_t *make_subscription(const struct life *life, const struct step *step, int64_t at_ms)
@@ -168,16 +212,28 @@ static json_t *make_subscription(const struct life *life, const struct step *ste
 		trialing           ? "trialing"
 			: canceled ? "canceled"
 				   : "active",
-		"units", 1, "recurring_interval", "monthly", "billing_amount", body_number(life->amount),
-		"trial_start", trialing ? at.text : NULL, "trial_end", trialing ? trial_end.text : NULL,
+		"units", life->subject->units >= 0 ? (int)life->subject->units : 1, "recurring_interval",
+		"monthly", "billing_amount", body_number(life->amount), "trial_start",
+		trialing ? at.text : NULL, "trial_end", trialing ? trial_end.text : NULL,
 		"billing_period_start", paid ? at.text : NULL, "billing_period_end",
 		paid ? period_end.text : NULL, "canceled_at", canceled ? at.text : NULL,
 		"cancel_at_period_end", 0);
 }
 
+static json_t *make_metadata(const struct life *life)
+{
+	json_t *metadata =
+		json_pack("{s:s, s:s*}", "order_id", life->order_id, "user_id", life->subject->user_id);
+
+	if (metadata != NULL && !body_set_texts(metadata, &life->subject->metadata)) {
+		json_decref(metadata);
+		metadata = NULL;
+	}
+	return metadata;
+}
+
 static json_t *make_object(const struct life *life, const struct step *step, int64_t at_ms)
 {
-	const struct subject *subject = life->subject;
 	const struct moment_text at = moment(at_ms);
 	/* The provider tells neither of a failed payment's customer nor of a canceled
 	 * subscription's order. */
@@ -186,13 +242,11 @@ static json_t *make_object(const struct life *life, const struct step *step, int
 	char payment_id[64];
 
 	snprintf(payment_id, sizeof payment_id, "ch_%s_%d", life->life_id.text, step->payment);
-	return json_pack("{s:s, s:s, s:{s:s}, s:o, s:o*, s:o*, s:o*, s:s*}", "object",
+	return json_pack("{s:s, s:s, s:o, s:o, s:o*, s:o*, s:o*, s:s*}", "object",
 		step->shape == SUBSCRIPTION ? "subscription" : "checkout", "mode", life->mode, "metadata",
-		"order_id", subject->order_id != NULL ? subject->order_id : life->order_id.text, "product",
-		make_product(life, step), "order", has_order ? make_order(life, step, at.text) : NULL,
-		"customer",
-		has_customer ? json_pack("{s:s, s:s}", "id", life->customer_id.text, "email", life->email)
-			     : NULL,
+		make_metadata(life), "product", make_product(life, step), "order",
+		has_order ? make_order(life, step, at.text) : NULL, "customer",
+		has_customer ? json_pack("{s:s, s:s}", "id", life->customer_id, "email", life->email) : NULL,
 		"subscription", step->shape == SUBSCRIPTION ? make_subscription(life, step, at_ms) : NULL,
 		"payment_id", step->payment > 0 ? payment_id : NULL);
 }
@@ -205,7 +259,7 @@ static bool add_step(const struct life *life, const struct step *step, int64_t a
 	unsigned char *body = event == NULL ? NULL : body_write(event, &len);
 
 	json_decref(event);
-	return body != NULL && parcels_add(parcels, step->type, body, len);
+	return body != NULL && parcels_add(parcels, step->type, life->order_id, body, len);
 }
 
 static const struct story *find_story(const char *name)
@@ -234,28 +288,51 @@ bool story_event_known(const char *name)
 	return find_event(name) != NULL;
 }
 
-bool story_tell(const char *name, const struct subject *subject, struct parcels *parcels)
+static bool tell_story(const struct life *life, const char *name, int64_t end_ms, struct parcels *parcels)
 {
 	const struct story *story = find_story(name);
 	if (story == NULL)
 		return false;
-	const struct life life = begin_life(subject);
-	const int64_t began_ms = clock_real_us() / 1000 - story->steps[story->count - 1].day * DAY_MS;
+	const int64_t began_ms = end_ms - story->steps[story->count - 1].day * DAY_MS;
 
 	for (size_t i = 0; i < story->count; i++)
-		if (!add_step(&life, &story->steps[i], began_ms + story->steps[i].day * DAY_MS, parcels))
+		if (!add_step(life, &story->steps[i], began_ms + story->steps[i].day * DAY_MS, parcels))
 			return false;
 	return true;
 }
 
-bool story_events(const char *const *names, size_t count, const struct subject *subject, struct parcels *parcels)
+static bool tell_events(
+	const struct life *life, const struct argument_texts *names, int64_t end_ms, struct parcels *parcels)
 {
-	const struct life life = begin_life(subject);
-	const int64_t end_ms = clock_real_us() / 1000;
+	for (size_t i = 0; i < names->count; i++) {
+		const struct step *step = find_event(names->texts[i]);
+		if (step == NULL
+			|| !add_step(life, step, end_ms - (int64_t)(names->count - 1 - i) * 1000, parcels))
+			return false;
+	}
+	return true;
+}
 
-	for (size_t i = 0; i < count; i++) {
-		const struct step *step = find_event(names[i]);
-		if (step == NULL || !add_step(&life, step, end_ms - (int64_t)(count - 1 - i) * 1000, parcels))
+/* Returns a moment as moment_read() writes it, in milliseconds since 1970-01-01 00:00 UTC. */
+static int64_t unix_ms(const char *moment)
+{
+	struct tm fields = {0};
+	const char *fraction = strptime(moment, "%Y-%m-%d %H:%M:%S.", &fields);
+
+	return (int64_t)timegm(&fields) * 1000 + (fraction == NULL ? 0 : strtol(fraction, NULL, 10) / 1000);
+}
+
+bool story_tell(const struct options *options, struct parcels *parcels)
+{
+	const int64_t end_ms = options->at[0] != '\0' ? unix_ms(options->at) : clock_real_us() / 1000;
+
+	for (size_t i = 0; i < (size_t)options->count; i++) {
+		struct life life;
+
+		begin_life(&life, &options->subject, i);
+		if (!tell_events(&life, &options->events, end_ms, parcels)
+			|| (options->stories.count > 0
+				&& !tell_story(&life, options->stories.texts[0], end_ms, parcels)))
 			return false;
 	}
 	return true;

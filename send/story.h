@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "body.h"
+#include "options.h"
 #include "parcels.h"
 
 /* Their names, for messages, with commas between them. */
@@ -15,12 +15,9 @@ extern const char story_event_names[];
 bool story_known(const char *name);
 bool story_event_known(const char *name);
 
-/* Adds the events of a story, in the order in which they happened, the last one now. The order,
- * unless the subject names one, is a new one. False without memory, or such a story. */
-bool story_tell(const char *name, const struct subject *, struct parcels *);
-
-/* Adds single events, of one order and its one customer, as if they happened one after the other,
- * the last one now. False without memory, or where one of them is unknown. */
-bool story_events(const char *const *names, size_t count, const struct subject *, struct parcels *);
+/* Adds the events that the command line asks for: a story, or single events as if they happened one after the
+ * other, the last one at --at or now. There are as many of these lives as --count says, each with an order
+ * and a customer of its own, unless the subject names one. False without memory. Does not block. */
+bool story_tell(const struct options *, struct parcels *);
 
 #endif

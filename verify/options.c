@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/print.h"
+#include "common/text.h"
 
 #define AT(member) offsetof(struct options, member)
 
@@ -104,7 +105,7 @@ int options_read(int argc, char *argv[], struct options *options)
 		return EXIT_AGREE;
 	}
 	if (words > 0)
-		return usage_error(argv[1], "takes no arguments besides options");
+		return usage_error(text_unless_secret(argv[1]), "takes no arguments besides options");
 	if (!is_past(options->since))
 		return usage_error("--since", "must be in the past");
 	take_credential(options);

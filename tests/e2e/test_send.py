@@ -245,6 +245,14 @@ def test_only_200_is_success(shared, body_file, status):
     assert (code, lines[0].split("\t")[1]) == (1, str(status))
 
 
+def test_wrong_path(shared, body_file):
+    """404 is the answer of a path that is not the webhook's."""
+    path = body_file(bodies.payment())
+    with web_server(b'{"error": "No such page"}', 404) as url:
+        assert send(url, path, secret=shared.responder.secret_path) == (
+            1, [f"{path}\t404\tnot found: the path of the URL is probably wrong\t-"], [])
+
+
 @pytest.mark.parametrize("arguments, named", [
     ([], "usage"), (["http://127.0.0.1/"], "usage"), (["--nonsense", "u", "f"], "--nonsense"),
     (["--timestamp", "now", "u", "f"], "--timestamp"), (["--timestamp", "1234567890123", "u", "f"], "--timestamp"),

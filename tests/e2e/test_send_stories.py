@@ -1,7 +1,6 @@
-"""bagelhook-send's made-up events, and how it delivers them."""
+"""bagelhook-send: lives made up, and how bodies are delivered."""
 
 import decimal
-import json
 import os
 import pty
 import re
@@ -43,13 +42,54 @@ def test_story(shared, story, expected, shuffled):
     assert shared.query("SELECT DISTINCT warnings FROM bagelpay.events WHERE order_id = %s", order_id) == [([],)]
 
 
-def test_each_story_is_of_its_own(shared):
-    """Without --order-id, each run is about another order and another customer."""
-    before = shared.query("SELECT count(DISTINCT order_id), count(DISTINCT customer_id) FROM bagelpay.orders")[0]
-    for _ in range(2):
-        assert send("--story", "refund", shared.url, secret=shared.responder.secret_path)[0] == 0
-    after = shared.query("SELECT count(DISTINCT order_id), count(DISTINCT customer_id) FROM bagelpay.orders")[0]
-    assert (after[0] - before[0], after[1] - before[1]) == (2, 2)
+def orders(stack, lines):
+    """The orders that lines of made-up events name, each once, with customer and e-mail as they were stored."""
+    ids = list(dict.fromkeys(line.split("\t")[4] for line in lines))
+    return stack.query("SELECT order_id, customer_id, customer_email FROM bagelpay.orders WHERE order_id = ANY(%s)"
+                       " ORDER BY array_position(%s, order_id)", ids, ids)
+
+
+def test_customer_follows_from_the_email(shared):
+    """Each run is about another order; the same e-mail is the same customer, whatever its case, and another one is not."""
+    told = []
+    for email in ("ada@example.com", None, "Ada@Example.com", "ada@example.org"):
+        options = [] if email is None else ["--email", email]
+        status, lines, _ = send("--story", "refund", *options, shared.url, secret=shared.responder.secret_path)
+        assert status == 0
+        told += orders(shared, lines)
+    ids, customers, emails = zip(*told)
+    assert len(set(ids)) == 4 and emails == ("ada@example.com",) * 3 + ("ada@example.org",)
+    assert customers[0] == customers[1] == customers[2] != customers[3]
+
+
+@pytest.mark.parametrize("what, events", [(["--story", "trial"], 2), (["--event", "checkout.completed"], 1)])
+def test_count(shared, what, events):
+    """So many lives, each with an order and a customer of its own."""
+    status, lines, _ = send(*what, "--count", 10, shared.url, secret=shared.responder.secret_path)
+    assert status == 0 and len(lines) == 10 * events
+    ids, customers, emails = zip(*orders(shared, lines))
+    assert len(set(ids)) == len(set(customers)) == len(set(emails)) == 10
+    assert emails[:2] + emails[8:] == ("ada@example.com", "grace@example.com", "ada2@example.com", "grace2@example.com")
+
+
+@pytest.mark.parametrize("options, expected", [
+    (["--email", "ada@example.net"], (3, 1, 1)), (["--customer", "cus_count"], (3, 1, 1)), (["--order-id", "order_count"], (1, 1, 1))])
+def test_count_with_something_in_common(shared, options, expected):
+    """What the command line names is that of all."""
+    status, lines, _ = send("--event", "checkout.completed", "--count", 3, *options, shared.url, secret=shared.responder.secret_path)
+    assert status == 0
+    assert tuple(len(set(values)) for values in zip(*orders(shared, lines))) == expected
+
+
+@pytest.mark.parametrize("moment, end", [("2026-01-31T08:00:00.25Z", "2026-01-31 08:00:00.25Z"), ("2026-01-31", "2026-01-31 00:00Z"),
+                                         ("2026-01-31T08:00:00+02:00", "2026-01-31 06:00Z")])
+def test_at(shared, moment, end):
+    """The last event was then, and the others before; it is signed now all the same."""
+    status, lines, _ = send("--story", "refund", "--at", moment, shared.url, secret=shared.responder.secret_path)
+    assert status == 0 and shared.query(
+        "SELECT array_agg(%s::timestamptz - occurred_at ORDER BY occurred_at) = ARRAY['72h', '0h']::interval[],"
+        " bool_and(abs(extract(epoch FROM now()) - signed_timestamp) < 60) FROM bagelpay.events WHERE order_id = %s",
+        end, lines[0].split("\t")[4]) == [(True, True)]
 
 
 @pytest.mark.parametrize("event_type", DOCUMENTED)
@@ -77,96 +117,6 @@ def test_several_events_are_of_one_order(shared):
         " WHERE event_id = ANY(%s)", ids) == [(1, ids)]
 
 
-@pytest.mark.parametrize("name", DOCUMENTED)
-def test_changed_file(shared, name):
-    """A file's body with another order and amount is another event; what is not named stays."""
-    order_id = bodies.unique("changed")
-    path = str(harness.SAMPLES / f"{name}.json")
-    status, lines, _ = send("--order-id", order_id, "--amount", "0.000001", shared.url, path,
-                            secret=shared.responder.secret_path)
-    assert status == 0 and lines[0].split("\t")[:3] == [path, "200", "applied"]
-    sent, = shared.query("SELECT body FROM bagelpay.event_bodies WHERE event_id = %s", lines[0].split("\t")[3])
-    sent, original = json.loads(sent[0]), json.loads(bodies.documented(name))
-    for body in (sent, original):
-        body.pop("event_id", None)
-        body.pop("id", None)
-        for key in ("orderId", "order_id"):
-            body["object"]["metadata"].pop(key, None)
-        body["object"].get("order", {}).pop("amount", None)
-    assert sent == original
-    assert shared.query("SELECT DISTINCT amount FROM bagelpay.events WHERE order_id = %s", order_id) == [
-        (decimal.Decimal("0.000001") if "order" in original["object"] else None,)]
-
-
-def parsed(body):
-    """A body with the digits of its numbers, and its members in order."""
-    def number(digits):
-        return ("number", digits)
-
-    return json.loads(body, parse_int=number, parse_float=number, object_pairs_hook=lambda pairs: ("object", pairs))
-
-
-def changed(stack, tmp_path, body, *options):
-    """What a changed body was sent as, with its new event id put back, and what was said of it."""
-    path = tmp_path / "changed.json"
-    path.write_bytes(body)
-    seen = []
-    with web_server(b"", seen=seen) as url:
-        status, _, complaints = send(*options, url, path, secret=stack.responder.secret_path)
-    assert status == 0
-    return (parsed(re.sub(rb'evt_[0-9a-f]{20}', b"evt_1", seen[0][1])), [line.split(": ", 2)[2] for line in complaints])
-
-
-def test_changed_values(shared, tmp_path):
-    """Only what is named changes: all other members, digits and characters of a file stay."""
-    body = (b'\r\n{ "event_id":"evt_1" ,"n":[1e5, -0.00,18446744073709551616,{"order":"}"},"1","number:1"],\t"\\u006fbject":'
-            b'{"metadata": {"a":"\\ud83d\\ude00\\u0000\\"{\\\\" , "order_id" :12345678901234567890},"order": '
-            b'{"amount":12345678901234.567891,"tax":0.10},"customer":{"email":null}}}\n')
-    expected = body.replace(b'12345678901234567890}', b'"\\u0001 \\"x"}').replace(b"null", b'"e@x"')
-    assert changed(shared, tmp_path, body, "--order-id", '\x01 "x', "--email", "e@x") == (parsed(expected), [])
-    expected = body.replace(b"12345678901234.567891", b"1.000000000000000000001").replace(
-        b'"email":null}', b'"email":null}, "mode": "live"')
-    assert changed(shared, tmp_path, body, "--amount", "1.000000000000000000001", "--mode", "live") == (parsed(expected), [])
-
-
-@pytest.mark.parametrize("body, options, expected", [
-    (b'{"id":"evt_1","object":{"metadata":{}}}', ["--order-id", "o"],
-     b'{"id":"evt_1","object":{"metadata":{"order_id": "o"}}}'),
-    (b'{"id":"evt_1","object":{ }}', ["--order-id", "o"], b'{"id":"evt_1","object":{"metadata": {"order_id": "o"} }}'),
-    (b'{"object":{"metadata":null,"x":1}}', ["--order-id", "o"],
-     b'{"object":{"metadata":{"order_id": "o"},"x":1}, "event_id": "evt_1"}'),
-    (b'{"event_id":"evt_1","object":{"metadata":{"orderId":1,"order_id":2}}}', ["--order-id", "o"],
-     b'{"event_id":"evt_1","object":{"metadata":{"orderId":"o","order_id":"o"}}}'),
-    (b'{"event_id":"evt_1","mode":"a","object":{"mode":"b","product":{"mode":"c"},"order":{"mode":"d"}}}',
-     ["--mode", "test"],
-     b'{"event_id":"evt_1","mode":"test","object":{"mode":"test","product":{"mode":"test"},"order":{"mode":"test"}}}'),
-], ids=["metadata", "no metadata", "null", "both names", "mode"])
-def test_changed_places(shared, tmp_path, body, options, expected):
-    """Order id and mode stand wherever they belong, whatever was there."""
-    assert changed(shared, tmp_path, body, *options) == (parsed(expected), [])
-
-
-def test_nothing_to_change(shared, tmp_path):
-    """What the event has no place for is said, and so is what else stays."""
-    body = b'{"event_id":"evt_1","object":{"subscription":{"billing_amount":1}}}'
-    assert changed(shared, tmp_path, body, "--email", "a@b", "--amount", "2") == (parsed(body), [
-        "--email: the event has no customer's e-mail; sent without",
-        "--amount: the event has no order's amount; sent without"])
-    body = b'{"event_id":"evt_1","object":{"order":{"amount":3,"refunded_amount":1}}}'
-    assert changed(shared, tmp_path, body, "--amount", "2") == (parsed(body.replace(b"3", b"2")), [
-        "--amount: object.order.refunded_amount stays as it is"])
-
-
-@pytest.mark.parametrize("content, complaint", [(b"{", "expected"), (b"[]", "no event"), (b'{"object": 1}', "no event")])
-def test_file_that_cannot_be_changed(shared, tmp_path, content, complaint):
-    """1, the file and what is wrong with it; nothing is sent."""
-    path = tmp_path / "body"
-    path.write_bytes(content)
-    status, lines, complaints = send("--mode", "live", shared.url, path, secret=shared.responder.secret_path)
-    assert (status, lines, len(complaints)) == (1, [], 1)
-    assert str(path) in complaints[0] and complaint in complaints[0]
-
-
 def test_duplicate(shared):
     """One is applied, the others are known."""
     status, lines, _ = send("--event", "checkout.completed", "--duplicate", "3", shared.url,
@@ -187,9 +137,9 @@ def test_shuffle(shared):
 
 def test_corrupt(shared):
     """A body changed after signing is refused, which is what was asked for; a server that takes it is a failure."""
-    arguments = ["--event", "checkout.completed", "--corrupt"]
+    arguments = ["--event", "checkout.completed", "--order-id", "order_corrupt", "--corrupt"]
     assert send(*arguments, shared.url, secret=shared.responder.secret_path) == (
-        0, ["checkout.completed\t401\tInvalid signature\t-"], [])
+        0, ["checkout.completed\t401\tInvalid signature\t-\torder_corrupt"], [])
     with web_server(b"") as url:
         assert send(*arguments, url, secret=shared.responder.secret_path)[0] == 1
 
@@ -302,6 +252,12 @@ def test_waiting_on_a_terminal(shared):
     (["--order-id", "\udcff", "u", "f"], "--order-id"), (["--duplicate", "0", "u", "f"], "--duplicate"),
     (["--rate", "0", "u", "f"], "--rate"), (["--rate", "nan", "u", "f"], "--rate"), (["--seed", "x", "u", "f"], "--seed"),
     (["--retry-interval", "-1", "u", "f"], "--retry-interval"), (["--corrupt", "--retries", "u", "f"], "--corrupt"),
+    (["--story", "trial", "--story", "refund", "u"], "--story"), (["--story", "trial", "--event", "refund.created", "u"], "--story"),
+    (["--count", "2", "u", "f"], "--count"), (["--event", "refund.created", "--count", "0", "u"], "--count"), (["--at", "2026-01-31", "u", "f"], "--at"),
+    (["--event", "refund.created", "--at", "soon", "u"], "--at"), (["--console", "http://c", "u", "f"], "--console"),
+    (["--event", "refund.created", "--console", "c", "u"], "--console"), (["--units", "-1", "u", "f"], "--units"),
+    (["--metadata", "plan", "u", "f"], "--metadata"), (["--metadata", "=gold", "u", "f"], "--metadata"),
+    (["--metadata", "order_id=1", "u", "f"], "--order-id"), (["--metadata", "user_id=1", "u", "f"], "--user"), (["--product", "\udcff", "u", "f"], "--product"),
     (["--email"], "--email"), (["--shuffle=1", "u", "f"], "--shuffle")])
 def test_usage(arguments, named):
     """2, what is wrong, and where there is help."""

@@ -83,6 +83,7 @@ def refuse(request, secret_file, tmp_path):
     (["--listen", ":9000"], "must be unix:/path or host:port"),
     (["--admin-listen", "9000"], "--admin-listen 9000: must be unix:/path or host:port"),
     (["serve"], "serve: takes no arguments besides options"),
+    (["whsec_1234"], "a word that looks like a secret: takes no arguments besides options"),
     (["--", "--help"], "--help: takes no arguments besides options"),
     (["--threads"], "--threads: needs a value"),
     (["--listen", "unix:/tmp/x", "--admin-listen", "unix:/tmp/x", "--secret-file", "/x"], "--admin-listen: the same as --listen"),

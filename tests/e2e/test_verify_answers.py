@@ -256,6 +256,7 @@ def test_no_database(place, shop):
 
 @pytest.mark.parametrize("arguments, complaint", [
     (["--mode", "prod"], '--mode: must be one of live|test, not "prod"'), (["x"], "x: takes no arguments besides options"),
+    (["whsec_1234"], "a word that looks like a secret: takes no arguments besides options"),
     (["--since", "soon"], "--since: must be a day such as 2026-01-31"), (["--since", "2999-01-01"], "--since: must be in the past"), (["--ca-file", "/nowhere"], "--ca-file: cannot be read"),
     (["--sinse", "2026-01-01"], "unknown option --sinse; did you mean --since?"), (["--key", "abc"], "unknown option --key")])
 def test_wrong_usage(place, arguments, complaint):
