@@ -213,6 +213,7 @@ def test_refused_cursor(copy):
     assert "begins again: " in log and "cursor: 99999999999999999 is not of this server" in log
 
 
+@in_each
 def test_everything_at_once(copy):
     """Events of many orders, decisions and settings, while it is killed again and again."""
     rng = random.Random(19)

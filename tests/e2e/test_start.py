@@ -257,6 +257,7 @@ def sql_directory():
     return done.stdout.strip()
 
 
+@pytest.mark.long
 def test_the_command_that_deploys(cluster, secret_file):
     """What is said of a database without the schema can be run as it is, and is enough."""
     name = cluster.create_database(migrated=False, name="a-shop's")

@@ -88,6 +88,7 @@ def test_smaller_pages(place, shop):
     assert place.differences() == []
 
 
+@pytest.mark.long
 def test_busy(place, shop):
     """Answers that pass are waited for: too many requests, errors of the server, also within an answer of 200, cut answers."""
     first(place, (429, b"{}", {"Retry-After": 1}), (500, b"<html>", {}), None, (200, b'{"code": 500, "msg": "busy"}', {}), (200, OK, {"Content-Length": 9999}))
