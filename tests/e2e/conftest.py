@@ -22,8 +22,8 @@ def pytest_configure(config):
 
 
 # Files that take longest begin first, so that several processes end at about the same time.
-LONGEST = ["test_verify", "test_verify_answers", "test_stuck", "test_faults", "test_operator", "test_start", "test_copies", "test_webservers", "test_verify",
-           "test_verify_answers", "test_commit", "test_statements", "test_memory", "test_spool", "test_migrations"]
+LONGEST = ["test_verify_answers", "test_operator", "test_verify", "test_start", "test_stuck", "test_faults", "test_copies", "test_commit",
+           "test_webservers", "test_migrations", "test_statements", "test_spool", "test_memory"]
 
 
 def pytest_collection_modifyitems(items):
