@@ -258,7 +258,7 @@ int sandbox_enter_and_log(bool switched_off, const struct sandbox_access *access
 	struct sandbox sandbox;
 
 	if (switched_off) {
-		log_record(LOG_WARN, "no sandbox, as told", NULL);
+		log_record(LOG_WARN, "the sandbox is switched off", NULL);
 		return 0;
 	}
 	if (sandbox_enter(access, &sandbox, error) != 0)

@@ -133,8 +133,8 @@ static void refuse(void *context, enum refusal why, struct buffer *out)
 	routes_refuse(out);
 }
 
-/* A fault that only people can mend ends the start with a message; requests that come meanwhile wait. Returns 0, or the
- * exit status. */
+/* Connects for the first time. Requests wait meanwhile. An error that a retry cannot fix is reported and ends the start.
+ * Returns 0, or the exit status. */
 static int first_connect(const struct console_options *options)
 {
 	char error[PG_ERROR_SIZE];

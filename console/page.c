@@ -19,7 +19,7 @@ static const char *const names[PAGE_FILES] = {"index.html", "style.css", "icon.s
 #define SCRIPT 3
 #define INDEX 0
 
-/* What script.js consists of: each module behind those that it imports. */
+/* The modules of script.js. Each one follows those that it imports. */
 static const char *const modules[] = {"text.js", "time.js", "search_input.js", "json_text.js", "remedies.js",
 	"table_text.js", "verdicts.js", "grouping.js", "geometry.js", "answers.js", "api.js", "dom.js", "parts.js",
 	"body.js", "timeline.js", "charts.js", "view.js", "filters.js", "delivery_rows.js", "deliveries.js", "delivery.js",

@@ -1,4 +1,4 @@
-// What a person should look at: every row with what happened, who, since when, and the remedy to copy.
+// The attention page. Each row says what happened, to whom and since when, and has a remedy to copy.
 
 import { ask } from "./api.js";
 import { empty, h } from "./dom.js";

@@ -31,7 +31,7 @@ const lettersAddress = (parameters) => {
   return `#/dead-letters${query ? `?${query}` : ""}`;
 };
 
-/** Once it is there it stays, with what somebody is typing, so that it may know nothing but the view. */
+/** The search form. A refresh keeps the form and the text in it, so the form depends on the view alone. */
 function letterSearch(view) {
   return h("form", { class: "filters", role: "search", "aria-label": "Search dead letters", submit: (event) => {
     event.preventDefault();

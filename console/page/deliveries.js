@@ -48,11 +48,11 @@ class Listing {
     return parts;
   }
 
-  /** One attempt, by hand: what goes wrong is said, and not tried again by itself. */
+  /** One attempt, by hand: an error is shown, and is not retried. */
   async attempt(call) {
     try {
       await call();
-      this.view.mended();
+      this.view.recovered();
     } catch (error) {
       this.view.failed(error, false);
     }
@@ -65,7 +65,7 @@ class Listing {
       try {
         if (this.search === current) await call(current);
       } catch (error) {
-        // Of a search that another one has taken the place of nothing is heard any more.
+        // Errors of a search that a newer one has replaced are ignored.
         if (this.search === current) throw error;
       }
     });
@@ -150,7 +150,7 @@ class Listing {
     current.looked += answer.looked ?? 0;
     const letters = current.letters;
     this.placeRows(current, answer, false);
-    // That of the first page has all of the time.
+    // Only the first page's answer counts the dead letters of the whole period.
     if (current.rows.size > answer.rows.length) current.letters = letters;
   }
 
@@ -208,7 +208,7 @@ class Listing {
     if (whole) await this.lookFurtherDown(current);
   }
 
-  /** Shows what is new, or only counts it while that would move what somebody looks at. */
+  /** Shows new rows. If that would move the row under the pointer or the focus, it only counts them. */
   merge(current, answer) {
     if (this.held) {
       if (current.older) current.gap ||= current.leavesGap(answer);

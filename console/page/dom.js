@@ -38,7 +38,7 @@ function alike(here, node) {
 
 function patchElement(here, node) {
   for (const { name } of [...here.attributes]) {
-    // What somebody has opened stays open.
+    // Details that the reader opened stay open.
     if (!node.hasAttribute(name) && !(name === "open" && here.nodeName === "DETAILS")) here.removeAttribute(name);
   }
   for (const { name, value } of node.attributes) if (here.getAttribute(name) !== value) here.setAttribute(name, value);

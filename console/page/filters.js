@@ -12,7 +12,7 @@ export const FILTERS = ["mode", "type", "outcome", "order", "event", "warned", "
 const OUTCOME_NAMES = { applied: "applied", ignored: "ignored", unmatched: "unmatched", dead_letter: "dead letter" };
 
 /**
- * What is wrong with filters, as a sentence; null if nothing is.
+ * Returns what is wrong with the filters, as a sentence, or null.
  * @param {Record<string, string>} given
  */
 export function filterProblem(given) {

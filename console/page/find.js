@@ -49,7 +49,7 @@ async function more(view, button) {
   try {
     const shown = view.data.items.length;
     const answer = await ask("search", { q: view.q, skip: shown }, view.signal);
-    view.mended();
+    view.recovered();
     view.data = { ...view.data, items: [...view.data.items, ...answer.items], more: answer.more };
     view.render();
     // Who goes on with the keyboard goes on where what is new begins.

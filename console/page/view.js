@@ -135,8 +135,8 @@ export class View {
     this.tick();
   }
 
-  /** What went wrong by hand has gone well. */
-  mended() {
+  /** Removes the message after an action that had failed has succeeded. */
+  recovered() {
     if (this.signal.aborted) return;
     this.lasting = false;
     complain(null);
