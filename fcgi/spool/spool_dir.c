@@ -269,10 +269,8 @@ static int open_top(const char *path, char error[SPOOL_ERROR_SIZE])
 		fail(error, path, text_error(errno));
 		goto err;
 	}
-	if (check_open(path, NULL, top, error) == 0) {
-		warn_if_in_memory(path);
+	if (check_open(path, NULL, top, error) == 0)
 		return top;
-	}
 err:
 	if (top >= 0)
 		close(top);
@@ -298,7 +296,9 @@ int spool_parts_open(struct spool_parts *parts, const char *path, char error[SPO
 			status = 0;
 	}
 	close(top);
-	if (status != 0)
+	if (status == 0)
+		warn_if_in_memory(path);
+	else
 		spool_parts_close(parts);
 	return status;
 }
@@ -340,8 +340,10 @@ int spool_parts_check(const char *path, char error[SPOOL_ERROR_SIZE])
 			return fail(error, path, text_error(ENOTDIR));
 		if (check_owner(path, NULL, &status, error) != 0 || check_parts(path, error) != 0)
 			return -1;
+		if (access(path, R_OK | W_OK | X_OK) != 0)
+			return fail(error, path, text_error(errno));
 		warn_if_in_memory(path);
-		return access(path, R_OK | W_OK | X_OK) == 0 ? 0 : fail(error, path, text_error(errno));
+		return 0;
 	}
 	if (errno != ENOENT)
 		return fail(error, path, text_error(errno));
