@@ -2,6 +2,7 @@
 
 import contextlib
 
+from .cluster import KeptConnection
 from .delivery import deliver
 from .nginx import Nginx
 from .responder import Responder
@@ -16,6 +17,8 @@ class Stack:
         try:
             self.db = cluster.create_database(migrated)
             self._owned.callback(self._drop)
+            self._asking = KeptConnection(self.connect)
+            self._owned.callback(self._asking.close)
             self.responder = self._owned.enter_context(
                 Responder(cluster.dsn("bagelhook", self.db), *arguments, secret=secret, environment=environment))
             self.nginx = self._owned.enter_context(Nginx(self.responder.socket_path))
@@ -44,9 +47,8 @@ class Stack:
 
     def query(self, sql, *parameters):
         """All rows of one statement, as the superuser."""
-        with self.connect() as connection:
-            cursor = connection.execute(sql, parameters or None)
-            return cursor.fetchall() if cursor.description else []
+        cursor = self._asking.execute(sql, parameters or None)
+        return cursor.fetchall() if cursor.description else []
 
     def close(self):
         self._owned.close()
