@@ -66,17 +66,41 @@ start_migrated_cluster() {
     query template 'CREATE ROLE bagelhook LOGIN IN ROLE bagelpay_ingest'
 }
 
-# Each file has a database of its own, a copy of a migrated one.
+# In a database of its own, a copy of a migrated one.
+prove_file() {
+    local name status=0
+    name=$(basename "$1" .sql)
+    { createdb --template=template --strategy=file_copy "test_$name" && pg_prove --verbose --dbname "test_$name" "$1"; } \
+        >"$state/tap-$name" 2>&1 || status=$?
+    echo "$status" >"$state/status-$name"
+}
+
+# At most JOBS beside each other: prove_files JOBS FILE...
+prove_files() {
+    local jobs=$1 first i
+    local -a workers=()
+    shift
+    for ((first = 1; first <= jobs; first++)); do
+        for ((i = first; i <= $#; i += jobs)); do prove_file "${!i}"; done &
+        workers+=($!)
+    done
+    wait "${workers[@]}"
+}
+
+# What asks for changes waits for transactions of the whole cluster to end, so that these files are alone.
 prove_sql() {
-    local file database status bad=0 number=0
+    local name bad=0
+    local -a beside alone
     query template 'CREATE EXTENSION pgtap'
-    for file in "$tree"/tests/sql/*.sql; do
-        number=$((number + 1)) database=test_$number status=0
-        createdb --template=template "$database"
-        pg_prove --verbose --dbname "$database" "$file" >"$state/tap" 2>&1 || status=$? bad=1
-        cat "$state/tap"
-        count_tap "$state/tap" "$status"
-        dropdb --force "$database"
+    mapfile -t alone < <(grep -l -E 'changes_since|snapshot' "$tree"/tests/sql/*.sql)
+    mapfile -t beside < <(grep -L -E 'changes_since|snapshot' "$tree"/tests/sql/*.sql)
+    prove_files "$(nproc)" "${beside[@]}"
+    prove_files 1 "${alone[@]}"
+    for name in "${beside[@]}" "${alone[@]}"; do
+        name=$(basename "$name" .sql)
+        cat "$state/tap-$name"
+        count_tap "$state/tap-$name" "$(cat "$state/status-$name")"
+        [[ $(cat "$state/status-$name") == 0 ]] || bad=1
     done
     return "$bad"
 }
