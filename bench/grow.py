@@ -15,10 +15,10 @@ from contestants import STATE, Bagelhook, harness, measure
 from table import SETTINGS, machine, median, say
 
 # No checkpoint begins by itself. The rest is what one would set for a database of this size: memory for all indexes and
-# tables of state (1.6 GB for a million events; the system's cache alone does not do, as hosts of virtual machines take
+# tables of state (about 1 GB for a million events; the system's cache alone does not do, as hosts of virtual machines take
 # its pages away), and the whole pages in the log are compressed.
 FOR_MANY = {"max_wal_size": "24GB", "checkpoint_timeout": "1d", "wal_compression": "lz4",
-            "shared_buffers": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') * 3 // 4 // 2**20}MB"}
+            "shared_buffers": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') // 2 // 2**20}MB"}
 # How many a turn.
 QUESTIONS = 5000
 # What is_entitled() reads.
