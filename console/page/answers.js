@@ -1,10 +1,11 @@
 // What the responder answered, in words.
 
 const REFUSED = {
-  wrong: "with a signature that the secret does not make: is it the webhook’s?",
+  wrong: "with a signature of another secret: is the secret that of this webhook?",
   too_old: "that were signed too long ago: is this server’s clock right?",
   missing: "without a signature: not from BagelPay, unless the web server drops it.",
-  malformed: "with what is no signature.",
+  malformed: "with something that is not a signature.",
+  mode: "with the secret of another mode; each is a dead letter.",
 };
 
 // Why deliveries were answered 401, a sentence for each reason there was.
@@ -12,10 +13,12 @@ export function notAuthentic(reasons) {
   return Object.entries(REFUSED).filter(([name]) => reasons?.[name] > 0).map(([name, text]) => `${reasons[name].toLocaleString("en")} ${text}`);
 }
 
-// What is in no table, as nothing was committed: counts by status, in words; empty where there is none. 400 is a dead
-// letter, if it was authentic, and who asks by GET (405) delivers nothing.
-export function notTaken(answers) {
-  return Object.entries(answers ?? {}).filter(([status, count]) => !["200", "400", "405"].includes(status) && count > 0)
+// What is in no table, as nothing was committed: counts by status, in words; empty where there is none. 400, and 401
+// because of the mode, are dead letters, and who asks by GET (405) delivers nothing.
+export function notTaken(answers, reasons) {
+  const left = { ...answers };
+  if (left["401"] > 0) left["401"] -= reasons?.mode ?? 0;
+  return Object.entries(left).filter(([status, count]) => !["200", "400", "405"].includes(status) && count > 0)
     .map(([status, count]) => `${count.toLocaleString("en")} answered ${status}`).join(", ");
 }
 

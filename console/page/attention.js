@@ -11,8 +11,8 @@ import { capital, count } from "./text.js";
 let lastAttention = null;
 
 /**
- * Asks for the list, and remembers what other views show of it. The list is costly for a large database: who shows it
- * beside something else takes an answer that is up to a minute old.
+ * Asks for the list, tells the document's listeners of "attention", and remembers what other views show of it. The list
+ * is costly for a large database: who shows it beside something else takes an answer that is up to a minute old.
  * @param {AbortSignal} signal
  * @param {number} [age] in milliseconds
  */
@@ -21,6 +21,7 @@ export async function askAttention(signal, age = 0) {
   const answer = await ask("attention", null, signal);
   lastAttention = { answer, at: Date.now() };
   setDatabase(answer.database);
+  document.dispatchEvent(new CustomEvent("attention", { detail: answer }));
   return answer;
 }
 
@@ -37,7 +38,7 @@ function whoItIs(row) {
 /** One row, with its remedy. @param {any} row */
 export function attentionRow(row) {
   const letter = row.kind === "dead_letter" ? /--id (\d+)/.exec(row.remedy)?.[1] : null;
-  return h("li", { class: "sheet" },
+  return h("li", { class: "sheet", "data-key": row.id },
     h("p", null, h("strong", null, capital(row.detail ?? "")), " ", modeChip(row.mode)),
     h("p", null, whoItIs(row)),
     h("p", { class: "dim" }, "Since ", moment(row.since), ".", letter ? [" ", h("a", { href: `#/dead-letter/${letter}` }, "Show it")] : null),
@@ -49,7 +50,7 @@ export function attentionRow(row) {
 /** The rows of each kind below its name. */
 export function attentionGroups(rows, kinds = []) {
   const all = new Map(kinds.map((kind) => [kind.kind, kind.count]));
-  return byKind(rows).map(([kind, list]) => h("section", { class: "kind" },
+  return byKind(rows).map(([kind, list]) => h("section", { class: "kind", "data-key": kind },
     h("h2", null, attentionTitle(kind), " ", chip(count(all.get(kind) ?? list.length), "bad")),
     (all.get(kind) ?? 0) > list.length ? h("p", { class: "dim" }, `The newest ${list.length}. SELECT * FROM bagelpay.attention has all of them.`) : null,
     h("ul", { class: "stack plain" }, list.map(attentionRow))));

@@ -62,7 +62,7 @@ const failureMark = (x, y) => s("path", { d: `M${x - 6} ${y + 13}l6 -13l6 13z`, 
 const DELAYS = [[0.1, "0.1 s"], [1, "1 s"], [10, "10 s"], [60, "1 min"], [600, "10 min"], [3600, "1 h"], [86400, "1 d"], [2629800, "1 mo"], [31557600, "1 y"]];
 
 /**
- * From event to commit, on a logarithmic scale: a delivery takes milliseconds, a retry minutes, an outage days.
+ * From event to receipt, on a logarithmic scale: a delivery takes milliseconds, a retry minutes, an outage days.
  * @param {{columns: Column[], median: (number | null)[], p95: (number | null)[], label: string}} chart
  */
 export const delaysChart = ({ columns, median, p95, label }) => (/** @type {number} */ width, /** @type {number} */ cursor) => {

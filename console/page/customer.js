@@ -7,7 +7,6 @@ import { byMode, concerning } from "./grouping.js";
 import { chip, copyButton, customerLink, eventLink, id, listed, modeChip, nameKind, orderLink, plainMoment, productOf, verdictCard } from "./parts.js";
 import { itemRemedies, otherTables, paymentTable } from "./order.js";
 import { loosePart, nothingFound } from "./find.js";
-import { cleaned } from "./search_input.js";
 import { capital, counted, money } from "./text.js";
 import { customerTimeline } from "./timeline.js";
 import { nextChange } from "./verdicts.js";
@@ -61,7 +60,7 @@ function renderCustomer(c) {
 
 /** The customer, and beside that what needs a person: without it the rest is shown all the same. */
 async function loadCustomer(view) {
-  const [kind, value] = [view.rest[0], cleaned(view.rest[1])];
+  const [kind, value] = view.rest;
   const [c, attention] = await Promise.allSettled([ask("customer", { kind, value }, view.signal), askAttention(view.signal, 60000)]);
   if (c.status === "rejected") throw c.reason;
   if (c.value.orders.length === 0) {
@@ -74,7 +73,7 @@ async function loadCustomer(view) {
 /** @type {import("./view.js").Definition} */
 export const customerView = {
   title: (view) => [capital(view.rest[0] === "email" ? "Customer" : view.rest[0] ?? "Customer"), " ", id(view.rest[1] ?? "")],
-  problem: ({ rest: [kind, value] }) => (CUSTOMER_KINDS.includes(kind) && cleaned(value ?? "") !== "" ? null : "This address names no customer."),
+  problem: ({ rest: [kind, value] }) => (CUSTOMER_KINDS.includes(kind) && (value ?? "").trim() !== "" ? null : "This address names no customer."),
   load: loadCustomer,
   render: renderCustomer,
   changes: (c) => nextChange(c.items, c.now),

@@ -14,7 +14,7 @@ const LETTER_REASONS = {
 };
 
 function letterRow(d, now) {
-  return h("tr", null,
+  return h("tr", { "data-key": d.id },
     h("td", { class: "number" }, h("a", { href: address.letter(d.id), "aria-label": `Dead letter ${d.id}` }, d.id)),
     h("td", { class: "time" }, listed(d.received_at, now), d.deliveries > 1 ? h("span", { class: "dim small" }, ` delivered ${times(d.deliveries)}`) : null),
     h("td", null, chip(d.reason, "bad"), " ", h("span", { class: "small" }, d.detail)),

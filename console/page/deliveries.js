@@ -77,7 +77,16 @@ class Listing {
     this.view.shows("deliveries", values);
     this.search.controller.abort();
     this.search = new Search(values);
-    return this.attempt(() => this.inTurn((s) => this.first(s)));
+    return this.begin();
+  }
+
+  /** The first page; where it fails, update() tries again. */
+  async begin() {
+    try {
+      await this.inTurn((s) => this.first(s));
+    } catch (error) {
+      this.view.failed(error);
+    }
   }
 
   /** Whether rows may move: nobody points at them, has the focus there, or went on to older ones. */
@@ -95,7 +104,7 @@ class Listing {
   sayNothing(current) {
     this.nothing.hidden = current.rows.size > 0 || (current.now === null && filterProblem(current.given) === null);
     if (this.nothing.hidden) return;
-    const refusals = current.filtered ? [] : notAuthentic(this.answered.not_authentic);
+    const refusals = current.filtered ? [] : notAuthentic({ ...this.answered.not_authentic, mode: 0 });
     patch(this.nothing, [...h("div", null, this.saidOfNothing(current),
       refusals.length > 0 ? h("div", { class: "refusals" }, "Since the responder started, it answered 401 to what is in no list:",
         h("ul", null, refusals.map((text) => h("li", null, text)))) : null).childNodes]);
@@ -106,9 +115,10 @@ class Listing {
     this.list.hidden = rows.size === 0;
     this.files.hidden = rows.size === 0;
     this.sayNothing(current);
-    this.besides.hidden = rows.size === 0 || current.filtered || notTaken(this.answered.answers) === "";
+    const besides = notTaken(this.answered.answers, this.answered.not_authentic);
+    this.besides.hidden = rows.size === 0 || current.filtered || besides === "";
     if (!this.besides.hidden) {
-      patch(this.besides, [...h("p", null, `Besides these, since the responder started: ${notTaken(this.answered.answers)}. `, h("a", { href: "#/overview" }, "See why")).childNodes]);
+      patch(this.besides, [...h("p", null, `Besides these, since the responder started: ${besides}. `, h("a", { href: "#/overview" }, "See why")).childNodes]);
     }
     const left = hidden(current.letters);
     this.letters.hidden = left === null;
@@ -226,7 +236,8 @@ class Listing {
     current.page = (current.page % (pages - 1)) + 1;
     const { row: last } = current.sorted()[current.page * PAGE_ROWS - 1];
     const answer = await current.ask({ before_at: last.at, before_id: last.id });
-    this.placeRows(current, { ...answer, hidden_letters: current.letters, rows: answer.rows.filter((r) => current.rows.has(r.id)) }, false);
+    // What was spooled comes late, with the time at which it was received.
+    this.merge(current, { ...answer, hidden_letters: current.letters });
   }
 
   async back() {
@@ -238,10 +249,12 @@ class Listing {
   /** All rows of the filter, up to a limit, as a file. */
   async save(kind) {
     const rows = [];
+    // Whatever is looked for meanwhile.
+    const { search } = this;
     let cursor = null;
     do {
       write(this.progress, `${count(rows.length)} rows so far …`);
-      const page = await this.search.ask(cursor === null ? null : { before_at: cursor.at, before_id: cursor.id });
+      const page = await search.ask(cursor === null ? null : { before_at: cursor.at, before_id: cursor.id });
       rows.push(...page.rows);
       cursor = page.next;
     } while (cursor !== null && rows.length < MOST_EXPORTED);
@@ -270,7 +283,7 @@ function start(view) {
   } else {
     view.show(listing.parts());
     view.busy();
-    listing.attempt(() => listing.inTurn((s) => listing.first(s)));
+    listing.begin();
   }
   view.signal.addEventListener("abort", () => view.keep(listing.search.rows.size > 0 ? listing.search : null));
   view.every(LIST_EVERY_MS, () => listing.inTurn((s) => listing.update(s)));

@@ -4,7 +4,8 @@ import { ask } from "./api.js";
 import { h } from "./dom.js";
 import { newestFirst, unusual } from "./grouping.js";
 import { address, chip, customerLink, id, listed, orderLink } from "./parts.js";
-import { money, times } from "./text.js";
+import { money, times, visible } from "./text.js";
+import { day, zoneName } from "./time.js";
 
 export const PAGE_ROWS = 50;
 export const MOST_ROWS = 1000;
@@ -29,7 +30,7 @@ function cells(r, now) {
   ];
 }
 
-const rowElement = (r, now, fresh) => h("tr", { class: fresh && "new", title: [r.type, r.email, r.product, r.order].filter(Boolean).join(" · ") }, cells(r, now));
+const rowElement = (r, now, fresh) => h("tr", { class: fresh && "new", title: visible([r.type, r.email, r.product, r.order].filter(Boolean).join(" · ")) }, cells(r, now));
 
 /** What is looked for, and what was found of it. */
 export class Search {
@@ -102,8 +103,18 @@ export class Search {
     }
   }
 
+  /** Moments are written for a zone and a day. When these have changed, all rows are written anew. */
+  rewrite() {
+    const written = `${zoneName(this.now)} ${day(this.now)}`;
+    if (this.written !== undefined && this.written !== written) {
+      for (const known of this.rows.values()) this.change(known, known.row, this.now);
+    }
+    this.written = written;
+  }
+
   /** Puts the rows into a body, in order; those beyond the most go. */
   place(body) {
+    if (this.now !== null) this.rewrite();
     const sorted = this.sorted();
     for (const gone of sorted.splice(MOST_ROWS)) {
       this.rows.delete(gone.row.id);

@@ -32,8 +32,11 @@ export function s(tag, attributes, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
+/** What an element is of, where its neighbours are of other things. */
+const keyOf = (node) => (node instanceof Element ? node.getAttribute("data-key") : null);
+
 function alike(here, node) {
-  return here.nodeType === node.nodeType && here.nodeName === node.nodeName && here.nodeType !== Node.COMMENT_NODE && !here.isMine && !node.isMine;
+  return here.nodeType === node.nodeType && keyOf(here) === keyOf(node) && here.nodeName === node.nodeName && here.nodeType !== Node.COMMENT_NODE && !here.isMine && !node.isMine;
 }
 
 function patchElement(here, node) {
@@ -41,7 +44,10 @@ function patchElement(here, node) {
     // Details that the reader opened stay open.
     if (!node.hasAttribute(name) && !(name === "open" && here.nodeName === "DETAILS")) here.removeAttribute(name);
   }
-  for (const { name, value } of node.attributes) if (here.getAttribute(name) !== value) here.setAttribute(name, value);
+  // And those that they closed stay closed.
+  for (const { name, value } of node.attributes) {
+    if (here.getAttribute(name) !== value && !(name === "open" && here.nodeName === "DETAILS")) here.setAttribute(name, value);
+  }
   if (node.draw) {
     here.draw = node.draw;
     redraw(here);
@@ -50,16 +56,28 @@ function patchElement(here, node) {
   }
 }
 
+/** Puts the child with this key before another one; the focus stays in it. */
+function bring(element, key, before) {
+  const child = [...element.children].find((one) => keyOf(one) === key);
+  if (!child) return null;
+  const focused = /** @type {HTMLElement} */ (child.contains(document.activeElement) ? document.activeElement : null);
+  element.insertBefore(child, before);
+  focused?.focus({ preventScroll: true });
+  return child;
+}
+
 /**
  * Makes the content of an element what some nodes are, and keeps what can stay: the focus stays in it, and so does the
- * tip that is shown of it. Elements that stay keep their own listeners; one that isMine is replaced as a whole, unless
- * it is there already.
+ * tip that is shown of it. Children with a data-key stay with what they are of, wherever that is now. Elements that stay
+ * keep their own listeners; one that isMine is replaced as a whole, unless it is there already.
  * @param {Node & ParentNode} element
  * @param {(Node & {isMine?: boolean})[]} nodes
  */
 export function patch(element, nodes) {
   nodes.forEach((node, i) => {
-    const here = /** @type {any} */ (element.childNodes[i]);
+    let here = /** @type {any} */ (element.childNodes[i]);
+    const key = keyOf(node);
+    if (key !== null && here && keyOf(here) !== key) here = bring(element, key, here) ?? element.insertBefore(node, here);
     if (!here) element.appendChild(node);
     else if (here === node) return;
     else if (!alike(here, node) || Boolean(here.draw) !== Boolean(/** @type {any} */ (node).draw)) here.replaceWith(node);

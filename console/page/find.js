@@ -12,10 +12,10 @@ import { nextChange, summary } from "./verdicts.js";
 /** Events without an order, and dead letters, that carry a name. */
 export function loosePart({ events, dead_letters: letters }, now) {
   return [
-    letters.length === 0 ? null : section(`Dead letters (${letters.length})`, h("ul", { class: "stack plain" }, letters.map((d) => h("li", { class: "sheet" },
+    letters.length === 0 ? null : section(`Dead letters (${letters.length})`, h("ul", { class: "stack plain" }, letters.map((d) => h("li", { class: "sheet", "data-key": d.id },
       h("p", null, h("a", { href: address.letter(d.id) }, `Dead letter ${d.id}`), ", received ", listed(d.received_at, now), ": ", chip(d.reason, "bad"), " ", d.detail),
       whatYouCanDo([redriveOne(d.id)]))))),
-    events.length === 0 ? null : section(`Events without an order (${events.length})`, h("ul", { class: "stack plain" }, events.map((e) => h("li", { class: "sheet" },
+    events.length === 0 ? null : section(`Events without an order (${events.length})`, h("ul", { class: "stack plain" }, events.map((e) => h("li", { class: "sheet", "data-key": e.event_id },
       eventLink(e.event_id), ` ${e.event_type}, received `, listed(e.received_at, now), ": ", chip(e.outcome, "warn"), " ", e.mode === "test" ? modeChip(e.mode) : null)))),
   ];
 }
@@ -33,7 +33,7 @@ export function nothingFound(q, found) {
     text: grantStatement({ order_id: `support:${new Date().toISOString().slice(0, 10)}:${q}`, customer_email: isAddress(q) ? q : "customer@example.com", product_id: "prod_id", mode: "live" }) };
   return [
     nothing ? empty(h("p", null, "No results for ", id(q), "."),
-      h("p", null, "No event that was received has this name. Either it is mistyped, or BagelPay’s webhook for it never came."),
+      h("p", null, "No order, payment or customer that was received has this name. Either it is mistyped, or BagelPay’s webhook for it never came."),
       h("p", { class: "dim" }, "You can search for order, event, payment, subscription, request, customer and user ids, BagelPay’s order numbers, e-mail addresses (also former ones), and the beginning of these.")) : null,
     expectedPart(found.expected), loosePart(found.loose, found.now),
     whatYouCanDo([...neverCame(), grant], { open: true, title: "If it should be here" })];
@@ -86,7 +86,7 @@ function renderFound(found, view) {
   return [
     event ? h("p", null, "There is an event of this id: ", eventLink(event)) : null,
     said ? h("p", null, h("strong", null, said)) : null,
-    found.begins ? h("p", null, found.many ? `Many names begin with “${view.q.replace(/\*+$/, "")}”, and not all of them may be here: type more.` : "Nothing matches exactly. These begin so:") : null,
+    found.begins ? h("p", null, found.many ? `Many names begin with “${view.q.replace(/\*+$/, "")}”, and not all of them may be here: type more.` : view.q.endsWith("*") ? "These begin so:" : "Nothing matches exactly. These begin so:") : null,
     customerPage(found),
     itemCards(live, now),
     test.length === 0 ? null : section(`Test purchases${live.length > 0 ? "" : " only"} (${counted(test.length, "match", "matches")})`, itemCards(test, now)),
@@ -94,15 +94,33 @@ function renderFound(found, view) {
     expectedPart(found.expected), loosePart(found.loose, now)];
 }
 
+const known = (found) => found.event || (found.items.length > 0 && !found.begins) || found.loose.events.length + found.loose.dead_letters.length + found.expected.length > 0;
+
+/** Exactly what was asked for, if that is known; else what is left of it without what is around it. */
+async function search(view) {
+  const exact = (view.parameters.get("q") ?? "").trim();
+  if (exact !== view.q && searchProblem(exact) === null) {
+    const found = await ask("search", { q: exact }, view.signal);
+    if (known(found)) {
+      view.q = exact;
+      view.retitle(...searched(view));
+      return found;
+    }
+  }
+  return ask("search", { q: view.q }, view.signal);
+}
+
+const searched = (view) => ["Results for ", id(view.q), view.q === "" ? null : copyButton(view.q, "what you searched for")];
+
 /** @type {import("./view.js").Definition} */
 export const findView = {
   title: (view) => {
     view.q = cleaned(view.parameters.get("q") ?? "");
-    return ["Results for ", id(view.q), view.q === "" ? null : copyButton(view.q, "what you searched for")];
+    return searched(view);
   },
   problem: (view) => searchProblem(view.q),
   async load(view) {
-    const found = await ask("search", { q: view.q }, view.signal);
+    const found = await search(view);
     // As many as were shown.
     while (view.data !== null && found.more && found.items.length < view.data.items.length) {
       const next = await ask("search", { q: view.q, skip: found.items.length }, view.signal);

@@ -106,9 +106,26 @@ function showZone() {
   zone.setAttribute("aria-label", local ? `Times are in ${zoneName(Date.now())}; show UTC` : "Times are in UTC; show local time");
 }
 
+// Where the browser keeps nothing of pages, times are in UTC after each load.
+function remembered() {
+  try {
+    return window.localStorage.getItem("zone");
+  } catch {
+    return null;
+  }
+}
+
+function remember(name) {
+  try {
+    window.localStorage.setItem("zone", name);
+  } catch {
+    // It is chosen again next time.
+  }
+}
+
 zone.addEventListener("click", () => {
   showLocal(!showsLocal());
-  window.localStorage.setItem("zone", showsLocal() ? "local" : "utc");
+  remember(showsLocal() ? "local" : "utc");
   showZone();
   // The list makes its rows once; it is shown anew.
   if (current?.definition.start) route(false);
@@ -150,28 +167,27 @@ document.addEventListener("click", (event) => {
 
 let attention = null;
 
-function tellAttention() {
-  if (attention === null) return;
-  document.dispatchEvent(new CustomEvent("attention", { detail: attention }));
+document.addEventListener("attention", (event) => {
+  attention = /** @type {CustomEvent} */ (event).detail;
   setAttentionCount(attention.count);
   write(document.getElementById("attention-count"), attention.count > 0 ? ` ${attention.count}` : "");
-}
+});
 
+/** Also in a hidden window, whose title shows the number. */
 async function lookAtAttention() {
-  if (!document.hidden) {
-    try {
-      attention = await askAttention(AbortSignal.timeout(30000));
-      tellAttention();
-    } catch (error) {
-      // The view says it where the database is away.
-      if (!(error instanceof Refusal) && error.name !== "TimeoutError" && error.name !== "AbortError") throw error;
-    }
+  try {
+    await askAttention(AbortSignal.timeout(30000));
+  } catch (error) {
+    // The view says it where the database is away.
+    if (!(error instanceof Refusal) && error.name !== "TimeoutError" && error.name !== "AbortError") throw error;
   }
   window.setTimeout(lookAtAttention, ATTENTION_EVERY_MS);
 }
 
-document.addEventListener("want-attention", tellAttention);
-showLocal(window.localStorage.getItem("zone") === "local");
+document.addEventListener("want-attention", () => {
+  if (attention !== null) document.dispatchEvent(new CustomEvent("attention", { detail: attention }));
+});
+showLocal(remembered() === "local");
 showZone();
 window.history.scrollRestoration = "manual";
 window.addEventListener("hashchange", () => route(true));

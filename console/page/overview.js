@@ -11,9 +11,9 @@ import { bytes, count, counted, money } from "./text.js";
 import { ms, shortSpan } from "./time.js";
 
 const OVERVIEW_EVERY_MS = 3000;
+const WHOLE_EVERY_MS = 60000;
 const DAYS_EVERY_MS = 300000;
 const RANGES = { "1h": "1 hour", "24h": "24 hours", "7d": "7 days", "30d": "30 days" };
-const CAPPED = 20000;
 
 function card(title, figure, kind, ...more) {
   return h("section", { class: kind?.wide ? "sheet card wide" : "sheet card" },
@@ -100,7 +100,7 @@ function allColumns(o, known) {
   const last = Math.floor(ms(o.now) / 1000 / o.width) * o.width;
   return Array.from({ length: o.count }, (_, i) => {
     const at = (last - (o.count - 1 - i) * o.width) * 1000;
-    const found = known.get(at) ?? { events: 0, dead_letters: 0, median: null, p95: null, timed: 0 };
+    const found = known.get(at) ?? { events: 0, capped: false, dead_letters: 0, median: null, p95: null, timed: 0 };
     return { ...found, at, width: o.width };
   });
 }
@@ -109,8 +109,8 @@ function countsOf(columns, range, thin) {
   const about = thin > 1 ? "about " : "";
   const sum = (name) => columns.reduce((total, c) => total + c[name], 0);
   return { values: columns.map((c) => c.events), failures: columns.map((c) => c.dead_letters),
-    label: `In the last ${RANGES[range]} ${about}${count(sum("events"))} events were committed, and ${counted(sum("dead_letters"), "body", "bodies")} failed as dead letters.`,
-    columns: columns.map((c) => ({ at: c.at, width: c.width, label: `${columnName(c.at, c.width)}: ${about}${eventsText(c.events, c.events >= CAPPED * thin)} committed, ${counted(c.dead_letters, "dead letter")}` })) };
+    label: `In the last ${RANGES[range]} ${about}${eventsText(sum("events"), columns.some((c) => c.capped))} were committed, and ${counted(sum("dead_letters"), "body", "bodies")} failed as dead letters.`,
+    columns: columns.map((c) => ({ at: c.at, width: c.width, label: `${columnName(c.at, c.width)}: ${about}${eventsText(c.events, c.capped)} committed, ${counted(c.dead_letters, "dead letter")}` })) };
 }
 
 function delaysOf(columns) {
@@ -163,10 +163,11 @@ class Overview {
     this.attention = null;
     this.days = null;
     this.daysAt = -Infinity;
+    this.wholeAt = -Infinity;
     this.watch = new Watch();
     this.cards = h("div", { class: "cards" });
     this.counts = chartWithCursor("Received and committed", barsChart, h("span", { class: "paid" }, "events"), h("span", { class: "failed" }, "failures: dead letters"));
-    this.delays = chartWithCursor("From event to commit", delaysChart, h("span", { class: "paid" }, "half of them within"), h("span", null, "95 % within"));
+    this.delays = chartWithCursor("From event to receipt", delaysChart, h("span", { class: "paid" }, "half of them within"), h("span", null, "95 % within"));
     this.answers = chartWithCursor("Answers, while this page is open", barsChart, h("span", { class: "paid" }, "200"), h("span", { class: "failed" }, "failures: anything else"));
     this.spooled = chartWithCursor("Files in the spool, while this page is open", barsChart);
     this.subscriptions = chartWithCursor("Subscriptions by day", barsChart, "Windows of subscriptions and trials, live, without grace.");
@@ -190,7 +191,7 @@ class Overview {
     const own = watch.said === null ? [] : [spoolCard(watch.said), ...refusalCards(watch.said, watch.grown)];
     patch(this.cards, [...(o === null ? [] : [lastCard(o), attentionCard(attention), lettersCard(o),
       verificationCard(o)]), ...own].filter((c) => c !== null));
-    patch(this.remedies, [o !== null && o.open_dead_letters > 1 ? whatYouCanDo([redriveAll()]) : null].filter((c) => c !== null));
+    patch(this.remedies, [o !== null && o.open_dead_letters > 0 ? whatYouCanDo([redriveAll()]) : null].filter((c) => c !== null));
   }
 
   showStored(o) {
@@ -215,20 +216,24 @@ class Overview {
     }
     this.subscriptions.update(subscriptionsOf(days));
     this.estimate.hidden = sampled === null;
-    if (sampled !== null) this.estimate.textContent = `The figures by day are estimates, from ${count(sampled.read)} of about ${count(sampled.stored)} payments and trials.`;
+    if (sampled !== null) this.estimate.textContent = `The subscriptions by day are estimated, from ${count(sampled.read)} of about ${count(sampled.stored)} payments and trials.`;
   }
 
   /** The spool says most while the database says nothing. */
   async update() {
-    // Only the columns that may still change.
-    const from = this.o === null ? null : new Date(ms(this.o.now) - 2 * this.o.width * 1000).toISOString();
+    // Only the columns that change as a rule, and now and then all: what was spooled comes late, with the time of its receipt.
+    const whole = this.o === null || Date.now() - this.wholeAt > WHOLE_EVERY_MS;
+    const from = whole ? null : new Date(ms(this.o.now) - 2 * this.o.width * 1000).toISOString();
     const [stored, spool] = await Promise.allSettled([
       ask("overview", { range: this.range, since: from }, this.view.signal), ask("spool", null, this.view.signal)]);
     if (this.view.signal.aborted) return;
     if (spool.status === "fulfilled") this.watch.note(spool.value);
     this.answers.update(answersOf(this.watch));
     this.spooled.update(spoolOf(this.watch));
-    if (stored.status === "fulfilled") this.showStored(stored.value);
+    if (stored.status === "fulfilled") {
+      if (whole) this.wholeAt = Date.now();
+      this.showStored(stored.value);
+    }
     this.showCards();
     if (stored.status === "rejected") throw stored.reason;
     this.view.current(stored.value.now);
@@ -237,8 +242,8 @@ class Overview {
 
   async updateDays() {
     if (Date.now() - this.daysAt < DAYS_EVERY_MS) return;
-    this.daysAt = Date.now();
     this.days = await ask("days", null, this.view.signal);
+    this.daysAt = Date.now();
     this.showDays(this.days);
   }
 }

@@ -4,6 +4,7 @@ import { serverNow } from "./api.js";
 import { h } from "./dom.js";
 import { NAME_KINDS, whyMatched } from "./grouping.js";
 import { onDatabase } from "./remedies.js";
+import { visible } from "./text.js";
 import { bothStamps, relative, shortStamp, stamp } from "./time.js";
 import { KINDS, answer, period, why } from "./verdicts.js";
 
@@ -46,7 +47,7 @@ export const chip = (text, mood = "") => h("span", { class: `chip ${mood}` }, te
 export const modeChip = (mode) => (mode === null ? null : chip(mode, mode === "test" ? "muted" : ""));
 
 /** The button that copies a text; main.js listens for all of them. */
-export const copyButton = (text, what) => h("button", { type: "button", class: "copy", "data-copy": text, "aria-label": `Copy ${what}`, title: "Copy" });
+export const copyButton = (text, what) => h("button", { type: "button", class: "copy", "data-copy": text, "aria-label": `Copy ${visible(what)}`, title: "Copy" });
 
 /** An id to look at and to copy. */
 export const id = (text) => (text ? h("span", { class: "id" }, text) : null);
@@ -83,7 +84,8 @@ function whatItIs(e) {
  */
 export function verdictCard(e, now, { heading, title } = {}, ...more) {
   const sentence = period(e, now);
-  return h("section", { class: `sheet verdict ${e.entitled ? "yes" : ""} ${e.mode === "test" ? "muted" : ""}` },
+  return h("section", { class: `sheet verdict ${e.entitled ? "yes" : ""} ${e.mode === "test" ? "muted" : ""}`,
+    "data-key": JSON.stringify([e.mode, e.order_id, e.product_id, e.customer_id, e.customer_email, e.user_id]) },
     heading ? h(heading, null, title ?? orderLink(e.mode, e.order_id), " ", modeChip(e.mode)) : null,
     h("p", { class: "answer" }, answer(e)),
     h("p", { class: "why" }, told(why(e, now))),
@@ -114,7 +116,7 @@ export function command(what, given) {
 
 /** One remedy: what it does, and the text to copy. */
 export function remedyBlock(remedy) {
-  return h("div", { class: "remedy" },
+  return h("div", { class: "remedy", "data-key": remedy.text },
     h("p", null, h("strong", null, remedy.what), ". ", h("span", { class: "dim" }, where(remedy))),
     command(remedy.what, remedy.text));
 }

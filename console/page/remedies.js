@@ -27,11 +27,11 @@ const byOwner = (what, text) => ({ what, text, as: "bagelpay_owner" });
 const NOTE = "why";
 
 /**
- * A month of access. What has no order yet gets one of its own.
+ * A month of access. What has no order yet gets one of its own; a customer or product that is not known is to be filled in.
  * @param {{order_id: string | null, customer_email: string | null, product_id: string | null, mode: string}} e
  */
 export function grantStatement(e) {
-  return `SELECT * FROM bagelpay.grant(${literal(e.order_id)}, ${literal(e.customer_email)}, ${literal(e.product_id)}, `
+  return `SELECT * FROM bagelpay.grant(${literal(e.order_id)}, ${literal(e.customer_email ?? "customer@example.com")}, ${literal(e.product_id ?? "prod_id")}, `
     + `now() + interval '1 month', ${literal(NOTE)}, ${literal(e.mode)});`;
 }
 

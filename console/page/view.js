@@ -181,7 +181,10 @@ export class View {
     } catch (error) {
       if (this.signal.aborted) return;
       if (!(error instanceof Refusal)) throw error;
-      if (error.status === 404) this.show(empty(this.definition.missing ?? "There is no such thing, or not yet."));
+      if (error.status === 404) {
+        this.show(empty(this.definition.missing ?? "There is no such thing, or not yet."));
+        this.current(serverNow());
+      }
       else if (error.status === 400) this.show(empty(`${error.message}.`));
       else this.fail(error);
       if (error.status !== 404) wait = RETRY_MS;
@@ -191,7 +194,7 @@ export class View {
   }
 
   fail(error) {
-    if (this.data === null) this.show(empty("It is shown as soon as it can be."));
+    if (this.data === null) this.show(empty("It is shown as soon as the console answers."));
     this.failed(error);
   }
 

@@ -241,7 +241,8 @@ $$;
 COMMENT ON FUNCTION bagelpay_internal.console_search IS 'The entitlements that a name is about, as JSON for the console';
 
 -- Returns the orders of a customer: those with the customer id, e-mail (also a former one) or user, and all other orders
--- of the same customer ids. At most 500, those that changed last first.
+-- of the same customer ids. At most 500: first those that have sold or have decisions; of each kind, those that changed
+-- last first.
 CREATE FUNCTION bagelpay_internal.console_customer_orders (kind text, value text)
     RETURNS SETOF bagelpay_internal.console_named
     LANGUAGE plpgsql
@@ -279,7 +280,7 @@ BEGIN
     SELECT f.mode, f.order_id, f.names
     FROM bagelpay_internal.console_orders_named (names) AS f
     JOIN bagelpay.orders AS o ON o.mode = f.mode AND o.order_id = f.order_id
-    ORDER BY o.updated_at DESC, o.order_id
+    ORDER BY NOT (o.has_sold OR o.has_decisions), o.updated_at DESC, o.order_id
     LIMIT 500;
 END
 $$;
@@ -326,10 +327,10 @@ BEGIN
     ),
     who AS MATERIALIZED (
         SELECT coalesce(array_agg(DISTINCT (j.e).customer_id) FILTER (WHERE (j.e).customer_id NOT LIKE 'email:%'), '{}') AS ids,
-            coalesce(array_agg(DISTINCT (j.e).customer_email), '{}') AS emails
+            coalesce(array_agg(DISTINCT (j.e).customer_email), '{}') || CASE WHEN count(*) > 0 AND $1 = 'email' THEN lower(bagelpay_internal.trimmed ($2)) END AS emails
         FROM judged AS j
     ),
-    -- In an order of several customers, the events of others are not theirs.
+    -- In an order of several customers, the events of others are not theirs. Where nothing was judged, that cannot be told.
     own AS MATERIALIZED (
         SELECT e.event_id, e.event_type, e.mode, e.order_id, e.occurred_at, e.received_at, e.product_id, e.product_name, e.payment_id, e.customer_id,
             e.customer_email, e.user_id, e.amount::text AS amount, e.refund_amount::text AS refund_amount, e.currency
@@ -341,7 +342,7 @@ BEGIN
             WHERE n.order_id = f.order_id AND n.mode = f.mode
             ORDER BY n.fold_slot DESC
             LIMIT most_named) AS e
-        WHERE cardinality(w.ids) = 0 OR e.customer_id = ANY (w.ids) OR (e.customer_id IS NULL AND (e.customer_email IS NULL OR e.customer_email = ANY (w.emails)))
+        WHERE cardinality(w.ids || w.emails) = 0 OR e.customer_id = ANY (w.ids) OR (e.customer_id IS NULL AND (e.customer_email IS NULL OR e.customer_email = ANY (w.emails)))
         ORDER BY e.occurred_at DESC
         LIMIT most_named
     ),
@@ -359,7 +360,8 @@ BEGIN
         FROM found AS f
         JOIN bagelpay_internal.purchases AS p ON p.order_id = f.order_id AND p.mode = f.mode
         CROSS JOIN who AS w
-        WHERE p.item_key IS NULL AND (p.customer_id IS NULL OR cardinality(w.ids) = 0 OR p.customer_id = ANY (w.ids))
+        WHERE p.item_key IS NULL AND (cardinality(w.ids || w.emails) = 0 OR p.customer_id = ANY (w.ids)
+            OR (p.customer_id IS NULL AND (p.customer_email IS NULL OR p.customer_email = ANY (w.emails))))
         LIMIT most
     )
     SELECT json_build_object(

@@ -58,7 +58,8 @@ BEGIN
             'decisions', decided.decisions,
             'paid_at', bought.paid_at, 'paid_until', bought.paid_until, 'trial_until', bought.trial_until,
             'taken_back_at', CASE WHEN NOT e.entitled AND e.reason IN ('refunded', 'disputed') THEN (
-                SELECT min(n.occurred_at)
+                -- A won dispute may be followed by another one; a full refund is final.
+                SELECT CASE e.reason WHEN 'disputed' THEN max(n.occurred_at) ELSE min(n.occurred_at) END
                 FROM bagelpay.events AS n
                 WHERE n.order_id = e.order_id AND n.mode = e.mode AND n.fold_slot & 15 IN (2, 6)
                     AND (n.effect).payment_id = bought.latest_name AND (n.effect).payment_status = e.reason) END,
@@ -96,6 +97,10 @@ END
 $$;
 
 COMMENT ON FUNCTION bagelpay_internal.console_item IS 'The entitlement of an item now, with the facts that explain its reason';
+
+-- Disputes are rare, and looked for once a purchase.
+CREATE INDEX events_disputed ON bagelpay.events (order_id, mode, fold_slot)
+WHERE fold_slot & 15 = 2;
 
 -- Returns a purchase as JSON, amounts as text, with more about it:
 --

@@ -12,7 +12,7 @@ SET LOCAL ROLE bagelpay_owner;
 -- since   only columns that end after this moment; NULL: all of them
 --
 -- columns             those that are not empty: at, events (at most 20000 are counted), dead_letters; of the last 50
---                     events of a column the seconds from event to commit: median, p95, and how many there are, timed
+--                     events of a column the seconds from event to receipt: median, p95, and how many there are, timed
 -- thin                1; or 8 if the range has more than about 200000 events: then events are estimates, for which an
 --                     eighth of the time of each column was counted
 -- last                the last applied event (among the newest 20000)
@@ -85,11 +85,11 @@ BEGIN
                 ORDER BY d.received_at DESC
                 LIMIT 1),
             'columns', (
-                SELECT coalesce(json_agg(json_build_object('at', m.at, 'events', counted.events, 'dead_letters', dead.letters,
+                SELECT coalesce(json_agg(json_build_object('at', m.at, 'events', counted.events, 'capped', counted.capped, 'dead_letters', dead.letters,
                     'median', timed.percentiles[1], 'p95', timed.percentiles[2], 'timed', timed.number) ORDER BY m.at), '[]')
                 FROM generate_series(first, current, width) AS m (at)
                 CROSS JOIN LATERAL (
-                    SELECT thin * sum(counted.events) AS events
+                    SELECT thin * sum(counted.events) AS events, bool_or(counted.events = most / slices) AS capped
                     FROM generate_series(0, slices - 1) AS n (n)
                     CROSS JOIN LATERAL (
                         SELECT count(*) AS events
@@ -122,7 +122,8 @@ COMMENT ON FUNCTION bagelpay_internal.console_overview IS 'Numbers and delays of
 --
 -- days      day; revenue: by currency what was paid, and what of these payments went back; subscriptions: how many windows
 --           of trials and subscriptions were open at the end of the day (today: now), without grace
--- sampled   NULL if all purchases were read; else about how many were, and of how many: the figures are estimates
+-- sampled   NULL if all purchases were read for the subscriptions; else how many were, and of about how many: these numbers
+--           are estimates
 CREATE FUNCTION bagelpay_internal.console_days ()
     RETURNS json
     LANGUAGE plpgsql
@@ -149,10 +150,10 @@ BEGIN
             WHERE p.mode = 'live' AND p.began_at IS NOT NULL
         ),
         money AS (
-            SELECT date_trunc('day', (r.p).began_at, 'UTC') AS day, coalesce((r.p).currency, '') AS currency, sum((r.p).amount) AS paid, sum((r.p).refunded_amount) AS refunded,
+            SELECT date_trunc('day', p.began_at, 'UTC') AS day, coalesce(p.currency, '') AS currency, sum(p.amount) AS paid, sum(p.refunded_amount) AS refunded,
                 count(*) AS payments
-            FROM read AS r
-            WHERE NOT (r.p).is_trial AND (r.p).began_at >= today - interval '30 days' AND (r.p).amount > 0
+            FROM bagelpay_internal.purchases AS p
+            WHERE p.mode = 'live' AND NOT p.is_trial AND p.began_at >= today - interval '30 days' AND p.amount > 0
             GROUP BY 1, 2
         ),
         windows AS MATERIALIZED (
@@ -174,8 +175,8 @@ BEGIN
                 SELECT json_agg(json_build_object(
                     'day', to_char(d.day AT TIME ZONE 'UTC', 'YYYY-MM-DD'),
                     'revenue', (
-                        SELECT coalesce(json_object_agg(m.currency, json_build_object('paid', round(m.paid / share::numeric, 2)::text,
-                            'refunded', round(m.refunded / share::numeric, 2)::text, 'payments', round(m.payments / share::numeric)) ORDER BY m.currency), '{}')
+                        SELECT coalesce(json_object_agg(m.currency, json_build_object('paid', round(m.paid, 2)::text,
+                            'refunded', round(m.refunded, 2)::text, 'payments', m.payments) ORDER BY m.currency), '{}')
                         FROM money AS m
                         WHERE m.day = d.day),
                     'subscriptions', (

@@ -6,6 +6,8 @@ BEGIN;
 
 DROP FUNCTION bagelpay_internal.console_order (text, text);
 
+DROP INDEX bagelpay.events_disputed;
+
 DROP FUNCTION bagelpay_internal.console_purchase (bagelpay_internal.purchases, bagelpay.settings);
 
 DROP FUNCTION bagelpay_internal.console_item (bagelpay.entitlement);

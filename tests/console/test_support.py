@@ -89,6 +89,15 @@ def test_never_cut_silently(browser):
     assert browser.heading().startswith("Results for xxx"), "nothing is asked for"
 
 
+def test_names_with_brackets(stand, browser):
+    """What is around a name may be a part of it: links lead to exactly what they show, and so does what is typed."""
+    assert stand.deliver(troubles.buy("order (2)", "brackets@example.com", 0, metadata={"order_id": "order (2)", "user_id": "{3F25-04E0}"})).status == 200
+    search(browser, "order (2)")
+    browser.wait(lambda: browser.text(".verdict h2 .id") == "order (2)" and browser.heading() == "Results for order (2)", "the order")
+    browser.go("#/customer/user/%7B3F25-04E0%7D")
+    browser.wait(lambda: browser.count(".verdict") == 1, "the user")
+
+
 # --- navigation and freshness -----------------------------------------------------------------------------------------
 
 def test_the_old_answer_goes_at_once(browser):
@@ -104,6 +113,25 @@ def test_the_old_answer_goes_at_once(browser):
         browser.wait(lambda: not browser.busy(), "the answer")
         # The answer to the question before would have come by now.
         assert browser.heading() == "Results for fight@example.com" and "The money went back" not in browser.text()
+
+
+def test_the_focus_stays_with_what_it_is_of(stand, browser):
+    """Whatever moves before it; and what was closed stays closed."""
+    def copied():
+        return browser.driver.execute_script("return document.activeElement.getAttribute('data-copy')")
+
+    for order in ("moves_1", "moves_2"):
+        assert stand.deliver(troubles.buy(order, "moves@example.com", 3)).status == 200
+    browser.go("#/find?q=moves@example.com")
+    browser.wait(lambda: browser.count(".verdict") == 2, "both")
+    first, last = [e.text for e in browser.driver.find_elements(By.CSS_SELECTOR, ".verdict h2 .id")]
+    browser.driver.execute_script("document.querySelector('.verdict details').open = true; document.querySelector('.verdict details [data-copy]').focus()")
+    before = copied()
+    assert f"'{first}'" in before
+    again = troubles.event(f"evt_{last}_again", "checkout.completed", 0, last, "moves@example.com", payment_id="pay_again", product="Pro")
+    assert stand.deliver(again).status == 200
+    browser.wait(lambda: browser.text(".verdict h2 .id") == last, "the other to come first")
+    assert copied() == before and browser.driver.execute_script("return document.activeElement.closest('details').open")
 
 
 def test_a_verdict_changes_by_itself(stand, browser):
@@ -303,10 +331,10 @@ def test_charts_by_keyboard_and_pointer(browser):
     browser.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": left[0], "y": left[1]}]})
     browser.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     browser.wait(lambda: not browser.find(chart).get_attribute("aria-valuetext").endswith("2 dead letters"), "the column that was touched")
-    for name in ("Revenue by day, EUR", "Subscriptions by day", "From event to commit"):
+    for name in ("Revenue by day, EUR", "Subscriptions by day", "From event to receipt"):
         browser.wait(lambda: browser.find(f"[aria-label='{name}']").is_displayed(), name)
-    assert "of the last 50 events" in browser.find("[aria-label='From event to commit'] svg").get_attribute("aria-label") or \
-        re.search(r"of the last \d+ event", browser.find("[aria-label='From event to commit'] svg").get_attribute("aria-label"))
+    assert "of the last 50 events" in browser.find("[aria-label='From event to receipt'] svg").get_attribute("aria-label") or \
+        re.search(r"of the last \d+ event", browser.find("[aria-label='From event to receipt'] svg").get_attribute("aria-label"))
     # No empty charts.
     browser.go("#/overview?range=2h")
     browser.wait_text("A range is 1h, 24h, 7d or 30d.")
@@ -345,8 +373,12 @@ def test_local_time(browser):
         browser.wait(lambda: browser.text(".verdict time") == local, "local time again")
         bare = browser.driver.execute_script("return [...document.querySelectorAll('time')].filter((t) => !/UTC/.test(t.textContent)).length")
         assert bare == 0 and browser.text("#zone") == "Local time (UTC+5:30)"
+        browser.go("#/deliveries")
+        zones = "return [...new Set([...document.querySelectorAll('tbody time')].map((t) => t.title.includes(` = `) && /UTC[^ ]*$/.exec(t.textContent)?.[0]))].join()"
+        browser.wait(lambda: browser.driver.execute_script(zones) == "UTC+5:30", "rows in local time")
         browser.find("#zone").click()
         browser.wait(lambda: browser.text("#zone") == "UTC", "UTC again")
+        browser.wait(lambda: browser.driver.execute_script(zones) == "UTC", "rows in UTC")
     finally:
         browser.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": ""})
 

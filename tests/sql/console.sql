@@ -7,7 +7,7 @@ SET TimeZone = 'UTC';
 
 -- Every statement is a transaction of its own, so that events come one after the other. The
 -- database is this file's.
-SELECT plan(167);
+SELECT plan(170);
 
 \ir builder.psql
 
@@ -194,6 +194,11 @@ SELECT pg_temp.take ('fm3', 'refund.created', '2025-07-02 00:00:00', '{"metadata
 SELECT pg_temp.take ('fm4', 'checkout.completed', '2025-07-03 00:00:00', '{"mode":"test","metadata":{"order_id":"fm_test"},"customer_id":"c_fm","customer_email":"new@example.com","payment_id":"pay_fm4"}') \g /dev/null
 SELECT pg_temp.take ('lost', 'refund.created', '2025-07-02 00:00:00', '{"metadata":{},"customer_id":null,"product_id":null,"payment_id":null,"customer_email":"lost@example.com"}') \g /dev/null
 SELECT pg_temp.take ('today', 'checkout.completed', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), '{"metadata":{"order_id":"today"},"customer_id":"c_today","payment_id":"pay_today","amount":"7.50","currency":"EUR"}') \g /dev/null
+SELECT pg_temp.take ('cm', 'checkout.completed', '2025-06-01 00:00:00', '{"metadata":{"order_id":"cm"},"customer_id":"c_many","payment_id":"pay_cm","amount":"5"}') \g /dev/null
+SELECT pg_temp.take ('cm' || n, 'checkout.failed', '2025-06-02 00:00:00', jsonb_build_object('metadata', jsonb_build_object('order_id', 'cm' || n), 'customer_id', 'c_many', 'payment_id', 'pay_cm' || n))
+FROM generate_series(1, 120) AS n \g /dev/null
+SELECT pg_temp.take ('shop' || who, 'checkout.completed', '2025-06-01 00:00:00', jsonb_build_object('metadata', jsonb_build_object('order_id', 'shop'), 'customer_id', NULL, 'customer_email', who || '@shop.example', 'payment_id', 'pay_shop' || who))
+FROM unnest('{a,b,c}'::text[]) AS who \g /dev/null
 SELECT bagelpay.dismiss (id, 'known') FROM bagelpay.attention WHERE kind = 'ignored_type' \g /dev/null
 SET ROLE bagelpay_console;
 
@@ -213,6 +218,11 @@ SELECT is((SELECT string_agg(concat_ws(' ', n ->> 'kind', n ->> 'value', (n ->> 
     FROM json_array_elements(bagelpay_internal.console_customer ('customer', 'c_fm') -> 'names') WITH ORDINALITY AS v (n, k)),
     'customer c_fm 2025-06-01 2025-07-03, email old@example.com 2025-06-01 2025-06-01, user u_fm 2025-06-01 2025-07-01, email new@example.com 2025-07-01 2025-07-03', 'their names over time');
 SELECT is(json_array_length(bagelpay_internal.console_customer ('customer', 'two_1') -> 'items'), 1, 'of an order of several customers, their own item');
+SELECT is((bagelpay_internal.console_customer ('customer', 'c_many') #>> '{items,0,entitled}')::boolean, TRUE, 'many failed checkouts do not hide what was bought');
+SELECT is((SELECT string_agg(n ->> 'value', ' ') FROM json_array_elements(c -> 'names') AS n), 'a@shop.example', 'of an order of several customers without ids, their own address')
+FROM (SELECT bagelpay_internal.console_customer ('email', 'a@shop.example')) AS v (c);
+SELECT is((SELECT string_agg(e ->> 'event_id', ' ') FROM json_array_elements(c -> 'events') AS e), 'shopa', 'and their own events')
+FROM (SELECT bagelpay_internal.console_customer ('email', 'a@shop.example')) AS v (c);
 SELECT is(concat_ws(' ', c -> 'names', c -> 'items', c -> 'orders', c -> 'events'), '[] [] [] []', 'nothing is known of ' || value)
 FROM (VALUES ('email', 'nix@example.com'), ('customer', 'old@example.com'), ('nix', 'c_fm')) AS v (kind, value), LATERAL (SELECT bagelpay_internal.console_customer (kind, value)) AS f (c);
 SELECT is(concat_ws(' ', json_array_length(d -> 'days'), d #>> '{days,30,revenue,EUR,paid}', d #>> '{days,30,revenue,EUR,payments}', d ->> 'sampled'), '31 7.50 1', 'revenue by day')
