@@ -157,22 +157,29 @@ def test_queue_full(watched, admin, background):
     stack = watched("--queue", 2, "--batch", 1)
     assert admin.status("/readyz") == 200
     with waiting.frozen_backend(stack):
-        answers = [background(stack.deliver, bodies.payment())]
-        # In a transaction, and then behind it.
+        first = background(stack.deliver, bodies.payment())
+        # In a transaction, and then behind it; again, if the first one had not been taken yet.
         harness.wait_until(lambda: admin.value("connections_open") == 1 and admin.value("queue_events") == 0, "it to be tried")
         waiting_bodies = [bodies.payment(), bodies.payment()]
-        answers += [background(stack.deliver, body) for body in waiting_bodies]
-        harness.wait_until(lambda: admin.value("queue_events") == 2, "a full queue")
+        answers = [background(stack.deliver, body) for body in waiting_bodies]
+
+        def full():
+            for i, answer in enumerate(answers):
+                if answer.done():
+                    answers[i] = background(stack.deliver, waiting_bodies[i])
+            return admin.value("queue_events") == 2
+
+        harness.wait_until(full, "a full queue")
         assert admin.value("queue_bytes") > sum(map(len, waiting_bodies)) and admin.value("queue_limit_events") == 2
         answer = admin.ask("/readyz")
         assert answer.status == 503 and b"queue: full\n" in answer.body
         assert stack.deliver(bodies.payment()).status == 503
-    assert [answer.result(timeout=harness.PATIENCE_S).status for answer in answers] == [200] * 3
+    assert [answer.result(timeout=harness.PATIENCE_S).status for answer in [first, *answers]] == [200] * 3
     refused = {key: value for key, value in admin.counted("events_total").items() if key[3] == "503"}
     assert list(refused) in ([("checkout.completed", "test", "queue_full", "503")],
                              [("checkout.completed", "test", "unavailable", "503")])
     assert admin.status("/readyz") == 200 and admin.value("queue_events") == admin.value("queue_bytes") == 0
-    assert admin.value("left_to_retries_total") == 1
+    assert admin.value("left_to_retries_total") == sum(refused.values()) >= 1
 
 
 # --- health -----------------------------------------------------------------------------------------------------------

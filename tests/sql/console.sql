@@ -7,7 +7,7 @@ SET TimeZone = 'UTC';
 
 -- Every statement is a transaction of its own, so that events come one after the other. The
 -- database is this file's.
-SELECT plan(170);
+SELECT plan(172);
 
 \ir builder.psql
 
@@ -272,5 +272,16 @@ FROM (SELECT bagelpay_internal.console_order ('live', 'lot')) AS f (o);
 SELECT is(bagelpay_internal.console_delivery ('lot_1') ->> 'note', 'order pending → paid; payment 1: paid', 'what an earlier one changed');
 SELECT ok(pg_temp.ids (bagelpay_internal.console_deliveries (of_order => 'lot', of_type => 'checkout.completed')) ~ '^(lot_\d+ ){49}lot_\d+$', 'listed by its order');
 SELECT is(bagelpay_internal.console_order ('test', 'o1')::text, NULL, 'not of the other mode');
+
+-- More purchases than the sample, and more events in a while than are counted.
+RESET ROLE;
+INSERT INTO bagelpay.events (event_id, event_type, mode, occurred_at, received_at, outcome, warnings)
+SELECT 'flood_' || n, 'invoice.created', 'live', t, t, 'ignored', '{}'
+FROM generate_series(1, 2600) AS n, (SELECT date_bin('8 hours', now(), '2000-01-01T00:00:00Z') - interval '16 hours') AS v (t);
+UPDATE pg_class SET reltuples = 100000 WHERE oid = 'bagelpay_internal.purchases'::regclass;
+SET ROLE bagelpay_console;
+SELECT is((SELECT string_agg(c ->> 'events', ' ') FROM json_array_elements(bagelpay_internal.console_overview ('30d') -> 'columns') AS c WHERE (c ->> 'capped')::boolean), '2500', 'where not all were counted, it is said');
+SELECT is(concat_ws(' ', d #>> '{days,30,revenue,EUR,paid}', d #>> '{sampled,stored}'), '7.50 100000', 'revenue is exact where subscriptions are estimated')
+FROM (SELECT bagelpay_internal.console_days ()) AS v (d);
 
 SELECT * FROM finish();
