@@ -36,6 +36,8 @@ def package(tmp_path_factory):
                                     "configure", "configure~", "Makefile.in", "aclocal.m4", "config.h.in*")
     shutil.copytree(SOURCE, tree, ignore=hidden)
     run("dpkg-buildpackage", "-us", "-uc", cwd=tree, DEB_BUILD_OPTIONS="nocheck")
+    # Configured in the tree, it could not be built by scripts/run any more.
+    assert not (tree / "config.status").exists()
     return directory
 
 
