@@ -147,7 +147,7 @@ def root(deb, tmp_path_factory):
 
 
 def test_install_upgrade_purge(root, deb, tmp_path):
-    """Installed, it runs; upgraded, it keeps what was configured; purged, it leaves nothing, but events that wait."""
+    """Installed, it runs; upgraded, it keeps what was configured; purged, it leaves nothing, if that is the answer."""
     before = root.files()
     root.install(deb)
     assert root.run("bagelhook", "--version").startswith("bagelhook ")
@@ -175,12 +175,24 @@ def test_install_upgrade_purge(root, deb, tmp_path):
     waiting = root.path / "var/lib/bagelhook/spool/new/1"
     waiting.parent.mkdir(parents=True)
     waiting.write_text("an event")
+    # Asked and not answered, it keeps what people wrote; with events, it does not even ask.
+    answer_purge(root, True)
     assert "events that are not in the database" in root.run("dpkg", "--purge", "bagelhook")
-    assert waiting.exists() and not secret.exists()
+    assert waiting.exists() and secret.exists()
     root.install(deb)
     waiting.unlink()
+    (waiting.parent / "lock").touch()
+    assert "stay" in root.run("dpkg", "--purge", "bagelhook")
+    assert secret.exists() and not (root.path / "etc/default/bagelhook").exists()
+    root.install(deb)
+    answer_purge(root, True)
     root.run("dpkg", "--purge", "bagelhook")
     assert root.files() == before
+
+
+def answer_purge(root, remove):
+    """Answers the question of the next purge beforehand."""
+    root.run("sh", "-c", f"echo bagelhook bagelhook/purge boolean {str(remove).lower()} | debconf-set-selections")
 
 
 def newer(deb, directory):
