@@ -271,7 +271,7 @@ def debians_lighttpd(tmp_path):
 
     def run(command):
         command = command.replace("/etc/lighttpd/", f"{tmp_path}/lighttpd/")
-        command = command.replace("/usr/share/bagelhook/", f"{harness.SOURCE}/")
+        command = command.replace("/etc/bagelhook/", f"{harness.SOURCE}/")
         path = f"{tmp_path}:{os.environ['PATH']}:/usr/sbin"
         done = subprocess.run(shlex.split(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               check=False, cwd="/", env=harness.clean_environment(PATH=path))

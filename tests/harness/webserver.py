@@ -17,6 +17,8 @@ class WebServer:
     """
 
     USER = "www-data"
+    # Root itself starts servers that change their user and root directory by themselves.
+    CHANGES_USER = False
     name = None
 
     def __init__(self, snippet, replacements):
@@ -46,7 +48,7 @@ class WebServer:
             self.log_path.touch()
             for path in (self.directory, *self.directory.iterdir()):
                 self.own(path)
-            prefix = [] if os.geteuid() != 0 else ["setpriv", f"--reuid={self.USER}", f"--regid={self.USER}",
+            prefix = [] if os.geteuid() != 0 or self.CHANGES_USER else ["setpriv", f"--reuid={self.USER}", f"--regid={self.USER}",
                                                    "--clear-groups", "--"]
             self.process = Process([*prefix, *self._command()], self.log_path, cwd="/", start_new_session=True,
                                    env=clean_environment(PATH=f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin"))

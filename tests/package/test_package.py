@@ -58,6 +58,10 @@ def test_content(deb):
     """What an operator needs is there, where Debian has it."""
     files = {line.split()[5].lstrip(".") for line in run("dpkg-deb", "-c", deb).splitlines()}
     share = "/usr/share/bagelhook"
+    # What web servers include: an administrator's to edit, and still there when the package is removed.
+    conffiles = {f"/etc/bagelhook/{path.relative_to(SOURCE)}" for name in ("nginx", "apache", "lighttpd", "haproxy", "caddy")
+                 for path in (SOURCE / name).iterdir() if path.suffix != ".in"}
+    assert conffiles < set(run("dpkg-deb", "-I", deb, "conffiles").split())
     assert {"/usr/bin/bagelhook", "/usr/bin/bagelhook-send", "/usr/bin/bagelhook-console", "/usr/bin/bagelhook-verify", "/etc/default/bagelhook",
             "/etc/default/bagelhook-console", "/etc/bagelhook/",
             "/lib/systemd/system/bagelhook.service", "/lib/systemd/system/bagelhook.socket",
@@ -65,19 +69,15 @@ def test_content(deb):
             "/lib/systemd/system/bagelhook-forget.service", "/lib/systemd/system/bagelhook-forget.timer",
             "/lib/systemd/system/bagelhook-attention.service", "/lib/systemd/system/bagelhook-attention.timer",
             "/lib/systemd/system/bagelhook-verify.service", "/lib/systemd/system/bagelhook-verify.timer",
-            "/usr/lib/sysusers.d/bagelhook.conf", f"{share}/nginx/bagelhook.conf", f"{share}/nginx/bagelhook-console.conf",
-            f"{share}/apache/bagelhook-proxy.conf", f"{share}/apache/bagelhook-fcgid.conf",
-            f"{share}/apache/bagelhook-cgi.conf", f"{share}/apache/bagelhook-console.conf",
-            f"{share}/caddy/bagelhook.caddy",
-            f"{share}/grafana/bagelhook.json", f"{share}/reader/subscription.sql", f"{share}/haproxy/bagelhook.cfg", f"{share}/lighttpd/bagelhook.conf",
-            f"{share}/prometheus/bagelhook.rules.yml", f"{share}/sql/sqitch.plan",
+            "/usr/lib/sysusers.d/bagelhook.conf", f"{share}/grafana/bagelhook.json", f"{share}/reader/subscription.sql",
+            f"{share}/prometheus/bagelhook.rules.yml", f"{share}/sql/sqitch.plan", *conffiles,
             "/usr/share/man/man8/bagelhook.8.gz", "/usr/share/man/man8/bagelhook-console.8.gz", "/usr/share/man/man8/bagelhook-verify.8.gz",
             "/usr/share/man/man1/bagelhook-send.1.gz", "/usr/share/man/man7/bagelpay.7.gz"} <= files
     for file in (SOURCE / "console" / "page").iterdir():
         assert f"{share}/console/{file.name}" in files
     for change in (SOURCE / "sql" / "deploy").glob("*.sql"):
         assert f"{share}/sql/deploy/{change.name}" in files
-    named = set(re.findall(r"/usr/share/[\w./-]*\w", (SOURCE / "debian" / "bagelhook.README.Debian").read_text()))
+    named = set(re.findall(r"/(?:usr/share|etc/bagelhook/\w+)/[\w./-]*\w", (SOURCE / "debian" / "bagelhook.README.Debian").read_text()))
     assert len(named) > 5 and {path for path in named if path not in files and f"{path}/" not in files} == set()
 
 
@@ -261,76 +261,128 @@ def ask(port, path, password=None):
         return error.code, error.read().decode()
 
 
+class Steps:
+    """The commands of README.Debian, found by a part of their text."""
+
+    def __init__(self, root):
+        self._root, self._ran, self.all = root, set(), []
+        for line in root.read("/usr/share/doc/bagelhook/README.Debian").splitlines():
+            if line.startswith(" " * 11):
+                self.all[-1] += "\n" + line
+            elif line.startswith(" " * 7):
+                self.all.append(line.strip())
+
+    def run(self, text, replaced=None):
+        """Runs the one command that has this text; replaced is what has to be other here: {old: new}."""
+        step, = {step for step in self.all if text in step}
+        self._ran.add(step)
+        for old, new in (replaced or {}).items():
+            assert old in step
+            step = step.replace(old, new)
+        return self._root.run("sh", "-c", step)
+
+    def left(self):
+        """Commands that have not been run, without those that need a service manager or a person."""
+        return [step for step in self.all if step not in self._ran and not step.startswith(("systemctl ", "editor "))]
+
+    def units(self):
+        return {name if "." in name else f"{name}.service" for step in self.all if step.startswith("systemctl ")
+                for name in re.findall(r" (bagelhook\S*)", step)}
+
+
+def replace_once(path, old, new):
+    text = path.read_text()
+    assert text.count(old) == 1, (path, old)
+    path.write_text(text.replace(old, new))
+
+
+def configure_servers(root, steps, ports, consoles):
+    """Step 4 of README.Debian for each of the servers, and step 7 for those that have it, on ports that are free here."""
+    etc = root.path / "etc"
+    (etc / "nginx/sites-enabled/default").unlink()
+    (etc / "nginx/conf.d/shop.conf").write_text(
+        f"server {{ listen 127.0.0.1:{ports['nginx']}; include /etc/bagelhook/nginx/bagelhook.conf; }}\n")
+    steps.run("nginx/bagelhook-upstream.conf")
+    (etc / "apache2/ports.conf").write_text(f"Listen 127.0.0.1:{ports['apache']}\nServerName localhost\n")
+    (etc / "apache2/sites-available/shop.conf").write_text(
+        f"<VirtualHost *:{ports['apache']}>\nInclude /etc/bagelhook/apache/bagelhook-proxy.conf\n</VirtualHost>\n")
+    steps.run("a2enmod proxy_fcgi")
+    root.run("a2dissite", "000-default")
+    root.run("a2ensite", "shop")
+    replace_once(etc / "lighttpd/lighttpd.conf", "= 80\n", f'= {ports["lighttpd"]}\nserver.bind = "127.0.0.1"\n')
+    replace_once(etc / "lighttpd/lighttpd.conf", 'include_shell "/usr/share/lighttpd/use-ipv6.pl " + server.port\n', "")
+    steps.run("conf-available/20-bagelhook.conf")
+    steps.run("lighty-enable-mod bagelhook")
+    for name, place in (("nginx", "/etc/nginx/conf.d"), ("apache", "/etc/apache2/conf-enabled")):
+        # As an administrator edits a conffile.
+        file = etc / f"bagelhook/{name}/bagelhook-console.conf"
+        text = file.read_text()
+        assert "127.0.0.1:8081" in text
+        file.write_text(text.replace("127.0.0.1:8081", f"127.0.0.1:{consoles[name]}"))
+        steps.run(f"console.conf {place}")
+    # HAProxy and Caddy reach a socket that systemd makes.
+    for text in ("mkdir -p", "ListenStream=", "SocketGroup=caddy", "EXTRAOPTS"):
+        steps.run(text)
+    for name, group in (("haproxy", "haproxy"), ("caddy", "caddy")):
+        assert f"SocketGroup={group}" in root.read(f"/etc/systemd/system/bagelhook.socket.d/{name}.conf").splitlines()
+
+
 def test_steps(root, deb, tmp_path):
-    """What README.Debian says, step by step, leads to a 200 through nginx and through Apache, and to see it there."""
-    root.run("apt-get", "install", "-y", "-q", "--no-install-recommends", "postgresql", "nginx", "apache2", "sqitch",
+    """What README.Debian says leads to a customer who is entitled, through each web server, and shows it in the console."""
+    root.run("apt-get", "install", "-y", "-q", "--no-install-recommends", "postgresql", "nginx", "apache2", "lighttpd", "sqitch",
              "libdbd-pg-perl", "openssl")
     root.install(deb)
-    steps = [line.strip() for line in root.read("/usr/share/doc/bagelhook/README.Debian").splitlines()
-             if line.startswith("       ")]
-    log = tmp_path / "log"
+    steps, log = Steps(root), tmp_path / "log"
+    for unit in steps.units():
+        assert (root.path / "lib/systemd/system" / unit).exists(), unit
     with contextlib.ExitStack() as running:
         # 1: the secret.
-        assert steps[0] == "install -m 600 /dev/null /etc/bagelhook/secret" and steps[1].startswith("editor ")
-        root.run("sh", "-c", steps[0])
+        steps.run("/dev/null /etc/bagelhook/secret")
         (root.path / "etc/bagelhook/secret").write_text("secret\n")
         # 2: the database.
         version, name = root.run("pg_lsclusters", "-h").split()[:2]
         root.run("pg_ctlcluster", version, name, "start")
         running.callback(stop_postgres, root.path / "var/lib/postgresql" / version / name / "postmaster.pid")
-        for step in steps[2:5]:
-            assert step.startswith("su postgres -c")
-            root.run("sh", "-c", step)
-        # 3: the service.
-        assert steps[5] == "systemctl start bagelhook.socket bagelhook.service"
+        for text in ("createdb", "sqitch", "CREATE ROLE bagelhook "):
+            steps.run(text)
+        # 3: the service, which nobody starts here.
         running.callback(end, start_responder(root, log))
-        # 4: the web servers.
-        ports = {"nginx": harness.free_port(), "apache": harness.free_port()}
-        snippets = {step.split()[0] for step in steps[6:8]}
-        nginx, apache = (f"/usr/share/bagelhook/{name}.conf" for name in ("nginx/bagelhook", "apache/bagelhook-proxy"))
-        assert {nginx, apache} == snippets
-        loads = ["systemctl reload nginx", "a2enmod proxy_fcgi", "systemctl restart apache2"]
-        assert steps[8:11] == loads
-        (root.path / "etc/nginx/sites-enabled/default").unlink()
-        (root.path / "etc/nginx/conf.d/shop.conf").write_text(
-            f"server {{ listen 127.0.0.1:{ports['nginx']}; include {nginx}; }}\n")
-        (root.path / "etc/apache2/ports.conf").write_text(f"Listen 127.0.0.1:{ports['apache']}\nServerName localhost\n")
-        (root.path / "etc/apache2/sites-available/shop.conf").write_text(
-            f"<VirtualHost *:{ports['apache']}>\nInclude {apache}\n</VirtualHost>\n")
-        # 6, 7: the console, on ports that are free here.
-        for step in steps[17:20]:
-            root.run("sh", "-c", step.replace("passwd -6", "passwd -6 'her password'"))
-        assert steps[20] == "systemctl enable --now bagelhook-console.socket"
+        # 6: the console's role and its password.
+        steps.run("CREATE ROLE bagelhook_console")
+        steps.run("/dev/null /etc/bagelhook/console.htpasswd")
+        steps.run("openssl passwd", replaced={"passwd -6": "passwd -6 'her password'"})
         running.callback(end, start_console(root, log))
-        consoles = {"nginx": harness.free_port(), "apache": harness.free_port()}
-        assert [steps[22], *steps[24:26]] == loads
-        for step, name in zip((steps[21], steps[23]), consoles):
-            source, target = step.removeprefix("ln -s ").split()
-            text = root.read(source)
-            assert "127.0.0.1:8081" in text
-            (root.path / target.lstrip("/") / f"{name}-console.conf").write_text(
-                text.replace("127.0.0.1:8081", f"127.0.0.1:{consoles[name]}"))
-        for command in (("a2dissite", "000-default"), ("a2ensite", "shop"), ("a2enmod", "proxy_fcgi")):
-            root.run(*command)
-        for command in ("exec nginx -g 'daemon off;'",
+        # 4, 7: the web servers.
+        ports = {name: harness.free_port() for name in ("nginx", "apache", "lighttpd")}
+        consoles = {name: harness.free_port() for name in ("nginx", "apache")}
+        configure_servers(root, steps, ports, consoles)
+        for command in ("exec nginx -g 'daemon off;'", "exec lighttpd -D -f /etc/lighttpd/lighttpd.conf",
                         ". /etc/apache2/envvars; mkdir -p $APACHE_RUN_DIR $APACHE_LOCK_DIR; exec apache2 -DFOREGROUND"):
             running.callback(end, harness.Process(["chroot", root.path, "sh", "-c", command], log,
                                                   env=harness.clean_environment()).popen)
-        # 5: a delivery.
-        sample = "/usr/share/doc/bagelhook/examples/checkout.completed.json"
-        assert [sample, "bagelhook-send --secret-file /etc/bagelhook/secret \\"] == [steps[16], steps[14]]
-        for name, outcome in (("nginx", "applied"), ("apache", "duplicate")):
-            harness.wait_until(lambda name=name: harness.accepts(("127.0.0.1", ports[name])), name, log=log)
-            said = root.run("bagelhook-send", "--secret-file", "/etc/bagelhook/secret",
-                            f"http://127.0.0.1:{ports[name]}/webhooks/bagelpay", sample)
-            assert said.split("\t")[1:3] == ["200", outcome]
-        event = json.loads(root.read(sample))["event_id"]
+        # 5: a made-up customer.
+        for name, port in ports.items():
+            harness.wait_until(lambda port=port: harness.accepts(("127.0.0.1", port)), name, log=log)
+            said = steps.run("bagelhook-send", replaced={"https://shop.example": f"http://127.0.0.1:{port}"})
+            deliveries = [line.split("\t") for line in said.splitlines() if "\t" in line]
+            assert len(deliveries) > 1 and {tuple(one[1:3]) for one in deliveries} == {("200", "applied")}, said
+        assert [line.strip() for line in steps.run("is_entitled").splitlines()][2] == "t"
+        event = deliveries[0][3]
         for port in consoles.values():
             assert ask(port, "/")[0] == ask(port, "/api/overview", "another")[0] == 401
             assert "<!doctype html>" in ask(port, "/", "her password")[1].lower()
             status, said = ask(port, f"/api/delivery?event={event}", "her password")
-            assert (status, json.loads(said)["deliveries"]) == (200, 2)
+            assert (status, json.loads(said)["deliveries"]) == (200, 1)
             assert json.loads(ask(port, "/api/spool", "her password")[1])["files"] == 0
+        # Further on: the role and the key of bagelhook-verify.
+        steps.run("CREATE ROLE bagelhook_verify")
+        steps.run("/dev/null /etc/bagelhook/api-key")
+        assert steps.left() == []
+        # Without the package, the web servers still start.
+        root.run("apt-get", "remove", "-y", "-q", "bagelhook")
+        root.run("nginx", "-t")
+        root.run("lighttpd", "-tt", "-f", "/etc/lighttpd/lighttpd.conf")
+        root.run("apache2ctl", "configtest")
 
 
 def stop_postgres(pid_file):
