@@ -1,4 +1,4 @@
-"""Who reaches the sockets of a deployment by hand, as README.md and docs/console.md have it."""
+"""Who reaches the sockets of a deployment by hand, as docs/webservers.md and docs/console.md have it."""
 
 import contextlib
 import os
@@ -41,7 +41,7 @@ def deployed():
     root = harness.make_directory("deployed")
     try:
         with contextlib.ExitStack() as listening:
-            for document in ("README.md", "docs/console.md"):
+            for document in ("docs/webservers.md", "docs/console.md"):
                 for words in commands(document, "install -d"):
                     places = [word for word in words if word.startswith("/run/")]
                     options = [USERS.get(word, word) for word in words if not word.startswith("/")]
@@ -71,7 +71,7 @@ def reaches(root, path, user, *groups):
 
 def test_who_reaches_the_sockets(deployed):
     """The web server the two it serves, the console the admin socket, and strangers none."""
-    places = {pathlib.PurePath(path).name: path for document in ("README.md", "docs/console.md") for _, path in sockets(document)}
+    places = {pathlib.PurePath(path).name: path for document in ("docs/webservers.md", "docs/console.md") for _, path in sockets(document)}
     assert set(places) == {"bagelhook.sock", "admin.sock", "console.sock"}
     # What useradd says the console's user is a member of.
     made, = [words for words in commands("docs/console.md", "useradd") if words[-1] == "bagelhook_console"]
