@@ -203,7 +203,7 @@ def drop_subscription(reader, reader_db):
 
 
 @pytest.mark.long
-def test_reading_from_a_reader():
+def test_reading_from_a_reader(background):
     """A reader database has the same state and gives the same answers, but has no bodies; it can be made anew."""
     with harness.Cluster(wal_level="logical") as primary, harness.Cluster() as reader, contextlib.ExitStack() as owned:
         stack = owned.enter_context(harness.Stack(primary))
@@ -217,8 +217,18 @@ def test_reading_from_a_reader():
         def is_same():
             return everything(reader, reader_db) == everything(primary, stack.db)
 
-        follow(reader, primary, stack.db, reader_db)
-        harness.wait_until(is_same, "the first copy")
+        def may_ask():
+            return query(reader, reader_db, "SELECT has_schema_privilege('bagelpay_reader', 'bagelpay', 'usage')") == [(True,)]
+
+        # While one of the tables cannot be copied yet, nobody may ask.
+        stack.query("REVOKE SELECT ON bagelpay_internal.decisions FROM bagelpay_reader")
+        following = background(follow, reader, primary, stack.db, reader_db)
+        harness.wait_until(lambda: query(reader, reader_db, "SELECT count(*) FROM bagelpay_internal.stored_items") != [(0,)], "some tables")
+        assert not may_ask() and not following.done()
+        stack.query("GRANT SELECT ON bagelpay_internal.decisions TO bagelpay_reader")
+        following.result(harness.PATIENCE_S)
+        # All of it is there when the script returns.
+        assert is_same() and may_ask()
         assert everything(reader, reader_db)["entitlements"]
         for number in range(30):
             assert stack.deliver(bodies.payment(f"more{number}", mode="live", customer={"id": f"c{number}", "email": f"c{number}@example.com"})).status == 200
@@ -236,5 +246,5 @@ def test_reading_from_a_reader():
         drop_subscription(reader, reader_db)
         run(primary, "psql", "--no-psqlrc", "--quiet", f"--file={READER / 'publication.sql'}", primary.dsn(db=stack.db))
         follow(reader, primary, stack.db, reader_db)
-        harness.wait_until(is_same, "the copy that was made anew")
+        assert is_same()
         drop_subscription(reader, reader_db)
