@@ -278,6 +278,7 @@ part_valgrind() {
 part_bench() {
     if "$tree/bench/run" --quick --rounds 1 --seconds 2; then count 1 0 0; else count 0 1 0; fi
     if "$tree/bench/grow" --sizes 0,10000 --rounds 1 --seconds 2 --warm-up 2; then count 1 0 0; else count 0 1 0; fi
+    if "$tree/bench/scale" --stored 10000 --rounds 1 --seconds 2; then count 1 0 0; else count 0 1 0; fi
     if "$tree/bench/large" --sizes 1000 --rounds 3; then count 1 0 0; else count 0 1 0; fi
     if "$tree/bench/console" --events 10000 --asks 3 --rounds 1 --seconds 4; then count 1 0 0; else count 0 1 0; fi
 }
