@@ -6,7 +6,10 @@ import subprocess
 
 import harness
 
+# The release of the tests' machine, and the others that the package is for.
 RELEASE = "bookworm"
+OTHER_RELEASES = ("trixie", "noble")
+UBUNTU = ("noble",)
 
 
 def run(*command, cwd="/", status=0, **environment):
@@ -19,7 +22,18 @@ def run(*command, cwd="/", status=0, **environment):
     return done.stdout
 
 
-def mirror():
+def debootstrap(release, path, variant="minbase"):
+    """Makes a clean root of a release, or fails."""
+    components = "main,universe" if release in UBUNTU else "main"
+    run("debootstrap", f"--variant={variant}", f"--components={components}", release, path, mirror(release))
+
+
+def mirror(release=RELEASE):
+    """Where a release comes from: BAGELHOOK_UBUNTU_MIRROR or BAGELHOOK_MIRROR, else where this machine's packages come from."""
+    if release in UBUNTU:
+        found = os.environ.get("BAGELHOOK_UBUNTU_MIRROR")
+        assert found, "BAGELHOOK_UBUNTU_MIRROR is not set"
+        return found
     found = re.findall(r"(\S+/debian)/? ", run("apt-get", "indextargets", "--format", "$(SITE)  $(RELEASE)")
                        + " http://deb.debian.org/debian ")
     return os.environ.get("BAGELHOOK_MIRROR") or found[0]
