@@ -14,7 +14,7 @@ DOCUMENTS = sorted([harness.SOURCE / "README.md", harness.SOURCE / "SECURITY.md"
 # What begins with "bagelpay." in the documents and is nothing of the schema: a setting of a session, a file, domains.
 NOT_IN_SCHEMA = {"drop_events", "dump", "invalid", "io"}
 # Where a name may be without its directory.
-NAMED_ALONE = ("tests/e2e", "tests/unit", "tests/sql", "nginx", "contrib/patroni")
+NAMED_ALONE = ("tests/e2e", "tests/unit", "tests/sql", "nginx", "contrib/patroni", "contrib/reader")
 
 
 def each(documents):
