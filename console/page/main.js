@@ -82,8 +82,7 @@ function route(focus) {
 
 document.getElementById("search").addEventListener("submit", (event) => {
   event.preventDefault();
-  const q = cleaned(field.value);
-  if (q !== "") window.location.hash = address.find(q);
+  if (cleaned(field.value) !== "") window.location.hash = address.find(field.value.trim());
 });
 
 document.getElementById("skip").addEventListener("click", (event) => {

@@ -220,6 +220,10 @@ def test_dead_letters_come_again_and_are_resolved(stand, browser):
     stand.query("UPDATE bagelpay.dead_letters SET resolved_at = now() WHERE id = %s", number)
     browser.wait_text("resolved", "tbody")
     assert has_focus(browser, link)
+    # The focus stays with what it is of, also when something comes before that.
+    assert stand.deliver(body.replace(b"evt_letter", b"evt_next")).status == 400
+    browser.wait_text("evt_next", "tbody tr")
+    assert has_focus(browser, link)
     stand.query("UPDATE bagelpay.dead_letters SET resolved_at = NULL WHERE id = %s", number)
     show_list(browser, "#/deliveries?outcome=dead_letter")
     stand.query("UPDATE bagelpay.dead_letters SET resolved_at = now(), deliveries = 7 WHERE id = %s", number)

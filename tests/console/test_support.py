@@ -115,25 +115,6 @@ def test_the_old_answer_goes_at_once(browser):
         assert browser.heading() == "Results for fight@example.com" and "The money went back" not in browser.text()
 
 
-def test_the_focus_stays_with_what_it_is_of(stand, browser):
-    """Whatever moves before it; and what was closed stays closed."""
-    def copied():
-        return browser.driver.execute_script("return document.activeElement.getAttribute('data-copy')")
-
-    for order in ("moves_1", "moves_2"):
-        assert stand.deliver(troubles.buy(order, "moves@example.com", 3)).status == 200
-    browser.go("#/find?q=moves@example.com")
-    browser.wait(lambda: browser.count(".verdict") == 2, "both")
-    first, last = [e.text for e in browser.driver.find_elements(By.CSS_SELECTOR, ".verdict h2 .id")]
-    browser.driver.execute_script("document.querySelector('.verdict details').open = true; document.querySelector('.verdict details [data-copy]').focus()")
-    before = copied()
-    assert f"'{first}'" in before
-    again = troubles.event(f"evt_{last}_again", "checkout.completed", 0, last, "moves@example.com", payment_id="pay_again", product="Pro")
-    assert stand.deliver(again).status == 200
-    browser.wait(lambda: browser.text(".verdict h2 .id") == last, "the other to come first")
-    assert copied() == before and browser.driver.execute_script("return document.activeElement.closest('details').open")
-
-
 def test_a_verdict_changes_by_itself(stand, browser):
     """At the moment at which access ends, without anybody doing anything."""
     stand.query("SELECT bagelpay.grant('brief', 'brief@example.com', 'prod_brief', clock_timestamp() + interval '6 seconds')")
