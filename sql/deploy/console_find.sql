@@ -311,6 +311,7 @@ DECLARE
     most_events CONSTANT integer := 200;
     most_named CONSTANT integer := 2000;
     most CONSTANT integer := 500;
+    name text COLLATE "C" := CASE $1 WHEN 'email' THEN lower(bagelpay_internal.trimmed ($2) COLLATE "C") ELSE bagelpay_internal.trimmed ($2) END;
     setting bagelpay.settings;
     answer json;
 BEGIN
@@ -326,11 +327,14 @@ BEGIN
         LIMIT most_items
     ),
     who AS MATERIALIZED (
-        SELECT coalesce(array_agg(DISTINCT (j.e).customer_id) FILTER (WHERE (j.e).customer_id NOT LIKE 'email:%'), '{}') AS ids,
-            coalesce(array_agg(DISTINCT (j.e).customer_email), '{}') || CASE WHEN count(*) > 0 AND $1 = 'email' THEN lower(bagelpay_internal.trimmed ($2)) END AS emails
+        SELECT array_remove(array_agg(DISTINCT (j.e).customer_id) FILTER (WHERE (j.e).customer_id NOT LIKE 'email:%')
+                || CASE WHEN $1 = 'customer' THEN name END, NULL) AS ids,
+            array_remove(array_agg(DISTINCT (j.e).customer_email) || CASE WHEN $1 = 'email' THEN name END, NULL) AS emails,
+            CASE WHEN $1 = 'email' THEN name END AS email,
+            CASE WHEN $1 = 'user' THEN name END AS user_id
         FROM judged AS j
     ),
-    -- In an order of several customers, the events of others are not theirs. Where nothing was judged, that cannot be told.
+    -- In an order of several customers, the events of others are not theirs.
     own AS MATERIALIZED (
         SELECT e.event_id, e.event_type, e.mode, e.order_id, e.occurred_at, e.received_at, e.product_id, e.product_name, e.payment_id, e.customer_id,
             e.customer_email, e.user_id, e.amount::text AS amount, e.refund_amount::text AS refund_amount, e.currency
@@ -342,7 +346,8 @@ BEGIN
             WHERE n.order_id = f.order_id AND n.mode = f.mode
             ORDER BY n.fold_slot DESC
             LIMIT most_named) AS e
-        WHERE cardinality(w.ids || w.emails) = 0 OR e.customer_id = ANY (w.ids) OR (e.customer_id IS NULL AND (e.customer_email IS NULL OR e.customer_email = ANY (w.emails)))
+        WHERE e.customer_id = ANY (w.ids) OR e.customer_email = w.email OR e.user_id = w.user_id
+            OR (e.customer_id IS NULL AND (e.customer_email IS NULL OR e.customer_email = ANY (w.emails)))
         ORDER BY e.occurred_at DESC
         LIMIT most_named
     ),
@@ -360,7 +365,7 @@ BEGIN
         FROM found AS f
         JOIN bagelpay_internal.purchases AS p ON p.order_id = f.order_id AND p.mode = f.mode
         CROSS JOIN who AS w
-        WHERE p.item_key IS NULL AND (cardinality(w.ids || w.emails) = 0 OR p.customer_id = ANY (w.ids)
+        WHERE p.item_key IS NULL AND (p.customer_id = ANY (w.ids) OR p.customer_email = w.email OR p.user_id = w.user_id
             OR (p.customer_id IS NULL AND (p.customer_email IS NULL OR p.customer_email = ANY (w.emails))))
         LIMIT most
     )

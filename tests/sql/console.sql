@@ -7,7 +7,7 @@ SET TimeZone = 'UTC';
 
 -- Every statement is a transaction of its own, so that events come one after the other. The
 -- database is this file's.
-SELECT plan(172);
+SELECT plan(175);
 
 \ir builder.psql
 
@@ -223,6 +223,8 @@ SELECT is((SELECT string_agg(n ->> 'value', ' ') FROM json_array_elements(c -> '
 FROM (SELECT bagelpay_internal.console_customer ('email', 'a@shop.example')) AS v (c);
 SELECT is((SELECT string_agg(e ->> 'event_id', ' ') FROM json_array_elements(c -> 'events') AS e), 'shopa', 'and their own events')
 FROM (SELECT bagelpay_internal.console_customer ('email', 'a@shop.example')) AS v (c);
+SELECT is(concat_ws(' ', json_array_length(c -> 'names'), json_array_length(c -> 'purchases'), json_array_length(c -> 'events')), '3 1 1', 'one who only failed to buy, by ' || kind)
+FROM (VALUES ('customer', 'unsold'), ('email', 'Nobody@example.com'), ('user', 'user_3')) AS v (kind, value), LATERAL (SELECT bagelpay_internal.console_customer (kind, value)) AS f (c);
 SELECT is(concat_ws(' ', c -> 'names', c -> 'items', c -> 'orders', c -> 'events'), '[] [] [] []', 'nothing is known of ' || value)
 FROM (VALUES ('email', 'nix@example.com'), ('customer', 'old@example.com'), ('nix', 'c_fm')) AS v (kind, value), LATERAL (SELECT bagelpay_internal.console_customer (kind, value)) AS f (c);
 SELECT is(concat_ws(' ', json_array_length(d -> 'days'), d #>> '{days,30,revenue,EUR,paid}', d #>> '{days,30,revenue,EUR,payments}', d ->> 'sampled'), '31 7.50 1', 'revenue by day')
