@@ -94,7 +94,7 @@ function renderFound(found, view) {
     expectedPart(found.expected), loosePart(found.loose, now)];
 }
 
-const known = (found) => found.event || (found.items.length > 0 && !found.begins) || found.loose.events.length + found.loose.dead_letters.length + found.expected.length > 0;
+const known = (found) => found.event || (!found.begins && found.items.length + found.loose.events.length + found.loose.dead_letters.length + found.expected.length > 0);
 
 /** Exactly what was asked for, if that is known; else what is left of it without what is around it. */
 async function search(view) {
