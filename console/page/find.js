@@ -9,21 +9,30 @@ import { cleaned, isAddress, searchProblem } from "./search_input.js";
 import { counted } from "./text.js";
 import { nextChange, summary } from "./verdicts.js";
 
+const newest = (rows, more) => (more ? `the newest ${rows.length}; there are more` : rows.length);
+
 /** Events without an order, and dead letters, that carry a name. */
-export function loosePart({ events, dead_letters: letters }, now) {
+export function loosePart({ events, dead_letters: letters, more_events, more_dead_letters }, now) {
   return [
-    letters.length === 0 ? null : section(`Dead letters (${letters.length})`, h("ul", { class: "stack plain" }, letters.map((d) => h("li", { class: "sheet", "data-key": d.id },
+    letters.length === 0 ? null : section(`Dead letters (${newest(letters, more_dead_letters)})`, h("ul", { class: "stack plain" }, letters.map((d) => h("li", { class: "sheet", "data-key": d.id },
       h("p", null, h("a", { href: address.letter(d.id) }, `Dead letter ${d.id}`), ", received ", listed(d.received_at, now), ": ", chip(d.reason, "bad"), " ", d.detail),
       whatYouCanDo([redriveOne(d.id)]))))),
-    events.length === 0 ? null : section(`Events without an order (${events.length})`, h("ul", { class: "stack plain" }, events.map((e) => h("li", { class: "sheet", "data-key": e.event_id },
+    events.length === 0 ? null : section(`Events without an order (${newest(events, more_events)})`, h("ul", { class: "stack plain" }, events.map((e) => h("li", { class: "sheet", "data-key": e.event_id },
       eventLink(e.event_id), ` ${e.event_type}, received `, listed(e.received_at, now), ": ", chip(e.outcome, "warn"), " ", e.mode === "test" ? modeChip(e.mode) : null)))),
   ];
 }
 
-function expectedPart(expected) {
-  return expected.length === 0 ? null : section("Expected, but not paid", h("ul", { class: "stack plain" }, expected.map((x) => h("li", { class: "sheet" },
+function expectedPart({ expected, more_expected }) {
+  return expected.length === 0 ? null : section(more_expected ? `Expected, but not paid (${expected.length}; there are more)` : "Expected, but not paid", h("ul", { class: "stack plain" }, expected.map((x) => h("li", { class: "sheet" },
     `Your application expected the order `, x.kind === "order" ? id(x.value) : "of ", x.kind === "order" ? null : id(x.value), x.product_id ? [" of ", id(x.product_id)] : null,
     ". No event of it was received: the customer has not paid, or BagelPay’s webhook did not come."))));
+}
+
+/** That what follows only begins with what was searched for. */
+function begun(found, q) {
+  if (!found.begins) return null;
+  return h("p", null, found.many ? `Many names begin with “${q.replace(/\*+$/, "")}”, and not all of them may be here: type more.`
+    : q.endsWith("*") ? "These begin so:" : "Nothing matches exactly. These begin so:");
 }
 
 /** What there is to say and to do when a name is not known. */
@@ -32,10 +41,11 @@ export function nothingFound(q, found) {
   const grant = { what: "If they did pay: give access until it is cleared up", as: "bagelpay_app",
     text: grantStatement({ order_id: `support:${new Date().toISOString().slice(0, 10)}:${q}`, customer_email: isAddress(q) ? q : "customer@example.com", product_id: "prod_id", mode: "live" }) };
   return [
+    nothing ? null : begun(found, q),
     nothing ? empty(h("p", null, "No results for ", id(q), "."),
       h("p", null, "No order, payment or customer that was received has this name. Either it is mistyped, or BagelPay’s webhook for it never came."),
       h("p", { class: "dim" }, "You can search for order, event, payment, subscription, request, customer and user ids, BagelPay’s order numbers, e-mail addresses (also former ones), and the beginning of these.")) : null,
-    expectedPart(found.expected), loosePart(found.loose, found.now),
+    expectedPart(found), loosePart(found.loose, found.now),
     whatYouCanDo([...neverCame(), grant], { open: true, title: "If it should be here" })];
 }
 
@@ -86,12 +96,12 @@ function renderFound(found, view) {
   return [
     event ? h("p", null, "There is an event of this id: ", eventLink(event)) : null,
     said ? h("p", null, h("strong", null, said)) : null,
-    found.begins ? h("p", null, found.many ? `Many names begin with “${view.q.replace(/\*+$/, "")}”, and not all of them may be here: type more.` : view.q.endsWith("*") ? "These begin so:" : "Nothing matches exactly. These begin so:") : null,
+    begun(found, view.q),
     customerPage(found),
     itemCards(live, now),
     test.length === 0 ? null : section(`Test purchases${live.length > 0 ? "" : " only"} (${counted(test.length, "match", "matches")})`, itemCards(test, now)),
     found.more ? moreButton(view) : null,
-    expectedPart(found.expected), loosePart(found.loose, now)];
+    expectedPart(found), loosePart(found.loose, now)];
 }
 
 const known = (found) => found.event || (!found.begins && found.items.length + found.loose.events.length + found.loose.dead_letters.length + found.expected.length > 0);

@@ -24,7 +24,7 @@ CREATE FUNCTION bagelpay_internal.console_orders_named (names bagelpay_internal.
     SELECT n.mode, n.order_id, jsonb_agg(jsonb_build_object('kind', n.kind, 'value', n.value, 'keys', bagelpay_internal.items_named (n)))
     FROM (
         SELECT DISTINCT f.kind, f.value, f.mode, f.order_id, NULL::text COLLATE "C" AS outcome, NULL::text COLLATE "C" AS product_id,
-            NULL::text COLLATE "C" AS customer_email
+            NULL::text COLLATE "C" AS customer_email, NULL::text COLLATE "C" AS event_id, NULL::bigint AS letter_id
         FROM unnest(names) AS f
         WHERE f.order_id IS NOT NULL) AS n
     GROUP BY n.mode, n.order_id
@@ -76,8 +76,11 @@ $$;
 
 COMMENT ON FUNCTION bagelpay_internal.console_former IS 'Until when an item had a former e-mail; a part of the console''s search';
 
--- Returns at most 20 events that belong to no order and carry a name, and open dead letters that do.
-CREATE FUNCTION bagelpay_internal.console_loose (name text)
+-- Returns the events that belong to no order and carry one of some names, and the open dead letters that do.
+--
+-- events, dead_letters             the newest 20 of each
+-- more_events, more_dead_letters   TRUE: there are more
+CREATE FUNCTION bagelpay_internal.console_loose (names bagelpay_internal.found_name[])
     RETURNS json
     LANGUAGE plpgsql
     STABLE
@@ -88,42 +91,28 @@ CREATE FUNCTION bagelpay_internal.console_loose (name text)
     AS $$
 DECLARE
     most CONSTANT integer := 20;
-    needle text COLLATE "C" := name;
-    email text COLLATE "C" := lower(needle);
+    event_ids text[] := array(SELECT DISTINCT f.event_id FROM unnest(names) AS f WHERE f.order_id IS NULL AND f.event_id IS NOT NULL);
+    letter_ids bigint[] := array(SELECT DISTINCT f.letter_id FROM unnest(names) AS f WHERE f.letter_id IS NOT NULL);
 BEGIN
     RETURN json_build_object(
         'events', (
             SELECT coalesce(json_agg(l ORDER BY l.received_at DESC), '[]')
             FROM (
                 SELECT e.event_id, e.event_type, e.mode, e.outcome, e.received_at
-                FROM (
-                    SELECT n.event_id FROM bagelpay.events AS n WHERE n.event_id = needle AND n.order_id IS NULL
-                    UNION
-                    SELECT n.event_id FROM bagelpay.events AS n WHERE n.payment_id = needle AND n.key_source IS NULL
-                    UNION
-                    SELECT n.event_id FROM bagelpay.events AS n WHERE n.provider_order_id = needle AND n.key_source IS NULL
-                    UNION
-                    SELECT n.event_id FROM bagelpay.events AS n WHERE n.customer_email = email AND n.has_new_name AND n.order_id IS NULL
-                    UNION
-                    SELECT n.event_id FROM bagelpay.events AS n WHERE n.customer_id = needle AND n.has_new_name AND n.order_id IS NULL
-                    UNION
-                    SELECT n.event_id FROM bagelpay.events AS n WHERE n.user_id = needle AND n.has_new_name AND n.order_id IS NULL) AS u
-                JOIN bagelpay.events AS e ON e.event_id = u.event_id
+                FROM unnest(event_ids) AS u (id)
+                JOIN bagelpay.events AS e ON e.event_id = u.id
                 ORDER BY e.received_at DESC
                 LIMIT most) AS l),
+        'more_events', cardinality(event_ids) > most,
         'dead_letters', (
             SELECT coalesce(json_agg(l ORDER BY l.id DESC), '[]')
             FROM (
                 SELECT d.id, d.reason, d.detail, d.event_id, d.order_id, d.customer_email, d.received_at
-                FROM bagelpay.dead_letters AS d
-                WHERE d.resolved_at IS NULL AND d.id IN (
-                    SELECT n.id FROM bagelpay.dead_letters AS n WHERE n.resolved_at IS NULL AND n.event_id = needle
-                    UNION
-                    SELECT n.id FROM bagelpay.dead_letters AS n WHERE n.resolved_at IS NULL AND n.order_id = needle
-                    UNION
-                    SELECT n.id FROM bagelpay.dead_letters AS n WHERE n.resolved_at IS NULL AND n.customer_email = email)
+                FROM unnest(letter_ids) AS u (id)
+                JOIN bagelpay.dead_letters AS d ON d.id = u.id
                 ORDER BY d.id DESC
-                LIMIT most) AS l));
+                LIMIT most) AS l),
+        'more_dead_letters', cardinality(letter_ids) > most);
 END
 $$;
 
@@ -142,6 +131,7 @@ COMMENT ON FUNCTION bagelpay_internal.console_loose IS 'Events without an order,
 -- many                    TRUE: there may be more that begin so, because more than 20 of one kind do
 -- more                    TRUE: there is a next page
 -- expected                orders that are expected under this name, and have not come: at most 20
+-- more_expected           TRUE: there are more of them
 -- loose                   see console_loose()
 --
 -- Raises invalid_parameter_value for an empty name.
@@ -231,7 +221,11 @@ BEGIN
                 FROM unnest(names) AS n
                 WHERE n.outcome = 'expected'
                 LIMIT most) AS x),
-        'loose', bagelpay_internal.console_loose (needle))
+        'more_expected', (
+            SELECT count(DISTINCT (n.kind, n.value, n.mode, n.product_id, n.customer_email)) > most
+            FROM unnest(names) AS n
+            WHERE n.outcome = 'expected'),
+        'loose', bagelpay_internal.console_loose (names))
     INTO answer
     FROM counted AS c;
     RETURN answer;
@@ -242,7 +236,8 @@ COMMENT ON FUNCTION bagelpay_internal.console_search IS 'The entitlements that a
 
 -- Returns the orders of a customer: those with the customer id, e-mail (also a former one) or user, and all other orders
 -- of the same customer ids. At most 500: first those that have sold or have decisions; of each kind, those that changed
--- last first.
+-- last first. Of a name that more than 5000 events carry, only 5000 are looked at, in the order of the index: others of
+-- its orders may be missing.
 CREATE FUNCTION bagelpay_internal.console_customer_orders (kind text, value text)
     RETURNS SETOF bagelpay_internal.console_named
     LANGUAGE plpgsql
@@ -310,6 +305,7 @@ DECLARE
     most_items CONSTANT integer := 100;
     most_events CONSTANT integer := 200;
     most_named CONSTANT integer := 2000;
+    most_found CONSTANT integer := 5000;
     most CONSTANT integer := 500;
     name text COLLATE "C" := CASE $1 WHEN 'email' THEN lower(bagelpay_internal.trimmed ($2) COLLATE "C") ELSE bagelpay_internal.trimmed ($2) END;
     setting bagelpay.settings;
@@ -413,7 +409,10 @@ BEGIN
             FROM (SELECT * FROM own AS n ORDER BY n.occurred_at DESC LIMIT most_events) AS e),
         'most_items', most_items,
         'most_events', most_events,
-        'loose', bagelpay_internal.console_loose ($2))
+        'loose', bagelpay_internal.console_loose (array(
+            SELECT n
+            FROM bagelpay_internal.names_between (name, name || chr(1), most_found) AS n
+            WHERE n.kind = $1 COLLATE "C" AND n.value = name)))
     INTO answer;
     RETURN answer;
 END
@@ -425,7 +424,7 @@ GRANT USAGE ON TYPE bagelpay_internal.console_named TO bagelpay_console;
 
 GRANT EXECUTE ON FUNCTION bagelpay_internal.console_orders_named (bagelpay_internal.found_name[]),
     bagelpay_internal.console_names_of (jsonb, bagelpay.entitlement), bagelpay_internal.console_former (jsonb, bagelpay.entitlement),
-    bagelpay_internal.console_loose (text), bagelpay_internal.console_search (text, integer),
+    bagelpay_internal.console_loose (bagelpay_internal.found_name[]), bagelpay_internal.console_search (text, integer),
     bagelpay_internal.console_customer_orders (text, text), bagelpay_internal.console_customer (text, text)
 TO bagelpay_console;
 

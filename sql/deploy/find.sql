@@ -27,7 +27,10 @@ CREATE TYPE bagelpay_internal.found_name AS (
     -- Of what has no order, or no order yet: unmatched, ignored, dead_letter or expected.
     outcome text COLLATE "C",
     product_id text COLLATE "C",
-    customer_email text COLLATE "C"
+    customer_email text COLLATE "C",
+    -- The event, or the number of the dead letter, that carries the name; NULL if neither does.
+    event_id text COLLATE "C",
+    letter_id bigint
 );
 
 -- Returns where the names between two texts occur, at most most rows of each kind and table.
@@ -51,20 +54,20 @@ DECLARE
 BEGIN
     -- By the merchant's name or a derived one.
     RETURN QUERY
-    SELECT 'order', o.order_id, o.mode::text, o.order_id, NULL, NULL, NULL
+    SELECT 'order', o.order_id, o.mode::text, o.order_id, NULL, NULL, NULL, NULL, NULL::bigint
     FROM bagelpay.orders AS o
     WHERE o.order_id >= a AND o.order_id < z
     ORDER BY o.order_id
     LIMIT most;
     RETURN QUERY
-    SELECT 'order', x.order_id, x.mode::text, NULL, 'expected', x.product_id, x.customer_email
+    SELECT 'order', x.order_id, x.mode::text, NULL, 'expected', x.product_id, x.customer_email, NULL, NULL::bigint
     FROM bagelpay.expected_orders AS x
     WHERE x.order_id >= a AND x.order_id < z
         AND NOT EXISTS (SELECT FROM bagelpay.orders AS o WHERE o.order_id = x.order_id AND o.mode = x.mode)
     ORDER BY x.order_id
     LIMIT most;
     RETURN QUERY
-    SELECT 'email', x.customer_email, x.mode::text, NULL, 'expected', x.product_id, x.customer_email
+    SELECT 'email', x.customer_email, x.mode::text, NULL, 'expected', x.product_id, x.customer_email, NULL, NULL::bigint
     FROM bagelpay.expected_orders AS x
     WHERE x.customer_email >= a_email AND x.customer_email < z_email
         AND NOT EXISTS (SELECT FROM bagelpay.orders AS o WHERE o.order_id = x.order_id AND o.mode = x.mode)
@@ -73,7 +76,7 @@ BEGIN
 
     -- By the events that carry it.
     RETURN QUERY
-    SELECT n.kind, n.value, e.mode::text, e.order_id, CASE WHEN e.order_id IS NULL THEN e.outcome END, e.product_id, e.customer_email
+    SELECT n.kind, n.value, e.mode::text, e.order_id, CASE WHEN e.order_id IS NULL THEN e.outcome END, e.product_id, e.customer_email, e.event_id, NULL::bigint
     FROM (
         (SELECT 'event' COLLATE "C" AS kind, t.event_id AS value, t.event_id
          FROM bagelpay.events AS t
@@ -139,14 +142,14 @@ BEGIN
 
     -- Items of customers who are known by an e-mail alone are shown as those of email:<e-mail>.
     RETURN QUERY
-    SELECT 'customer', i.customer_id, i.mode::text, i.order_id, NULL, NULL, NULL
+    SELECT 'customer', i.customer_id, i.mode::text, i.order_id, NULL, NULL, NULL, NULL, NULL::bigint
     FROM bagelpay_internal.stored_items AS i
     WHERE nullif(i.customer_id, '') >= a AND nullif(i.customer_id, '') < z AND i.customer_id LIKE 'email:%'
     ORDER BY nullif(i.customer_id, '')
     LIMIT most;
 
     RETURN QUERY
-    SELECT n.kind, n.value, NULL, NULL, 'dead_letter', NULL, d.customer_email
+    SELECT n.kind, n.value, NULL, NULL, 'dead_letter', NULL, d.customer_email, NULL, d.id
     FROM (
         (SELECT 'order' COLLATE "C" AS kind, t.order_id AS value, t.id
          FROM bagelpay.dead_letters AS t

@@ -10,7 +10,7 @@ DROP FUNCTION bagelpay_internal.console_customer_orders (text, text);
 
 DROP FUNCTION bagelpay_internal.console_search (text, integer);
 
-DROP FUNCTION bagelpay_internal.console_loose (text);
+DROP FUNCTION bagelpay_internal.console_loose (bagelpay_internal.found_name[]);
 
 DROP FUNCTION bagelpay_internal.console_former (jsonb, bagelpay.entitlement);
 

@@ -7,7 +7,7 @@ SET TimeZone = 'UTC';
 
 -- Every statement is a transaction of its own, so that events come one after the other. The
 -- database is this file's.
-SELECT plan(175);
+SELECT plan(186);
 
 \ir builder.psql
 
@@ -199,6 +199,11 @@ SELECT pg_temp.take ('cm' || n, 'checkout.failed', '2025-06-02 00:00:00', jsonb_
 FROM generate_series(1, 120) AS n \g /dev/null
 SELECT pg_temp.take ('shop' || who, 'checkout.completed', '2025-06-01 00:00:00', jsonb_build_object('metadata', jsonb_build_object('order_id', 'shop'), 'customer_id', NULL, 'customer_email', who || '@shop.example', 'payment_id', 'pay_shop' || who))
 FROM unnest('{a,b,c}'::text[]) AS who \g /dev/null
+SELECT pg_temp.take ('stray', 'subscription.canceled', '2025-07-02 00:00:00',
+    '{"metadata":{},"customer_id":null,"customer_email":null,"product_id":null,"payment_id":null,"subscription_id":"sub_stray","processor_subscription_id":"prc_stray","request_id":"req_stray"}') \g /dev/null
+SELECT pg_temp.take ('crowd' || n, 'refund.created', '2025-07-02 00:00:00', '{"metadata":{},"customer_id":null,"product_id":null,"payment_id":null,"customer_email":"crowd@example.com"}')
+FROM generate_series(1, 21) AS n \g /dev/null
+SELECT bagelpay.expect_order ('hope_' || n, 'hope@example.com', 'p1', 5, 'EUR', 'live') FROM generate_series(1, 21) AS n \g /dev/null
 SELECT bagelpay.dismiss (id, 'known') FROM bagelpay.attention WHERE kind = 'ignored_type' \g /dev/null
 SET ROLE bagelpay_console;
 
@@ -209,8 +214,14 @@ FROM (VALUES ('pay_fm2', 'fm payment'), ('ORD_FM', 'fm provider_order'), ('fm3',
 SELECT is(concat_ws(' ', s ->> 'begins', s ->> 'many', json_array_length(s -> 'items')), wanted, name || ': only beginnings')
 FROM (VALUES ('old@*', 'true false 1'), ('m*', 'false false 0'), ('lot_', 'true true 1')) AS v (name, wanted), LATERAL (SELECT bagelpay_internal.console_search (name)) AS f (s);
 SELECT is((SELECT string_agg(e ->> 'event_id', ' ') FROM json_array_elements(bagelpay_internal.console_search ('LOST@example.com') #> '{loose,events}') AS e), 'lost', 'an event without an order');
+SELECT is((SELECT string_agg(e ->> 'event_id', ' ') FROM json_array_elements(bagelpay_internal.console_search (wanted) #> '{loose,events}') AS e), 'stray', 'one by ' || wanted)
+FROM (VALUES ('sub_stray'), ('prc_stray'), ('req_stray'), ('req_str'), ('req_stra*'), ('stray')) AS v (wanted);
 SELECT is((SELECT string_agg(d ->> 'id', ' ') FROM json_array_elements(bagelpay_internal.console_search (wanted) #> '{loose,dead_letters}') AS d), '2', 'a dead letter by ' || wanted)
-FROM (VALUES ('Dead@example.com'), ('od'), ('d2')) AS v (wanted);
+FROM (VALUES ('Dead@example.com'), ('od'), ('d2'), ('dead@exam')) AS v (wanted);
+SELECT is(concat_ws(' ', json_array_length(l -> 'events'), l ->> 'more_events', l ->> 'more_dead_letters'), '20 true false', 'more than are shown, by ' || what)
+FROM (VALUES ('search', bagelpay_internal.console_search ('crowd@example.com') -> 'loose'), ('customer', bagelpay_internal.console_customer ('email', 'Crowd@example.com') -> 'loose')) AS v (what, l);
+SELECT is(concat_ws(' ', json_array_length(s -> 'expected'), s ->> 'more_expected'), wanted, 'expected by ' || name)
+FROM (VALUES ('hope_', '20 true'), ('hope_1', '1 false')) AS v (name, wanted), LATERAL (SELECT bagelpay_internal.console_search (name)) AS f (s);
 SELECT is(concat_ws(' ', json_array_length(c -> 'items'), json_array_length(c -> 'orders'), json_array_length(c -> 'purchases'), json_array_length(c -> 'refunds'), json_array_length(c -> 'events')),
     '2 2 3 1 4', 'all that is known of a customer, by ' || kind)
 FROM (VALUES ('customer', 'c_fm'), ('email', 'OLD@example.com'), ('email', 'new@example.com'), ('user', 'u_fm')) AS v (kind, value), LATERAL (SELECT bagelpay_internal.console_customer (kind, value)) AS f (c);
