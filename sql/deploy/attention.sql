@@ -78,9 +78,10 @@ AS $$
 DECLARE
     id text := $1 || ':' || left(encode(sha256(convert_to(array_to_string(ARRAY[$4] || its_key, E'\x1f', '-'), 'UTF8')), 'hex'), 16);
 BEGIN
-    RETURN ROW (id, $1, $3, $4, $5, $6, $7, $8, $9, coalesce($10, format('%s SELECT bagelpay.dismiss(%L, %L);',
-        CASE WHEN $5 IS NOT NULL THEN format('SELECT * FROM bagelpay.explain(%L, %L);', $5, $4)
-            ELSE format('SELECT * FROM bagelpay.events WHERE event_id = %L;', $6) END, id, 'checked')))::bagelpay.attention_row;
+    RETURN ROW (id, $1, $3, $4, $5, $6, $7, $8, $9, coalesce($10,
+        CASE WHEN $5 IS NOT NULL THEN bagelpay_internal.statement ('SELECT * FROM bagelpay.explain(%L, %L);', $5, $4)
+            ELSE bagelpay_internal.statement ('SELECT * FROM bagelpay.events WHERE event_id = %L;', $6) END
+            || bagelpay_internal.statement (' SELECT bagelpay.dismiss(%L, %L);', id, 'checked')))::bagelpay.attention_row;
 END
 $$;
 
@@ -114,7 +115,7 @@ BEGIN
         NULL, NULL,
         format('%s customers have purchases under one order id', CASE WHEN n.customers > most_customers THEN 'more than ' || most_customers ELSE n.customers::text END),
         CASE WHEN n.customers > most_customers THEN
-            format('SELECT customer_id, customer_email, product_id FROM bagelpay.items WHERE order_id = %L AND mode = %L LIMIT 200; '
+            bagelpay_internal.statement ('SELECT customer_id, customer_email, product_id FROM bagelpay.items WHERE order_id = %L AND mode = %L LIMIT 200; '
                 'SELECT metadata FROM bagelpay.events WHERE order_id = %L AND mode = %L LIMIT 20; -- then send an order_id that is unique to each purchase',
                 o.order_id, o.mode, o.order_id, o.mode) END)).*
     FROM bagelpay.orders AS o
@@ -134,7 +135,7 @@ BEGIN
         SELECT (bagelpay_internal.attention_row (
             'unconfirmed', ARRAY[p.order_id, p.name], p.began_at, p.mode, p.order_id, p.began_event_id, p.name, p.customer_email,
             'paid, but not as expected: ' || array_to_string(CASE WHEN x.order_id IS NULL THEN '{unexpected}' ELSE bagelpay_internal.item_mismatches (i, x) END, ', '),
-            format('SELECT * FROM bagelpay.grant(%L, %L, %L, NULL, %L, %L);', p.order_id, p.customer_email, p.product_id, 'sale confirmed', p.mode))).*
+            bagelpay_internal.statement ('SELECT * FROM bagelpay.grant(%L, %L, %L, NULL, %L, %L);', p.order_id, p.customer_email, p.product_id, 'sale confirmed', p.mode))).*
         FROM bagelpay_internal.purchases AS p
         LEFT JOIN bagelpay.expected_orders AS x ON x.order_id = p.order_id AND x.mode = p.mode
         JOIN bagelpay_internal.all_items AS i ON i.order_id = p.order_id AND i.mode = p.mode AND i.customer_id = coalesce(p.customer_id, '')
@@ -169,7 +170,7 @@ BEGIN
     SELECT (bagelpay_internal.attention_row (
         'dead_letter', ARRAY[d.id::text], d.received_at, NULL, d.order_id, d.event_id, NULL, d.customer_email,
         concat_ws(': ', d.reason, d.detail),
-        CASE WHEN d.reason = 'conflict' THEN format('SELECT * FROM bagelpay.events WHERE event_id = %L;', d.event_id) ELSE 'bagelhook redrive --id ' || d.id END)).*
+        CASE WHEN d.reason = 'conflict' THEN bagelpay_internal.statement ('SELECT * FROM bagelpay.events WHERE event_id = %L;', d.event_id) ELSE 'bagelhook redrive --id ' || d.id END)).*
     FROM (SELECT t.id, t.received_at, t.order_id, t.event_id, t.customer_email, t.reason, t.detail FROM bagelpay.dead_letters AS t WHERE t.resolved_at IS NULL) AS d;
 
     -- Disputes, and what may be one.
@@ -177,7 +178,7 @@ BEGIN
     SELECT (bagelpay_internal.attention_row (
         'open_dispute', ARRAY[p.order_id, p.name], coalesce(n.occurred_at, p.began_at), p.mode, p.order_id, n.event_id, p.name, p.customer_email,
         format('%s %s are disputed', p.amount, p.currency),
-        format('SELECT * FROM bagelpay.dispute_won(%L, %L, %L, %L); -- once it is won', p.name, 'won', p.mode, p.order_id))).*
+        bagelpay_internal.statement ('SELECT * FROM bagelpay.dispute_won(%L, %L, %L, %L); -- once it is won', p.name, 'won', p.mode, p.order_id))).*
     FROM bagelpay_internal.purchases AS p
     LEFT JOIN LATERAL (
         SELECT e.occurred_at, e.event_id
@@ -191,7 +192,7 @@ BEGIN
     SELECT (bagelpay_internal.attention_row (
         'possible_dispute', ARRAY[e.event_id], e.occurred_at, e.mode, e.order_id, e.event_id, p.name, p.customer_email,
         format('cancelled %s after it was paid: a page that was closed, or a dispute', e.occurred_at - p.began_at),
-        format('SELECT * FROM bagelpay.revoke(%L, %L, %L, %L, %L); -- if it is a dispute', e.order_id, 'disputed', e.mode, p.product_id,
+        bagelpay_internal.statement ('SELECT * FROM bagelpay.revoke(%L, %L, %L, %L, %L); -- if it is a dispute', e.order_id, 'disputed', e.mode, p.product_id,
             coalesce(p.customer_id, p.customer_email)))).*
     FROM bagelpay.events AS e
     CROSS JOIN LATERAL (
@@ -208,7 +209,7 @@ BEGIN
     SELECT (bagelpay_internal.attention_row (
         'paid_but_revoked', ARRAY[v.order_id, v.product_id, v.customer_id, v.user_id], d.occurred_at, v.mode, v.order_id, d.event_id, NULL, v.customer_email,
         'revoked, but paid for until ' || coalesce((SELECT upper(r)::text FROM unnest(v.periods) AS r WHERE r @> now()), 'ever'),
-        format('SELECT * FROM bagelpay.clear(%L, %L, %L, %L, %L);', v.order_id, 'paid', v.mode, v.product_id, coalesce(v.customer_id, v.customer_email)))).*
+        bagelpay_internal.statement ('SELECT * FROM bagelpay.clear(%L, %L, %L, %L, %L);', v.order_id, 'paid', v.mode, v.product_id, coalesce(v.customer_id, v.customer_email)))).*
     FROM (
         SELECT n.order_id, n.mode, max(n.occurred_at) AS occurred_at, (array_agg(n.event_id ORDER BY n.fold_slot DESC, n.event_id DESC))[1] AS event_id
         FROM bagelpay_internal.decisions AS n
@@ -257,7 +258,7 @@ BEGIN
         'no_period', ARRAY[n.product_id], n.since, n.mode, n.order_id, n.event_id, n.payment_id, n.customer_email,
         format('%s payments of %s say no period and run for %s by default', n.payments, coalesce('the product ' || n.product_id, 'no product'), setting.default_period),
         CASE WHEN n.product_id IS NOT NULL THEN
-            format('INSERT INTO bagelpay.products (product_id, period) VALUES (%L, %L) ON CONFLICT (product_id) DO UPDATE SET period = excluded.period; -- how long one lasts',
+            bagelpay_internal.statement ('INSERT INTO bagelpay.products (product_id, period) VALUES (%L, %L) ON CONFLICT (product_id) DO UPDATE SET period = excluded.period; -- how long one lasts',
                 n.product_id, '1 month') END)).*
     FROM (
         SELECT p.mode, p.product_id, count(*) AS payments, min(p.began_at) AS since,
@@ -327,7 +328,7 @@ BEGIN
     SELECT (bagelpay_internal.attention_row (
         'wrong_zone', ARRAY[n.half_hours::text, setting.provider_timezone], n.since, NULL, NULL, n.event_id, NULL, NULL,
         format('%s of the latest %s events are %s half hours ahead of their signed timestamps', n.events, n.of_all, n.half_hours),
-        format('UPDATE bagelpay.settings SET provider_timezone = %L; SELECT bagelpay.rebuild();', (
+        bagelpay_internal.statement ('UPDATE bagelpay.settings SET provider_timezone = %L; SELECT bagelpay.rebuild();', (
             SELECT z.name
             FROM pg_timezone_names AS z
             WHERE z.utc_offset = (

@@ -504,21 +504,22 @@ CREATE FUNCTION bagelpay_internal.difference_remedy (d bagelpay_internal.differe
     AS $$
     SELECT CASE
         WHEN d.kind = 'zone' THEN 'SELECT bagelpay.rebuild(); -- as bagelpay_owner, once provider_timezone in bagelpay.settings is the zone of BagelPay''s times'
-        WHEN d.kind = 'unreadable' THEN format('SELECT bagelpay.dismiss(%L, %L); -- they were not compared; a newer bagelhook may read them', dismissal.id, 'checked')
-        WHEN g.until > now() AND d.product_id IS NOT NULL AND d.customer_email IS NOT NULL AND g.is_grant THEN format(
+        WHEN d.kind = 'unreadable' THEN bagelpay_internal.statement ('SELECT bagelpay.dismiss(%L, %L); -- they were not compared; a newer bagelhook may read them', dismissal.id, 'checked')
+        WHEN g.until > now() AND d.product_id IS NOT NULL AND d.customer_email IS NOT NULL AND g.is_grant THEN bagelpay_internal.statement (
             'SELECT * FROM bagelpay.grant(%L, %L, %L, %L, %L, %L); -- or have BagelPay deliver the events again',
-            g.order_id, d.customer_email, d.product_id, g.until, g.note, d.mode)
-        WHEN d.affects_access AND NOT g.is_grant AND d.order_id IS NOT NULL AND (d.kind = 'refund' OR (d.kind = 'status' AND d.theirs = 'canceled')) THEN format(
+            g.order_id, d.customer_email, d.product_id, g.until::text, g.note, d.mode)
+        WHEN d.affects_access AND NOT g.is_grant AND d.order_id IS NOT NULL AND (d.kind = 'refund' OR (d.kind = 'status' AND d.theirs = 'canceled')) THEN bagelpay_internal.statement (
             'SELECT * FROM bagelpay.revoke(%L, %L, %L, %L, %L); -- or have BagelPay deliver the event again',
             d.order_id, CASE d.kind WHEN 'refund' THEN 'refunded' ELSE 'canceled' END || ' at BagelPay', d.mode, d.product_id, coalesce(d.customer_id, d.customer_email))
-        WHEN d.kind = 'missing_payment' THEN format(
-            'SELECT * FROM bagelpay.find(%L, %L); -- what the customer has; then have BagelPay deliver the events of %s again, or save their bodies and run: bagelhook import FILE',
-            coalesce(d.customer_id, d.customer_email, d.provider_order_id), d.mode, regexp_replace(d.provider_order_id, '[^[:alnum:]_.:-]', '?', 'g'))
-        WHEN d.order_id IS NOT NULL THEN format('SELECT * FROM bagelpay.explain(%L, %L); SELECT bagelpay.dismiss(%L, %L);%s',
-            d.order_id, d.mode, dismissal.id, 'checked', CASE
+        WHEN d.kind = 'missing_payment' THEN concat(
+            bagelpay_internal.statement ('SELECT * FROM bagelpay.find(%L, %L);', coalesce(d.customer_id, d.customer_email, d.provider_order_id), d.mode),
+            ' -- what the customer has; then have BagelPay deliver the events of ', regexp_replace(d.provider_order_id, '[^[:alnum:]_.:-]', '?', 'g'),
+            ' again, or save their bodies and run: bagelhook import FILE')
+        WHEN d.order_id IS NOT NULL THEN bagelpay_internal.statement ('SELECT * FROM bagelpay.explain(%L, %L); SELECT bagelpay.dismiss(%L, %L);',
+            d.order_id, d.mode, dismissal.id, 'checked') || CASE
                 WHEN d.kind = 'units' THEN ' -- the next renewal brings the number of units'
-                WHEN d.theirs = 'paused' THEN ' -- access ends with the paid period; bagelpay.revoke() ends it now' ELSE '' END)
-        ELSE format('SELECT * FROM bagelpay.find(%L, %L); SELECT bagelpay.dismiss(%L, %L);', coalesce(d.subscription_id, d.provider_order_id), d.mode, dismissal.id, 'checked')
+                WHEN d.theirs = 'paused' THEN ' -- access ends with the paid period; bagelpay.revoke() ends it now' ELSE '' END
+        ELSE bagelpay_internal.statement ('SELECT * FROM bagelpay.find(%L, %L); SELECT bagelpay.dismiss(%L, %L);', coalesce(d.subscription_id, d.provider_order_id), d.mode, dismissal.id, 'checked')
     END
     FROM (SELECT bagelpay_internal.difference_id (d)) AS dismissal (id)
     CROSS JOIN LATERAL (

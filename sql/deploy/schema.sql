@@ -70,6 +70,40 @@ $$;
 
 COMMENT ON FUNCTION bagelpay_internal.trimmed (text) IS 'A text without ASCII white space at its ends';
 
+-- Returns a statement to copy: a template with each %L replaced by a value as a literal of SQL. Characters that are not
+-- seen are written as escapes: a terminal may act on them when the statement is pasted. The session that it is pasted into
+-- needs standard_conforming_strings on, which is the default.
+CREATE FUNCTION bagelpay_internal.statement (template text, VARIADIC given text[])
+    RETURNS text
+    LANGUAGE plpgsql
+    IMMUTABLE PARALLEL SAFE
+    AS $$
+DECLARE
+    -- Controls, formats, private use, spaces but the usual one, fillers and selectors.
+    unseen CONSTANT text := '[\u0001-\u001f\u007f-\u00a0\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f'
+        '\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ue000-\uf8ff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000E0000-\U0010FFFF]';
+BEGIN
+    IF array_to_string(given, '') COLLATE "C" !~ unseen THEN
+        RETURN format(template, VARIADIC given);
+    END IF;
+    RETURN format(replace(template, '%L', '%s'), VARIADIC array(
+        SELECT CASE
+            WHEN v.value COLLATE "C" ~ unseen THEN (
+                SELECT 'U&''' || string_agg(CASE
+                    WHEN c.one = '\' THEN '\\'
+                    WHEN c.one = '''' THEN ''''''
+                    WHEN c.one COLLATE "C" !~ unseen THEN c.one
+                    WHEN ascii(c.one) > 65535 THEN '\+' || lpad(to_hex(ascii(c.one)), 6, '0')
+                    ELSE '\' || lpad(to_hex(ascii(c.one)), 4, '0') END, '' ORDER BY c.place) || ''''
+                FROM regexp_split_to_table(v.value, '') WITH ORDINALITY AS c (one, place))
+            ELSE quote_nullable(v.value) END
+        FROM unnest(given) WITH ORDINALITY AS v (value, place)
+        ORDER BY v.place));
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay_internal.statement IS 'A statement to copy, with values as literals';
+
 -- Returns a moment plus a calendar length, computed in UTC whatever zone the session has. The last day of a month plus
 -- months or years is the last day of a month; days and times are added after that. Raises datetime_field_overflow if
 -- the result is out of range. In PL/pgSQL, so that queries that call it often are planned fast.

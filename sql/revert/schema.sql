@@ -6,6 +6,8 @@ SET LOCAL ROLE bagelpay_owner;
 
 DROP FUNCTION bagelpay.utc_plus;
 
+DROP FUNCTION bagelpay_internal.statement;
+
 DROP FUNCTION bagelpay_internal.trimmed;
 
 DROP DOMAIN bagelpay.refund_label;

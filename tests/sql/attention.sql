@@ -6,7 +6,7 @@ SET client_min_messages = warning;
 SET TimeZone = 'UTC';
 
 -- The database is this file's. Decisions count from the next transaction on.
-SELECT plan(58);
+SELECT plan(61);
 
 \ir builder.psql
 
@@ -205,4 +205,12 @@ FROM (VALUES (NULL, 'id: bagelpay.attention has no row NULL'), ('x', 'id: bagelp
 SELECT bagelpay.forget_customer ('una@example.com') \g /dev/null
 SELECT is((SELECT note FROM bagelpay.dismissals), NULL::text, 'a note with the e-mail of a customer who is forgotten goes');
 
+-- --- names that a terminal would act on ---
+SELECT pg_temp.take ('evil1', 'checkout.completed', '2025-08-01 00:00:00', jsonb_build_object('metadata', jsonb_build_object('order_id', E'a\x03\n\\! id''\u202e'), 'payment_id', 'evil')) \g /dev/null
+SELECT pg_temp.take ('evil2', 'checkout.cancel', '2025-08-02 00:00:00', jsonb_build_object('metadata', jsonb_build_object('order_id', E'a\x03\n\\! id''\u202e'), 'payment_id', 'evil')) \g /dev/null
+SELECT is((SELECT remedy FROM bagelpay.attention WHERE kind = 'open_dispute' AND payment_id = 'evil'),
+    $$SELECT * FROM bagelpay.dispute_won('evil', 'won', 'live', U&'a\0003\000a\\! id''\202e'); -- once it is won$$, 'are shown as escapes');
+SELECT pg_temp.remedy ('open_dispute') \g /dev/null
+SELECT is((SELECT count(*) FROM bagelpay.attention WHERE kind = 'open_dispute'), 0::bigint, 'which mean the same');
+SELECT is(bagelpay_internal.statement ('%L %L %L %L', NULL, 'o''n', E'b\\c', U&'\+01F600\+0E0041'), $$NULL 'o''n' E'b\\c' U&'😀\+0e0041'$$, 'what can be seen stays as it is');
 SELECT * FROM finish();

@@ -39,7 +39,7 @@ SELECT is(string_agg(DISTINCT f.proname::text COLLATE "C", ' ' ORDER BY f.pronam
     'difference_id difference_remedy entitlement entitlement_changes entitlements_at equal_lengths event_rank explain find '
     'fold_slot given_mode given_moment has_feature has_item is_entitled is_expected is_user_entitled item_mismatches '
     'items_named listed_subscriptions listed_time names_between open_differences payment_by_provider_order purchase_window '
-    'served_responders subscription_key trimmed user_has_feature utc_minus utc_plus verify zone_half_hours',
+    'served_responders statement subscription_key trimmed user_has_feature utc_minus utc_plus verify zone_half_hours',
     'and calls only what reads')
 FROM pg_proc AS f
 WHERE f.pronamespace IN ('bagelpay'::regnamespace, 'bagelpay_internal'::regnamespace) AND has_function_privilege('bagelpay_console', f.oid, 'EXECUTE');
