@@ -41,6 +41,8 @@ static const struct view {
 	{"/api/delivery", "SELECT bagelpay_internal.console_delivery($1)", {"event"}},
 	{"/api/order", "SELECT bagelpay_internal.console_order($1, $2)", {"mode", "order"}},
 	{"/api/customer", "SELECT bagelpay_internal.console_customer($1, $2)", {"kind", "value"}},
+	{"/api/customer-attention", "SELECT bagelpay_internal.console_customer_attention($1, $2)",
+		{"kind", "value"}},
 	{"/api/search", "SELECT bagelpay_internal.console_search($1, $2::integer)", {"q", "skip"}},
 	{"/api/dead-letters", "SELECT bagelpay_internal.console_dead_letters($1::bigint, $2::boolean, $3)",
 		{"before", "resolved", "q"}},

@@ -7,19 +7,12 @@ import { chip, command, customerLink, eventLink, foundLink, id, modeChip, moment
 import { dismissal } from "./remedies.js";
 import { capital, count } from "./text.js";
 
-/** The last answer, and when it came. @type {{answer: any, at: number} | null} */
-let lastAttention = null;
-
 /**
- * Asks for the list, tells the document's listeners of "attention", and remembers what other views show of it. The list
- * is costly for a large database: who shows it beside something else takes an answer that is up to a minute old.
+ * Asks for the list, and tells the document's listeners of "attention".
  * @param {AbortSignal} signal
- * @param {number} [age] in milliseconds
  */
-export async function askAttention(signal, age = 0) {
-  if (lastAttention !== null && Date.now() - lastAttention.at < age) return lastAttention.answer;
+export async function askAttention(signal) {
   const answer = await ask("attention", null, signal);
-  lastAttention = { answer, at: Date.now() };
   setDatabase(answer.database);
   document.dispatchEvent(new CustomEvent("attention", { detail: answer }));
   return answer;

@@ -1,9 +1,9 @@
 // One customer, by customer id, user or e-mail: what they may use and why, and all that is known of them.
 
-import { ask } from "./api.js";
-import { askAttention, attentionGroups } from "./attention.js";
+import { Refusal, ask } from "./api.js";
+import { attentionGroups } from "./attention.js";
 import { drawn, empty, h, section, table } from "./dom.js";
-import { byMode, concerning } from "./grouping.js";
+import { byMode } from "./grouping.js";
 import { chip, copyButton, customerLink, eventLink, id, listed, modeChip, nameKind, orderLink, plainMoment, productOf, verdictCard } from "./parts.js";
 import { itemRemedies, otherTables, paymentTable } from "./order.js";
 import { loosePart, nothingFound } from "./find.js";
@@ -12,6 +12,10 @@ import { customerTimeline } from "./timeline.js";
 import { nextChange } from "./verdicts.js";
 
 const CUSTOMER_KINDS = ["customer", "user", "email"];
+const NEEDS_EVERY_MS = 60000;
+
+/** What needs a person of the customer of a view, and when it was asked for. @type {WeakMap<any, {answer: any, at: number}>} */
+const needs = new WeakMap();
 
 function nameTable(names) {
   return section("Addresses and ids", table("Addresses and ids", ["Name", "Value", "First seen", "Last seen"], names.map((n) => h("tr", null,
@@ -44,30 +48,43 @@ function verdicts(c) {
     test.length === 0 ? null : section(`Test purchases (${test.length}), which never entitle in live mode`, h("div", { class: "stack" }, test.map(card)))];
 }
 
-function renderCustomer(c) {
+function renderCustomer(c, view) {
   if (c.missing) return c.missing;
-  const emails = c.names.filter((n) => n.kind === "email").map((n) => n.value);
-  const rows = c.attention === null ? [] : concerning(c.attention.rows, { emails, orders: c.orders });
+  const { rows, kinds } = needs.get(view)?.answer ?? { rows: [], kinds: [] };
   return [
     c.items.length < c.most_items ? null : h("p", { class: "dim" }, `${counted(c.items.length, "product")}; there may be more. bagelpay.is_entitled() looks at all.`),
     c.items.length === 0 ? empty("Nothing was bought or granted.") : verdicts(c),
-    rows.length === 0 ? null : h("section", { class: "needs" }, h("h2", null, "Needs a person"), attentionGroups(rows)),
+    rows.length === 0 ? null : h("section", { class: "needs" }, h("h2", null, "Needs a person"), attentionGroups(rows, kinds)),
     c.items.some((e) => e.kind !== null) ? section("Windows and access", h("div", { class: "sheet" }, drawn(customerTimeline(c)),
       h("p", { class: "legend" }, h("span", { class: "trial" }, "trial"), h("span", { class: "paid" }, "paid time (dashed: does not count)"), h("span", { class: "entitled" }, "access"),
         "C: cancellation, R: refund, D: dispute."))) : null,
     nameTable(c.names), paymentTable(c.purchases, 500, true), otherTables(c, 500), orderTable(c.orders), customerEvents(c), loosePart(c.loose, c.now)];
 }
 
-/** The customer, and beside that what needs a person: without it the rest is shown all the same. */
+/** Asks what needs a person, now and then, and shows it when it is there: a long list takes the database long. */
+async function lookAtNeeds(view) {
+  const [kind, value] = view.rest;
+  const before = needs.get(view);
+  if (before && Date.now() - before.at < NEEDS_EVERY_MS) return;
+  needs.set(view, { answer: before?.answer ?? null, at: Date.now() });
+  try {
+    needs.set(view, { answer: await ask("customer-attention", { kind, value }, view.signal), at: Date.now() });
+    view.render();
+  } catch (error) {
+    // The rest is shown without it.
+    if (!view.signal.aborted && !(error instanceof Refusal)) throw error;
+  }
+}
+
 async function loadCustomer(view) {
   const [kind, value] = view.rest;
-  const [c, attention] = await Promise.allSettled([ask("customer", { kind, value }, view.signal), askAttention(view.signal, 60000)]);
-  if (c.status === "rejected") throw c.reason;
-  if (c.value.orders.length === 0) {
+  const c = await ask("customer", { kind, value }, view.signal);
+  if (c.orders.length === 0) {
     const found = await ask("search", { q: value }, view.signal);
     return { now: found.now, items: [], missing: nothingFound(value, found) };
   }
-  return { ...c.value, attention: attention.status === "fulfilled" ? attention.value : null };
+  lookAtNeeds(view);
+  return c;
 }
 
 /** @type {import("./view.js").Definition} */

@@ -57,18 +57,6 @@ export function byKind(rows) {
 }
 
 /**
- * The rows that concern a customer: their e-mails, orders or payments.
- * @template {{customer_email: string | null, order_id: string | null, mode: string | null}} T
- * @param {T[]} rows
- * @param {{emails: string[], orders: {order_id: string, mode: string}[]}} of
- */
-export function concerning(rows, { emails, orders }) {
-  const keys = new Set(orders.map((o) => `${o.mode} ${o.order_id}`));
-  return rows.filter((row) => (row.order_id !== null && keys.has(`${row.mode} ${row.order_id}`))
-    || (row.order_id === null && row.customer_email !== null && emails.includes(row.customer_email)));
-}
-
-/**
  * What is unusual about a delivery, to be said in the list; an applied event that came once is not.
  * @param {any} r
  * @returns {{text: string, mood: string}[]}

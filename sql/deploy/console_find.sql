@@ -420,12 +420,58 @@ $$;
 
 COMMENT ON FUNCTION bagelpay_internal.console_customer IS 'All that is known of a customer, as JSON for the console';
 
+-- Returns the open rows of bagelpay.attention that concern a customer: their orders, or their e-mails where a row has no
+-- order. Of each kind the newest 50. Reads the whole list, which takes long if it is long.
+--
+-- rows    as of the view
+-- kinds   of each kind that has rows: kind, count
+CREATE FUNCTION bagelpay_internal.console_customer_attention (kind text, value text)
+    RETURNS json
+    LANGUAGE plpgsql
+    STABLE
+    SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off
+    SET jit = off
+    SET plan_cache_mode = force_generic_plan
+    AS $$
+DECLARE
+    most CONSTANT integer := 50;
+    customer json := bagelpay_internal.console_customer ($1, $2);
+    emails text[] := array(SELECT n ->> 'value' FROM json_array_elements(customer -> 'names') AS n WHERE n ->> 'kind' = 'email')
+        || CASE WHEN $1 = 'email' THEN ARRAY[lower(bagelpay_internal.trimmed ($2) COLLATE "C")] END;
+BEGIN
+    RETURN (
+        WITH orders AS MATERIALIZED (
+            SELECT o ->> 'mode' AS mode, o ->> 'order_id' AS order_id FROM json_array_elements(customer -> 'orders') AS o
+        ),
+        open AS MATERIALIZED (
+            SELECT a, row_number() OVER (PARTITION BY a.kind ORDER BY a.since DESC, a.id) AS place, max(a.since) OVER (PARTITION BY a.kind) AS newest
+            FROM bagelpay_internal.attention_rows () AS a
+            WHERE ((a.order_id, a.mode) IN (SELECT o.order_id, o.mode FROM orders AS o)
+                    -- Dead letters have no mode.
+                    OR (a.mode IS NULL AND a.order_id IN (SELECT o.order_id FROM orders AS o))
+                    OR ((a.order_id IS NULL OR a.mode IS NULL) AND a.customer_email = ANY (emails)))
+                AND NOT EXISTS (SELECT FROM bagelpay.dismissals AS d WHERE d.id = a.id)
+        )
+        SELECT json_build_object(
+            'now', now(),
+            'kinds', (SELECT coalesce(json_agg(k), '[]') FROM (SELECT (o.a).kind AS kind, count(*) AS count FROM open AS o GROUP BY 1 ORDER BY 1) AS k),
+            'rows', (
+                SELECT coalesce(json_agg(o.a ORDER BY o.newest DESC, (o.a).kind, o.place), '[]')
+                FROM open AS o
+                WHERE o.place <= most)));
+END
+$$;
+
+COMMENT ON FUNCTION bagelpay_internal.console_customer_attention IS 'What a person should look at of a customer, as JSON for the console';
+
 GRANT USAGE ON TYPE bagelpay_internal.console_named TO bagelpay_console;
 
 GRANT EXECUTE ON FUNCTION bagelpay_internal.console_orders_named (bagelpay_internal.found_name[]),
     bagelpay_internal.console_names_of (jsonb, bagelpay.entitlement), bagelpay_internal.console_former (jsonb, bagelpay.entitlement),
     bagelpay_internal.console_loose (bagelpay_internal.found_name[]), bagelpay_internal.console_search (text, integer),
-    bagelpay_internal.console_customer_orders (text, text), bagelpay_internal.console_customer (text, text)
+    bagelpay_internal.console_customer_orders (text, text), bagelpay_internal.console_customer (text, text),
+    bagelpay_internal.console_customer_attention (text, text)
 TO bagelpay_console;
 
 COMMIT;

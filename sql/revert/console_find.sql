@@ -4,6 +4,8 @@ BEGIN;
 
 \ir keep_events.psql
 
+DROP FUNCTION bagelpay_internal.console_customer_attention (text, text);
+
 DROP FUNCTION bagelpay_internal.console_customer (text, text);
 
 DROP FUNCTION bagelpay_internal.console_customer_orders (text, text);

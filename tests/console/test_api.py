@@ -22,7 +22,8 @@ import fastcgi
 import harness
 from console_stand import Stand
 
-DATA = ("/api/overview", "/api/days", "/api/attention", "/api/deliveries", "/api/dead-letters", "/api/search?q=x", "/api/customer?kind=email&value=x", "/api/spool")
+DATA = ("/api/overview", "/api/days", "/api/attention", "/api/deliveries", "/api/dead-letters", "/api/search?q=x", "/api/customer?kind=email&value=x",
+        "/api/customer-attention?kind=email&value=x", "/api/spool")
 PAGE = ("/", "/style.css", "/script.js", "/icon.svg")
 
 

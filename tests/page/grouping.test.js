@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { attentionTitle, byKind, byMode, concerning, hidden, newestFirst, unusual, whyMatched } from "../../console/page/grouping.js";
+import { attentionTitle, byKind, byMode, hidden, newestFirst, unusual, whyMatched } from "../../console/page/grouping.js";
 
 const NOW = "2026-06-01T00:00:00Z";
 
@@ -16,13 +16,6 @@ test("attention by kind, in the order in which kinds appear; unknown kinds have 
   assert.deepEqual(byKind([{ kind: "a", n: 1 }, { kind: "b", n: 2 }, { kind: "a", n: 3 }]).map(([kind, rows]) => [kind, rows.length]), [["a", 2], ["b", 1]]);
   assert.equal(attentionTitle("open_dispute"), "Open disputes");
   assert.equal(attentionTitle("brand_new"), "brand new");
-});
-
-test("attention that concerns a customer, by order and mode, or by address where there is no order", () => {
-  const rows = [
-    { order_id: "o1", mode: "live", customer_email: null }, { order_id: "o1", mode: "test", customer_email: null },
-    { order_id: null, mode: null, customer_email: "a@b" }, { order_id: "o2", mode: "live", customer_email: "a@b" }];
-  assert.deepEqual(concerning(rows, { emails: ["a@b"], orders: [{ order_id: "o1", mode: "live" }] }), [rows[0], rows[2]]);
 });
 
 test("only what is unusual is said of a delivery", () => {

@@ -7,7 +7,7 @@ SET TimeZone = 'UTC';
 
 -- Every statement is a transaction of its own, so that events come one after the other. The
 -- database is this file's.
-SELECT plan(186);
+SELECT plan(193);
 
 \ir builder.psql
 
@@ -33,7 +33,7 @@ SELECT ok(NOT has_schema_privilege('bagelpay_console', schema, 'CREATE'), 'creat
 FROM unnest('{bagelpay,bagelpay_internal}'::text[]) AS schema;
 SELECT is(string_agg(DISTINCT f.proname::text COLLATE "C", ' ' ORDER BY f.proname::text COLLATE "C"),
     'access_now attention_row attention_rows changes_since clock_moments compare compare_subscriptions compare_transactions '
-    'console_attention console_customer console_customer_orders console_days console_dead_letter console_dead_letters '
+    'console_attention console_customer console_customer_attention console_customer_orders console_days console_dead_letter console_dead_letters '
     'console_deliveries console_delivery console_former console_item console_loose console_names_of console_order '
     'console_orders_named console_overview console_purchase console_search console_window decision_on difference_detail '
     'difference_id difference_remedy entitlement entitlement_changes entitlements_at equal_lengths event_rank explain find '
@@ -202,7 +202,7 @@ FROM unnest('{a,b,c}'::text[]) AS who \g /dev/null
 SELECT pg_temp.take ('stray', 'subscription.canceled', '2025-07-02 00:00:00',
     '{"metadata":{},"customer_id":null,"customer_email":null,"product_id":null,"payment_id":null,"subscription_id":"sub_stray","processor_subscription_id":"prc_stray","request_id":"req_stray"}') \g /dev/null
 SELECT pg_temp.take ('crowd' || n, 'refund.created', '2025-07-02 00:00:00', '{"metadata":{},"customer_id":null,"product_id":null,"payment_id":null,"customer_email":"crowd@example.com"}')
-FROM generate_series(1, 21) AS n \g /dev/null
+FROM generate_series(1, 51) AS n \g /dev/null
 SELECT bagelpay.expect_order ('hope_' || n, 'hope@example.com', 'p1', 5, 'EUR', 'live') FROM generate_series(1, 21) AS n \g /dev/null
 SELECT bagelpay.dismiss (id, 'known') FROM bagelpay.attention WHERE kind = 'ignored_type' \g /dev/null
 SET ROLE bagelpay_console;
@@ -243,6 +243,11 @@ FROM (SELECT bagelpay_internal.console_days ()) AS v (d);
 SELECT is((bagelpay_internal.console_days () #>> '{days,30,subscriptions}')::integer, (SELECT count(*) FROM bagelpay.entitlements WHERE kind = 'subscription' AND entitled)::integer, 'subscriptions now');
 SELECT is(concat_ws(' ', json_array_length(a -> 'dismissed'), a #>> '{dismissed,0,kind}', a #>> '{dismissed,0,note}'), '1 ignored_type known', 'what was dismissed is apart')
 FROM (SELECT bagelpay_internal.console_attention ()) AS v (a);
+SELECT is((SELECT count(*) FROM json_array_elements(bagelpay_internal.console_attention () -> 'rows') AS r WHERE r ->> 'event_id' = 'lost'), 0::bigint, 'of a kind with many rows the oldest are not shown');
+SELECT is((SELECT string_agg(concat_ws(' ', r ->> 'kind', coalesce(r ->> 'event_id', r ->> 'order_id')), ', ' ORDER BY r ->> 'kind') FROM json_array_elements(bagelpay_internal.console_customer_attention (kind, value) -> 'rows') AS r), found, 'what needs a person of ' || value)
+FROM (VALUES ('email', 'LOST@example.com', 'unmatched lost'), ('email', 'dead@example.com', 'dead_letter d2'), ('email', 'nix@example.com', NULL), ('customer', 'unsold', NULL)) AS v (kind, value, found);
+SELECT is((SELECT k ->> 'count' FROM json_array_elements(a -> 'kinds') AS k WHERE k ->> 'kind' = 'unmatched') || ' ' || json_array_length(a -> 'rows'), '51 50', 'all of them are counted')
+FROM (SELECT bagelpay_internal.console_customer_attention ('email', 'crowd@example.com')) AS v (a);
 SELECT is((SELECT (p ->> 'disputed_at')::timestamptz::date::text FROM json_array_elements(bagelpay_internal.console_order ('live', 'fight') -> 'purchases') AS p), '2025-03-03', 'when a payment was disputed');
 
 SELECT is(pg_temp.item ('o1') - '{item,access,decisions,paid_at,paid_until,trial_until,taken_back_at,mismatches}'::text[],
