@@ -5,7 +5,7 @@ import { bodyText, oddBody } from "./body.js";
 import { empty, facts, h, section, table } from "./dom.js";
 import { isJson, differences } from "./json_text.js";
 import { address, chip, copyable, customerLink, eventLink, foundLink, id, listed, moment, whatYouCanDo } from "./parts.js";
-import { redriveAll, redriveOne } from "./remedies.js";
+import { dismissal, redriveAll, redriveOne } from "./remedies.js";
 import { bytes, count, times } from "./text.js";
 
 const LETTER_REASONS = {
@@ -98,9 +98,9 @@ function renderLetter(d) {
       ["Size", bytes(d.bytes)], ["SHA-256", copyable(d.sha256, "the SHA-256")],
       ["Resolved", moment(d.resolved_at)]])),
     section("Compared with the stored event", sideBySide(d)),
-    d.resolved_at ? null : d.reason === "conflict"
-      ? h("p", null, "Trying it again changes nothing while the other event is stored. If the difference does not matter, dismiss the row in ", h("a", { href: "#/attention" }, "Attention"), ".")
-      : whatYouCanDo([redriveOne(d.id)], { open: true }),
+    d.resolved_at ? null : [
+      d.reason === "conflict" ? h("p", null, "Trying it again changes nothing while the other event is stored. If the difference does not matter, take it off the list of ", h("a", { href: "#/attention" }, "Attention"), ".") : null,
+      whatYouCanDo([...(d.reason === "conflict" ? [] : [redriveOne(d.id)]), dismissal(d.attention_id)], { open: true })],
     section("Bytes", oddBody(d.body, "Bytes")),
   ];
 }

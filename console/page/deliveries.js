@@ -6,6 +6,8 @@ import { COLUMNS, EXPORT_COLUMNS, MOST_ROWS, PAGE_ROWS, Search } from "./deliver
 import { empty, h, patch, table, write } from "./dom.js";
 import { FILTERS, filterProblem, filters } from "./filters.js";
 import { hidden, newOnes } from "./grouping.js";
+import { whatYouCanDo } from "./parts.js";
+import { neverCame } from "./remedies.js";
 import { toCsv, toJson } from "./table_text.js";
 import { count } from "./text.js";
 import { ms, stamp, zoneName } from "./time.js";
@@ -36,13 +38,18 @@ class Listing {
     this.progress = h("span", { class: "dim small", role: "status" });
     this.files = h("p", { class: "export" }, "Export these as ",
       ["CSV", "JSON"].map((kind) => [h("button", { type: "button", click: () => this.attempt(() => this.save(kind)) }, kind), " "]));
+    this.remedies = h("div");
+    const offer = () => patch(this.remedies, [whatYouCanDo(neverCame())]);
+    offer();
+    // The commands name the database, once that is known.
+    document.addEventListener("attention", offer, { signal: view.signal });
     this.list.hidden = this.nothing.hidden = this.files.hidden = true;
     this.form = filters(given, (values) => this.change(values));
     view.signal.addEventListener("abort", () => this.search.controller.abort());
   }
 
   parts() {
-    const parts = [this.form.form, this.besides, this.letters, this.newer, this.nothing, this.list, h("div", { class: "more" }, this.more, this.progress), this.files];
+    const parts = [this.form.form, this.besides, this.letters, this.newer, this.nothing, this.list, h("div", { class: "more" }, this.more, this.progress), this.files, this.remedies];
     // They are not to be patched, but to stay.
     for (const part of parts) /** @type {any} */ (part).isMine = true;
     return parts;

@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { body } from "./body.js";
 import { facts, h, section } from "./dom.js";
 import { chip, copyButton, copyable, customerLink, foundLink, id, modeChip, moment, orderLink, plainMoment, whatYouCanDo } from "./parts.js";
-import { redriveIgnored } from "./remedies.js";
+import { explained, redriveIgnored } from "./remedies.js";
 import { interval, money, times } from "./text.js";
 import { ms, span } from "./time.js";
 
@@ -57,6 +57,7 @@ function renderDelivery(e, view) {
         e.order_id === null ? null : h("p", null, "Order ", orderLink(e.mode, e.order_id), " ", copyButton(e.order_id, "the order id")), changes(e))),
       section("Delivery", h("div", { class: "sheet" }, deliveryFacts(e)))),
     section("Fields", h("div", { class: "sheet" }, fieldFacts(e))),
+    e.order_id === null ? null : whatYouCanDo([explained(e.order_id, e.mode)]),
     e.outcome === "ignored" ? whatYouCanDo([redriveIgnored()], { open: true }) : null,
     e.outcome === "unmatched" ? h("p", null, "If you know whose it is, grant access from their page: ", foundLink(e.customer_email ?? e.payment_id)) : null,
     section("Body", body(e.body, "Body")),

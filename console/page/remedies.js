@@ -62,6 +62,9 @@ export function neverCame() {
   ];
 }
 
+/** @type {(order: string, mode: string) => Remedy} */
+export const explained = (order, mode) => ({ what: "Show what each event of its order changed", text: call("explain", order, mode), as: "bagelpay_reader" });
+
 /** @type {(number: number | string) => Remedy} */
 export const redriveOne = (number) => byOwner("Try it again", `bagelhook redrive --id ${Number(number)}`);
 

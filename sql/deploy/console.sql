@@ -278,7 +278,8 @@ COMMENT ON FUNCTION bagelpay_internal.console_dead_letters IS 'Dead letters, new
 
 -- Returns one dead letter with its body in base64. NULL if there is no dead letter of this id.
 --
--- other   the event that is stored under its event id: as in console_delivery(); NULL if there is none
+-- other          the event that is stored under its event id: as in console_delivery(); NULL if there is none
+-- attention_id   the id under which it is in bagelpay.attention while it is open, for bagelpay.dismiss()
 CREATE FUNCTION bagelpay_internal.console_dead_letter (id bigint)
     RETURNS json
     LANGUAGE sql
@@ -289,7 +290,8 @@ CREATE FUNCTION bagelpay_internal.console_dead_letter (id bigint)
         'order_id', d.order_id, 'customer_email', d.customer_email, 'received_at', d.received_at,
         'resolved_at', d.resolved_at, 'deliveries', d.deliveries, 'signed_timestamp', d.signed_timestamp,
         'sha256', encode(d.sha256, 'hex'), 'bytes', octet_length(d.body), 'body', encode(d.body, 'base64'),
-        'other', bagelpay_internal.console_delivery (d.event_id))
+        'other', bagelpay_internal.console_delivery (d.event_id),
+        'attention_id', (bagelpay_internal.attention_row ('dead_letter', ARRAY[d.id::text], d.received_at, NULL, d.order_id, d.event_id, NULL, NULL, NULL)).id)
     FROM bagelpay.dead_letters AS d
     WHERE d.id = $1
 $$;

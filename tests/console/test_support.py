@@ -180,6 +180,14 @@ def test_remedies_run(stand, browser):
             connection.rollback()
 
 
+@pytest.mark.parametrize("fragment, statement", [
+    ("#/overview", "bagelhook redrive --all"), ("#/deliveries", "bagelhook-verify"), ("#/delivery/evt_receipt", "SELECT * FROM bagelpay.explain('receipt', 'live');"),
+    ("#/dead-letters", "bagelhook redrive --id "), ("#/order/live/receipt", "bagelpay.revoke('receipt'"), ("#/customer/email/receipt@example.com", "bagelpay.revoke('receipt'")])
+def test_remedies_are_everywhere(browser, fragment, statement):
+    browser.go(fragment)
+    browser.wait(lambda: any(statement in e.get_attribute("textContent") for e in browser.driver.find_elements(By.CSS_SELECTOR, "details.do pre")), statement)
+
+
 def test_copying(browser):
     """A button at each statement, id and body puts it on the clipboard, as it is."""
     browser.driver.execute_cdp_cmd("Browser.grantPermissions", {"origin": browser.origin, "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]})
@@ -280,7 +288,7 @@ def test_search_among_dead_letters(browser, q, found):
     browser.wait(lambda: browser.count("tbody tr") == 1 and found in browser.text("tbody"), "the one")
 
 
-def test_a_conflict(browser):
+def test_a_conflict(stand, browser):
     """The other event, and what differs, side by side."""
     browser.go("#/dead-letters?q=conflict")
     browser.wait(lambda: browser.count("tbody tr") == 1, "it")
@@ -288,6 +296,11 @@ def test_a_conflict(browser):
     browser.wait_text("Compared with the stored event")
     assert shown(browser, "[aria-label=Differences] tbody").split() == ["object.order.amount", '"99.00"', '"12.00"']
     assert browser.count("a[href='#/delivery/late_payer_1']") > 0
+    statement = browser.text("details.do pre")
+    with stand.connect(autocommit=False) as connection:
+        connection.execute("SET ROLE bagelpay_app")
+        assert [row[1] for row in connection.execute(statement).fetchall()] == ["dead_letter"]
+        connection.rollback()
 
 
 # --- the overview and the timeline ------------------------------------------------------------------------------------

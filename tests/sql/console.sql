@@ -7,7 +7,7 @@ SET TimeZone = 'UTC';
 
 -- Every statement is a transaction of its own, so that events come one after the other. The
 -- database is this file's.
-SELECT plan(193);
+SELECT plan(194);
 
 \ir builder.psql
 
@@ -159,6 +159,8 @@ SELECT is(bagelpay_internal.console_attention () ->> 'count', (SELECT count(*)::
 SELECT is(bagelpay_internal.console_dead_letters () #>> '{rows,0,bytes}', '2', 'dead letters with their size');
 SELECT is(concat_ws(' ', d ->> 'reason', d ->> 'event_id', d ->> 'order_id', d ->> 'customer_email'), 'mode d2 od dead@example.com', 'and what is known of them')
 FROM (VALUES (bagelpay_internal.console_dead_letters () #> '{rows,0}'), (bagelpay_internal.console_dead_letter (2))) AS v (d);
+SELECT is((SELECT string_agg(a.id, ' ' ORDER BY a.since) FROM bagelpay.attention AS a WHERE a.kind = 'dead_letter'),
+    concat_ws(' ', bagelpay_internal.console_dead_letter (1) ->> 'attention_id', bagelpay_internal.console_dead_letter (2) ->> 'attention_id'), 'under which id they can be dismissed');
 SELECT is(decode(bagelpay_internal.console_dead_letter (1) ->> 'body', 'base64'), '\x7b00ff7d'::bytea, 'and every byte');
 
 -- More lives, as whoever may make them.
