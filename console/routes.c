@@ -108,7 +108,7 @@ static void answer_view(struct buffer *out, struct database *db, const struct vi
 		case QUERY_ABSENT:
 			break;
 		case QUERY_MALFORMED:
-			snprintf(error, sizeof error, "%s: not a value", view->parameters[count]);
+			snprintf(error, sizeof error, "%s: invalid value", view->parameters[count]);
 			answer_error(out, "400 Bad Request", "", error);
 			return;
 		}
@@ -125,7 +125,7 @@ static void answer_view(struct buffer *out, struct database *db, const struct vi
 		break;
 	case DATABASE_REFUSED:
 		log_record(LOG_INFO, "a view was asked for with a wrong value", LOG_PAIRS("path", view->path));
-		answer_error(out, "400 Bad Request", "", "A value of this address is not valid");
+		answer_error(out, "400 Bad Request", "", "This address has an invalid value");
 		break;
 	case DATABASE_TOO_LONG:
 		log_record(LOG_WARN, "a view took too long", LOG_PAIRS("path", view->path));

@@ -14,6 +14,8 @@ let ahead = 0;
 export const serverNow = () => Date.now() + ahead;
 
 const PATIENCE_MS = 20000;
+// The server rejects values of this many bytes; no id comes near it.
+const TOO_LONG_BYTES = 2048;
 
 /**
  * Asks for one view; parameters that are null or empty are left out. Throws a Refusal with what to say.
@@ -25,7 +27,10 @@ export async function ask(view, parameters, signal) {
   // Not relative: an address that carried a password must not be repeated.
   const url = new URL(`/api/${view}`, window.location.origin);
   for (const [name, value] of Object.entries(parameters ?? {})) {
-    if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, value);
+    if (value === null || value === undefined || value === "") continue;
+    const { length } = new TextEncoder().encode(String(value));
+    if (length >= TOO_LONG_BYTES) throw new Refusal(400, `This is longer than any id: ${length.toLocaleString("en")} bytes`);
+    url.searchParams.set(name, value);
   }
   let answer;
   let content;

@@ -10,7 +10,7 @@ import { whatYouCanDo } from "./parts.js";
 import { neverCame } from "./remedies.js";
 import { toCsv, toJson } from "./table_text.js";
 import { count } from "./text.js";
-import { ms, stamp, zoneName } from "./time.js";
+import { givenMs, ms, stamp, zoneName } from "./time.js";
 
 const LIST_EVERY_MS = 2000;
 // What was committed after others that began later is still found when it is not older than this.
@@ -211,7 +211,7 @@ class Listing {
     if (!current.filtered) await this.lookAtAnswers();
     const whole = !current.filtered || current.turns++ % WHOLE_EVERY === 0;
     const recent = new Date(ms(current.now) - OVERLAP_MS).toISOString();
-    const since = current.given.since && ms(current.given.since) > ms(recent) ? current.given.since : recent;
+    const since = current.given.since && givenMs(current.given.since) > ms(recent) ? current.given.since : recent;
     const answer = await current.ask(whole ? null : { since });
     if (!whole) answer.hidden_letters = current.letters;
     if (!current.older && current.rows.size > 0 && current.leavesGap(answer)) {

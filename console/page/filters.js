@@ -1,7 +1,7 @@
 // What the list of deliveries is narrowed by: a form that stays while the list changes.
 
 import { h } from "./dom.js";
-import { isMoment, ms } from "./time.js";
+import { fieldMoment, fieldValue, givenMs, isMoment } from "./time.js";
 
 const TYPES = ["checkout.completed", "checkout.failed", "checkout.cancel", "subscription.trialing", "subscription.paid",
   "subscription.canceled", "refund.created", "operator.grant", "operator.revoke", "operator.clear", "operator.dispute_won"];
@@ -20,7 +20,7 @@ export function filterProblem(given) {
   if (given.outcome && !Object.hasOwn(OUTCOME_NAMES, given.outcome)) return `There is no outcome “${given.outcome}”.`;
   if (given.warned && given.warned !== "true") return `“${given.warned}” says neither with nor without warnings.`;
   for (const name of ["since", "before_at"]) if (given[name] && !isMoment(given[name])) return `“${given[name]}” is no time. Use one like 2026-05-12T07:30:00Z.`;
-  if (given.since && given.before_at && ms(given.since) >= ms(given.before_at)) return "The first time is not before the second one.";
+  if (given.since && given.before_at && givenMs(given.since) >= givenMs(given.before_at)) return "The first time is not before the second one.";
   return null;
 }
 
@@ -37,7 +37,9 @@ function text(name, label, given, more) {
 }
 
 function timeField(name, label, given) {
-  return h("label", null, label, h("input", { type: "datetime-local", name, value: given && isMoment(given) ? given.slice(0, 16) : "" }));
+  const value = given && isMoment(given) ? fieldValue(given) : "";
+  // Without a step, the browser takes no seconds but 0.
+  return h("label", null, label, h("input", { type: "datetime-local", name, step: value.endsWith(":00") || value === "" ? null : "1", value }));
 }
 
 /**
@@ -51,7 +53,7 @@ function chosen(form) {
     const field = form.elements[name];
     if (field.validity.badInput) return null;
     const value = field.type === "checkbox" ? (field.checked ? field.value : "") : field.value.trim();
-    if (value !== "") values[name] = field.type === "datetime-local" ? `${value}:00Z` : value;
+    if (value !== "") values[name] = field.type === "datetime-local" ? fieldMoment(value) : value;
   }
   return values;
 }

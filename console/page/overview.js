@@ -62,7 +62,8 @@ function refusalCards(spool, grown) {
   const mood = (status) => (grown.has(status) || answered(200) === 0 ? "bad" : "");
   const lines = (texts) => texts.map((text) => h("p", { class: "dim" }, text));
   return [
-    answered(401) === 0 ? null : card("Answered 401", count(answered(401)), { mood: mood("401") }, lines(notAuthentic(spool.not_authentic))),
+    answered(401) === 0 ? null : card("Answered 401", count(answered(401)), { mood: mood("401") }, lines(notAuthentic(spool.not_authentic)),
+      spool.not_authentic?.mode > 0 ? h("p", null, h("a", { href: "#/dead-letters" }, "Show dead letters")) : null),
     answered(503) === 0 ? null : card("Answered 503", count(answered(503)), { mood: mood("503") },
       lines([`Not committed in time: BagelPay retries${spool.known ? ", and so does the responder with what its spool has" : ""}.`])),
   ];

@@ -150,3 +150,23 @@ export function isMoment(text) {
   return year > 0 && month >= 1 && month <= 12 && date >= 1 && date <= new Date(Date.UTC(year, month, 0)).getUTCDate()
     && !(hours > 23) && !(minutes > 59) && !(seconds > 59);
 }
+
+const OFFSET = /(Z|[+-]\d{2}(?::?\d{2})?)$/;
+
+/**
+ * Milliseconds since 1970 of a text that isMoment(), as the database reads it: without a zone it is in UTC.
+ * @param {string} text
+ */
+export function givenMs(text) {
+  const date = text.slice(0, 10);
+  const rest = text.slice(10);
+  const offset = OFFSET.exec(rest)?.[1] ?? "Z";
+  const time = rest.replace(OFFSET, "").slice(1) || "00:00";
+  return ms(`${date}T${time}${offset.replace(/^([+-]\d{2}):?(\d{2})?$/, (_, hours, minutes) => `${hours}:${minutes ?? "00"}`)}`);
+}
+
+/** The value of a field of date and time, in UTC, for a text that isMoment(). @param {string} text */
+export const fieldValue = (text) => new Date(givenMs(text)).toISOString().slice(0, 19);
+
+/** The moment that a field of date and time has; it leaves out seconds that are 0. @param {string} value */
+export const fieldMoment = (value) => (value.length === 16 ? `${value}:00Z` : `${value}Z`);

@@ -557,7 +557,7 @@ def test_the_first_load_and_the_second(stand):
 def test_no_word_of_sql(stand, path):
     """What the database says of a wrong value is not for the page."""
     answer = stand.get(path)
-    assert (answer.status, answer.json) == (400, {"error": "A value of this address is not valid"})
+    assert (answer.status, answer.json) == (400, {"error": "This address has an invalid value"})
 
 
 @pytest.mark.parametrize("path", ["/api/attention", "/api/days", "/api/customer?kind=email&value=nobody%40example.com", "/api/overview?range=30d"])

@@ -87,6 +87,8 @@ def test_never_cut_silently(browser):
     browser.wait_text("This is longer than any id: 501 characters.")
     search(browser, " <> ")
     assert browser.heading().startswith("Results for xxx"), "nothing is asked for"
+    browser.go("#/order/live/" + "x" * 2048)
+    browser.wait_text("This is longer than any id: 2,048 bytes.")
 
 
 def test_names_with_brackets(stand, browser):

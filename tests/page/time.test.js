@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test, { afterEach } from "node:test";
 
-import { bothStamps, clock, day, dayInWords, isMoment, monthLabel, relative, shortSpan, shortStamp, showLocal, span, stamp, zoneName } from "../../console/page/time.js";
+import { bothStamps, clock, day, dayInWords, fieldMoment, fieldValue, givenMs, isMoment, monthLabel, relative, shortSpan, shortStamp, showLocal, span, stamp, zoneName } from "../../console/page/time.js";
 
 afterEach(() => {
   showLocal(false);
@@ -56,4 +56,14 @@ test("lengths and distances", () => {
 test("what the database reads as a moment", () => {
   for (const text of ["2026-02-28", "2026-02-28T10:00:00Z", "2026-02-28 10:00", "2026-02-28T10:00:00.123456+02:00", "2024-02-29"]) assert.ok(isMoment(text), text);
   for (const text of ["", "yesterdayish", "2026-02-29", "2026-13-01", "2026-02-28T24:00:00Z", "2026-02-28T10:00:00Z;", "26-02-28"]) assert.ok(!isMoment(text), text);
+});
+
+test("moments of an address are read as the database reads them, and go through a field unchanged", () => {
+  process.env.TZ = "Asia/Kolkata";
+  for (const text of ["2026-02-28T10:00:30Z", "2026-02-28 10:00:30", "2026-02-28T12:00:30+02", "2026-02-28T12:00:30+0200", "2026-02-28T04:30:30.000-05:30"]) {
+    assert.equal(givenMs(text), Date.UTC(2026, 1, 28, 10, 0, 30), text);
+    assert.equal(fieldMoment(fieldValue(text)), "2026-02-28T10:00:30Z", text);
+  }
+  assert.equal(givenMs("2026-02-28"), Date.UTC(2026, 1, 28));
+  assert.equal(fieldMoment("2026-02-28T10:00"), "2026-02-28T10:00:00Z");
 });
