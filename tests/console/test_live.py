@@ -303,9 +303,9 @@ def test_a_wrong_secret(cluster, tmp_path):
         browser.log_in()
         browser.go("#/deliveries")
         browser.wait_text("Nothing has been received yet.", ".empty")
-        browser.wait_text("1 with a signature that the secret does not make: is it the webhook’s?", ".empty")
+        browser.wait_text("1 with a signature of another secret: is the secret that of this webhook?", ".empty")
         browser.go("#/overview")
-        browser.wait_text("Answered 401\n1\n1 with a signature that the secret does not make", ".cards")
+        browser.wait_text("Answered 401\n1\n1 with a signature of another secret", ".cards")
         assert browser.text(".figure.bad") == "1" and browser.count("svg .failure") == 0
         refuse()
         browser.wait(lambda: browser.count("svg .failure") == 1, "what was refused while it is open")
