@@ -114,8 +114,9 @@ export function why(e, now) {
 
 /** When it begins or began, and when it ends or ended. */
 function bounds(e, now) {
-  // The window that is open, or the last one that was.
-  const current = e.access.find(([from, to]) => over(from, now) && !over(to, now)) ?? e.access.findLast(([from]) => over(from, now));
+  // The window that is open, or the last one that was: what a grant gave after its end is another one.
+  const current = e.access.find(([from, to]) => over(from, now) && !over(to, now))
+    ?? e.access.findLast(([from]) => over(from, now) && (e.valid_until === null || ms(from) < ms(e.valid_until)));
   const grace = ["trialing", "active", "past_due", "expired"].includes(e.reason) && later(e.valid_until, basis(e).end) ? ", grace period included" : "";
   return { from: e.valid_from && when(current?.[0] ?? e.valid_from), until: e.valid_until && when(e.valid_until), grace };
 }

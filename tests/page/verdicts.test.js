@@ -31,6 +31,14 @@ test("a grant that has ended is said first", () => {
   assert.equal(said(why(e, NOW)), "An operator’s grant of 2026-05-01 ended on 2026-05-02. No payment and no trial have come so far.");
 });
 
+test("a gap, and a grant after the end, are not what lasted", () => {
+  const windows = [["2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"], ["2026-04-01T00:00:00Z", "2026-05-02T00:00:00Z"]];
+  const e = item({ entitled: false, reason: "expired", valid_from: "2026-01-01T00:00:00Z", valid_until: "2026-05-02T00:00:00Z", paid_until: "2026-05-01T00:00:00Z", access: windows });
+  assert.equal(said(period(e, NOW)), "It lasted from 2026-04-01 until 2026-05-02, grace period included.");
+  const granted = { ...e, access: [...windows, ["2026-05-20T00:00:00Z", "2026-05-21T00:00:00Z"]], decisions: [{ decision: "grant", at: "2026-05-20T00:00:00Z", until: "2026-05-21T00:00:00Z" }] };
+  assert.equal(said(period(granted, NOW)), "Without the grant it lasted from 2026-04-01 until 2026-05-02, grace period included.");
+});
+
 test("differences from what was expected", () => {
   assert.equal(problems(["amount", "currency"]), "it has another amount, another currency");
   assert.equal(problems(["mode"]), "it was expected in the other mode");
