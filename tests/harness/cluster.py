@@ -10,6 +10,7 @@ import select
 import shutil
 import signal
 import subprocess
+import threading
 
 import psycopg
 
@@ -28,17 +29,19 @@ class KeptConnection:
     def __init__(self, connect):
         self._connect = connect
         self._connection = None
+        self._lock = threading.Lock()
 
     def execute(self, statement, parameters=None):
-        """As psycopg's; for statements that do not set anything for the session."""
-        # What is idle and has something to say has been ended.
-        if self._connection is not None and select.select([self._connection], [], [], 0)[0]:
-            self.close()
-        if self._connection is None:
-            self._connection = self._connect()
-            # A schema may change under it.
-            self._connection.prepare_threshold = None
-        return self._connection.execute(statement, parameters)
+        """As psycopg's, one thread at a time; for statements that do not set anything for the session."""
+        with self._lock:
+            # What is idle and has something to say has been ended.
+            if self._connection is not None and select.select([self._connection], [], [], 0)[0]:
+                self.close()
+            if self._connection is None:
+                self._connection = self._connect()
+                # A schema may change under it.
+                self._connection.prepare_threshold = None
+            return self._connection.execute(statement, parameters)
 
     def close(self):
         if self._connection is not None:
