@@ -17,6 +17,8 @@
 
 #include "fcgi/commit/delivery.h"
 #include "spool_dir.h"
+#include "spool_name.h"
+#include "spool_usage.h"
 
 struct spool;
 

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <libgen.h>
 #include <linux/magic.h>
 #include <pwd.h>
@@ -12,22 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "common/text.h"
 
 #define USER_SIZE 64
-#define TIME_DIGITS 19
-#define RANDOM_DIGITS 16
-/* So that sizes can be added up. */
-#define SIZE_DIGITS 11
-/* How long a count of the files is good for. */
-#define COUNT_MS 1000
 
 /* --- reading directories --- */
 
@@ -353,151 +343,4 @@ int spool_parts_check(const char *path, char error[SPOOL_ERROR_SIZE])
 	if (!denied)
 		warn_if_in_memory(path);
 	return denied ? fail(error, path, text_error(errno)) : 0;
-}
-
-/* --- names --- */
-
-bool spool_name_make(size_t size, char name[SPOOL_NAME_SIZE])
-{
-	struct timespec now;
-	uint64_t chance;
-
-	if (getentropy(&chance, sizeof chance) != 0)
-		return false;
-	clock_gettime(CLOCK_REALTIME, &now);
-	snprintf(name, SPOOL_NAME_SIZE, "%010" PRId64 "%09ld-%zu-%016" PRIx64, (int64_t)now.tv_sec,
-		now.tv_nsec, size, chance);
-	return true;
-}
-
-bool spool_name_parse(const char *text, int64_t *size)
-{
-	char *end;
-
-	if (strspn(text, "0123456789") != TIME_DIGITS || text[TIME_DIGITS] != '-'
-		|| strlen(text) >= SPOOL_NAME_SIZE)
-		return false;
-	text += TIME_DIGITS + 1;
-	if (strspn(text, "0123456789") == 0 || strspn(text, "0123456789") > SIZE_DIGITS)
-		return false;
-	*size = strtoll(text, &end, 10);
-	return *end == '-' && strspn(end + 1, "0123456789abcdef") == RANDOM_DIGITS
-		&& end[RANDOM_DIGITS + 1] == '\0';
-}
-
-double spool_name_time(const char *name)
-{
-	return strtod(name, NULL) / 1e9;
-}
-
-size_t spool_name_insert(char names[][SPOOL_NAME_SIZE], size_t count, size_t size, const char *name)
-{
-	size_t low = 0;
-	size_t high = count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (strcmp(names[middle], name) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (low == size)
-		return count;
-	if (count < size)
-		count++;
-	memmove(names[low + 1], names[low], (count - low - 1) * sizeof names[0]);
-	snprintf(names[low], SPOOL_NAME_SIZE, "%s", name);
-	return count;
-}
-
-/* --- how full it is --- */
-
-void spool_usage_init(struct spool_usage *usage, const struct spool_limits *limits)
-{
-	*usage = (struct spool_usage){.limits = *limits, .counted_ms = INT64_MIN};
-}
-
-static void count_files(struct spool_usage *usage, int fd)
-{
-	DIR *directory = directory_stream(fd);
-	int64_t size;
-
-	if (directory == NULL)
-		return;
-	usage->files = 0;
-	usage->bytes = 0;
-	for (const struct dirent *entry; (entry = directory_next(directory)) != NULL;) {
-		usage->files++;
-		if (spool_name_parse(entry->d_name, &size))
-			usage->bytes += size;
-	}
-	closedir(directory);
-	usage->counted_ms = clock_ms();
-}
-
-bool spool_usage_look(int fresh, int corrupt, struct spool_contents *contents)
-{
-	char oldest[SPOOL_NAME_SIZE] = "";
-	DIR *directory = directory_stream(fresh);
-	int64_t size;
-
-	memset(contents, 0, sizeof *contents);
-	if (directory == NULL)
-		return false;
-	for (const struct dirent *entry; (entry = directory_next(directory)) != NULL;) {
-		if (!spool_name_parse(entry->d_name, &size))
-			continue;
-		contents->files++;
-		contents->bytes += size;
-		if (oldest[0] == '\0' || strcmp(entry->d_name, oldest) < 0)
-			memcpy(oldest, entry->d_name, strlen(entry->d_name) + 1);
-	}
-	closedir(directory);
-	if (contents->files > 0)
-		contents->oldest_s = (double)clock_real_us() / 1e6 - spool_name_time(oldest);
-	directory = directory_stream(corrupt);
-	if (directory == NULL)
-		return false;
-	while (directory_next(directory) != NULL)
-		contents->corrupt++;
-	closedir(directory);
-	return true;
-}
-
-void spool_usage_refresh(struct spool_usage *usage, int directory)
-{
-	struct statvfs fs;
-
-	if (usage->counted_ms == INT64_MIN || clock_ms() - usage->counted_ms >= COUNT_MS)
-		count_files(usage, directory);
-	usage->room = 0;
-	if (fstatvfs(directory, &fs) == 0)
-		usage->room = ((int64_t)fs.f_bavail - (int64_t)fs.f_blocks / 100 * usage->limits.free_percent)
-			* (int64_t)fs.f_frsize;
-}
-
-const char *spool_usage_reached(const struct spool_usage *usage, size_t size)
-{
-	if (usage->files >= usage->limits.files)
-		return "it holds as many files as --spool-files allows";
-	if (usage->bytes + (int64_t)size > usage->limits.bytes)
-		return "it holds as many bytes as --spool-bytes allows";
-	if ((int64_t)size > usage->room)
-		return "its disk has no more free than --spool-free wants";
-	return NULL;
-}
-
-void spool_usage_add(struct spool_usage *usage, size_t size)
-{
-	usage->files++;
-	usage->bytes += (int64_t)size;
-	usage->room -= (int64_t)size;
-}
-
-void spool_usage_remove(struct spool_usage *usage, int64_t size)
-{
-	usage->files--;
-	usage->bytes -= size;
 }

@@ -10,7 +10,7 @@
 
 #include "common/digest.h"
 #include "fcgi/spool/spool_file.h"
-#include "fcgi/spool/spool_dir.h"
+#include "fcgi/spool/spool_name.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 #define RECEIVED INT64_C(1757842163123456)
