@@ -307,7 +307,7 @@ part_postgres() {
         prove_sql || bad=1
         clean_up_cluster
         run_e2e "$tree"/tests/histories \
-            "$tree"/tests/e2e/test_{answers,cases,commit,deliveries,managed,migrations,operator,privileges,recipes,retention,send_content,send_stories,spool}.py || bad=1
+            "$tree"/tests/e2e/test_{adopt,answers,cases,commit,deliveries,export,import,managed,migrations,privileges,recipes,redrive,retention,send_content,send_stories,spool}.py || bad=1
     done
     return "$bad"
 }

@@ -22,7 +22,7 @@ def pytest_configure(config):
 
 
 # Files that take longest begin first, so that several processes end at about the same time.
-LONGEST = ["test_verify_answers", "test_operator", "test_verify", "test_start", "test_stuck", "test_faults", "test_copies", "test_commit",
+LONGEST = ["test_verify_answers", "test_redrive", "test_verify", "test_start", "test_stuck", "test_faults", "test_copies", "test_commit",
            "test_webservers", "test_migrations", "test_statements", "test_spool", "test_memory"]
 
 
