@@ -17,7 +17,7 @@ AT = datetime.datetime(2025, 9, 20, tzinfo=datetime.timezone.utc)
 QUESTION = "SELECT bagelpay.is_entitled(%s, 'prod_1967143613700870145', 'live', '2025-09-20 UTC')"
 CACHED_QUESTION = "SELECT entitled, holds_until FROM bagelpay.entitlement(%s, 'prod_1967143613700870145', 'live', '2025-09-20 UTC')"
 READERS = 2
-# Of an application that caches answers: so many customers come again and again, and an answer is kept for so long.
+# The application with a cache asks about this many customers in turn, and keeps each answer for at most this many seconds.
 CACHED_CUSTOMERS = 1000
 CACHED_S = 60
 

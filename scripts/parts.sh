@@ -87,7 +87,7 @@ prove_files() {
     wait "${workers[@]}"
 }
 
-# What asks for changes waits for transactions of the whole cluster to end, so that these files are alone.
+# changes_since() waits for open transactions, also those of other databases. Files that call it run one after the other.
 prove_sql() {
     local name bad=0
     local -a beside alone

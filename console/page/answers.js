@@ -13,8 +13,8 @@ export function notAuthentic(reasons) {
   return Object.entries(REFUSED).filter(([name]) => reasons?.[name] > 0).map(([name, text]) => `${reasons[name].toLocaleString("en")} ${text}`);
 }
 
-// What is in no table, as nothing was committed: counts by status, in words; empty where there is none. 400, and 401
-// because of the mode, are dead letters, and who asks by GET (405) delivers nothing.
+// How many deliveries were answered with each status and stored nowhere, in words; empty if there are none. Left out are
+// dead letters (400, and 401 because of the mode) and GET requests (405), which deliver nothing.
 export function notTaken(answers, reasons) {
   const left = { ...answers };
   if (left["401"] > 0) left["401"] -= reasons?.mode ?? 0;

@@ -243,7 +243,7 @@ class Listing {
     current.page = (current.page % (pages - 1)) + 1;
     const { row: last } = current.sorted()[current.page * PAGE_ROWS - 1];
     const answer = await current.ask({ before_at: last.at, before_id: last.id });
-    // What was spooled comes late, with the time at which it was received.
+    // An event from the spool appears late, below others: its time is that of its receipt.
     this.merge(current, { ...answer, hidden_letters: current.letters });
   }
 

@@ -105,7 +105,7 @@ function showZone() {
   zone.setAttribute("aria-label", local ? `Times are in ${zoneName(Date.now())}; show UTC` : "Times are in UTC; show local time");
 }
 
-// Where the browser keeps nothing of pages, times are in UTC after each load.
+// A browser may refuse to store anything for a page. Then times are in UTC after each load.
 function remembered() {
   try {
     return window.localStorage.getItem("zone");

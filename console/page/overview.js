@@ -222,7 +222,7 @@ class Overview {
 
   /** The spool says most while the database says nothing. */
   async update() {
-    // Only the columns that change as a rule, and now and then all: what was spooled comes late, with the time of its receipt.
+    // The last two columns each time, all of them every minute: an event from the spool is counted at the time of its receipt.
     const whole = this.o === null || Date.now() - this.wholeAt > WHOLE_EVERY_MS;
     const from = whole ? null : new Date(ms(this.o.now) - 2 * this.o.width * 1000).toISOString();
     const [stored, spool] = await Promise.allSettled([

@@ -34,7 +34,7 @@ class KeptConnection:
     def execute(self, statement, parameters=None):
         """As psycopg's, one thread at a time; for statements that do not set anything for the session."""
         with self._lock:
-            # What is idle and has something to say has been ended.
+            # The server sends nothing to an idle session, except when it ends it.
             if self._connection is not None and select.select([self._connection], [], [], 0)[0]:
                 self.close()
             if self._connection is None:

@@ -72,7 +72,7 @@ def test_content(deb):
     """What an operator needs is there, where Debian has it."""
     files = {line.split()[5].lstrip(".") for line in run("dpkg-deb", "-c", deb).splitlines()}
     share = "/usr/share/bagelhook"
-    # What web servers include: an administrator's to edit, and still there when the package is removed.
+    # Administrators edit the files that web servers include, and they must outlast the package.
     conffiles = {f"/etc/bagelhook/{path.relative_to(SOURCE)}" for name in ("nginx", "apache", "lighttpd", "haproxy", "caddy")
                  for path in (SOURCE / name).iterdir() if path.suffix != ".in"}
     assert conffiles < set(run("dpkg-deb", "-I", deb, "conffiles").split())
